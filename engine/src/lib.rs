@@ -1,0 +1,5 @@
+//! The engine of redraft: reads ComfyUI workflows, plans them and executes them. It knows no tensors.
+
+pub mod prompt;
+pub mod schema;
+pub mod workflow;

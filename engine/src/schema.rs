@@ -1,0 +1,317 @@
+//! What a node declares: its inputs, outputs and words. Everything that must know a class reads it here:
+//! `/object_info`, the conversion of UI files, validation, the documentation.
+
+use serde_json::{Map, Value, json};
+
+/// The declaration of one node class.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Schema {
+    /// The name in workflow files, `KSampler`.
+    pub class: String,
+    /// The title the editor shows.
+    pub display_name: String,
+    /// The menu path, `latent/batch`.
+    pub category: String,
+    pub description: String,
+    /// In declared order, required and optional as they come.
+    pub inputs: Vec<Input>,
+    pub hidden: Vec<(String, Hidden)>,
+    pub outputs: Vec<Output>,
+    /// Whether the node is an end in itself (it saves or shows something).
+    pub output_node: bool,
+    pub deprecated: bool,
+    pub experimental: bool,
+}
+
+/// One declared input.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Input {
+    pub name: String,
+    pub kind: Kind,
+    pub optional: bool,
+    /// Pulled in only when the node asks for it.
+    pub lazy: bool,
+    /// A socket although its type has a widget.
+    pub force_input: bool,
+    pub tooltip: String,
+}
+
+/// What an input accepts: a widget with its options, or a socket.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Kind {
+    Int { default: i128, min: Option<i128>, max: Option<i128>, step: Option<i128>, control: Control },
+    Float { default: f64, min: Option<f64>, max: Option<f64>, step: Option<f64>, round: Option<f64>, control: Control },
+    Boolean { default: bool },
+    Text { default: String, multiline: bool, dynamic_prompts: bool },
+    Combo { options: Options, default: Option<String>, upload: Option<Upload>, control: Control },
+    /// Only another node can give this; the type's name, `LATENT`, or `A,B` where either will do.
+    Socket(String),
+}
+
+/// Whether the editor puts a `control_after_generate` widget behind this one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Control {
+    /// Not declared; the editor still adds one to an INT named `seed` or `noise_seed`.
+    #[default]
+    Unset,
+    On,
+    Off,
+}
+
+/// The choices of a combo.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Options {
+    Fixed(Vec<String>),
+    /// The files of one of ComfyUI's model folders (`checkpoints`), or of `input`.
+    Files {
+        folder: String,
+        /// Choices that need no file, such as the VAE loader's `pixel_space`.
+        besides: Vec<String>,
+    },
+}
+
+/// Which upload button the editor puts on a combo of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upload {
+    Image,
+    AnimatedImage,
+    Video,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    pub name: String,
+    /// The wire type, `IMAGE`.
+    pub ty: String,
+    /// Whether the node returns a list of values here.
+    pub is_list: bool,
+    pub tooltip: String,
+}
+
+/// What the runner itself hands to a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hidden {
+    Prompt,
+    ExtraPngInfo,
+    UniqueId,
+    DynPrompt,
+}
+
+/// Where a declaration asks for what only the machine knows: the files in a folder.
+pub trait Folders {
+    /// The file names in a model folder or in `input`, as ComfyUI lists them (`sub/name.safetensors`), sorted.
+    fn list(&self, folder: &str) -> Vec<String>;
+}
+
+impl Folders for () {
+    fn list(&self, _: &str) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// Declarations by class name. The registry of runnable nodes is one; a table of foreign declarations may be another.
+pub trait Schemas {
+    fn schema(&self, class: &str) -> Option<&Schema>;
+}
+
+impl Options {
+    pub fn list(&self, folders: &dyn Folders) -> Vec<String> {
+        match self {
+            Self::Fixed(options) => options.clone(),
+            Self::Files { folder, besides } => folders.list(folder).into_iter().chain(besides.iter().cloned()).collect(),
+        }
+    }
+}
+
+impl Hidden {
+    pub fn type_name(self) -> &'static str {
+        match self {
+            Self::Prompt => "PROMPT",
+            Self::ExtraPngInfo => "EXTRA_PNGINFO",
+            Self::UniqueId => "UNIQUE_ID",
+            Self::DynPrompt => "DYNPROMPT",
+        }
+    }
+}
+
+impl Kind {
+    /// The type's name in `/object_info` and in messages.
+    pub fn type_name(&self) -> &str {
+        match self {
+            Self::Int { .. } => "INT",
+            Self::Float { .. } => "FLOAT",
+            Self::Boolean { .. } => "BOOLEAN",
+            Self::Text { .. } => "STRING",
+            Self::Combo { .. } => "COMBO",
+            Self::Socket(name) => name,
+        }
+    }
+
+    /// The value of a widget nobody set. A socket has none, and neither has a combo without choices.
+    pub fn default(&self, folders: &dyn Folders) -> Option<Value> {
+        match self {
+            Self::Int { default, .. } => Some(integer(*default)),
+            Self::Float { default, .. } => Some(json!(default)),
+            Self::Boolean { default } => Some(json!(default)),
+            Self::Text { default, .. } => Some(json!(default)),
+            Self::Combo { default: Some(default), .. } if !default.is_empty() => Some(json!(default)),
+            Self::Combo { options, .. } => options.list(folders).first().map(|first| json!(first)),
+            Self::Socket(_) => None,
+        }
+    }
+
+    /// `[type, options]`, as `/object_info` and error reports write it.
+    pub fn to_json(&self, folders: &dyn Folders) -> Value {
+        let mut o = Map::new();
+        let mut put = |name: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                o.insert(name.into(), value);
+            }
+        };
+        let on = |flag: bool| flag.then_some(json!(true));
+        match self {
+            Self::Int { default, min, max, step, control } => {
+                put("default", Some(integer(*default)));
+                put("min", min.map(integer));
+                put("max", max.map(integer));
+                put("step", step.map(integer));
+                put("control_after_generate", control.to_json());
+            }
+            Self::Float { default, min, max, step, round, control } => {
+                put("default", Some(json!(default)));
+                put("min", min.map(|v| json!(v)));
+                put("max", max.map(|v| json!(v)));
+                put("step", step.map(|v| json!(v)));
+                put("round", round.map(|v| json!(v)));
+                put("control_after_generate", control.to_json());
+            }
+            Self::Boolean { default } => put("default", Some(json!(default))),
+            Self::Text { default, multiline, dynamic_prompts } => {
+                put("default", (!default.is_empty() || !multiline).then(|| json!(default)));
+                put("multiline", on(*multiline));
+                put("dynamicPrompts", on(*dynamic_prompts));
+            }
+            Self::Combo { default, upload, control, .. } => {
+                put("default", default.as_ref().map(|v| json!(v)));
+                put("control_after_generate", control.to_json());
+                if let Some(upload) = upload {
+                    put(upload.option(), Some(json!(true)));
+                }
+            }
+            Self::Socket(_) => {}
+        }
+        match self {
+            Self::Combo { options, .. } => json!([options.list(folders), o]),
+            _ => json!([self.type_name(), o]),
+        }
+    }
+}
+
+impl Control {
+    fn to_json(self) -> Option<Value> {
+        match self {
+            Self::Unset => None,
+            Self::On => Some(json!(true)),
+            Self::Off => Some(json!(false)),
+        }
+    }
+}
+
+impl Upload {
+    /// The option's name in `/object_info`.
+    pub fn option(self) -> &'static str {
+        match self {
+            Self::Image => "image_upload",
+            Self::AnimatedImage => "animated_image_upload",
+            Self::Video => "video_upload",
+        }
+    }
+}
+
+impl Input {
+    /// Whether the editor shows a widget for this input.
+    pub fn is_widget(&self) -> bool {
+        !self.force_input && !matches!(self.kind, Kind::Socket(_))
+    }
+
+    /// Whether a control widget follows this one in `widgets_values`.
+    pub fn has_control(&self) -> bool {
+        match &self.kind {
+            Kind::Int { control: Control::Unset, .. } => self.name == "seed" || self.name == "noise_seed",
+            Kind::Int { control, .. } | Kind::Float { control, .. } | Kind::Combo { control, .. } => *control == Control::On,
+            _ => false,
+        }
+    }
+
+    /// `[type, options]`, with what the input adds to its kind's options.
+    pub fn to_json(&self, folders: &dyn Folders) -> Value {
+        let mut entry = self.kind.to_json(folders);
+        if let Some(Value::Object(options)) = entry.get_mut(1) {
+            let flags = [("forceInput", self.force_input), ("lazy", self.lazy)];
+            options.extend(flags.into_iter().filter(|(_, on)| *on).map(|(name, on)| (name.to_owned(), json!(on))));
+            if !self.tooltip.is_empty() {
+                options.insert("tooltip".into(), json!(self.tooltip));
+            }
+        }
+        entry
+    }
+}
+
+impl Schema {
+    pub fn input(&self, name: &str) -> Option<&Input> {
+        self.inputs.iter().find(|input| input.name == name)
+    }
+
+    /// This class's entry in ComfyUI's `/object_info`.
+    pub fn to_object_info(&self, folders: &dyn Folders) -> Value {
+        let mut input = Map::new();
+        let mut order = Map::new();
+        for (group, optional) in [("required", false), ("optional", true)] {
+            let members: Vec<_> = self.inputs.iter().filter(|i| i.optional == optional).collect();
+            if optional && members.is_empty() {
+                continue;
+            }
+            let names: Vec<_> = members.iter().map(|i| &i.name).collect();
+            order.insert(group.into(), json!(names));
+            let entries = members.iter().map(|i| (i.name.clone(), i.to_json(folders)));
+            input.insert(group.into(), Value::Object(entries.collect()));
+        }
+        if !self.hidden.is_empty() {
+            let names: Vec<_> = self.hidden.iter().map(|(name, _)| name).collect();
+            order.insert("hidden".into(), json!(names));
+            let entries = self.hidden.iter().map(|(name, hidden)| (name.clone(), json!(hidden.type_name())));
+            input.insert("hidden".into(), Value::Object(entries.collect()));
+        }
+        let each = |f: &dyn Fn(&Output) -> Value| self.outputs.iter().map(f).collect::<Vec<_>>();
+        let mut info = Map::new();
+        info.insert("input".into(), Value::Object(input));
+        info.insert("input_order".into(), Value::Object(order));
+        info.insert("output".into(), json!(each(&|o| json!(o.ty))));
+        info.insert("output_is_list".into(), json!(each(&|o| json!(o.is_list))));
+        info.insert("output_name".into(), json!(each(&|o| json!(o.name))));
+        info.insert("name".into(), json!(self.class));
+        info.insert("display_name".into(), json!(self.display_name));
+        info.insert("description".into(), json!(self.description));
+        info.insert("python_module".into(), json!("nodes"));
+        info.insert("category".into(), json!(self.category));
+        info.insert("output_node".into(), json!(self.output_node));
+        if self.outputs.iter().any(|o| !o.tooltip.is_empty()) {
+            info.insert("output_tooltips".into(), json!(each(&|o| json!(o.tooltip))));
+        }
+        for (name, on) in [("deprecated", self.deprecated), ("experimental", self.experimental)] {
+            if on {
+                info.insert(name.into(), json!(true));
+            }
+        }
+        Value::Object(info)
+    }
+}
+
+/// A JSON integer; one beyond 64 bits, which no file can hold, becomes a float.
+pub fn integer(value: i128) -> Value {
+    match (u64::try_from(value), i64::try_from(value)) {
+        (Ok(v), _) => json!(v),
+        (_, Ok(v)) => json!(v),
+        _ => json!(value as f64),
+    }
+}

@@ -1,0 +1,1 @@
+//! The networks, as plain structs over weights, and the table that recognises a checkpoint.

@@ -1,0 +1,1 @@
+//! The nodes, one file each, in folders named as ComfyUI names its categories.

@@ -1,0 +1,1 @@
+//! What the networks are made of: weights, layers, attention, noise. All `unsafe` of this crate lives here.

@@ -1,0 +1,1 @@
+//! Picture files: reading them as LoadImage does, writing them as SaveImage does.

@@ -1,0 +1,1 @@
+//! From a prompt text to what the text encoder is given: weights, tokens, chunks, embeddings.
