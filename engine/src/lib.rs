@@ -1,5 +1,25 @@
 //! The engine of redraft: reads ComfyUI workflows, plans them and executes them. It knows no tensors.
+//!
+//! ```text
+//! workflow file -> workflow::read -> Prompt -> Plan (every problem found) -> Engine::run -> events and outputs
+//! ```
 
+pub mod cache;
+pub mod constant;
+pub mod cx;
+pub mod error;
+pub mod event;
+pub mod exec;
+pub mod folders;
+pub mod io;
+pub mod key;
+pub mod node;
+pub mod plan;
+pub mod problem;
 pub mod prompt;
 pub mod schema;
+mod validate;
 pub mod workflow;
+
+pub use linkme;
+pub use redraft_engine_derive::{Combo, Node, Outputs};

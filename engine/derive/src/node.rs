@@ -1,0 +1,228 @@
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote};
+use syn::meta::ParseNestedMeta;
+use syn::punctuated::Punctuated;
+use syn::{Data, DeriveInput, Error, Expr, Field, Fields, LitInt, LitStr, Result, Token, parenthesized};
+
+use crate::documentation;
+
+pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
+    let options = NodeOptions::parse(input)?;
+    let inputs = fields(input)?.into_iter().map(InputField::parse).collect::<Result<Vec<_>>>()?;
+    let ident = &input.ident;
+    let class = options.class.clone().unwrap_or_else(|| ident.to_string());
+    let (schema, traits) = (schema(&class, input, &options, &inputs), options.traits(&inputs));
+    let take = inputs.iter().map(|input| {
+        let (field, name) = (&input.field.ident, &input.name);
+        quote!(#field: args.take(#name)?)
+    });
+    let (built, taken) = match inputs.is_empty() {
+        true => (quote!(Self {}), quote!(_args)),
+        false => (quote!(Self { #(#take),* }), quote!(args)),
+    };
+    let register = format_ident!("REGISTER_{}", ident.to_string().to_uppercase());
+    Ok(quote! {
+        impl ::redraft_engine::node::Node for #ident {
+            fn schema() -> ::redraft_engine::schema::Schema {
+                #schema
+            }
+
+            fn traits() -> ::redraft_engine::node::Traits {
+                #traits
+            }
+
+            fn from_args(#taken: &mut ::redraft_engine::node::Args) -> ::anyhow::Result<Self> {
+                Ok(#built)
+            }
+        }
+
+        #[::redraft_engine::linkme::distributed_slice(::redraft_engine::node::CLASSES)]
+        #[linkme(crate = ::redraft_engine::linkme)]
+        static #register: fn() -> ::redraft_engine::node::Class = ::redraft_engine::node::Class::of::<#ident>;
+    })
+}
+
+fn schema(class: &str, input: &DeriveInput, options: &NodeOptions, inputs: &[InputField]) -> TokenStream {
+    let display = options.display.clone().unwrap_or_else(|| class.to_owned());
+    let (category, description) = (&options.category, documentation(&input.attrs));
+    let (output, deprecated, experimental) = (options.output, options.deprecated, options.experimental);
+    let hidden = options.hidden.iter().map(|name| {
+        let kind = match name.value().as_str() {
+            "prompt" => quote!(Prompt),
+            "extra_pnginfo" => quote!(ExtraPngInfo),
+            "unique_id" => quote!(UniqueId),
+            "dynprompt" => quote!(DynPrompt),
+            _ => {
+                let message = "hidden inputs are prompt, extra_pnginfo, unique_id, dynprompt";
+                return Error::new_spanned(name, message).into_compile_error();
+            }
+        };
+        quote!((#name.to_owned(), ::redraft_engine::schema::Hidden::#kind))
+    });
+    let inputs = inputs.iter().map(InputField::schema);
+    quote! {
+        ::redraft_engine::schema::Schema {
+            class: #class.to_owned(),
+            display_name: #display.to_owned(),
+            category: #category.to_owned(),
+            description: #description.to_owned(),
+            inputs: vec![#(#inputs),*],
+            hidden: vec![#(#hidden),*],
+            // What `Run::Out` declares; filled in where the class is registered.
+            outputs: Vec::new(),
+            output_node: #output,
+            deprecated: #deprecated,
+            experimental: #experimental,
+        }
+    }
+}
+
+fn fields(input: &DeriveInput) -> Result<Vec<&Field>> {
+    match &input.data {
+        Data::Struct(data) => match &data.fields {
+            Fields::Named(fields) => Ok(fields.named.iter().collect()),
+            Fields::Unit => Ok(Vec::new()),
+            Fields::Unnamed(_) => Err(Error::new_spanned(input, "a node's inputs are named fields")),
+        },
+        _ => Err(Error::new_spanned(input, "a node is a struct whose fields are its inputs")),
+    }
+}
+
+#[derive(Default)]
+struct NodeOptions {
+    class: Option<String>,
+    display: Option<String>,
+    category: String,
+    output: bool,
+    deprecated: bool,
+    experimental: bool,
+    not_idempotent: bool,
+    revision: Option<LitInt>,
+    hidden: Vec<LitStr>,
+    reads: Vec<LitStr>,
+}
+
+impl NodeOptions {
+    fn parse(input: &DeriveInput) -> Result<Self> {
+        let mut this = Self::default();
+        for attribute in input.attrs.iter().filter(|a| a.path().is_ident("node")) {
+            attribute.parse_nested_meta(|meta| this.option(&meta))?;
+        }
+        if this.category.is_empty() {
+            return Err(Error::new_spanned(&input.ident, "a node needs #[node(category = \"...\")]"));
+        }
+        Ok(this)
+    }
+
+    fn option(&mut self, meta: &ParseNestedMeta) -> Result<()> {
+        let name = meta.path.require_ident()?.to_string();
+        match name.as_str() {
+            "class" => self.class = Some(text(meta)?),
+            "display" => self.display = Some(text(meta)?),
+            "category" => self.category = text(meta)?,
+            "output" => self.output = true,
+            "deprecated" => self.deprecated = true,
+            "experimental" => self.experimental = true,
+            "not_idempotent" => self.not_idempotent = true,
+            "revision" => self.revision = Some(meta.value()?.parse()?),
+            "hidden" => self.hidden = texts(meta)?,
+            "reads" => self.reads = texts(meta)?,
+            _ => return Err(meta.error(format!("there is no node option `{name}`"))),
+        }
+        Ok(())
+    }
+
+    fn traits(&self, inputs: &[InputField]) -> TokenStream {
+        let revision = self.revision.as_ref().map_or(quote!(0), |revision| quote!(#revision));
+        let (not_idempotent, reads) = (self.not_idempotent, &self.reads);
+        let types = inputs.iter().map(|input| &input.field.ty);
+        quote! {
+            ::redraft_engine::node::Traits {
+                revision: #revision,
+                takes_lists: false #(|| <#types as ::redraft_engine::io::Field>::LIST)*,
+                not_idempotent: #not_idempotent,
+                reads: &[#(#reads),*],
+            }
+        }
+    }
+}
+
+fn text(meta: &ParseNestedMeta) -> Result<String> {
+    Ok(meta.value()?.parse::<LitStr>()?.value())
+}
+
+fn texts(meta: &ParseNestedMeta) -> Result<Vec<LitStr>> {
+    let content;
+    parenthesized!(content in meta.input);
+    Ok(Punctuated::<LitStr, Token![,]>::parse_terminated(&content)?.into_iter().collect())
+}
+
+struct InputField<'a> {
+    field: &'a Field,
+    name: String,
+    /// `Widget`'s fields that the attribute sets.
+    widget: Vec<TokenStream>,
+    lazy: bool,
+    force_input: bool,
+}
+
+impl<'a> InputField<'a> {
+    fn parse(field: &'a Field) -> Result<Self> {
+        let name = field.ident.as_ref().map(ToString::to_string).unwrap_or_default();
+        let name = name.trim_start_matches("r#").to_owned();
+        let mut this = Self { field, name, widget: Vec::new(), lazy: false, force_input: false };
+        for attribute in field.attrs.iter().filter(|a| a.path().is_ident("input")) {
+            attribute.parse_nested_meta(|meta| this.option(&meta))?;
+        }
+        Ok(this)
+    }
+
+    fn option(&mut self, meta: &ParseNestedMeta) -> Result<()> {
+        let ident = meta.path.require_ident()?;
+        match ident.to_string().as_str() {
+            "default" | "min" | "max" | "step" | "round" => {
+                let value: Expr = meta.value()?.parse()?;
+                self.widget.push(quote!(#ident: Some(::redraft_engine::io::Literal::from(#value))));
+            }
+            "multiline" | "dynamic_prompts" => self.widget.push(quote!(#ident: true)),
+            "control_after_generate" => {
+                self.widget.push(quote!(control_after_generate: ::redraft_engine::schema::Control::On));
+            }
+            "files" => {
+                let folder: LitStr = meta.value()?.parse()?;
+                self.widget.push(quote!(files: Some(#folder)));
+            }
+            "besides" => {
+                let names: Expr = meta.value()?.parse()?;
+                self.widget.push(quote!(besides: &#names));
+            }
+            "upload" => {
+                let kind: syn::Ident = meta.value()?.parse()?;
+                self.widget.push(quote!(upload: Some(::redraft_engine::schema::Upload::#kind)));
+            }
+            "name" => self.name = text(meta)?,
+            "lazy" => self.lazy = true,
+            "force_input" => self.force_input = true,
+            other => return Err(meta.error(format!("there is no input option `{other}`"))),
+        }
+        Ok(())
+    }
+
+    fn schema(&self) -> TokenStream {
+        let Self { field, name, widget, lazy, force_input } = self;
+        let (ty, tooltip) = (&field.ty, documentation(&field.attrs));
+        quote! {
+            ::redraft_engine::schema::Input {
+                name: #name.to_owned(),
+                kind: <#ty as ::redraft_engine::io::Field>::kind(::redraft_engine::io::Widget {
+                    #(#widget,)*
+                    ..::std::default::Default::default()
+                }),
+                optional: <#ty as ::redraft_engine::io::Field>::OPTIONAL,
+                lazy: #lazy,
+                force_input: #force_input,
+                tooltip: #tooltip.to_owned(),
+            }
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Constants as ComfyUI converts and compares them: by the rules of Python's `int`, `float`, `str` and `bool`.
+
+use serde_json::{Value as Json, json};
+
+use crate::io::{CONSTANT, Value};
+use crate::schema::{Kind, integer};
+
+/// Converts a constant to what the input's kind makes of it. The error is Python's text.
+pub fn convert(kind: &Kind, value: &Json) -> Result<Json, String> {
+    match kind {
+        Kind::Int { .. } => int(value).map(integer),
+        Kind::Float { .. } => float(value).map(float_json),
+        Kind::Text { .. } => Ok(json!(text(value))),
+        Kind::Boolean { .. } => Ok(json!(truth(value))),
+        Kind::Combo { .. } | Kind::Socket(_) => Ok(value.clone()),
+    }
+}
+
+/// The converted constant as the value that a node's field takes.
+pub fn to_value(kind: &Kind, converted: &Json) -> Value {
+    match (kind, converted) {
+        (Kind::Int { .. }, Json::Number(_)) => Value::new("INT", as_int(converted).unwrap_or(0)),
+        (Kind::Float { .. }, _) => Value::new("FLOAT", as_float(converted)),
+        (Kind::Boolean { .. }, Json::Bool(flag)) => Value::new("BOOLEAN", *flag),
+        (Kind::Text { .. } | Kind::Combo { .. }, Json::String(text)) => Value::new("STRING", text.clone()),
+        (_, other) => Value::new(CONSTANT, other.clone()),
+    }
+}
+
+/// The number, if the JSON is an integer.
+pub fn as_int(value: &Json) -> Option<i128> {
+    value.as_u64().map(i128::from).or_else(|| value.as_i64().map(i128::from))
+}
+
+/// JSON has no NaN and no infinity; they travel as the strings Python prints.
+fn as_float(value: &Json) -> f64 {
+    value.as_f64().or_else(|| value.as_str().and_then(parse_float)).unwrap_or(f64::NAN)
+}
+
+fn float_json(value: f64) -> Json {
+    if value.is_finite() {
+        json!(value)
+    } else if value.is_nan() {
+        json!("nan")
+    } else {
+        json!(if value > 0.0 { "inf" } else { "-inf" })
+    }
+}
+
+/// Python's `int(value)`.
+fn int(value: &Json) -> Result<i128, String> {
+    match value {
+        Json::Bool(flag) => Ok(i128::from(*flag)),
+        Json::Number(_) => match (as_int(value), value.as_f64()) {
+            (Some(int), _) => Ok(int),
+            (None, Some(float)) if float.is_finite() => Ok(float.trunc() as i128),
+            _ => Err("cannot convert float infinity to integer".into()),
+        },
+        Json::String(text) => {
+            parse_int(text).ok_or_else(|| format!("invalid literal for int() with base 10: {}", repr_text(text)))
+        }
+        other => Err(format!(
+            "int() argument must be a string, a bytes-like object or a real number, not '{}'",
+            type_name(other)
+        )),
+    }
+}
+
+/// Python's `float(value)`.
+fn float(value: &Json) -> Result<f64, String> {
+    match value {
+        Json::Bool(flag) => Ok(f64::from(u8::from(*flag))),
+        Json::Number(number) => Ok(number.as_f64().unwrap_or(f64::NAN)),
+        Json::String(text) => {
+            parse_float(text).ok_or_else(|| format!("could not convert string to float: {}", repr_text(text)))
+        }
+        other => Err(format!("float() argument must be a string or a real number, not '{}'", type_name(other))),
+    }
+}
+
+/// Digits with single underscores between them, as Python's numbers may be written.
+fn without_underscores(text: &str) -> Option<String> {
+    let chars: Vec<char> = text.trim().chars().collect();
+    let between_digits =
+        |i: usize| i > 0 && chars[i - 1].is_ascii_digit() && chars.get(i + 1).is_some_and(char::is_ascii_digit);
+    let fine = chars.iter().enumerate().all(|(i, c)| *c != '_' || between_digits(i));
+    fine.then(|| chars.iter().filter(|c| **c != '_').collect())
+}
+
+fn parse_int(text: &str) -> Option<i128> {
+    without_underscores(text)?.parse().ok()
+}
+
+/// Python's `float(text)`: also `inf`, `nan`, `infinity` and underscores.
+pub fn parse_float(text: &str) -> Option<f64> {
+    without_underscores(text)?.parse().ok()
+}
+
+/// Python's `str(value)`.
+pub fn text(value: &Json) -> String {
+    match value {
+        Json::String(text) => text.clone(),
+        other => repr(other),
+    }
+}
+
+/// Python's `repr(value)`, as it stands in error details. Nested as deep as the JSON reader allows, no deeper.
+pub fn repr(value: &Json) -> String {
+    match value {
+        Json::Null => "None".into(),
+        Json::Bool(true) => "True".into(),
+        Json::Bool(false) => "False".into(),
+        Json::Number(number) => number.to_string(),
+        Json::String(text) => repr_text(text),
+        Json::Array(items) => format!("[{}]", items.iter().map(repr).collect::<Vec<_>>().join(", ")),
+        Json::Object(map) => {
+            let entries = map.iter().map(|(key, value)| format!("{}: {}", repr_text(key), repr(value)));
+            format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+fn repr_text(text: &str) -> String {
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let mut out = String::from(quote);
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if c == quote => out.extend(['\\', c]),
+            c => out.push(c),
+        }
+    }
+    out.push(quote);
+    out
+}
+
+/// Python's `bool(value)`.
+fn truth(value: &Json) -> bool {
+    match value {
+        Json::Null => false,
+        Json::Bool(flag) => *flag,
+        Json::Number(number) => number.as_f64() != Some(0.0),
+        Json::String(text) => !text.is_empty(),
+        Json::Array(items) => !items.is_empty(),
+        Json::Object(map) => !map.is_empty(),
+    }
+}
+
+fn type_name(value: &Json) -> &'static str {
+    match value {
+        Json::Null => "NoneType",
+        Json::Bool(_) => "bool",
+        Json::Number(_) => "float",
+        Json::String(_) => "str",
+        Json::Array(_) => "list",
+        Json::Object(_) => "dict",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::Control;
+
+    fn int_kind() -> Kind {
+        Kind::Int { default: 0, min: None, max: None, step: None, control: Control::Unset }
+    }
+
+    #[test]
+    fn integers_convert_as_python_converts_them() {
+        for (given, want) in
+            [(json!(64.9), 64), (json!(true), 1), (json!("  7 "), 7), (json!("64"), 64), (json!("1_000"), 1000)]
+        {
+            assert_eq!(convert(&int_kind(), &given), Ok(json!(want)), "{given}");
+        }
+        assert_eq!(convert(&int_kind(), &json!(u64::MAX)), Ok(json!(u64::MAX)));
+        assert_eq!(
+            convert(&int_kind(), &json!("abc")),
+            Err("invalid literal for int() with base 10: 'abc'".to_owned())
+        );
+        assert_eq!(
+            convert(&int_kind(), &json!(null)),
+            Err("int() argument must be a string, a bytes-like object or a real number, not 'NoneType'".to_owned())
+        );
+        assert!(convert(&int_kind(), &json!("1.5")).is_err() && convert(&int_kind(), &json!("1__0")).is_err());
+    }
+
+    #[test]
+    fn texts_convert_as_python_converts_them() {
+        assert_eq!(text(&json!(null)), "None");
+        assert_eq!(text(&json!(["a", "b"])), "['a', 'b']");
+        assert_eq!(text(&json!({"a": true})), "{'a': True}");
+    }
+}

@@ -1,0 +1,88 @@
+//! How a run fails, and the words for it.
+
+use std::any::Any;
+
+use crate::prompt::NodeId;
+
+/// Raised by [`Cx::progress`](crate::cx::Cx::progress) once the user has cancelled. A node passes it on.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("cancelled")]
+pub struct Cancelled;
+
+/// Why a call of a node did not succeed.
+#[derive(Debug)]
+pub enum NodeError {
+    Cancelled,
+    /// Memory ran out, on the CPU or on a device; what libtorch said of it.
+    OutOfMemory(String),
+    Failed(String),
+}
+
+/// Phrases by which libtorch and the allocators say that memory ran out.
+const OUT_OF_MEMORY: [&str; 4] =
+    ["CUDA out of memory", "can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED"];
+
+impl NodeError {
+    fn of_text(text: String) -> Self {
+        if OUT_OF_MEMORY.iter().any(|phrase| text.contains(phrase)) {
+            Self::OutOfMemory(text)
+        } else {
+            Self::Failed(text)
+        }
+    }
+
+    pub fn from_panic(panic: &(dyn Any + Send)) -> Self {
+        let text = panic
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+            .unwrap_or_else(|| "the node panicked without a message".to_owned());
+        Self::of_text(first_line(&text))
+    }
+}
+
+impl From<anyhow::Error> for NodeError {
+    fn from(error: anyhow::Error) -> Self {
+        if error.is::<Cancelled>() { Self::Cancelled } else { Self::of_text(format!("{error:#}")) }
+    }
+}
+
+/// libtorch's errors carry a C++ stack behind the first line; tch wraps them in `Torch("...")`.
+fn first_line(text: &str) -> String {
+    let text = text.split_once("Torch(\"").map_or(text, |(_, inner)| inner);
+    let line = text.split("\\n").next().unwrap_or(text).lines().next().unwrap_or_default();
+    line.trim().to_owned()
+}
+
+/// A node that stopped a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    pub node: NodeId,
+    pub class: String,
+    pub title: Option<String>,
+    pub message: String,
+    pub out_of_memory: bool,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "node {} ({}): {}", self.node, self.class, self.message)?;
+        if self.out_of_memory {
+            write!(f, "; use a smaller picture or batch, or a device with more memory")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// The candidate most like `name`, if one is near enough to be meant.
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let lower = name.to_lowercase();
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(&lower, &candidate.to_lowercase()), candidate))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}

@@ -1,0 +1,238 @@
+//! ComfyUI's folder layout: which directories hold which kind of model, and where input, output and temp are.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::{Component, Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use indexmap::IndexMap;
+
+use crate::schema::Folders;
+
+const MODEL_EXTENSIONS: &[&str] = &["ckpt", "pt", "pt2", "bin", "pth", "safetensors", "pkl", "sft"];
+const PICTURE_EXTENSIONS: &[&str] =
+    &["png", "apng", "jpg", "jpeg", "jfif", "webp", "gif", "bmp", "tif", "tiff", "avif", "ico", "tga", "ppm", "pgm"];
+
+/// A kind of model, and the folders below `models/` that hold it.
+struct ModelFolder {
+    name: &'static str,
+    below_models: &'static [&'static str],
+    extensions: &'static [&'static str],
+}
+
+const fn folder(name: &'static str, below_models: &'static [&'static str]) -> ModelFolder {
+    ModelFolder { name, below_models, extensions: MODEL_EXTENSIONS }
+}
+
+const MODEL_FOLDERS: &[ModelFolder] = &[
+    folder("checkpoints", &["checkpoints"]),
+    ModelFolder { name: "configs", below_models: &["configs"], extensions: &["yaml"] },
+    folder("loras", &["loras"]),
+    folder("vae", &["vae"]),
+    folder("text_encoders", &["text_encoders", "clip"]),
+    folder("diffusion_models", &["unet", "diffusion_models"]),
+    folder("clip_vision", &["clip_vision"]),
+    folder("style_models", &["style_models"]),
+    folder("embeddings", &["embeddings"]),
+    folder("vae_approx", &["vae_approx"]),
+    folder("controlnet", &["controlnet", "t2i_adapter"]),
+    folder("gligen", &["gligen"]),
+    folder("upscale_models", &["upscale_models"]),
+    folder("latent_upscale_models", &["latent_upscale_models"]),
+    folder("hypernetworks", &["hypernetworks"]),
+    folder("photomaker", &["photomaker"]),
+    folder("model_patches", &["model_patches"]),
+    folder("audio_encoders", &["audio_encoders"]),
+];
+
+/// How deep below a model folder files are still found.
+const MAX_DEPTH: usize = 16;
+/// Files up to this size are known by their content, larger ones by path, size and time of change.
+const HASHED_BY_CONTENT: u64 = 64 << 20;
+
+/// The old names of two kinds, which workflows and configuration files still use.
+fn current_name(kind: &str) -> &str {
+    match kind {
+        "unet" => "diffusion_models",
+        "clip" => "text_encoders",
+        kind => kind,
+    }
+}
+
+/// Where everything lies.
+pub struct FolderPaths {
+    models: IndexMap<String, Vec<PathBuf>>,
+    pub input: PathBuf,
+    pub output: PathBuf,
+    pub temp: PathBuf,
+    fingerprints: RefCell<HashMap<PathBuf, ([u8; 32], Fingerprint)>>,
+}
+
+/// What a file holds, in 32 bytes: equal for equal content (see [`FolderPaths::fingerprint`]).
+pub type Fingerprint = [u8; 32];
+
+/// A file name of a `LoadImage`-like value: `a.png [output]` lies in the output folder.
+#[derive(Debug, PartialEq, Eq, Clone, Copy)]
+pub struct Annotated<'a> {
+    /// `input`, `output` or `temp`.
+    pub folder: &'static str,
+    pub name: &'a str,
+}
+
+impl<'a> Annotated<'a> {
+    /// Splits off a trailing ` [input]`, ` [output]` or ` [temp]`. As in ComfyUI one character before the bracket goes
+    /// with it.
+    pub fn parse(value: &'a str) -> Self {
+        for (suffix, folder) in [("[output]", "output"), ("[input]", "input"), ("[temp]", "temp")] {
+            if let Some(name) = value.strip_suffix(suffix) {
+                let mut chars = name.chars();
+                chars.next_back();
+                return Self { folder, name: chars.as_str() };
+            }
+        }
+        Self { folder: "input", name: value }
+    }
+}
+
+impl FolderPaths {
+    /// ComfyUI's layout below one directory: `models/`, `input/`, `output/`, `temp/`.
+    pub fn below(base: &Path) -> Self {
+        let mut this = Self {
+            models: IndexMap::new(),
+            input: base.join("input"),
+            output: base.join("output"),
+            temp: base.join("temp"),
+            fingerprints: RefCell::default(),
+        };
+        this.set_models(&base.join("models"));
+        this
+    }
+
+    /// Makes `models` the directory that holds one folder per kind of model.
+    pub fn set_models(&mut self, models: &Path) {
+        self.models = MODEL_FOLDERS
+            .iter()
+            .map(|f| (f.name.to_owned(), f.below_models.iter().map(|below| models.join(below)).collect()))
+            .collect();
+    }
+
+    /// Adds a directory for a kind of model, before the others if it is the `default` one.
+    pub fn add(&mut self, kind: &str, path: PathBuf, default: bool) {
+        let paths = self.models.entry(current_name(kind).to_owned()).or_default();
+        paths.retain(|known| *known != path);
+        if default { paths.insert(0, path) } else { paths.push(path) }
+    }
+
+    /// The directories of a kind of model, in order of search.
+    pub fn directories(&self, kind: &str) -> &[PathBuf] {
+        match kind {
+            "input" => std::slice::from_ref(&self.input),
+            "output" => std::slice::from_ref(&self.output),
+            "temp" => std::slice::from_ref(&self.temp),
+            kind => self.models.get(current_name(kind)).map_or(&[], Vec::as_slice),
+        }
+    }
+
+    /// The file that `name` stands for in a folder, or nothing. Never a file that a `..` or an absolute name would reach.
+    pub fn find(&self, folder: &str, name: &str) -> Option<PathBuf> {
+        let annotated = if folder == "input" { Annotated::parse(name) } else { Annotated { folder: "", name } };
+        let folder = if annotated.folder.is_empty() { folder } else { annotated.folder };
+        let relative = relative(annotated.name)?;
+        self.directories(folder).iter().map(|dir| dir.join(&relative)).find(|path| path.is_file())
+    }
+
+    /// 32 bytes that change when the file does: of the content for files up to 64 MiB (remembered by path, size and time of
+    /// change), of path, size and time for larger ones, which are models and take a second to read.
+    pub fn fingerprint(&self, path: &Path) -> std::io::Result<Fingerprint> {
+        let meta = std::fs::metadata(path)?;
+        let modified = meta.modified()?.duration_since(UNIX_EPOCH).map_or(0, |age| age.as_nanos());
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(path.as_os_str().as_encoded_bytes());
+        hasher.update(&meta.len().to_le_bytes());
+        hasher.update(&modified.to_le_bytes());
+        let stamp = *hasher.finalize().as_bytes();
+        if meta.len() > HASHED_BY_CONTENT {
+            return Ok(stamp);
+        }
+        if let Some((known, print)) = self.fingerprints.borrow().get(path)
+            && *known == stamp
+        {
+            return Ok(*print);
+        }
+        let print = *blake3::Hasher::new().update_mmap(path)?.finalize().as_bytes();
+        self.fingerprints.borrow_mut().insert(path.to_owned(), (stamp, print));
+        Ok(print)
+    }
+
+    /// One fingerprint for all files of a folder: their names, sizes and times of change.
+    pub fn folder_fingerprint(&self, folder: &str) -> Fingerprint {
+        let mut hasher = blake3::Hasher::new();
+        for name in self.list(folder) {
+            hasher.update(name.as_bytes());
+            if let Some(path) = self.find(folder, &name)
+                && let Ok(print) = self.fingerprint(&path)
+            {
+                hasher.update(&print);
+            }
+        }
+        *hasher.finalize().as_bytes()
+    }
+}
+
+impl Folders for FolderPaths {
+    fn list(&self, folder: &str) -> Vec<String> {
+        let flat = matches!(folder, "input" | "output" | "temp");
+        let known = MODEL_FOLDERS.iter().find(|f| f.name == current_name(folder));
+        let extensions = if flat { PICTURE_EXTENSIONS } else { known.map_or(MODEL_EXTENSIONS, |f| f.extensions) };
+        let mut names = Vec::new();
+        for dir in self.directories(folder) {
+            walk(dir, String::new(), if flat { 1 } else { MAX_DEPTH }, extensions, &mut names);
+        }
+        names.sort();
+        names.dedup();
+        names
+    }
+}
+
+fn walk(dir: &Path, prefix: String, depth: usize, extensions: &[&str], names: &mut Vec<String>) {
+    let Some(depth) = depth.checked_sub(1) else { return };
+    let Ok(entries) = std::fs::read_dir(dir) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        if path.is_dir() {
+            if entry.file_name() != ".git" {
+                walk(&path, format!("{name}/"), depth, extensions, names);
+            }
+        } else if path.extension().is_some_and(|e| extensions.contains(&&*e.to_string_lossy().to_lowercase())) {
+            names.push(name);
+        }
+    }
+}
+
+/// `name` as a path that stays below where it is joined to, with `\` for `/` allowed as Windows writes it.
+fn relative(name: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(name.replace('\\', "/"));
+    let plain = path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    (plain && !name.is_empty() && !name.contains('\0')).then_some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_never_leave_their_folder() {
+        for bad in ["../x", "/etc/passwd", "a/../../x", "", "a\0b", "..\\x"] {
+            assert_eq!(relative(bad), None, "{bad:?}");
+        }
+        assert_eq!(relative("sub\\x.png"), Some(PathBuf::from("sub/x.png")));
+    }
+
+    #[test]
+    fn annotations_choose_the_folder() {
+        assert_eq!(Annotated::parse("a.png [output]"), Annotated { folder: "output", name: "a.png" });
+        assert_eq!(Annotated::parse("sub/a.png"), Annotated { folder: "input", name: "sub/a.png" });
+        assert_eq!(Annotated::parse("a.png[temp]").name, "a.pn");
+    }
+}

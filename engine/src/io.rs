@@ -1,0 +1,412 @@
+//! What travels between nodes, and how a field of a node takes it.
+//!
+//! A socket always carries a list of values, usually of one. A node's field says by its type what it wants of that list:
+//! `T` one value, `Option<T>` one or nothing, [`List<T>`] all of them.
+
+use std::any::Any;
+use std::fmt;
+use std::rc::Rc;
+
+use serde_json::Value as Json;
+
+use crate::schema::{Control, Kind, Options, Upload};
+
+/// A value on a wire. Cloning it shares it; nobody changes a value that has left its node.
+#[derive(Clone)]
+pub struct Value {
+    ty: &'static str,
+    inner: Rc<dyn Any>,
+}
+
+/// What one output socket carries: a list of values, usually of one.
+pub type Socket = Rc<[Value]>;
+
+impl Value {
+    pub fn new<T: Any>(ty: &'static str, value: T) -> Self {
+        Self { ty, inner: Rc::new(value) }
+    }
+
+    pub fn wire<T: Wire>(value: T) -> Self {
+        Self::new(T::TYPE, value)
+    }
+
+    /// The wire type's name, `LATENT`.
+    pub fn type_name(&self) -> &'static str {
+        self.ty
+    }
+
+    pub fn downcast<T: Any>(&self) -> Option<&T> {
+        self.inner.downcast_ref()
+    }
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.ty)
+    }
+}
+
+/// A type that travels between nodes under a name of ComfyUI's. Cloning must be cheap: share, do not copy.
+pub trait Wire: Any + Clone {
+    const TYPE: &'static str;
+}
+
+/// The type name of a constant that was given to a socket, which takes none.
+pub const CONSTANT: &str = "CONSTANT";
+
+/// What a node's input holds when the node is called.
+#[derive(Clone, Debug)]
+pub enum Arg {
+    /// Nothing is connected and nothing was set.
+    Absent,
+    One(Value),
+    /// The whole list, for nodes that take lists.
+    All(Socket),
+}
+
+/// Why an input could not be taken; the caller adds node and input.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Misfit {
+    #[error("is missing; connect it or set a value")]
+    Missing,
+    #[error("wants {wanted} but was given {found}; connect an output of type {wanted}")]
+    Type { wanted: String, found: String },
+    #[error("{0}")]
+    Value(String),
+}
+
+/// A type that a node's field may have.
+pub trait Field: Sized {
+    /// Whether the input may stay unconnected.
+    const OPTIONAL: bool = false;
+    /// Whether the field takes the socket's whole list.
+    const LIST: bool = false;
+
+    /// The input's kind, from the options in the node's declaration.
+    fn kind(widget: Widget) -> Kind;
+
+    fn from_value(value: &Value) -> Result<Self, Misfit>;
+
+    fn from_arg(arg: Arg) -> Result<Self, Misfit> {
+        match arg {
+            Arg::Absent => Err(Misfit::Missing),
+            Arg::One(value) => Self::from_value(&value),
+            Arg::All(list) => list.first().ok_or(Misfit::Missing).and_then(Self::from_value),
+        }
+    }
+}
+
+/// A field that takes the whole list of its socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct List<T>(pub Vec<T>);
+
+impl<T: Field> Field for List<T> {
+    const OPTIONAL: bool = T::OPTIONAL;
+    const LIST: bool = true;
+
+    fn kind(widget: Widget) -> Kind {
+        T::kind(widget)
+    }
+
+    fn from_value(value: &Value) -> Result<Self, Misfit> {
+        T::from_value(value).map(|one| Self(vec![one]))
+    }
+
+    fn from_arg(arg: Arg) -> Result<Self, Misfit> {
+        match arg {
+            Arg::Absent if T::OPTIONAL => Ok(Self(Vec::new())),
+            Arg::Absent => Err(Misfit::Missing),
+            Arg::One(value) => Self::from_value(&value),
+            Arg::All(list) => list.iter().map(T::from_value).collect::<Result<_, _>>().map(Self),
+        }
+    }
+}
+
+impl<T: Field> Field for Option<T> {
+    const OPTIONAL: bool = true;
+    const LIST: bool = T::LIST;
+
+    fn kind(widget: Widget) -> Kind {
+        T::kind(widget)
+    }
+
+    fn from_value(value: &Value) -> Result<Self, Misfit> {
+        T::from_value(value).map(Some)
+    }
+
+    fn from_arg(arg: Arg) -> Result<Self, Misfit> {
+        match arg {
+            Arg::Absent => Ok(None),
+            arg => T::from_arg(arg).map(Some),
+        }
+    }
+}
+
+impl<T: Wire> Field for T {
+    fn kind(_: Widget) -> Kind {
+        Kind::Socket(T::TYPE.to_owned())
+    }
+
+    fn from_value(value: &Value) -> Result<Self, Misfit> {
+        value.downcast::<T>().cloned().ok_or_else(|| mismatch(T::TYPE, value))
+    }
+}
+
+fn mismatch(wanted: &str, value: &Value) -> Misfit {
+    let found = match value.downcast::<Json>() {
+        Some(constant) => format!("the constant {constant}"),
+        None => value.type_name().to_owned(),
+    };
+    Misfit::Type { wanted: wanted.to_owned(), found }
+}
+
+/// A constant in a node's declaration.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Literal {
+    Int(i128),
+    Float(f64),
+    Bool(bool),
+    Text(&'static str),
+}
+
+macro_rules! literal_from {
+    ($variant:ident: $($from:ty),*) => { $(impl From<$from> for Literal {
+        fn from(value: $from) -> Self { Self::$variant(value.into()) }
+    })* };
+}
+literal_from!(Int: i32, u32, i64, u64, i128);
+literal_from!(Float: f32, f64);
+literal_from!(Bool: bool);
+literal_from!(Text: &'static str);
+
+impl Literal {
+    fn int(self) -> Option<i128> {
+        match self {
+            Self::Int(v) => Some(v),
+            _ => None,
+        }
+    }
+
+    fn float(self) -> Option<f64> {
+        match self {
+            Self::Int(v) => Some(v as f64),
+            Self::Float(v) => Some(v),
+            _ => None,
+        }
+    }
+
+    fn text(self) -> Option<&'static str> {
+        match self {
+            Self::Text(v) => Some(v),
+            _ => None,
+        }
+    }
+}
+
+/// The options that `#[input(...)]` may give, under ComfyUI's names.
+#[derive(Clone, Debug, Default)]
+pub struct Widget {
+    pub default: Option<Literal>,
+    pub min: Option<Literal>,
+    pub max: Option<Literal>,
+    pub step: Option<Literal>,
+    pub round: Option<Literal>,
+    pub control_after_generate: Control,
+    pub multiline: bool,
+    pub dynamic_prompts: bool,
+    /// The choices are the files of this folder.
+    pub files: Option<&'static str>,
+    /// Choices besides the files.
+    pub besides: &'static [&'static str],
+    pub upload: Option<Upload>,
+}
+
+macro_rules! integer_field {
+    ($($ty:ty),*) => { $(impl Field for $ty {
+        fn kind(w: Widget) -> Kind {
+            let int = |literal: Option<Literal>| literal.and_then(Literal::int);
+            Kind::Int {
+                default: int(w.default).unwrap_or(0),
+                min: int(w.min),
+                max: int(w.max),
+                step: int(w.step),
+                control: w.control_after_generate,
+            }
+        }
+
+        fn from_value(value: &Value) -> Result<Self, Misfit> {
+            let number = *value.downcast::<i128>().ok_or_else(|| mismatch("INT", value))?;
+            Self::try_from(number).map_err(|_| Misfit::Value(format!(
+                "is {number}, outside {} to {}; set a value within", Self::MIN, Self::MAX
+            )))
+        }
+    })* };
+}
+integer_field!(u32, i64, u64, usize);
+
+impl Field for f64 {
+    fn kind(w: Widget) -> Kind {
+        let float = |literal: Option<Literal>| literal.and_then(Literal::float);
+        Kind::Float {
+            default: float(w.default).unwrap_or(0.0),
+            min: float(w.min),
+            max: float(w.max),
+            step: float(w.step),
+            round: float(w.round),
+            control: w.control_after_generate,
+        }
+    }
+
+    fn from_value(value: &Value) -> Result<Self, Misfit> {
+        value.downcast().copied().ok_or_else(|| mismatch("FLOAT", value))
+    }
+}
+
+impl Field for bool {
+    fn kind(w: Widget) -> Kind {
+        Kind::Boolean { default: w.default == Some(Literal::Bool(true)) }
+    }
+
+    fn from_value(value: &Value) -> Result<Self, Misfit> {
+        value.downcast().copied().ok_or_else(|| mismatch("BOOLEAN", value))
+    }
+}
+
+impl Field for String {
+    fn kind(w: Widget) -> Kind {
+        let default = w.default.and_then(Literal::text);
+        if let Some(folder) = w.files {
+            let besides = w.besides.iter().map(|&name| name.to_owned()).collect();
+            let options = Options::Files { folder: folder.to_owned(), besides };
+            let default = default.map(str::to_owned);
+            return Kind::Combo { options, default, upload: w.upload, control: w.control_after_generate };
+        }
+        Kind::Text {
+            default: default.unwrap_or_default().to_owned(),
+            multiline: w.multiline,
+            dynamic_prompts: w.dynamic_prompts,
+        }
+    }
+
+    fn from_value(value: &Value) -> Result<Self, Misfit> {
+        value.downcast().cloned().ok_or_else(|| mismatch("STRING", value))
+    }
+}
+
+/// A field with a fixed list of choices. Derived for enums by `#[derive(Combo)]`; a table of rows implements it by hand.
+pub trait Combo: Sized + 'static {
+    fn names() -> Vec<&'static str>;
+    fn from_name(name: &str) -> Option<Self>;
+}
+
+/// What the implementations of [`Field`] for a [`Combo`] share.
+pub fn combo_kind<T: Combo>(w: Widget) -> Kind {
+    Kind::Combo {
+        options: Options::Fixed(T::names().into_iter().map(str::to_owned).collect()),
+        default: w.default.and_then(Literal::text).map(str::to_owned),
+        upload: None,
+        control: w.control_after_generate,
+    }
+}
+
+/// See [`combo_kind`].
+pub fn combo_from_value<T: Combo>(value: &Value) -> Result<T, Misfit> {
+    let name: &String = value.downcast().ok_or_else(|| mismatch("COMBO", value))?;
+    T::from_name(name)
+        .ok_or_else(|| Misfit::Value(format!("is '{name}', none of its choices; use one of {}", T::names().join(", "))))
+}
+
+/// Makes a [`Combo`] a [`Field`] of nodes. (A blanket implementation would clash with the one for wire types.)
+#[macro_export]
+macro_rules! combo_field {
+    ($ty:ty) => {
+        impl $crate::io::Field for $ty {
+            fn kind(widget: $crate::io::Widget) -> $crate::schema::Kind {
+                $crate::io::combo_kind::<Self>(widget)
+            }
+
+            fn from_value(value: &$crate::io::Value) -> Result<Self, $crate::io::Misfit> {
+                $crate::io::combo_from_value(value)
+            }
+        }
+    };
+}
+
+/// What a node returns: one wire type, a tuple of them, nothing, or a struct with `#[derive(Outputs)]`.
+pub trait Outputs {
+    fn declare() -> Vec<crate::schema::Output>;
+    fn into_sockets(self) -> Vec<Socket>;
+}
+
+/// One output of a node: a value, or a whole list of them.
+pub trait Emit {
+    const TYPE: &'static str;
+    const LIST: bool = false;
+    fn into_socket(self) -> Socket;
+}
+
+impl<T: Wire> Emit for T {
+    const TYPE: &'static str = T::TYPE;
+
+    fn into_socket(self) -> Socket {
+        Rc::new([Value::wire(self)])
+    }
+}
+
+impl<T: Emit> Emit for List<T> {
+    const TYPE: &'static str = T::TYPE;
+    const LIST: bool = true;
+
+    fn into_socket(self) -> Socket {
+        self.0.into_iter().flat_map(|value| value.into_socket().to_vec()).collect()
+    }
+}
+
+macro_rules! plain_emit {
+    ($($ty:ty: $name:literal, $stored:ty);*) => { $(impl Emit for $ty {
+        const TYPE: &'static str = $name;
+        fn into_socket(self) -> Socket { Rc::new([Value::new($name, <$stored>::from(self))]) }
+    })* };
+}
+plain_emit!(u64: "INT", i128; i64: "INT", i128; u32: "INT", i128; f64: "FLOAT", f64; bool: "BOOLEAN", bool; String: "STRING", String);
+
+/// An output named after its type, as ComfyUI does where a node names none.
+pub fn output_of<T: Emit>(name: Option<&str>, tooltip: &str) -> crate::schema::Output {
+    crate::schema::Output {
+        name: name.unwrap_or(T::TYPE).to_owned(),
+        ty: T::TYPE.to_owned(),
+        is_list: T::LIST,
+        tooltip: tooltip.to_owned(),
+    }
+}
+
+macro_rules! tuple_outputs {
+    ($($name:ident)*) => {
+        #[allow(non_snake_case)]
+        impl<$($name: Emit),*> Outputs for ($($name,)*) {
+            fn declare() -> Vec<crate::schema::Output> {
+                vec![$(output_of::<$name>(None, "")),*]
+            }
+
+            fn into_sockets(self) -> Vec<Socket> {
+                let ($($name,)*) = self;
+                vec![$($name.into_socket()),*]
+            }
+        }
+    };
+}
+tuple_outputs!();
+tuple_outputs!(A);
+tuple_outputs!(A B);
+tuple_outputs!(A B C);
+tuple_outputs!(A B C D);
+
+impl<T: Emit> Outputs for T {
+    fn declare() -> Vec<crate::schema::Output> {
+        vec![output_of::<T>(None, "")]
+    }
+
+    fn into_sockets(self) -> Vec<Socket> {
+        vec![self.into_socket()]
+    }
+}
