@@ -1,1 +1,60 @@
-fn main() {}
+//! The `redraft` command: runs ComfyUI workflows headlessly.
+
+mod args;
+mod bars;
+mod check;
+mod dump;
+mod exit;
+mod nodes;
+mod places;
+mod run;
+mod session;
+mod source;
+mod verify;
+mod worker;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use redraft_nodes::models::random::{Size, write_random_checkpoint};
+use redraft_nodes::pictures::write_draft;
+
+use crate::args::{CheckpointSize, Cli, Command};
+use crate::exit::{Exit, Outcome, tell};
+
+fn main() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("REDRAFT_LOG");
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    log.without_time().with_target(false).init();
+    match dispatch(Cli::parse().command) {
+        Ok(exit) => exit.into(),
+        Err(stop) => {
+            stop.message.lines().for_each(|line| tell(format!("error: {line}")));
+            stop.exit.into()
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Outcome {
+    match command {
+        Command::Run(args) => run::run(args),
+        Command::Check(args) => check::check(&args),
+        Command::Convert(args) => check::convert(&args),
+        Command::Verify(args) => verify::verify(args),
+        Command::Nodes { name } => nodes::nodes(name.as_deref()),
+        Command::ObjectInfo(places) => nodes::object_info(&places),
+        Command::RandomCheckpoint { size, seed, file } => {
+            let size = match size {
+                CheckpointSize::Tiny => Size::Tiny,
+                CheckpointSize::Sd15 => Size::Sd15,
+            };
+            write_random_checkpoint(&file, size, seed)?;
+            Ok(Exit::Done)
+        }
+        Command::DraftPicture { width, height, file } => {
+            write_draft(&file, width, height)?;
+            Ok(Exit::Done)
+        }
+    }
+}

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::Value as Json;
 
-use crate::folders::{Fingerprint, FolderPaths};
+use crate::folders::FolderPaths;
 use crate::node::Class;
 use crate::prompt::NodeId;
 use crate::schema::{Kind, Options};
@@ -54,7 +54,7 @@ impl<'a> KeyBuilder<'a> {
         self.part(converted.to_string().as_bytes());
         if let (Kind::Combo { options: Options::Files { folder, .. }, .. }, Json::String(file)) = (kind, converted) {
             let print = self.folders.find(folder, file).and_then(|path| self.folders.fingerprint(&path).ok());
-            self.part(&print.unwrap_or(Fingerprint::default()));
+            self.part(&print.unwrap_or_default());
         }
     }
 

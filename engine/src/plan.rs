@@ -4,7 +4,6 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use petgraph::algo::{kosaraju_scc, toposort};
 use petgraph::graph::{DiGraph, NodeIndex};
-use petgraph::visit::EdgeRef;
 use serde_json::{Map, json};
 
 use crate::constant;
@@ -166,7 +165,7 @@ impl<'r> Plan<'r> {
 
     /// How many inputs take something from `at`.
     pub fn uses(&self, at: NodeIndex) -> usize {
-        self.graph.edges(at).map(|edge| edge.target()).count()
+        self.graph.edges(at).count()
     }
 }
 
@@ -328,10 +327,10 @@ fn way_round(graph: &DiGraph<&NodeId, &str>, start: NodeIndex) -> Vec<NodeIndex>
                 way.reverse();
                 return way;
             }
-            if !came_from.contains_key(&next) {
-                came_from.insert(next, at);
+            came_from.entry(next).or_insert_with(|| {
                 queue.push_back(next);
-            }
+                at
+            });
         }
     }
     vec![start]

@@ -1,0 +1,164 @@
+//! The command line, as clap reads it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXIT_CODES: &str = "Exit codes:
+  0    done
+  1    a node failed
+  2    the command or the workflow is wrong
+  3    a node class, a model file or a picture is missing
+  4    out of memory
+  130  cancelled";
+
+/// Runs ComfyUI workflows headlessly: no server, no browser, no Python.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_CODES, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Runs workflows, one after the other; what they have in common is computed once
+    Run(RunArgs),
+    /// Says everything that is wrong or missing in a workflow, at once, without running it
+    Check(CheckArgs),
+    /// Prints the API form of a workflow
+    Convert(ConvertArgs),
+    /// Holds nodes against recorded outputs, tensor by tensor
+    Verify(VerifyArgs),
+    /// Lists the nodes, or prints one node's documentation
+    Nodes { name: Option<String> },
+    /// Prints the nodes' declarations as ComfyUI's /object_info does
+    ObjectInfo(Places),
+    /// Writes a checkpoint of Stable Diffusion 1.5's layout with random weights, for tests
+    RandomCheckpoint {
+        #[arg(long, value_enum, default_value = "tiny")]
+        size: CheckpointSize,
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+        file: PathBuf,
+    },
+    /// Writes a simple picture to start from
+    DraftPicture {
+        #[arg(long, default_value_t = 512)]
+        width: u32,
+        #[arg(long, default_value_t = 512)]
+        height: u32,
+        file: PathBuf,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum CheckpointSize {
+    /// 32 channels, 34 MB
+    Tiny,
+    /// The real sizes in half precision, 2.1 GB
+    Sd15,
+}
+
+/// Where files lie.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Places {
+    /// Holds models/, input/, output/ and temp/, as ComfyUI lays them out [default: the current directory]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) base_directory: Option<PathBuf>,
+    #[arg(long, value_name = "DIR")]
+    pub(crate) models_directory: Option<PathBuf>,
+    #[arg(long, value_name = "DIR")]
+    pub(crate) input_directory: Option<PathBuf>,
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output_directory: Option<PathBuf>,
+    #[arg(long, value_name = "DIR")]
+    pub(crate) temp_directory: Option<PathBuf>,
+    /// More model folders, in the format of ComfyUI's extra_model_paths.yaml
+    #[arg(long, value_name = "FILE")]
+    pub(crate) extra_model_paths_config: Vec<PathBuf>,
+}
+
+/// What the numbers are computed on.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Compute {
+    /// auto, cpu, cuda or cuda:N
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: String,
+    /// Compute in float32 on a GPU, too
+    #[arg(long)]
+    pub(crate) force_fp32: bool,
+}
+
+/// Changes to a workflow before it is checked.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Changes {
+    /// Set an input; NODE is an id or a title
+    #[arg(long = "set", value_name = "NODE.INPUT=VALUE")]
+    pub(crate) sets: Vec<String>,
+    /// Use FILE where a model or picture that matches PATTERN (`*` and `?`) is missing
+    #[arg(long = "substitute", value_name = "PATTERN=FILE")]
+    pub(crate) substitutes: Vec<String>,
+    /// Decides between the options of dynamic prompts, {a|b}
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) prompt_seed: u64,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RunArgs {
+    /// Workflows: UI or API JSON, or a picture that carries one
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) places: Places,
+    #[command(flatten)]
+    pub(crate) compute: Compute,
+    #[command(flatten)]
+    pub(crate) changes: Changes,
+    /// Do not write the workflow into saved files
+    #[arg(long)]
+    pub(crate) disable_metadata: bool,
+    /// Write every tensor that left a node into a file, keyed node/slot[/part]
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub(crate) dump: Option<PathBuf>,
+    /// One event per line on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CheckArgs {
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) places: Places,
+    #[command(flatten)]
+    pub(crate) changes: Changes,
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ConvertArgs {
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) places: Places,
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) prompt_seed: u64,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct VerifyArgs {
+    /// Each folder below with a case.json is a case
+    #[arg(required = true, value_name = "DIR")]
+    pub(crate) directories: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) places: Places,
+    #[command(flatten)]
+    pub(crate) compute: Compute,
+    /// Write the result in JUnit's XML
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+    /// One case per line on stdout, as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}

@@ -1,0 +1,57 @@
+//! Exit codes and what is printed before them.
+
+use std::fmt::Display;
+use std::io::{ErrorKind, Write};
+use std::process::ExitCode;
+
+/// How the command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Done = 0,
+    NodeFailed = 1,
+    Wrong = 2,
+    Missing = 3,
+    OutOfMemory = 4,
+    Cancelled = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// A command that could not do its work: what to print, and the exit code.
+#[derive(Debug)]
+pub(crate) struct Stop {
+    pub(crate) exit: Exit,
+    pub(crate) message: String,
+}
+
+pub(crate) type Outcome<T = Exit> = Result<T, Stop>;
+
+impl Stop {
+    pub(crate) fn wrong(message: impl Display) -> Self {
+        Self { exit: Exit::Wrong, message: message.to_string() }
+    }
+}
+
+/// Errors of files and settings: the command was wrong.
+impl From<anyhow::Error> for Stop {
+    fn from(error: anyhow::Error) -> Self {
+        Self::wrong(format!("{error:#}"))
+    }
+}
+
+/// Writes a line to stdout. Whoever reads it may have gone; that is no error of ours.
+pub(crate) fn say(line: impl Display) {
+    let result = writeln!(std::io::stdout(), "{line}");
+    if result.is_err_and(|error| error.kind() == ErrorKind::BrokenPipe) {
+        std::process::exit(Exit::Done as i32);
+    }
+}
+
+/// Writes a line to stderr.
+pub(crate) fn tell(line: impl Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

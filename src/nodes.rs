@@ -1,0 +1,70 @@
+//! `redraft nodes` and `redraft object-info`: the declarations, for people and for programs.
+
+use redraft_engine::node::Registry;
+use redraft_engine::schema::{Input, Schema};
+use serde_json::{Map, Value as Json};
+
+use crate::args::Places;
+use crate::exit::{Exit, Outcome, Stop, say};
+use crate::places;
+
+pub(crate) fn nodes(name: Option<&str>) -> Outcome {
+    let registry = Registry::linked();
+    let Some(name) = name else {
+        for class in registry.iter() {
+            let schema = &class.schema;
+            let first = schema.description.split_inclusive(". ").next().unwrap_or_default().trim();
+            say(format!("{:<24} {:<20} {first}", schema.class, schema.category));
+        }
+        return Ok(Exit::Done);
+    };
+    let Some(class) = registry.class(name) else {
+        let near = registry.nearest(name).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        let message = format!("there is no node class {name}{near} `redraft nodes` lists all");
+        return Err(Stop { exit: Exit::Missing, message });
+    };
+    document(&class.schema);
+    Ok(Exit::Done)
+}
+
+fn document(schema: &Schema) {
+    say(format!("{} ({}), in {}", schema.class, schema.display_name, schema.category));
+    say(format!("\n{}", schema.description));
+    if !schema.inputs.is_empty() {
+        say("\ninputs");
+    }
+    schema.inputs.iter().for_each(|input| say(format!("  {}", describe(input))));
+    if !schema.outputs.is_empty() {
+        say("\noutputs");
+    }
+    for output in &schema.outputs {
+        let list = if output.is_list { ", a list" } else { "" };
+        say(format!("  {}: {}{list}  {}", output.name, output.ty, output.tooltip).trim_end());
+    }
+}
+
+fn describe(input: &Input) -> String {
+    let entry = input.kind.to_json(&());
+    let options = entry.get(1).and_then(Json::as_object).cloned().unwrap_or_default();
+    let options: Vec<_> = options.iter().map(|(name, value)| format!("{name} {value}")).collect();
+    let optional = if input.optional { ", optional" } else { "" };
+    let choices = match entry.get(0) {
+        Some(Json::Array(choices)) if !choices.is_empty() => {
+            let names: Vec<_> = choices.iter().filter_map(Json::as_str).collect();
+            format!(": {}", names.join(" "))
+        }
+        _ => String::new(),
+    };
+    let options = if options.is_empty() { String::new() } else { format!(" ({})", options.join(", ")) };
+    let line = format!("{}: {}{optional}{options}{choices}", input.name, input.kind.type_name());
+    if input.tooltip.is_empty() { line } else { format!("{line}\n      {}", input.tooltip) }
+}
+
+pub(crate) fn object_info(places: &Places) -> Outcome {
+    let folders = places::folders(places)?;
+    let registry = Registry::linked();
+    let entries = registry.iter().map(|class| (class.schema.class.clone(), class.schema.to_object_info(&folders)));
+    let all: Map<String, Json> = entries.collect();
+    say(serde_json::to_string_pretty(&all).map_err(Stop::wrong)?);
+    Ok(Exit::Done)
+}

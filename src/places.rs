@@ -1,0 +1,115 @@
+//! From options to folders: the base directory, its parts, and ComfyUI's extra_model_paths.yaml.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use redraft_engine::folders::FolderPaths;
+use serde_yaml_ng::Value as Yaml;
+
+use crate::args::Places;
+
+/// The folders that the options name.
+pub(crate) fn folders(places: &Places) -> anyhow::Result<FolderPaths> {
+    let base = places.base_directory.clone().unwrap_or_else(|| PathBuf::from("."));
+    let mut folders = FolderPaths::below(&base);
+    if let Some(models) = &places.models_directory {
+        folders.set_models(models);
+    }
+    let own = [&places.input_directory, &places.output_directory, &places.temp_directory];
+    for (own, place) in own.into_iter().zip([&mut folders.input, &mut folders.output, &mut folders.temp]) {
+        if let Some(own) = own {
+            place.clone_from(own);
+        }
+    }
+    // ComfyUI reads a file of this name beside it without being told.
+    let usual = base.join("extra_model_paths.yaml");
+    let usual = usual.is_file().then_some(usual);
+    for file in usual.iter().chain(&places.extra_model_paths_config) {
+        let problem = || format!("{}: cannot be used as extra model paths; see ComfyUI's example", file.display());
+        add_extra(&mut folders, file).with_context(problem)?;
+    }
+    Ok(folders)
+}
+
+fn add_extra(folders: &mut FolderPaths, file: &Path) -> anyhow::Result<()> {
+    let text = fs_err::read_to_string(file)?;
+    let Yaml::Mapping(sections) = serde_yaml_ng::from_str(&text)? else {
+        anyhow::bail!("it is no list of sections");
+    };
+    let beside = std::path::absolute(file)?.parent().map(Path::to_owned).unwrap_or_default();
+    for (name, section) in &sections {
+        let Yaml::Mapping(section) = section else { continue };
+        let root = match section.get("base_path").and_then(Yaml::as_str) {
+            Some(base) => beside.join(expand(base)),
+            None => beside.clone(),
+        };
+        let default = section.get("is_default").and_then(Yaml::as_bool).unwrap_or(false);
+        for (kind, paths) in section {
+            let Some(kind) = kind.as_str().filter(|kind| *kind != "base_path" && *kind != "is_default") else { continue };
+            let section = name.as_str().unwrap_or("?");
+            let paths = paths.as_str().with_context(|| format!("{section}.{kind} is no path; write one path per line"))?;
+            for path in paths.lines().map(str::trim).filter(|path| !path.is_empty()) {
+                folders.add(kind, root.join(path), default);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `~` and `$NAME`, `${NAME}` as a shell expands them; an unknown name stays.
+fn expand(path: &str) -> PathBuf {
+    let path = match (path.strip_prefix('~'), std::env::var("HOME")) {
+        (Some(rest), Ok(home)) if rest.is_empty() || rest.starts_with('/') => home + rest,
+        _ => path.to_owned(),
+    };
+    let mut out = String::new();
+    let mut rest = path.as_str();
+    while let Some(at) = rest.find('$') {
+        out.push_str(&rest[..at]);
+        let tail = &rest[at + 1..];
+        let braced = tail.strip_prefix('{').and_then(|inner| inner.split_once('}'));
+        let plain = tail.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(tail.len());
+        let (name, after) = braced.unwrap_or_else(|| tail.split_at(plain));
+        match std::env::var(name) {
+            Ok(value) => out.push_str(&value),
+            Err(_) => out.push_str(&rest[at..rest.len() - after.len()]),
+        }
+        rest = after;
+    }
+    PathBuf::from(out + rest)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use redraft_engine::schema::Folders;
+
+    #[test]
+    fn extra_model_paths_are_read_as_comfyui_reads_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let stranger = dir.path().join("webui/models/Stable-diffusion");
+        fs_err::create_dir_all(&stranger).unwrap();
+        fs_err::write(stranger.join("a.safetensors"), "").unwrap();
+        let yaml = dir.path().join("extra.yaml");
+        let text = "a111:\n  base_path: webui/\n  is_default: true\n  checkpoints: |\n    models/Stable-diffusion\n    other\nnone:\n";
+        fs_err::write(&yaml, text).unwrap();
+        let places = Places { extra_model_paths_config: vec![yaml.clone()], ..Places::default() };
+        let found = folders(&places).unwrap();
+        assert_eq!(found.directories("checkpoints")[1], stranger);
+        assert_eq!(found.list("checkpoints"), ["a.safetensors"]);
+
+        fs_err::write(&yaml, "a:\n  checkpoints: [1]\n").unwrap();
+        let error = format!("{:#}", folders(&places).err().unwrap());
+        assert!(error.contains("a.checkpoints is no path; write one path per line"), "{error}");
+    }
+
+    #[test]
+    fn variables_are_expanded() {
+        let home = std::env::var("HOME").unwrap();
+        assert_eq!(expand("$HOME/x"), PathBuf::from(format!("{home}/x")));
+        assert_eq!(expand("${HOME}x"), PathBuf::from(format!("{home}x")));
+        assert_eq!(expand("~/x"), PathBuf::from(format!("{home}/x")));
+        assert_eq!(expand("a$NO_SUCH_NAME_/b"), PathBuf::from("a$NO_SUCH_NAME_/b"));
+    }
+}

@@ -1,0 +1,90 @@
+//! `redraft run`.
+
+use std::path::{Path, PathBuf};
+
+use redraft_engine::cx::{Cancel, Metadata};
+use redraft_engine::exec::{Engine, Outcome as RunOutcome};
+use redraft_engine::node::Registry;
+use redraft_engine::plan::{Plan, Targets};
+use redraft_engine::workflow::{Severity, Workflow};
+use serde_json::json;
+
+use crate::args::RunArgs;
+use crate::bars::Bars;
+use crate::dump::{Taken, Taking};
+use crate::exit::{Exit, Outcome, Stop, say};
+use crate::session::{self, of_problems};
+use crate::source;
+use crate::worker::{self, Line, Message};
+
+pub(crate) fn run(args: RunArgs) -> Outcome {
+    if args.dump.is_some() && args.files.len() > 1 {
+        return Err(Stop::wrong("--dump takes the tensors of one workflow; give one FILE"));
+    }
+    let json = args.json;
+    let mut bars = Bars::new();
+    worker::run(
+        move |line, cancel| compute(&args, line, &cancel),
+        move |message| match message {
+            Message::Event(event) if json => say(event.to_json()),
+            Message::Event(event) => bars.show(&event),
+            Message::Note(text) if json => say(json!({ "type": "note", "data": { "message": text } })),
+            Message::Note(text) => bars.line(&text),
+        },
+    )
+}
+
+/// Checks all workflows, then runs them one after the other.
+fn compute(args: &RunArgs, mut line: Line, cancel: &Cancel) -> Outcome {
+    let registry = Registry::linked();
+    let mut engine = session::engine(&args.places, &args.compute)?;
+    let salt = session::salt(&engine);
+    let mut jobs: Vec<(PathBuf, Plan, Metadata)> = Vec::new();
+    for file in &args.files {
+        let (plan, metadata) = prepare(args, file, &registry, &engine, &salt, &line)?;
+        jobs.push((file.clone(), plan, metadata));
+    }
+    for (file, plan, metadata) in &jobs {
+        let mut taken = Taken::default();
+        let outcome = if args.dump.is_some() {
+            engine.run(plan, metadata, &mut Taking { inner: line.clone(), taken: &mut taken }, cancel)
+        } else {
+            engine.run(plan, metadata, &mut line, cancel)
+        };
+        if let Some(dump) = &args.dump {
+            taken.write(dump).map_err(|e| Stop::wrong(format!("{}: {e:#}", dump.display())))?;
+        }
+        match outcome {
+            RunOutcome::Done => {}
+            RunOutcome::Cancelled => return Err(Stop { exit: Exit::Cancelled, message: "cancelled".into() }),
+            RunOutcome::Failed(failure) => {
+                let exit = if failure.out_of_memory { Exit::OutOfMemory } else { Exit::NodeFailed };
+                return Err(Stop { exit, message: format!("{}: {failure}", file.display()) });
+            }
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn prepare<'r>(
+    args: &RunArgs,
+    file: &Path,
+    registry: &'r Registry,
+    engine: &Engine,
+    salt: &str,
+    line: &Line,
+) -> Outcome<(Plan<'r>, Metadata)> {
+    let workflow = source::load(file, &args.changes, registry, &engine.folders, &mut |text| line.note(text))?;
+    for remark in workflow.remarks.iter().filter(|remark| remark.severity == Severity::Warning) {
+        line.note(format!("warning: {}: {remark}", file.display()));
+    }
+    let Workflow { prompt, workflow_json, .. } = workflow;
+    let plan = Plan::new(prompt, registry, &engine.folders, &Targets::Outputs, salt)
+        .map_err(|problems| of_problems(file, &problems))?;
+    let metadata = Metadata {
+        prompt: plan.prompt.to_json(),
+        extra: workflow_json.map(|ui| ("workflow".to_owned(), ui)).into_iter().collect(),
+        disabled: args.disable_metadata,
+    };
+    Ok((plan, metadata))
+}

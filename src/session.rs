@@ -1,0 +1,34 @@
+//! What commands that run nodes have in common: an engine with its folders, device and services.
+
+use std::path::Path;
+
+use redraft_engine::cx::Services;
+use redraft_engine::exec::Engine;
+use redraft_engine::problem::Problems;
+use redraft_nodes::ops::cuda;
+use redraft_nodes::ops::numerics::Numerics;
+
+use crate::args::{Compute, Places};
+use crate::exit::{Exit, Outcome, Stop};
+use crate::places;
+
+/// An engine on the device that the options choose.
+pub(crate) fn engine(places: &Places, compute: &Compute) -> Outcome<Engine> {
+    let folders = places::folders(places)?;
+    let numerics = cuda::numerics(&compute.device, compute.force_fp32)?;
+    let mut services = Services::default();
+    redraft_nodes::provide(&mut services, numerics);
+    Ok(Engine::new(folders, services))
+}
+
+/// What changes every node's numbers, for cache keys.
+pub(crate) fn salt(engine: &Engine) -> String {
+    engine.services.get::<Numerics>().map(|numerics| numerics.describe()).unwrap_or_default()
+}
+
+/// A workflow with problems: all of them, one a line, and the exit code.
+pub(crate) fn of_problems(file: &Path, problems: &Problems) -> Stop {
+    let exit = if problems.only_missing() { Exit::Missing } else { Exit::Wrong };
+    let lines: Vec<_> = problems.0.iter().map(|problem| format!("{}: {problem}", file.display())).collect();
+    Stop { exit, message: lines.join("\n") }
+}

@@ -1,0 +1,177 @@
+//! From a file to a prompt that can be planned: reading, `--set` and `--substitute`.
+
+use std::path::Path;
+
+use chrono::{Datelike, Timelike};
+use redraft_engine::folders::FolderPaths;
+use redraft_engine::node::Registry;
+use redraft_engine::prompt::{Given, NodeId, Prompt};
+use redraft_engine::schema::{Kind, Options};
+use redraft_engine::workflow::{self, Context, LocalTime, MAX_JSON, Workflow};
+use serde_json::Value as Json;
+
+use crate::args::Changes;
+use crate::exit::{Outcome, Stop};
+
+/// Reads a workflow file and makes the changes that the command line asks for. `note` is told of each substitution.
+pub(crate) fn load(
+    file: &Path,
+    changes: &Changes,
+    registry: &Registry,
+    folders: &FolderPaths,
+    note: &mut dyn FnMut(String),
+) -> Outcome<Workflow> {
+    let mut workflow = read(file, changes.prompt_seed, registry, folders)?;
+    for set in &changes.sets {
+        apply_set(&mut workflow.prompt, set, registry).map_err(|e| Stop::wrong(format!("--set '{set}': {e}")))?;
+    }
+    for substitute in &changes.substitutes {
+        apply_substitute(&mut workflow.prompt, substitute, registry, folders, note)?;
+    }
+    Ok(workflow)
+}
+
+/// Reads a workflow file of any form.
+pub(crate) fn read(file: &Path, seed: u64, registry: &Registry, folders: &FolderPaths) -> Outcome<Workflow> {
+    let size = fs_err::metadata(file).map_err(Stop::wrong)?.len();
+    // A picture may be larger than a workflow; its metadata may not.
+    if size > 16 * MAX_JSON as u64 {
+        return Err(Stop::wrong(format!("{}: {size} bytes are too many for a workflow; name another file", file.display())));
+    }
+    let bytes = fs_err::read(file).map_err(Stop::wrong)?;
+    let now = chrono::Local::now();
+    let now = LocalTime {
+        year: now.year(),
+        month: now.month(),
+        day: now.day(),
+        hour: now.hour(),
+        minute: now.minute(),
+        second: now.second(),
+    };
+    let context = Context { schemas: registry, folders, seed, now };
+    workflow::read(&bytes, &context).map_err(|error| Stop::wrong(format!("{}: {error}", file.display())))
+}
+
+/// The node that an address means: its id, or its title if only one has it.
+fn find_node(prompt: &Prompt, address: &str) -> Result<NodeId, String> {
+    if let Some((id, _)) = prompt.nodes.get_key_value(address) {
+        return Ok(id.clone());
+    }
+    let titled = prompt.nodes.iter().filter(|(_, node)| node.title.as_deref() == Some(address));
+    let titled: Vec<_> = titled.map(|(id, _)| id).collect();
+    match titled.as_slice() {
+        [] => Err(format!("no node has the id or title '{address}'; `redraft convert` shows both")),
+        [one] => Ok((*one).clone()),
+        many => {
+            let ids: Vec<_> = many.iter().map(|id| id.as_str()).collect();
+            Err(format!("the nodes {} have the title '{address}'; name one by its id", ids.join(", ")))
+        }
+    }
+}
+
+fn apply_set(prompt: &mut Prompt, set: &str, registry: &Registry) -> Result<(), String> {
+    let (address, text) = set.split_once('=').ok_or("has no value; write NODE.INPUT=VALUE")?;
+    // Titles and inputs may contain dots: the first split that names a node wins.
+    let splits = address.match_indices('.').map(|(at, _)| (&address[..at], &address[at + 1..]));
+    let mut error = "has no input; write NODE.INPUT=VALUE".to_owned();
+    for (node, input) in splits {
+        match find_node(prompt, node) {
+            Ok(id) => return set_input(prompt, &id, input, text, registry),
+            Err(why) => error = why,
+        }
+    }
+    Err(error)
+}
+
+fn set_input(prompt: &mut Prompt, id: &NodeId, input: &str, text: &str, registry: &Registry) -> Result<(), String> {
+    let Some(node) = prompt.nodes.get_mut(id) else { return Ok(()) };
+    let schema = registry.class(&node.class_type).map(|class| &class.schema);
+    let declared = schema.and_then(|schema| schema.input(input));
+    if declared.is_none() && !node.inputs.contains_key(input) {
+        let names: Vec<_> = schema.map(|s| s.inputs.iter().map(|i| i.name.clone()).collect()).unwrap_or_default();
+        return Err(format!("node {id} ({}) has no input '{input}'; it has {}", node.class_type, names.join(", ")));
+    }
+    let is_text = matches!(declared.map(|input| &input.kind), Some(Kind::Text { .. } | Kind::Combo { .. }));
+    let value = match serde_json::from_str(text) {
+        Ok(value) if !is_text => value,
+        _ => Json::String(text.to_owned()),
+    };
+    node.inputs.insert(input.to_owned(), Given::Constant(value));
+    Ok(())
+}
+
+/// Puts another file in the place of each missing one whose name matches.
+fn apply_substitute(
+    prompt: &mut Prompt,
+    substitute: &str,
+    registry: &Registry,
+    folders: &FolderPaths,
+    note: &mut dyn FnMut(String),
+) -> Outcome<()> {
+    let Some((pattern, file)) = substitute.split_once('=') else {
+        return Err(Stop::wrong(format!("--substitute '{substitute}': has no file; write PATTERN=FILE")));
+    };
+    for (id, node) in &mut prompt.nodes {
+        let Some(class) = registry.class(&node.class_type) else { continue };
+        for input in &class.schema.inputs {
+            let Kind::Combo { options: Options::Files { folder, .. }, .. } = &input.kind else { continue };
+            let Some(Given::Constant(Json::String(name))) = node.inputs.get_mut(&input.name) else { continue };
+            if folders.find(folder, name).is_some() || !matches(pattern, name) || folders.find(folder, file).is_none() {
+                continue;
+            }
+            note(format!("node {id} ({}): using {file} in place of {name}, which is missing", class.schema.class));
+            file.clone_into(name);
+        }
+    }
+    Ok(())
+}
+
+/// Whether `name` matches a pattern of `*` (any text) and `?` (one character), upper and lower case alike.
+fn matches(pattern: &str, name: &str) -> bool {
+    let pattern: Vec<char> = pattern.to_lowercase().chars().collect();
+    let name: Vec<char> = name.to_lowercase().chars().collect();
+    let (mut p, mut n) = (0, 0);
+    // Where to go on if the rest does not fit: behind the last star, one character further.
+    let mut retry: Option<(usize, usize)> = None;
+    while n < name.len() {
+        match pattern.get(p) {
+            Some('*') => {
+                retry = Some((p + 1, n));
+                p += 1;
+            }
+            Some(&c) if c == '?' || c == name[n] => {
+                p += 1;
+                n += 1;
+            }
+            _ => match retry {
+                Some((after_star, from)) => {
+                    retry = Some((after_star, from + 1));
+                    (p, n) = (after_star, from + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|c| *c == '*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_as_a_shell_matches_them() {
+        for (pattern, name) in [
+            ("v1-5*", "v1-5-pruned-emaonly-fp16.safetensors"),
+            ("*", ""),
+            ("*.PNG", "vivi (1).png"),
+            ("a*b*c", "aXbXbXc"),
+            ("?.png", "ä.png"),
+        ] {
+            assert!(matches(pattern, name), "{pattern} {name}");
+        }
+        for (pattern, name) in [("v1-5", "v1-5-x"), ("a*b", "abc"), ("?", ""), ("", "a")] {
+            assert!(!matches(pattern, name), "{pattern} {name}");
+        }
+    }
+}
