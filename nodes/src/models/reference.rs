@@ -23,7 +23,8 @@ pub(crate) fn shared() -> Option<PathBuf> {
     found
 }
 
-fn file(path: &str) -> Option<Weights> {
+/// A file below `conformance`.
+pub(crate) fn file(path: &str) -> Option<Weights> {
     Some(Weights::open(shared()?.join("conformance").join(path)).unwrap())
 }
 

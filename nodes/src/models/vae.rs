@@ -264,7 +264,7 @@ pub fn missing() -> anyhow::Error {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::models::reference::{agree, checkpoint, expected, figures};
+    use crate::models::reference::{agree, checkpoint, expected, figures, file};
     use crate::ops::noise::randn;
 
     fn tiny() -> Option<Vae> {
@@ -340,15 +340,24 @@ mod tests {
     }
 
     #[test]
-    fn the_conformance_case_is_met() {
+    fn the_conformance_cases_are_met() {
         let _guard = tch::no_grad_guard();
-        let (Some(vae), Some(case)) = (tiny(), expected("vae/decode-tiled")) else { return };
-        let read = |name: &str| case.tensor(name, &case.shape(name).unwrap()).unwrap();
-        let draft = read("13/0");
-        agree(&vae.encode(&draft).unwrap(), &read("12/0/samples"));
-        agree(&vae.encode_tiled(&draft, 64, 0, &mut |_, _| Ok(())).unwrap(), &read("9/0/samples"));
+        let (Some(vae), Some(tiled)) = (tiny(), expected("vae/decode-tiled")) else { return };
+        let Some(whole) = expected("image2image/ksampler-denoise-0.0") else { return };
+        let read = |case: &Weights, name: &str| case.tensor(name, &case.shape(name).unwrap()).unwrap();
+        let draft = read(&whole, "13/0");
+        agree(&vae.encode(&draft).unwrap(), &read(&tiled, "12/0/samples"));
+        agree(&vae.encode_tiled(&draft, 64, 0, &mut |_, _| Ok(())).unwrap(), &read(&tiled, "9/0/samples"));
         // tile_size 64 and overlap 16 in pixels, as the node hands them on in latent points.
-        agree(&vae.decode_tiled(&read("12/0/samples"), 8, 2, &mut |_, _| Ok(())).unwrap(), &read("8/0"));
+        agree(
+            &vae.decode_tiled(&read(&tiled, "12/0/samples"), 8, 2, &mut |_, _| Ok(())).unwrap(),
+            &read(&tiled, "8/0"),
+        );
+        // The same autoencoder in a file of its own.
+        let alone =
+            Vae::load(&file("base/models/vae/sd15-tiny-random-vae.safetensors").unwrap(), &Numerics::cpu()).unwrap();
+        agree(&alone.encode(&draft).unwrap(), &read(&whole, "12/0/samples"));
+        agree(&alone.decode(&read(&whole, "16/0/samples")).unwrap(), &read(&whole, "8/0"));
     }
 
     #[test]
