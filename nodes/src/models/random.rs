@@ -1,0 +1,381 @@
+//! Checkpoints with random weights: for tests and benchmarks that need no trained model.
+
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use tch::{Kind, Tensor};
+
+use crate::ops::noise::randn;
+
+/// How large a random checkpoint is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// 32 channels: 17 million parameters, 34 MB.
+    Tiny,
+    /// Stable Diffusion 1.5: 1.07 billion parameters, 2.1 GB.
+    Sd15,
+}
+
+/// Writes a checkpoint in the layout of Stable Diffusion 1.5 with random weights, in half precision.
+///
+/// The same `size` and `seed` give the same bytes. Weights are scaled so that activations stay in half precision's range and
+/// outputs vary. One tensor at a time is in memory. The file is written aside and renamed, so `path` is never half a file.
+pub fn write_random_checkpoint(path: &Path, size: Size, seed: u64) -> Result<()> {
+    let tensors = layout(size);
+    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let aside = aside(directory).with_context(|| format!("cannot write to {}", directory.display()))?;
+    let mut out = BufWriter::with_capacity(1 << 20, aside.as_file());
+    let write = |out: &mut dyn Write| -> Result<()> {
+        write_header(out, &tensors, seed)?;
+        for (index, tensor) in tensors.iter().enumerate() {
+            // Only the low 32 bits of a seed count; neighbouring seeds must not share tensors.
+            out.write_all(&tensor.draw(seed.wrapping_mul(1_000_003).wrapping_add(index as u64)))?;
+        }
+        out.flush()?;
+        Ok(())
+    };
+    write(&mut out).with_context(|| format!("cannot write {}", path.display()))?;
+    drop(out);
+    aside.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(())
+}
+
+/// A temporary file that will be as readable as any other once renamed.
+fn aside(directory: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder.prefix(".random-").suffix(".safetensors").tempfile_in(directory)
+}
+
+fn write_header(out: &mut dyn Write, tensors: &[Spec], seed: u64) -> Result<()> {
+    let mut header = serde_json::Map::new();
+    let about = format!("random weights, seed {seed}");
+    header.insert("__metadata__".to_owned(), serde_json::json!({"format": "pt", "made-by": "redraft", "about": about}));
+    let mut end = 0;
+    for tensor in tensors {
+        let start = end;
+        end += 2 * tensor.shape.iter().product::<i64>();
+        let entry = serde_json::json!({"dtype": "F16", "shape": tensor.shape, "data_offsets": [start, end]});
+        header.insert(tensor.name.clone(), entry);
+    }
+    let mut header = serde_json::to_string(&header)?;
+    // Padding keeps the data aligned.
+    header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
+    out.write_all(&(header.len() as u64).to_le_bytes())?;
+    out.write_all(header.as_bytes())?;
+    Ok(())
+}
+
+/// One tensor to be drawn.
+struct Spec {
+    name: String,
+    shape: Vec<i64>,
+    mean: f64,
+    std: f64,
+}
+
+impl Spec {
+    /// Its values in half precision, as little-endian bytes.
+    fn draw(&self, seed: u64) -> Vec<u8> {
+        let values = (randn(seed, &self.shape) * self.std + self.mean).to_kind(Kind::Half);
+        bytes(&values)
+    }
+}
+
+fn bytes(half: &Tensor) -> Vec<u8> {
+    let mut bytes = vec![0; 2 * half.numel()];
+    half.copy_data_u8(&mut bytes, half.numel());
+    bytes
+}
+
+/// Collects tensors below a prefix. Every layer's values are scaled by how many inputs it sums over.
+struct Builder {
+    tensors: Vec<Spec>,
+    prefix: String,
+}
+
+impl Builder {
+    fn below(&mut self, part: &str, fill: impl FnOnce(&mut Self)) {
+        let length = self.prefix.len();
+        self.prefix = format!("{}{part}.", self.prefix);
+        fill(self);
+        self.prefix.truncate(length);
+    }
+
+    fn push(&mut self, name: &str, shape: &[i64], mean: f64, std: f64) {
+        self.tensors.push(Spec { name: format!("{}{name}", self.prefix), shape: shape.to_vec(), mean, std });
+    }
+
+    /// Weight and bias. `gain` is the ratio of the output's scale to the input's.
+    fn dense(&mut self, name: &str, shape: &[i64], gain: f64) {
+        self.matrix(name, shape, gain);
+        self.push(&format!("{name}.bias"), &shape[..1], 0.0, 0.05);
+    }
+
+    fn matrix(&mut self, name: &str, shape: &[i64], gain: f64) {
+        let inputs: i64 = shape[1..].iter().product();
+        self.push(&format!("{name}.weight"), shape, 0.0, gain / (inputs as f64).sqrt());
+    }
+
+    fn norm(&mut self, name: &str, channels: i64) {
+        self.push(&format!("{name}.weight"), &[channels], 1.0, 0.1);
+        self.push(&format!("{name}.bias"), &[channels], 0.0, 0.05);
+    }
+}
+
+/// Gain of a layer whose output is added to its branch's input: less than 1, so that sums do not grow.
+const BRANCH: f64 = 0.5;
+/// Gain of any other layer.
+const PLAIN: f64 = 0.9;
+/// Multiples of the base width at the four levels, in the UNet and in the autoencoder.
+const LEVELS: [i64; 4] = [1, 2, 4, 4];
+
+fn layout(size: Size) -> Vec<Spec> {
+    let (channels, text, layers, pixels) = match size {
+        Size::Tiny => (32, 64, 3, 32),
+        Size::Sd15 => (320, 768, 12, 128),
+    };
+    let mut b = Builder { tensors: Vec::new(), prefix: String::new() };
+    b.below("cond_stage_model.transformer.text_model", |b| text_encoder(b, text, layers));
+    b.below("first_stage_model", |b| autoencoder(b, pixels));
+    b.below("model.diffusion_model", |b| unet(b, channels, text));
+    b.tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    b.tensors
+}
+
+fn text_encoder(b: &mut Builder, width: i64, layers: usize) {
+    b.push("embeddings.token_embedding.weight", &[49408, width], 0.0, 0.4);
+    b.push("embeddings.position_embedding.weight", &[77, width], 0.0, 0.1);
+    for i in 0..layers {
+        b.below(&format!("encoder.layers.{i}"), |b| {
+            b.norm("layer_norm1", width);
+            b.norm("layer_norm2", width);
+            for name in ["q_proj", "k_proj", "v_proj"] {
+                b.dense(&format!("self_attn.{name}"), &[width, width], PLAIN);
+            }
+            b.dense("self_attn.out_proj", &[width, width], BRANCH);
+            b.dense("mlp.fc1", &[4 * width, width], PLAIN);
+            b.dense("mlp.fc2", &[width, 4 * width], BRANCH);
+        });
+    }
+    b.norm("final_layer_norm", width);
+}
+
+fn autoencoder(b: &mut Builder, width: i64) {
+    let top = width * LEVELS[3];
+    b.below("encoder", |b| {
+        b.dense("conv_in", &[width, 3, 3, 3], PLAIN);
+        let mut channels = width;
+        for (i, multiple) in LEVELS.into_iter().enumerate() {
+            for j in 0..2 {
+                autoencoder_block(b, &format!("down.{i}.block.{j}"), channels, width * multiple);
+                channels = width * multiple;
+            }
+            if i < 3 {
+                b.dense(&format!("down.{i}.downsample.conv"), &[channels, channels, 3, 3], PLAIN);
+            }
+        }
+        autoencoder_middle(b, top);
+        b.norm("norm_out", top);
+        b.dense("conv_out", &[8, top, 3, 3], PLAIN);
+    });
+    b.below("decoder", |b| {
+        b.dense("conv_in", &[top, 4, 3, 3], PLAIN);
+        autoencoder_middle(b, top);
+        let mut channels = top;
+        for (i, multiple) in LEVELS.into_iter().enumerate().rev() {
+            for j in 0..3 {
+                autoencoder_block(b, &format!("up.{i}.block.{j}"), channels, width * multiple);
+                channels = width * multiple;
+            }
+            if i > 0 {
+                b.dense(&format!("up.{i}.upsample.conv"), &[channels, channels, 3, 3], PLAIN);
+            }
+        }
+        b.norm("norm_out", width);
+        b.dense("conv_out", &[3, width, 3, 3], BRANCH);
+    });
+    b.dense("quant_conv", &[8, 8, 1, 1], PLAIN);
+    b.dense("post_quant_conv", &[4, 4, 1, 1], PLAIN);
+}
+
+fn autoencoder_block(b: &mut Builder, name: &str, input: i64, output: i64) {
+    b.below(name, |b| {
+        b.norm("norm1", input);
+        b.dense("conv1", &[output, input, 3, 3], PLAIN);
+        b.norm("norm2", output);
+        b.dense("conv2", &[output, output, 3, 3], BRANCH);
+        if input != output {
+            b.dense("nin_shortcut", &[output, input, 1, 1], PLAIN);
+        }
+    });
+}
+
+fn autoencoder_middle(b: &mut Builder, channels: i64) {
+    autoencoder_block(b, "mid.block_1", channels, channels);
+    b.norm("mid.attn_1.norm", channels);
+    for (name, gain) in [("q", PLAIN), ("k", PLAIN), ("v", PLAIN), ("proj_out", BRANCH)] {
+        b.dense(&format!("mid.attn_1.{name}"), &[channels, channels, 1, 1], gain);
+    }
+    autoencoder_block(b, "mid.block_2", channels, channels);
+}
+
+fn unet(b: &mut Builder, width: i64, context: i64) {
+    let embedding = 4 * width;
+    b.dense("time_embed.0", &[embedding, width], PLAIN);
+    b.dense("time_embed.2", &[embedding, embedding], PLAIN);
+    b.dense("input_blocks.0.0", &[width, 4, 3, 3], PLAIN);
+    let (mut channels, mut skips, mut block) = (width, vec![width], 1);
+    for (i, multiple) in LEVELS.into_iter().enumerate() {
+        for _ in 0..2 {
+            unet_block(b, &format!("input_blocks.{block}.0"), channels, width * multiple, embedding);
+            channels = width * multiple;
+            if i < 3 {
+                transformer(b, &format!("input_blocks.{block}.1"), channels, context);
+            }
+            skips.push(channels);
+            block += 1;
+        }
+        if i < 3 {
+            b.dense(&format!("input_blocks.{block}.0.op"), &[channels, channels, 3, 3], PLAIN);
+            skips.push(channels);
+            block += 1;
+        }
+    }
+    unet_block(b, "middle_block.0", channels, channels, embedding);
+    transformer(b, "middle_block.1", channels, context);
+    unet_block(b, "middle_block.2", channels, channels, embedding);
+    let outputs = LEVELS.into_iter().enumerate().rev().flat_map(|(i, multiple)| [0, 1, 2].map(|j| (i, j, multiple)));
+    for (block, (i, j, multiple)) in outputs.enumerate() {
+        let skip = skips.pop().unwrap_or(0);
+        unet_block(b, &format!("output_blocks.{block}.0"), channels + skip, width * multiple, embedding);
+        channels = width * multiple;
+        if i < 3 {
+            transformer(b, &format!("output_blocks.{block}.1"), channels, context);
+        }
+        if i > 0 && j == 2 {
+            let index = if i < 3 { 2 } else { 1 };
+            b.dense(&format!("output_blocks.{block}.{index}.conv"), &[channels, channels, 3, 3], PLAIN);
+        }
+    }
+    b.norm("out.0", width);
+    b.dense("out.2", &[4, width, 3, 3], PLAIN);
+}
+
+fn unet_block(b: &mut Builder, name: &str, input: i64, output: i64, embedding: i64) {
+    b.below(name, |b| {
+        b.norm("in_layers.0", input);
+        b.dense("in_layers.2", &[output, input, 3, 3], PLAIN);
+        b.dense("emb_layers.1", &[output, embedding], PLAIN);
+        b.norm("out_layers.0", output);
+        b.dense("out_layers.3", &[output, output, 3, 3], BRANCH);
+        if input != output {
+            b.dense("skip_connection", &[output, input, 1, 1], PLAIN);
+        }
+    });
+}
+
+fn transformer(b: &mut Builder, name: &str, width: i64, context: i64) {
+    b.below(name, |b| {
+        b.norm("norm", width);
+        b.dense("proj_in", &[width, width, 1, 1], PLAIN);
+        b.dense("proj_out", &[width, width, 1, 1], BRANCH);
+        b.below("transformer_blocks.0", |b| {
+            for (name, inputs) in [("attn1", width), ("attn2", context)] {
+                b.matrix(&format!("{name}.to_q"), &[width, width], PLAIN);
+                b.matrix(&format!("{name}.to_k"), &[width, inputs], PLAIN);
+                b.matrix(&format!("{name}.to_v"), &[width, inputs], PLAIN);
+                b.dense(&format!("{name}.to_out.0"), &[width, width], BRANCH);
+            }
+            b.dense("ff.net.0.proj", &[8 * width, width], PLAIN);
+            b.dense("ff.net.2", &[width, 4 * width], BRANCH);
+            for name in ["norm1", "norm2", "norm3"] {
+                b.norm(name, width);
+            }
+        });
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use tch::Device;
+
+    use super::*;
+    use crate::models::clip_text::ClipText;
+    use crate::models::families::{Family, recognise};
+    use crate::models::reference::checkpoint;
+    use crate::models::unet::UNet;
+    use crate::models::vae::Vae;
+    use crate::ops::numerics::Numerics;
+    use crate::ops::weights::Weights;
+
+    #[test]
+    fn the_real_size_has_the_real_number_of_parameters() {
+        let count = |size| layout(size).iter().map(|t| t.shape.iter().product::<i64>()).sum::<i64>();
+        // UNet 859,520,964, text encoder 123,060,480, autoencoder 83,653,863.
+        assert_eq!(count(Size::Sd15), 859_520_964 + 123_060_480 + 83_653_863);
+        assert_eq!(layout(Size::Tiny).iter().filter(|t| t.name.starts_with("first_stage_model")).count(), 248);
+    }
+
+    #[test]
+    fn names_and_shapes_are_those_of_the_reference_checkpoint() {
+        let Some(reference) = checkpoint("sd15-tiny-random") else { return };
+        let ours = layout(Size::Tiny);
+        let names: Vec<&str> = ours.iter().map(|t| t.name.as_str()).collect();
+        assert_eq!(names, reference.names());
+        for tensor in &ours {
+            assert_eq!(tensor.shape, reference.shape(&tensor.name).unwrap(), "{}", tensor.name);
+        }
+    }
+
+    #[test]
+    fn a_seed_decides_every_byte() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, seed| {
+            let path = dir.path().join(name);
+            write_random_checkpoint(&path, Size::Tiny, seed).unwrap();
+            fs_err::read(path).unwrap()
+        };
+        let first = write("a.safetensors", 1);
+        assert!(first == write("b.safetensors", 1));
+        assert!(first != write("c.safetensors", 2));
+        assert_eq!(fs_err::read_dir(dir.path()).unwrap().count(), 3, "something was left aside");
+    }
+
+    #[test]
+    fn it_can_be_run_and_its_outputs_vary() {
+        let _guard = tch::no_grad_guard();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tiny.safetensors");
+        write_random_checkpoint(&path, Size::Tiny, 7).unwrap();
+        let contents = recognise(&Weights::open(&path).unwrap()).unwrap();
+        let numerics = Numerics::cpu();
+        let (family, unet) = contents.model().unwrap();
+        assert_eq!(*family, Family::Sd1);
+        let clip = ClipText::load(contents.clip.as_ref().unwrap(), &numerics).unwrap();
+        let (text, _) =
+            clip.forward(&clip.embed(&Tensor::from_slice(&[49406i64; 77])).unwrap().unsqueeze(0), 3).unwrap();
+        let x = randn(1, &[1, 4, 16, 16]);
+        let noise = UNet::load(unet, &numerics).unwrap().forward(&x, &Tensor::from_slice(&[500f32]), &text);
+        let picture = Vae::load(contents.vae.as_ref().unwrap(), &numerics).unwrap().decode(&x).unwrap();
+        for (tensor, low, high) in [(&noise, 0.1, 10.0), (&picture, 0.02, 0.4)] {
+            let std = tensor.std(false).double_value(&[]);
+            assert!(std > low && std < high, "{std}");
+        }
+        let largest = picture.max().double_value(&[]) - picture.min().double_value(&[]);
+        assert!(largest > 0.1 && noise.device() == Device::Cpu);
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_is_named() {
+        let message =
+            write_random_checkpoint(Path::new("/nowhere/x.safetensors"), Size::Tiny, 0).unwrap_err().to_string();
+        assert!(message.contains("/nowhere"), "{message}");
+    }
+}

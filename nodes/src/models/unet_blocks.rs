@@ -1,0 +1,262 @@
+//! What a UNet is made of: residual blocks, spatial transformers, and the convolutions that change size.
+
+use anyhow::{Result, bail, ensure};
+use tch::Tensor;
+
+use crate::ops::attention::{Mask, attention};
+use crate::ops::layers::{Conv2d, GroupNorm, LayerNorm, Linear, upsample_nearest};
+use crate::ops::weights::Weights;
+
+/// SD1.x splits every attention into 8 heads, whatever its width.
+const HEADS: i64 = 8;
+
+/// What every block is given besides the picture.
+pub(super) struct Inputs {
+    /// The embedded timestep after SiLU, B×E.
+    pub(super) embedding: Tensor,
+    /// The text, B×T×W.
+    pub(super) context: Tensor,
+}
+
+/// Where in the network loading has come to.
+pub(super) struct Site {
+    /// Channels that arrive from the block before.
+    pub(super) channels: i64,
+    /// Channels of the skip connection that is joined in front of the next layer; taken by it.
+    pub(super) skip: i64,
+    /// Width of the embedded timestep.
+    pub(super) embedding: i64,
+    /// Width of the context.
+    pub(super) context: i64,
+}
+
+/// One entry of `input_blocks`, `middle_block` or `output_blocks`.
+pub(super) struct Block(Vec<Layer>);
+
+enum Layer {
+    Conv(Conv2d),
+    Down(Conv2d),
+    Up(Conv2d),
+    Residual(ResBlock),
+    Transformer(SpatialTransformer),
+}
+
+impl Block {
+    /// Reads the layers `0`, `1`, … below `weights`, each recognised by its tensors, and moves `site` past them.
+    pub(super) fn load(weights: &Weights, site: &mut Site) -> Result<Self> {
+        let count = weights.children();
+        ensure!(
+            count > 0,
+            "{} has no tensors below {}; the file is incomplete",
+            weights.path().display(),
+            weights.full_name("")
+        );
+        Ok(Self((0..count).map(|i| Layer::load(&weights.at(i), site)).collect::<Result<_>>()?))
+    }
+
+    /// Applies the layers. `size` is the height and width that an enlarging layer returns to, twice its input's otherwise.
+    pub(super) fn forward(&self, x: Tensor, inputs: &Inputs, size: Option<(i64, i64)>) -> Tensor {
+        self.0.iter().fold(x, |x, layer| layer.forward(x, inputs, size))
+    }
+}
+
+impl Layer {
+    fn load(w: &Weights, site: &mut Site) -> Result<Self> {
+        let input = site.channels + std::mem::take(&mut site.skip);
+        let mut conv = |name: &str, stride| {
+            let w = if name.is_empty() { w.clone() } else { w.at(name) };
+            site.channels = w.dim("weight", 0)?;
+            Conv2d::strided(&w, input, site.channels, 3, stride, 1)
+        };
+        if w.contains("weight") {
+            return Ok(Self::Conv(conv("", 1)?));
+        }
+        if w.contains("op.weight") {
+            return Ok(Self::Down(conv("op", 2)?));
+        }
+        if w.contains("conv.weight") {
+            return Ok(Self::Up(conv("conv", 1)?));
+        }
+        if w.contains("in_layers.0.weight") {
+            let block = ResBlock::load(w, input, site.embedding)?;
+            site.channels = block.channels();
+            return Ok(Self::Residual(block));
+        }
+        if w.contains("transformer_blocks.0.attn1.to_q.weight") && !w.contains("time_stack.0.attn1.to_q.weight") {
+            site.channels = input;
+            return Ok(Self::Transformer(SpatialTransformer::load(w, input, site.context)?));
+        }
+        bail!(
+            "{} has a layer {} that is not part of a Stable Diffusion 1.x UNet; the file is of another kind",
+            w.path().display(),
+            w.full_name("").trim_end_matches('.')
+        )
+    }
+
+    fn forward(&self, x: Tensor, inputs: &Inputs, size: Option<(i64, i64)>) -> Tensor {
+        match self {
+            Self::Conv(conv) | Self::Down(conv) => conv.forward(&x),
+            Self::Up(conv) => {
+                let (height, width) = size.unwrap_or((x.size()[2] * 2, x.size()[3] * 2));
+                let enlarged = upsample_nearest(&x, height, width);
+                drop(x);
+                conv.forward(&enlarged)
+            }
+            Self::Residual(block) => block.forward(x, &inputs.embedding),
+            Self::Transformer(transformer) => transformer.forward(x, &inputs.context),
+        }
+    }
+}
+
+/// Two normalised convolutions around the addition of the timestep, beside a shortcut.
+struct ResBlock {
+    norm1: GroupNorm,
+    conv1: Conv2d,
+    embedding: Linear,
+    norm2: GroupNorm,
+    conv2: Conv2d,
+    shortcut: Option<Conv2d>,
+}
+
+impl ResBlock {
+    fn load(w: &Weights, input: i64, embedding: i64) -> Result<Self> {
+        let output = w.dim("in_layers.2.weight", 0)?;
+        let shortcut = w.contains("skip_connection.weight");
+        Ok(Self {
+            norm1: GroupNorm::load(&w.at("in_layers.0"), input, 1e-5)?,
+            conv1: Conv2d::load(&w.at("in_layers.2"), input, output, 3)?,
+            embedding: Linear::load(&w.at("emb_layers.1"), embedding, output)?,
+            norm2: GroupNorm::load(&w.at("out_layers.0"), output, 1e-5)?,
+            conv2: Conv2d::load(&w.at("out_layers.3"), output, output, 3)?,
+            // Without one the shortcut is the input itself, which must then have as many channels.
+            shortcut: if shortcut || input != output {
+                Some(Conv2d::load(&w.at("skip_connection"), input, output, 1)?)
+            } else {
+                None
+            },
+        })
+    }
+
+    fn channels(&self) -> i64 {
+        self.conv2.outputs()
+    }
+
+    fn forward(&self, x: Tensor, embedding: &Tensor) -> Tensor {
+        let mut h = self.conv1.forward(&self.norm1.forward_silu(&x));
+        h += self.embedding.forward(embedding).unsqueeze(-1).unsqueeze(-1);
+        h = self.norm2.forward_silu(&h);
+        h = self.conv2.forward(&h);
+        h += match &self.shortcut {
+            Some(conv) => conv.forward(&x),
+            None => x,
+        };
+        h
+    }
+}
+
+/// A transformer over the pixels of a picture, beside a shortcut.
+struct SpatialTransformer {
+    norm: GroupNorm,
+    proj_in: Linear,
+    blocks: Vec<TransformerBlock>,
+    proj_out: Linear,
+}
+
+impl SpatialTransformer {
+    fn load(w: &Weights, channels: i64, context: i64) -> Result<Self> {
+        ensure!(
+            channels % HEADS == 0,
+            "{} in {} has {channels} channels, which {HEADS} attention heads cannot share",
+            w.full_name("norm.weight"),
+            w.path().display()
+        );
+        let blocks = w.at("transformer_blocks");
+        Ok(Self {
+            norm: GroupNorm::load(&w.at("norm"), channels, 1e-6)?,
+            proj_in: Linear::load_1x1(&w.at("proj_in"), channels, channels)?,
+            blocks: (0..blocks.children())
+                .map(|i| TransformerBlock::load(&blocks.at(i), channels, context))
+                .collect::<Result<_>>()?,
+            proj_out: Linear::load_1x1(&w.at("proj_out"), channels, channels)?,
+        })
+    }
+
+    fn forward(&self, x: Tensor, context: &Tensor) -> Tensor {
+        let size = x.size();
+        let tokens = self.norm.forward(&x).flatten(2, 3).transpose(1, 2);
+        let mut h = self.proj_in.forward(&tokens.contiguous());
+        drop(tokens);
+        for block in &self.blocks {
+            h = block.forward(h, context);
+        }
+        let h = self.proj_out.forward(&h).view([size[0], size[2], size[3], size[1]]);
+        x + h.permute([0, 3, 1, 2])
+    }
+}
+
+/// Self-attention, cross-attention and a gated feed-forward layer, each normalised first and added to its input.
+struct TransformerBlock {
+    norm1: LayerNorm,
+    self_attention: Attention,
+    norm2: LayerNorm,
+    cross_attention: Attention,
+    norm3: LayerNorm,
+    gate: Linear,
+    down: Linear,
+}
+
+impl TransformerBlock {
+    fn load(w: &Weights, width: i64, context: i64) -> Result<Self> {
+        let hidden = w.dim("ff.net.2.weight", 1)?;
+        Ok(Self {
+            norm1: LayerNorm::load(&w.at("norm1"), width)?,
+            self_attention: Attention::load(&w.at("attn1"), width, width)?,
+            norm2: LayerNorm::load(&w.at("norm2"), width)?,
+            cross_attention: Attention::load(&w.at("attn2"), width, context)?,
+            norm3: LayerNorm::load(&w.at("norm3"), width)?,
+            gate: Linear::load(&w.at("ff.net.0.proj"), width, 2 * hidden)?,
+            down: Linear::load(&w.at("ff.net.2"), hidden, width)?,
+        })
+    }
+
+    /// `x` is B×N×W and nobody else's: the sums are made in place.
+    fn forward(&self, mut x: Tensor, context: &Tensor) -> Tensor {
+        let n = self.norm1.forward(&x);
+        x += self.self_attention.forward(&n, &n);
+        x += self.cross_attention.forward(&self.norm2.forward(&x), context);
+        x += self.feed_forward(&self.norm3.forward(&x));
+        x
+    }
+
+    /// GEGLU (Shazeer 2020): one half of the hidden values, gated by GELU of the other.
+    fn feed_forward(&self, x: &Tensor) -> Tensor {
+        let hidden = self.gate.forward(x);
+        let parts = hidden.chunk(2, -1);
+        let gated = &parts[0] * parts[1].gelu("none");
+        drop((hidden, parts));
+        self.down.forward(&gated)
+    }
+}
+
+struct Attention {
+    q: Linear,
+    k: Linear,
+    v: Linear,
+    out: Linear,
+}
+
+impl Attention {
+    fn load(w: &Weights, width: i64, context: i64) -> Result<Self> {
+        Ok(Self {
+            q: Linear::load(&w.at("to_q"), width, width)?,
+            k: Linear::load(&w.at("to_k"), context, width)?,
+            v: Linear::load(&w.at("to_v"), context, width)?,
+            out: Linear::load(&w.at("to_out.0"), width, width)?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, context: &Tensor) -> Tensor {
+        let (q, k, v) = (self.q.forward(x), self.k.forward(context), self.v.forward(context));
+        self.out.forward(&attention(&q, &k, &v, HEADS, Mask::None))
+    }
+}

@@ -1,0 +1,156 @@
+//! The layers that the networks are made of. Each asks the weights for its tensors by shape.
+
+use anyhow::{Result, ensure};
+use tch::{Kind, Tensor};
+
+use super::numerics::channels_last;
+use super::weights::Weights;
+
+/// y = x·Wᵀ + b over the last dimension.
+///
+/// Weights may be held in a smaller element type than the activations'; they are then widened for the call.
+pub struct Linear {
+    weight: Tensor,
+    bias: Option<Tensor>,
+}
+
+impl Linear {
+    /// Reads `weight` (outputs×inputs) and, if it is there, `bias`.
+    pub fn load(weights: &Weights, inputs: i64, outputs: i64) -> Result<Self> {
+        Ok(Self { weight: weights.tensor("weight", &[outputs, inputs])?, bias: load_bias(weights, outputs)? })
+    }
+
+    /// Reads a convolution of size 1×1 as what it is; files hold these with shape outputs×inputs×1×1 or outputs×inputs.
+    pub fn load_1x1(weights: &Weights, inputs: i64, outputs: i64) -> Result<Self> {
+        if weights.shape("weight")?.len() != 4 {
+            return Self::load(weights, inputs, outputs);
+        }
+        let weight = weights.tensor("weight", &[outputs, inputs, 1, 1])?.view([outputs, inputs]);
+        Ok(Self { weight, bias: load_bias(weights, outputs)? })
+    }
+
+    /// Applies the layer to a tensor of shape …×inputs.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let kind = x.kind();
+        if self.weight.kind() == kind {
+            return x.linear(&self.weight, self.bias.as_ref());
+        }
+        x.linear(&self.weight.to_kind(kind), self.bias.as_ref().map(|b| b.to_kind(kind)))
+    }
+}
+
+fn load_bias(weights: &Weights, outputs: i64) -> Result<Option<Tensor>> {
+    weights.contains("bias").then(|| weights.tensor("bias", &[outputs])).transpose()
+}
+
+/// A square two-dimensional convolution.
+pub struct Conv2d {
+    weight: Tensor,
+    bias: Option<Tensor>,
+    stride: i64,
+    padding: i64,
+    inputs: i64,
+    outputs: i64,
+}
+
+impl Conv2d {
+    /// A convolution of size `kernel` that keeps height and width (for an odd size).
+    pub fn load(weights: &Weights, inputs: i64, outputs: i64, kernel: i64) -> Result<Self> {
+        Self::strided(weights, inputs, outputs, kernel, 1, kernel / 2)
+    }
+
+    /// A convolution with a stride and zero padding at every edge.
+    pub fn strided(
+        weights: &Weights,
+        inputs: i64,
+        outputs: i64,
+        kernel: i64,
+        stride: i64,
+        padding: i64,
+    ) -> Result<Self> {
+        let mut weight = weights.tensor("weight", &[outputs, inputs, kernel, kernel])?;
+        if weights.placement().channels_last {
+            weight = channels_last(&weight);
+        }
+        Ok(Self { weight, bias: load_bias(weights, outputs)?, stride, padding, inputs, outputs })
+    }
+
+    /// Applies the layer to a B×C×H×W tensor.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let (stride, padding) = (self.stride, self.padding);
+        x.conv2d(&self.weight, self.bias.as_ref(), [stride, stride], [padding, padding], [1, 1], 1)
+    }
+
+    /// Channels it takes.
+    pub fn inputs(&self) -> i64 {
+        self.inputs
+    }
+
+    /// Channels it gives.
+    pub fn outputs(&self) -> i64 {
+        self.outputs
+    }
+}
+
+/// Group normalisation over 32 groups (Wu and He 2018).
+pub struct GroupNorm {
+    weight: Tensor,
+    bias: Tensor,
+    eps: f64,
+}
+
+impl GroupNorm {
+    const GROUPS: i64 = 32;
+
+    /// Reads `weight` and `bias`. `channels` must be a multiple of 32.
+    pub fn load(weights: &Weights, channels: i64, eps: f64) -> Result<Self> {
+        ensure!(
+            channels % Self::GROUPS == 0,
+            "{} in {} has {channels} channels, which is no multiple of {}; networks of this width are not supported",
+            weights.full_name("weight"),
+            weights.path().display(),
+            Self::GROUPS
+        );
+        Ok(Self { weight: weights.tensor("weight", &[channels])?, bias: weights.tensor("bias", &[channels])?, eps })
+    }
+
+    /// Normalises a B×C×H×W tensor.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        x.group_norm(Self::GROUPS, Some(&self.weight), Some(&self.bias), self.eps, true)
+    }
+
+    /// Normalises, then applies SiLU (x·σ(x)).
+    pub fn forward_silu(&self, x: &Tensor) -> Tensor {
+        self.forward(x).silu_()
+    }
+}
+
+/// Layer normalisation over the last dimension (Ba et al. 2016), eps 1e-5.
+pub struct LayerNorm {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl LayerNorm {
+    /// Reads `weight` and `bias`.
+    pub fn load(weights: &Weights, width: i64) -> Result<Self> {
+        Self::load_as(weights, width, weights.placement().kind)
+    }
+
+    /// Like [`LayerNorm::load`], computing in another element type than the one the other weights are held in.
+    pub fn load_as(weights: &Weights, width: i64, kind: Kind) -> Result<Self> {
+        // By way of the type the others are held in, so that the values are the same.
+        let read = |name| Ok::<_, anyhow::Error>(weights.tensor(name, &[width])?.to_kind(kind));
+        Ok(Self { weight: read("weight")?, bias: read("bias")? })
+    }
+
+    /// Normalises a tensor of shape …×width.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        x.layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), 1e-5, true)
+    }
+}
+
+/// Enlarges a B×C×H×W tensor to the given height and width by repeating pixels.
+pub fn upsample_nearest(x: &Tensor, height: i64, width: i64) -> Tensor {
+    x.upsample_nearest2d([height, width], None, None)
+}

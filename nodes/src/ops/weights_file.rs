@@ -1,0 +1,243 @@
+//! A `.safetensors` file, memory-mapped: opening one costs no memory, however large it is.
+// Mapping files and looking at their bytes as tensors is what this file is for.
+#![allow(unsafe_code)]
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use memmap2::Mmap;
+use safetensors::{Dtype, SafeTensors};
+use tch::{Device, Kind, Tensor};
+
+/// Longest header we parse. The largest checkpoints in circulation have headers of a few megabytes.
+const HEADER_LIMIT: u64 = 100_000_000;
+
+/// Converted tensors of at least this many bytes give their file pages back at once.
+const RELEASE_FROM: usize = 1 << 16;
+
+/// One tensor of a file: what its header says about it.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    dtype: Dtype,
+    shape: Vec<i64>,
+    /// First byte and byte after the last, counted from the start of the file; checked to lie within it.
+    bytes: (usize, usize),
+}
+
+/// An opened `.safetensors` file. Tensors are read when they are asked for.
+///
+/// The file must not be shortened while it is in use: as with every memory-mapped file, reading the missing part then ends
+/// the process.
+pub struct WeightsFile {
+    path: PathBuf,
+    map: Mmap,
+    /// The same file as one byte tensor that owns its map, so that views into it keep the map alive. Made on first use;
+    /// `None` if the system refuses, and tensors are copied.
+    whole: OnceCell<Option<Tensor>>,
+    entries: BTreeMap<String, Entry>,
+    metadata: BTreeMap<String, String>,
+}
+
+impl WeightsFile {
+    /// Opens `path` and checks its header against its size.
+    ///
+    /// Errors name the file: it cannot be read, it is a pickle or another format, the header is longer than the file or than
+    /// 100 MB, is not JSON, names an unknown element type, or its offsets overlap, leave holes or do not end with the file.
+    pub fn open(path: impl AsRef<Path>) -> Result<Rc<Self>> {
+        let path = path.as_ref();
+        let file = fs_err::File::open(path)?;
+        // SAFETY: the map is read-only and private to this struct. Another process that shortens the file while we read
+        // can end ours with SIGBUS; that is documented on the type and cannot be excluded by any check.
+        let map = unsafe { Mmap::map(file.file()) }.with_context(|| format!("cannot map {}", path.display()))?;
+        check_prefix(&map).with_context(|| format!("cannot read {}", path.display()))?;
+        let (entries, metadata) = read_header(&map)
+            .with_context(|| format!("{} is not a valid safetensors file; fetch it again", path.display()))?;
+        Ok(Rc::new(Self { path: path.to_path_buf(), map, whole: OnceCell::new(), entries, metadata }))
+    }
+
+    /// The path it was opened with.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The names of all tensors, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(String::as_str)
+    }
+
+    /// The names that start with `prefix`, sorted.
+    pub fn names_under<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+        self.entries
+            .range(prefix.to_owned()..)
+            .map(|(name, _)| name.as_str())
+            .take_while(move |n| n.starts_with(prefix))
+    }
+
+    /// Whether a tensor of this name exists.
+    pub fn contains(&self, name: &str) -> bool {
+        self.entries.contains_key(name)
+    }
+
+    /// The shape of a tensor, if it exists.
+    pub fn shape(&self, name: &str) -> Option<&[i64]> {
+        self.entries.get(name).map(|e| e.shape.as_slice())
+    }
+
+    /// The text entries of the header's `__metadata__`.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
+    }
+
+    /// The element type in which a tensor is stored. An error if there is none of this name, or libtorch has no such type.
+    pub fn kind(&self, name: &str) -> Result<Kind> {
+        let entry = self.entry(name)?;
+        kind_of(entry.dtype).ok_or_else(|| {
+            anyhow!(
+                "tensor {name} in {} has element type {:?}, which cannot be computed with; convert the file to F16",
+                self.path.display(),
+                entry.dtype
+            )
+        })
+    }
+
+    fn entry(&self, name: &str) -> Result<&Entry> {
+        self.entries.get(name).ok_or_else(|| anyhow!("{} has no tensor {name}", self.path.display()))
+    }
+
+    /// Reads a tensor as elements of `kind` on `device`.
+    ///
+    /// What is stored that way already, on the CPU, is a view of the file that takes no memory; anything else is converted
+    /// in one pass. The result may outlive the file.
+    pub fn tensor(&self, name: &str, kind: Kind, device: Device) -> Result<Tensor> {
+        let stored = self.kind(name)?;
+        let entry = self.entry(name)?;
+        let (start, end) = entry.bytes;
+        if start == end {
+            return Ok(Tensor::zeros(&entry.shape, (kind, device)));
+        }
+        let aligned = start.is_multiple_of(stored.elt_size_in_bytes());
+        if aligned && stored == kind && device == Device::Cpu {
+            if let Some(view) = self.view(entry, stored)? {
+                return Ok(view);
+            }
+        }
+        let bytes = &self.map[start..end];
+        let converted = if aligned {
+            // SAFETY: `bytes` is inside the map, holds exactly `shape` elements of `stored` (checked when the header was
+            // read) at an address aligned for them. The tensor made here does not leave this function, and is only read:
+            // `copy = true` makes `to_device_` return other memory even if nothing needs converting.
+            let view = unsafe { Tensor::f_from_blob(bytes.as_ptr(), &entry.shape, &[], stored, Device::Cpu) }?;
+            view.f_to_device_(device, kind, false, true)?
+        } else {
+            Tensor::f_from_data_size(bytes, &entry.shape, stored)?.f_to_device_(device, kind, false, false)?
+        };
+        self.release(start, end);
+        Ok(converted)
+    }
+
+    /// A view of the file's own bytes that keeps them mapped, or `None` if the file could not be mapped a second time.
+    fn view(&self, entry: &Entry, kind: Kind) -> Result<Option<Tensor>> {
+        let whole = self.whole.get_or_init(|| {
+            let path = self.path.to_str()?;
+            let size = i64::try_from(self.map.len()).ok()?;
+            // Private pages: whoever writes into a view by mistake changes neither the file nor another reader.
+            Tensor::f_from_file(path, false, size, (Kind::Uint8, Device::Cpu)).ok()
+        });
+        let Some(whole) = whole else { return Ok(None) };
+        let (start, end) = entry.bytes;
+        let bytes = whole.f_narrow(0, i64::try_from(start)?, i64::try_from(end - start)?)?;
+        Ok(Some(bytes.f_view_dtype(kind)?.f_view(entry.shape.as_slice())?))
+    }
+
+    /// Lets the system take back the pages of a converted tensor, so that reading a large file does not fill memory.
+    fn release(&self, start: usize, end: usize) {
+        if end - start < RELEASE_FROM {
+            return;
+        }
+        #[cfg(unix)]
+        // SAFETY: the map is a read-only view of a file: a page that is dropped is read from the file again on next use.
+        unsafe {
+            // Advice: a refusal changes nothing but memory use.
+            let _ = self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, end - start);
+        }
+    }
+}
+
+/// Names what people hand us instead of a safetensors file.
+fn check_prefix(map: &[u8]) -> Result<()> {
+    if map.starts_with(b"PK\x03\x04") || map.starts_with(b"\x80\x02") {
+        bail!(
+            "this is a Python pickle (.ckpt, .pt, .pth), which can run code when loaded; convert it to .safetensors \
+             with a tool you trust"
+        );
+    }
+    ensure!(
+        !map.starts_with(b"version https://git-lfs"),
+        "this is a Git LFS pointer, not the file itself; run `git lfs pull` where it came from"
+    );
+    ensure!(!map.starts_with(b"GGUF"), "this is a GGUF file, which is not supported; use a .safetensors file");
+    ensure!(!map.starts_with(b"<!") && !map.starts_with(b"<html"), "this is a web page; download the file again");
+    Ok(())
+}
+
+type Header = (BTreeMap<String, Entry>, BTreeMap<String, String>);
+
+/// Parses and checks the header; `safetensors` verifies that the tensors tile the data section exactly.
+fn read_header(map: &[u8]) -> Result<Header> {
+    let Some(length) = map.first_chunk::<8>().map(|b| u64::from_le_bytes(*b)) else {
+        bail!("it has {} bytes, and the header's length alone takes 8", map.len());
+    };
+    ensure!(length <= HEADER_LIMIT, "its header claims {length} bytes; at most {HEADER_LIMIT} are accepted");
+    let data = usize::try_from(length)? + 8;
+    ensure!(data <= map.len(), "its header claims {length} bytes, but the file has {} in all", map.len());
+    let (_, header) = SafeTensors::read_metadata(map).map_err(|e| anyhow!("{}", describe(&e, map.len())))?;
+    let mut entries = BTreeMap::new();
+    for name in header.offset_keys() {
+        let Some(info) = header.info(&name) else { continue };
+        let (start, end) = info.data_offsets;
+        let (start, end) = (data + start, data + end);
+        ensure!(start <= end && end <= map.len(), "tensor {name} lies outside of the file");
+        let shape = info.shape.iter().map(|&d| i64::try_from(d)).collect::<Result<Vec<_>, _>>()?;
+        entries.insert(name, Entry { dtype: info.dtype, shape, bytes: (start, end) });
+    }
+    let metadata = header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
+    Ok((entries, metadata))
+}
+
+/// The library's message, or a plainer one for what a broken download causes.
+fn describe(error: &safetensors::SafeTensorError, length: usize) -> String {
+    use safetensors::SafeTensorError as E;
+    match error {
+        E::MetadataIncompleteBuffer => {
+            format!("its tensors do not end where the file ends ({length} bytes): it is truncated or damaged")
+        }
+        E::InvalidOffset(name) => format!("the offsets of tensor {name} overlap another tensor's or leave a hole"),
+        E::InvalidHeader(_) => "its header is not UTF-8 text".to_owned(),
+        E::InvalidHeaderDeserialization(e) => format!("its header does not parse: {e}"),
+        other => other.to_string(),
+    }
+}
+
+/// libtorch's name for an element type, if it has one.
+fn kind_of(dtype: Dtype) -> Option<Kind> {
+    Some(match dtype {
+        Dtype::F64 => Kind::Double,
+        Dtype::F32 => Kind::Float,
+        Dtype::F16 => Kind::Half,
+        Dtype::BF16 => Kind::BFloat16,
+        Dtype::F8_E4M3 => Kind::Float8e4m3fn,
+        Dtype::F8_E5M2 => Kind::Float8e5m2,
+        Dtype::F8_E4M3FNUZ => Kind::Float8e4m3fnuz,
+        Dtype::F8_E5M2FNUZ => Kind::Float8e5m2fnuz,
+        Dtype::I64 => Kind::Int64,
+        Dtype::I32 => Kind::Int,
+        Dtype::I16 => Kind::Int16,
+        Dtype::I8 => Kind::Int8,
+        Dtype::U8 => Kind::Uint8,
+        Dtype::BOOL => Kind::Bool,
+        _ => return None,
+    })
+}
