@@ -1,0 +1,150 @@
+//! `redraft verify`: recorded outputs against what the nodes give now, tensor by tensor.
+
+mod case;
+mod report;
+
+use std::path::{Path, PathBuf};
+
+use redraft_engine::cx::{Cancel, Metadata};
+use redraft_engine::exec::{Engine, Outcome as RunOutcome};
+use redraft_engine::node::Registry;
+use redraft_engine::plan::{Plan, Targets};
+use serde_json::json;
+
+use self::case::{Case, Difference};
+use crate::args::{Changes, VerifyArgs};
+use crate::bars::Bars;
+use crate::dump::{Taken, Taking};
+use crate::exit::{Exit, Outcome, Stop, say};
+use crate::worker::{self, Line, Message};
+use crate::{session, source};
+
+/// How a case came out.
+struct Verdict {
+    /// The case's folder, as the user named its beginning.
+    name: String,
+    seconds: f64,
+    /// Why it failed; nothing if it passed.
+    failure: Option<String>,
+    difference: Option<Difference>,
+    /// The largest difference over all compared tensors, as a share of the tolerance.
+    closeness: f64,
+}
+
+pub(crate) fn verify(args: VerifyArgs) -> Outcome {
+    let mut bars = Bars::new();
+    worker::run(
+        move |line, cancel| all(&args, &line, &cancel),
+        move |message| match message {
+            Message::Event(event) => bars.show(&event),
+            Message::Note(text) => say(text),
+        },
+    )
+}
+
+fn all(args: &VerifyArgs, line: &Line, cancel: &Cancel) -> Outcome {
+    let mut folders = Vec::new();
+    for dir in &args.directories {
+        let before = folders.len();
+        find_cases(dir, 0, &mut folders).map_err(Stop::wrong)?;
+        if folders.len() == before {
+            return Err(Stop::wrong(format!("{}: there is no case below; a case is a folder with a case.json", dir.display())));
+        }
+    }
+    let registry = Registry::linked();
+    let mut engine = session::engine(&args.places, &args.compute)?;
+    // What cases save is not wanted, and their base directory may be read-only.
+    let scratch = tempfile::tempdir().map_err(Stop::wrong)?;
+    engine.folders.output = scratch.path().join("output");
+    engine.folders.temp = scratch.path().join("temp");
+
+    let mut verdicts = Vec::new();
+    for folder in &folders {
+        let verdict = one(folder, &registry, &mut engine, cancel);
+        if cancel.is_raised() {
+            return Err(Stop { exit: Exit::Cancelled, message: "cancelled".into() });
+        }
+        if args.json {
+            line.note(verdict.to_json().to_string());
+        } else if let Some(failure) = &verdict.failure {
+            line.note(format!("{}: {failure}", verdict.name));
+        }
+        verdicts.push(verdict);
+    }
+    if let Some(junit) = &args.junit {
+        report::write_junit(junit, &verdicts).map_err(|e| Stop::wrong(format!("{}: {e:#}", junit.display())))?;
+    }
+    let failed = verdicts.iter().filter(|verdict| verdict.failure.is_some()).count();
+    line.note(format!("{} passed, {failed} failed", verdicts.len() - failed));
+    Ok(if failed == 0 { Exit::Done } else { Exit::NodeFailed })
+}
+
+/// Folders with a case.json, in alphabetical order.
+fn find_cases(dir: &Path, depth: usize, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    if dir.join("case.json").is_file() {
+        found.push(dir.to_owned());
+        return Ok(());
+    }
+    let entries = fs_err::read_dir(dir)?.collect::<Result<Vec<_>, _>>()?;
+    let mut below: Vec<_> = entries.into_iter().map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+    below.sort();
+    if depth < 8 {
+        below.iter().try_for_each(|dir| find_cases(dir, depth + 1, found))?;
+    }
+    Ok(())
+}
+
+fn one(folder: &Path, registry: &Registry, engine: &mut Engine, cancel: &Cancel) -> Verdict {
+    let started = std::time::Instant::now();
+    let mut verdict = Verdict {
+        name: folder.display().to_string(),
+        seconds: 0.0,
+        failure: None,
+        difference: None,
+        closeness: 0.0,
+    };
+    match compare(folder, registry, engine, cancel) {
+        Err(stop) => verdict.failure = Some(stop.message),
+        Ok((closeness, difference)) => {
+            verdict.closeness = closeness;
+            verdict.failure = difference.as_ref().map(ToString::to_string);
+            verdict.difference = difference;
+        }
+    }
+    verdict.seconds = started.elapsed().as_secs_f64();
+    verdict
+}
+
+/// Runs a case; the first difference beyond the tolerance in execution order, if any.
+fn compare(
+    folder: &Path,
+    registry: &Registry,
+    engine: &mut Engine,
+    cancel: &Cancel,
+) -> Outcome<(f64, Option<Difference>)> {
+    let case = Case::read(folder)?;
+    let workflow = source::load(&case.workflow, &Changes::default(), registry, &engine.folders, &mut |_| {})?;
+    let salt = session::salt(engine);
+    let plan = Plan::new(workflow.prompt, registry, &engine.folders, &Targets::All, &salt)
+        .map_err(|problems| Stop::wrong(problems.to_string().replace('\n', "; ")))?;
+    let mut taken = Taken::default();
+    let metadata = Metadata { disabled: true, ..Metadata::default() };
+    let outcome = engine.run(&plan, &metadata, &mut Taking { inner: (), taken: &mut taken }, cancel);
+    if let RunOutcome::Failed(failure) = outcome {
+        return Err(Stop { exit: Exit::NodeFailed, message: failure.to_string() });
+    }
+    case.compare(&taken).map_err(Stop::from)
+}
+
+impl Verdict {
+    fn to_json(&self) -> serde_json::Value {
+        json!({
+            "case": self.name,
+            "passed": self.failure.is_none(),
+            "failure": self.failure,
+            "first_difference": self.difference.as_ref().map(Difference::to_json),
+            "closeness": self.closeness,
+            "seconds": self.seconds,
+        })
+    }
+}
