@@ -5,7 +5,7 @@ use std::path::Path;
 use redraft_engine::cx::Services;
 use redraft_engine::exec::Engine;
 use redraft_engine::problem::Problems;
-use redraft_nodes::ops::cuda;
+use redraft_nodes::ops::cuda::DeviceChoice;
 use redraft_nodes::ops::numerics::Numerics;
 
 use crate::args::{Compute, Places};
@@ -15,7 +15,7 @@ use crate::places;
 /// An engine on the device that the options choose.
 pub(crate) fn engine(places: &Places, compute: &Compute) -> Outcome<Engine> {
     let folders = places::folders(places)?;
-    let numerics = cuda::numerics(&compute.device, compute.force_fp32)?;
+    let numerics = compute.device.parse::<DeviceChoice>()?.open(compute.force_fp32)?;
     let mut services = Services::default();
     redraft_nodes::provide(&mut services, numerics);
     Ok(Engine::new(folders, services))

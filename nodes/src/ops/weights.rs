@@ -42,6 +42,13 @@ impl Weights {
         Self { placement, ..self.clone() }
     }
 
+    /// Whether both views show the same part of the same opened file.
+    pub fn is_same_view(&self, other: &Self) -> bool {
+        let Source::File(one) = &self.source;
+        let Source::File(two) = &other.source;
+        Rc::ptr_eq(one, two) && self.prefix == other.prefix
+    }
+
     /// Where the tensors are wanted.
     pub fn placement(&self) -> Placement {
         self.placement

@@ -1,0 +1,25 @@
+use redraft_engine::Node;
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+
+use crate::values::Clip;
+
+/// Chooses the text encoder's layer whose output prompts become: -1 is the last, -2 what is elsewhere called clip skip 2.
+///
+/// The final normalisation is applied whichever layer is chosen. A layer before the first means the last.
+#[derive(Node)]
+#[node(category = "conditioning", display = "CLIP Set Last Layer")]
+struct CLIPSetLastLayer {
+    clip: Clip,
+    /// Counted from the end: -1 is the last layer.
+    #[input(default = -1, min = -24, max = -1, step = 1)]
+    stop_at_clip_layer: i64,
+}
+
+impl Run for CLIPSetLastLayer {
+    type Out = Clip;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Clip> {
+        Ok(Clip { last_layer: Some(self.stop_at_clip_layer), ..self.clip })
+    }
+}

@@ -1,0 +1,33 @@
+use redraft_engine::Node;
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+
+use crate::networks::Networks;
+use crate::text::embeddings::EmbeddingFiles;
+use crate::text::encode::encode;
+use crate::values::{Clip, Conditioning, Entry};
+
+/// Encodes a prompt with a text encoder into what guides a model towards (or away from) it.
+///
+/// `(word:1.3)` weighs, `(word)` is 1.1, `embedding:NAME` inserts a textual inversion. Prompts longer than 75 tokens are
+/// encoded in chunks.
+#[derive(Node)]
+#[node(category = "conditioning", display = "CLIP Text Encode (Prompt)", reads("embeddings"))]
+struct CLIPTextEncode {
+    /// The prompt.
+    #[input(multiline, dynamic_prompts)]
+    text: String,
+    /// The text encoder.
+    clip: Clip,
+}
+
+impl Run for CLIPTextEncode {
+    type Out = Conditioning;
+
+    fn run(self, cx: &mut Cx) -> anyhow::Result<Conditioning> {
+        let network = self.clip.network(&*cx.service::<Networks>()?)?;
+        let embeddings = EmbeddingFiles::new(cx.folders.directories("embeddings").to_vec());
+        let encoded = encode(&self.text, &*network, &embeddings, self.clip.last_layer)?;
+        Ok(Conditioning(vec![Entry { pooled: Some(encoded.pooled), ..Entry::new(encoded.cond) }]))
+    }
+}

@@ -1,0 +1,40 @@
+use redraft_engine::Node;
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+
+use super::repeat_latent_batch::masks_for_batch;
+use crate::values::Latent;
+
+/// Takes consecutive latents out of a batch. They remember their places, so that they are given the same noise as there.
+#[derive(Node)]
+#[node(category = "latent/batch", display = "Latent From Batch")]
+struct LatentFromBatch {
+    samples: Latent,
+    /// The first to take, from 0; beyond the end, the last.
+    #[input(default = 0, min = 0, max = 63)]
+    batch_index: i64,
+    /// How many; fewer, where the batch ends.
+    #[input(default = 1, min = 1, max = 64)]
+    length: i64,
+}
+
+impl Run for LatentFromBatch {
+    type Out = Latent;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Latent> {
+        let Latent { samples, noise_mask, batch_index } = self.samples;
+        let count = samples.size()[0];
+        let start = self.batch_index.min(count - 1);
+        let length = self.length.min(count - start);
+        let places = match batch_index {
+            None => (start..start + length).collect(),
+            Some(places) => places.into_iter().skip(start as usize).take(length as usize).collect(),
+        };
+        let noise_mask = noise_mask.map(|mask| match mask.size()[0] {
+            1 => mask,
+            _ => masks_for_batch(&mask, count).narrow(0, start, length).contiguous(),
+        });
+        let samples = samples.narrow(0, start, length).contiguous();
+        Ok(Latent { samples, noise_mask, batch_index: Some(places) })
+    }
+}

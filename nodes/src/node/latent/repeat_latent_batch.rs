@@ -1,0 +1,47 @@
+use redraft_engine::Node;
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+use tch::Tensor;
+
+use crate::values::Latent;
+
+/// Repeats a batch of latents. If they remember their places, each repetition counts on from the last one's.
+#[derive(Node)]
+#[node(category = "latent/batch", display = "Repeat Latent Batch")]
+struct RepeatLatentBatch {
+    samples: Latent,
+    /// How often.
+    #[input(default = 1, min = 1, max = 64)]
+    amount: i64,
+}
+
+impl Run for RepeatLatentBatch {
+    type Out = Latent;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Latent> {
+        let latent = self.samples;
+        let batch_index = latent.batch_index.map(|places| {
+            let span = places.iter().max().unwrap_or(&0) - places.iter().min().unwrap_or(&0) + 1;
+            (0..self.amount).flat_map(|n| places.iter().map(move |place| place + n * span)).collect()
+        });
+        // One mask serves the whole batch and needs no copies.
+        let noise_mask = latent.noise_mask.map(|mask| match mask.size()[0] {
+            1 => mask,
+            _ => repeat(&mask, self.amount),
+        });
+        Ok(Latent { samples: repeat(&latent.samples, self.amount), noise_mask, batch_index })
+    }
+}
+
+/// The batch `amount` times, whatever the shape of its members.
+fn repeat(batch: &Tensor, amount: i64) -> Tensor {
+    let mut times = vec![1; batch.dim()];
+    times[0] = amount;
+    batch.repeat(times)
+}
+
+/// As many masks as the batch has members: too few begin again.
+pub(super) fn masks_for_batch(masks: &Tensor, count: i64) -> Tensor {
+    let have = masks.size()[0];
+    if have >= count { masks.shallow_clone() } else { repeat(masks, (count + have - 1) / have).narrow(0, 0, count) }
+}

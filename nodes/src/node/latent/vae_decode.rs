@@ -1,0 +1,24 @@
+use redraft_engine::Node;
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+
+use crate::networks::Networks;
+use crate::values::{Image, Latent, VaeRecipe};
+
+/// Decodes latents to pictures.
+#[derive(Node)]
+#[node(category = "latent", display = "VAE Decode")]
+struct VAEDecode {
+    /// What to decode.
+    samples: Latent,
+    /// What to decode it with.
+    vae: VaeRecipe,
+}
+
+impl Run for VAEDecode {
+    type Out = Image;
+
+    fn run(self, cx: &mut Cx) -> anyhow::Result<Image> {
+        Ok(Image(self.vae.network(&*cx.service::<Networks>()?)?.decode(&self.samples.samples)?))
+    }
+}

@@ -1,0 +1,24 @@
+use redraft_engine::Node;
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+
+use crate::networks::Networks;
+use crate::values::{Image, Latent, VaeRecipe};
+
+/// Encodes pictures to latents: the mean of the posterior, so the same picture gives the same latent.
+///
+/// Sides that are no multiple of 8 are cropped about the middle.
+#[derive(Node)]
+#[node(category = "latent", display = "VAE Encode")]
+struct VAEEncode {
+    pixels: Image,
+    vae: VaeRecipe,
+}
+
+impl Run for VAEEncode {
+    type Out = Latent;
+
+    fn run(self, cx: &mut Cx) -> anyhow::Result<Latent> {
+        Ok(Latent::new(self.vae.network(&*cx.service::<Networks>()?)?.encode(&self.pixels.0)?))
+    }
+}

@@ -1,0 +1,43 @@
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+use redraft_engine::{Node, Outputs};
+
+use crate::models::families::recognise;
+use crate::ops::weights::Weights;
+use crate::values::{Clip, Model, VaeRecipe};
+
+/// Opens a checkpoint: a diffusion model with the text encoder and the VAE it was trained with.
+///
+/// The file is mapped, not read; each part is built when something uses it. The family is recognised by the tensors.
+#[derive(Node)]
+#[node(category = "loaders", display = "Load Checkpoint")]
+struct CheckpointLoaderSimple {
+    /// The checkpoint's file.
+    #[input(files = "checkpoints")]
+    ckpt_name: String,
+}
+
+#[derive(Outputs)]
+struct Parts {
+    /// The model that denoises latents.
+    model: Model,
+    /// The text encoder for prompts.
+    clip: Clip,
+    /// The VAE between pixels and latents.
+    vae: VaeRecipe,
+}
+
+impl Run for CheckpointLoaderSimple {
+    type Out = Parts;
+
+    fn run(self, cx: &mut Cx) -> anyhow::Result<Parts> {
+        let weights = Weights::open(super::file(cx, "checkpoints", &self.ckpt_name)?)?;
+        let contents = recognise(&weights)?;
+        let (family, model) = contents.model()?.clone();
+        Ok(Parts {
+            model: Model { family, weights: model },
+            clip: Clip { weights: contents.clip, last_layer: None },
+            vae: VaeRecipe { weights: contents.vae },
+        })
+    }
+}

@@ -1,0 +1,13 @@
+mod checkpoint_loader_simple;
+mod vae_loader;
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use redraft_engine::cx::Cx;
+
+/// The path of a model file. It was there when the workflow was checked.
+fn file(cx: &Cx, folder: &str, name: &str) -> anyhow::Result<PathBuf> {
+    let gone = || format!("'{name}' is in no folder for {folder} any more; put it back");
+    cx.folders.find(folder, name).with_context(gone)
+}

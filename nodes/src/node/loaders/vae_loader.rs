@@ -1,0 +1,28 @@
+use anyhow::ensure;
+use redraft_engine::Node;
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+
+use crate::models::families::recognise;
+use crate::ops::weights::Weights;
+use crate::values::VaeRecipe;
+
+/// Opens a VAE that lies in a file of its own.
+#[derive(Node)]
+#[node(category = "loaders", display = "Load VAE")]
+struct VAELoader {
+    /// The VAE's file.
+    #[input(files = "vae")]
+    vae_name: String,
+}
+
+impl Run for VAELoader {
+    type Out = VaeRecipe;
+
+    fn run(self, cx: &mut Cx) -> anyhow::Result<VaeRecipe> {
+        let path = super::file(cx, "vae", &self.vae_name)?;
+        let contents = recognise(&Weights::open(&path)?)?;
+        ensure!(contents.vae.is_some(), "{} holds no VAE; choose another file", path.display());
+        Ok(VaeRecipe { weights: contents.vae })
+    }
+}

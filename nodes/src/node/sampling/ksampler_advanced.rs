@@ -1,0 +1,82 @@
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+use redraft_engine::{Combo, Node};
+
+use super::Settings;
+use crate::sampling::samplers::Sampler;
+use crate::sampling::schedules::Schedule;
+use crate::values::{Conditioning, Latent, Model};
+
+/// Denoises a latent over a part of a schedule: from `start_at_step` to `end_at_step` of `steps`.
+///
+/// Starting late is image2image: less noise is added and fewer steps are made. Two of these can share a schedule, the first
+/// returning its leftover noise, the second adding none.
+#[derive(Node)]
+#[node(category = "sampling", display = "KSampler (Advanced)")]
+struct KSamplerAdvanced {
+    /// The model that denoises.
+    model: Model,
+    /// Whether noise is added to the latent at the start.
+    add_noise: AddNoise,
+    /// Decides the noise; the same seed draws the same.
+    #[input(default = 0, min = 0, max = u64::MAX, control_after_generate)]
+    noise_seed: u64,
+    /// How many steps the whole schedule has.
+    #[input(default = 20, min = 1, max = 10000)]
+    steps: usize,
+    /// How strongly the result is pulled from the negative towards the positive conditioning; 1 leaves the negative out.
+    #[input(default = 8.0, min = 0.0, max = 100.0, step = 0.1, round = 0.01)]
+    cfg: f64,
+    /// The algorithm that makes the steps.
+    sampler_name: &'static Sampler,
+    /// How the noise levels are spread over the steps.
+    scheduler: &'static Schedule,
+    /// What the result should show.
+    positive: Conditioning,
+    /// What it should not show.
+    negative: Conditioning,
+    /// What to start from.
+    latent_image: Latent,
+    /// The first step that is made; from the last on, the latent is returned as it is.
+    #[input(default = 0, min = 0, max = 10000)]
+    start_at_step: usize,
+    /// The step before which it ends.
+    #[input(default = 10000, min = 0, max = 10000)]
+    end_at_step: usize,
+    /// Whether a run that ends early keeps the noise that is left, instead of jumping to a clean latent.
+    return_with_leftover_noise: LeftoverNoise,
+}
+
+#[derive(Combo, PartialEq)]
+enum AddNoise {
+    Enable,
+    Disable,
+}
+
+#[derive(Combo, PartialEq)]
+enum LeftoverNoise {
+    Disable,
+    Enable,
+}
+
+impl Run for KSamplerAdvanced {
+    type Out = Latent;
+
+    fn run(self, cx: &mut Cx) -> anyhow::Result<Latent> {
+        let settings = Settings {
+            seed: self.noise_seed,
+            steps: self.steps,
+            cfg: self.cfg,
+            sampler: self.sampler_name,
+            schedule: self.scheduler,
+            positive: self.positive,
+            negative: self.negative,
+            latent: self.latent_image,
+            denoise: 1.0,
+            add_noise: self.add_noise == AddNoise::Enable,
+            window: Some((self.start_at_step, self.end_at_step)),
+            force_full_denoise: self.return_with_leftover_noise == LeftoverNoise::Disable,
+        };
+        settings.run(&self.model, cx)
+    }
+}

@@ -1,0 +1,59 @@
+//! MODEL, CLIP and VAE: recipes for networks. Making one is free; the network is built when something uses it.
+
+use std::rc::Rc;
+
+use anyhow::{Result, anyhow};
+
+use crate::models::clip_text::ClipText;
+use crate::models::families::Family;
+use crate::models::unet::UNet;
+use crate::models::vae::{self, Vae};
+use crate::networks::Networks;
+use crate::ops::weights::Weights;
+
+/// MODEL: a noise predictor.
+#[derive(Clone)]
+pub struct Model {
+    pub family: Family,
+    pub weights: Weights,
+}
+
+/// CLIP: a text encoder, if the file it was taken from has one.
+#[derive(Clone)]
+pub struct Clip {
+    pub weights: Option<Weights>,
+    /// CLIPSetLastLayer's choice: -1 is the last layer; without one the family's default is taken.
+    pub last_layer: Option<i64>,
+}
+
+/// VAE: an autoencoder, if the file it was taken from has one.
+#[derive(Clone)]
+pub struct VaeRecipe {
+    pub weights: Option<Weights>,
+}
+
+impl Model {
+    pub fn network(&self, networks: &Networks) -> Result<Rc<UNet>> {
+        networks.unet(&self.weights)
+    }
+}
+
+impl Clip {
+    /// The network. Fails, with ComfyUI's words, where the checkpoint had none.
+    pub fn network(&self, networks: &Networks) -> Result<Rc<ClipText>> {
+        let missing = || {
+            anyhow!(
+                "ERROR: clip input is invalid: None\n\nIf the clip is from a checkpoint loader node your checkpoint does not \
+                 contain a valid clip or text encoder model."
+            )
+        };
+        networks.clip(self.weights.as_ref().ok_or_else(missing)?)
+    }
+}
+
+impl VaeRecipe {
+    /// The network. Fails, with ComfyUI's words, where the checkpoint had none.
+    pub fn network(&self, networks: &Networks) -> Result<Rc<Vae>> {
+        networks.vae(self.weights.as_ref().ok_or_else(vae::missing)?)
+    }
+}

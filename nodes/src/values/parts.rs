@@ -1,0 +1,97 @@
+//! What a value consists of, for `--dump` and `verify`: tensors and plain values, under the conformance cases' keys.
+
+use redraft_engine::io::Value;
+use serde_json::{Map, Value as Json, json};
+use tch::Tensor;
+
+use super::{Area, Conditioning, Entry, Image, Latent, Mask, Sigmas};
+
+/// A part of a value.
+#[derive(Debug)]
+pub enum Part {
+    Tensor(Tensor),
+    Plain(Json),
+}
+
+/// The parts of a value with the ends of their keys: nothing for a tensor itself, `/samples` and its like for members. Values
+/// of other types (MODEL, CLIP, VAE) have none.
+pub fn parts(value: &Value) -> Vec<(String, Part)> {
+    let one = |part| vec![(String::new(), part)];
+    if let Some(Image(tensor)) = value.downcast() {
+        one(Part::Tensor(tensor.shallow_clone()))
+    } else if let Some(Mask(tensor)) = value.downcast() {
+        one(Part::Tensor(tensor.shallow_clone()))
+    } else if let Some(Sigmas(levels)) = value.downcast() {
+        one(Part::Tensor(Tensor::from_slice(levels)))
+    } else if let Some(latent) = value.downcast::<Latent>() {
+        latent_parts(latent)
+    } else if let Some(Conditioning(entries)) = value.downcast() {
+        entries.iter().enumerate().flat_map(|(i, entry)| entry_parts(i, entry)).collect()
+    } else {
+        plain(value).map(|json| one(Part::Plain(json))).unwrap_or_default()
+    }
+}
+
+fn plain(value: &Value) -> Option<Json> {
+    let int = value.downcast::<i128>().map(|v| redraft_engine::schema::integer(*v));
+    let float = value.downcast::<f64>().map(|v| json!(v));
+    let text = value.downcast::<String>().map(|v| json!(v));
+    int.or(float).or(text).or_else(|| value.downcast::<bool>().map(|v| json!(v)))
+}
+
+fn latent_parts(latent: &Latent) -> Vec<(String, Part)> {
+    let mut parts = vec![("/samples".to_owned(), Part::Tensor(latent.samples.shallow_clone()))];
+    if let Some(mask) = &latent.noise_mask {
+        parts.push(("/noise_mask".to_owned(), Part::Tensor(mask.shallow_clone())));
+    }
+    if let Some(places) = &latent.batch_index {
+        parts.push(("/batch_index".to_owned(), Part::Plain(json!(places))));
+    }
+    parts
+}
+
+fn entry_parts(index: usize, entry: &Entry) -> Vec<(String, Part)> {
+    let tensors = [
+        ("cond", Some(&entry.cond)),
+        ("pooled_output", entry.pooled.as_ref()),
+        ("mask", entry.mask.as_ref()),
+        ("concat_latent_image", entry.concat_latent.as_ref()),
+        ("concat_mask", entry.concat_mask.as_ref()),
+    ];
+    let named = |(name, tensor): (&str, Option<&Tensor>)| {
+        Some((format!("/{index}/{name}"), Part::Tensor(tensor?.shallow_clone())))
+    };
+    let mut parts: Vec<_> = tensors.into_iter().filter_map(named).collect();
+    let options = options(entry);
+    if !options.is_empty() {
+        parts.push((format!("/{index}"), Part::Plain(Json::Object(options))));
+    }
+    parts
+}
+
+/// The plain options that a node has set.
+fn options(entry: &Entry) -> Map<String, Json> {
+    let mut options = Map::new();
+    let area = entry.area.map(|area| match area {
+        Area::Latent { height, width, y, x } => json!([height, width, y, x]),
+        Area::Fraction { height, width, y, x } => json!(["percentage", height, width, y, x]),
+    });
+    let mut put = |name: &str, value: Option<Json>| {
+        if let Some(value) = value {
+            options.insert(name.to_owned(), value);
+        }
+    };
+    put("area", area);
+    put("start_percent", entry.start_percent.map(|v| json!(v)));
+    put("end_percent", entry.end_percent.map(|v| json!(v)));
+    if entry.mask.is_some() {
+        put("mask_strength", Some(json!(entry.mask_strength)));
+    }
+    if entry.mask.is_some() || entry.area.is_some() {
+        put("set_area_to_bounds", Some(json!(entry.set_area_to_bounds)));
+    }
+    if entry.area.is_some() || entry.strength != 1.0 {
+        put("strength", Some(json!(entry.strength)));
+    }
+    options
+}
