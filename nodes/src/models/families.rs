@@ -244,7 +244,8 @@ mod tests {
             all.extend(extra);
             all
         };
-        let cases: Vec<(Vec<(&str, &[i64])>, &str)> = vec![
+        type Tensors<'a> = Vec<(&'a str, &'a [i64])>;
+        let cases: Vec<(Tensors, &str)> = vec![
             (vec![("lora_unet_x.lora_down.weight", &[1])], "LoraLoader"),
             (vec![("transformer.x.lora_A.weight", &[1])], "LoraLoader"),
             (vec![("input_hint_block.0.weight", &[1])], "ControlNetLoader"),

@@ -68,9 +68,7 @@ pub(super) fn tiled(
                 let tile = tile.to_device_(Device::Cpu, Kind::Float, false, false);
                 let (h, w) = (tile.size()[2], tile.size()[3]);
                 let mask = feather(h, scaled(tiling.overlap)).unsqueeze(1) * feather(w, scaled(tiling.overlap));
-                let place = |t: &Tensor| {
-                    Ok::<_, tch::TchError>(t.f_narrow(2, scaled(row), h)?.f_narrow(3, scaled(column), w)?)
-                };
+                let place = |t: &Tensor| t.f_narrow(2, scaled(row), h)?.f_narrow(3, scaled(column), w);
                 // The narrowed views share memory with `sum` and `weight`, which were made here.
                 let _ = place(&sum)?.g_add_(&(tile * &mask));
                 let _ = place(&weight)?.g_add_(&mask);

@@ -119,10 +119,12 @@ impl WeightsFile {
             return Ok(Tensor::zeros(&entry.shape, (kind, device)));
         }
         let aligned = start.is_multiple_of(stored.elt_size_in_bytes());
-        if aligned && stored == kind && device == Device::Cpu {
-            if let Some(view) = self.view(entry, stored)? {
-                return Ok(view);
-            }
+        if aligned
+            && stored == kind
+            && device == Device::Cpu
+            && let Some(view) = self.view(entry, stored)?
+        {
+            return Ok(view);
         }
         let bytes = &self.map[start..end];
         let converted = if aligned {

@@ -1,0 +1,93 @@
+//! One UNet step of Stable Diffusion 1.5 at 512 x 512 with guidance, float32, on the CPU: batch 2, 77 tokens.
+//!
+//! `cargo bench -p redraft-nodes --bench unet_step -- [CHECKPOINT] [--steps N] [--channels-last]`
+//!
+//! Without a checkpoint, a random one of the real size (2.1 GB) is made in the temporary directory and kept there. Times the
+//! steps against a matrix product of the same kind, made before and after: on a machine with other work to do, the ratio is
+//! steadier than the seconds.
+#![allow(clippy::unwrap_used)]
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use redraft_nodes::models::families::recognise;
+use redraft_nodes::models::random::{Size, write_random_checkpoint};
+use redraft_nodes::models::unet::UNet;
+use redraft_nodes::ops::noise::randn;
+use redraft_nodes::ops::numerics::Numerics;
+use redraft_nodes::ops::weights::Weights;
+use tch::Tensor;
+
+/// Most seconds a step may take on the project's two-core machine when it is quiet.
+const LIMIT: f64 = 12.5;
+
+fn main() -> Result<()> {
+    let _guard = tch::no_grad_guard();
+    let mut out = std::io::stdout().lock();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let after = |name: &str| arguments.iter().position(|a| a == name).and_then(|i| arguments.get(i + 1));
+    let steps: usize = after("--steps").map_or(Ok(3), |n| n.parse())?;
+    let path = arguments.iter().find(|a| a.ends_with(".safetensors")).map(PathBuf::from);
+    let path = path.unwrap_or_else(|| std::env::temp_dir().join("redraft-random-sd15.safetensors"));
+    if !path.exists() {
+        let (_, spent) = timed(|| write_random_checkpoint(&path, Size::Sd15, 0));
+        writeln!(out, "wrote {} in {:.1} s", path.display(), spent.as_secs_f64())?;
+    }
+    let channels_last = arguments.iter().any(|a| a == "--channels-last");
+    let numerics = Numerics { channels_last, ..Numerics::cpu() };
+    let (weights, opened) = timed(|| Weights::open(&path));
+    let contents = recognise(&weights?)?;
+    let (unet, loaded) = timed(|| UNet::load(&contents.model()?.1, &numerics));
+    let unet = unet?;
+    writeln!(out, "opened in {:.4} s, UNet loaded in {:.2} s", opened.as_secs_f64(), loaded.as_secs_f64())?;
+    let x = randn(0, &[2, unet.in_channels(), 64, 64]);
+    let context = randn(1, &[2, 77, unet.context_width()]);
+    let timesteps = Tensor::from_slice(&[999f32, 999.0]);
+    let mut seconds = Vec::new();
+    for step in 0..=steps {
+        let before = product();
+        let (noise, spent) = timed(|| unet.forward(&x, &timesteps, &context));
+        let after = product();
+        assert!(bool::try_from(noise.isfinite().all())?, "the step gave values that are not finite");
+        let rate = 1.36e12 / spent.as_secs_f64() / ((before + after) / 2.0);
+        let what = if step == 0 { "warm-up" } else { "step" };
+        writeln!(out, "{what}: {:.2} s, {:.0} % of a plain product's rate", spent.as_secs_f64(), 100.0 * rate)?;
+        if step > 0 {
+            seconds.push(spent.as_secs_f64());
+        }
+    }
+    seconds.sort_by(f64::total_cmp);
+    writeln!(out, "median {:.2} s of {steps} (limit on a quiet two-core machine: {LIMIT} s)", seconds[steps / 2])?;
+    if let Some(peak) = memory("VmHWM") {
+        writeln!(out, "peak memory {peak} MB")?;
+    }
+    Ok(())
+}
+
+fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let start = Instant::now();
+    let result = work();
+    (result, start.elapsed())
+}
+
+/// Operations per second of a large matrix product: what the machine gives us at this moment.
+fn product() -> f64 {
+    let (m, k, n) = (4096, 1280, 4096);
+    let (a, b) = (randn(2, &[m, k]), randn(3, &[k, n]));
+    let _ = a.matmul(&b);
+    let (_, spent) = timed(|| {
+        for _ in 0..3 {
+            let _ = a.matmul(&b);
+        }
+    });
+    3.0 * 2.0 * (m * k * n) as f64 / spent.as_secs_f64()
+}
+
+/// A line of `/proc/self/status`, in megabytes.
+fn memory(name: &str) -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with(name))?;
+    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? / 1024)
+}
