@@ -12,7 +12,8 @@ pub fn convert(kind: &Kind, value: &Json) -> Result<Json, String> {
         Kind::Float { .. } => float(value).map(float_json),
         Kind::Text { .. } => Ok(json!(text(value))),
         Kind::Boolean { .. } => Ok(json!(truth(value))),
-        Kind::Combo { .. } | Kind::Socket(_) => Ok(value.clone()),
+        // A socket takes no constant; the editor's own widgets, and choices that are no text, stay as they are.
+        _ => Ok(value.clone()),
     }
 }
 

@@ -14,6 +14,7 @@ pub mod folders;
 pub mod io;
 pub mod key;
 pub mod node;
+pub mod object_info;
 pub mod plan;
 pub mod problem;
 pub mod prompt;

@@ -70,6 +70,41 @@ pub enum Kind {
     },
     /// Only another node can give this; the type's name, `LATENT`, or `A,B` where either will do.
     Socket(String),
+    /// A widget of the editor with no rules of its own: `MARKDOWN`, `COLOR`, `WEBCAM`, ...
+    Widget {
+        ty: String,
+        default: Option<Value>,
+    },
+    /// A combo whose choice brings further inputs, which are named `name.key`.
+    DynamicCombo(Vec<Choice>),
+    /// Sockets that the editor adds as they are filled, named `name.image0`, `name.image1`, ...
+    Autogrow(Autogrow),
+}
+
+/// One choice of a [`Kind::DynamicCombo`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Choice {
+    pub key: String,
+    pub inputs: Vec<Input>,
+}
+
+/// The pattern of a [`Kind::Autogrow`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Autogrow {
+    /// What each socket accepts.
+    pub template: Box<Input>,
+    pub names: GrowNames,
+    /// How many sockets there are at least, and at most.
+    pub min: usize,
+    pub max: usize,
+}
+
+/// How the sockets of an [`Autogrow`] are named.
+#[derive(Clone, Debug, PartialEq)]
+pub enum GrowNames {
+    Listed(Vec<String>),
+    /// `image0`, `image1`, ...
+    Prefix(String),
 }
 
 /// Whether the editor puts a `control_after_generate` widget behind this one.
@@ -86,6 +121,8 @@ pub enum Control {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Options {
     Fixed(Vec<String>),
+    /// Choices of which some are not strings, such as durations in seconds.
+    Values(Vec<Value>),
     /// The files of one of ComfyUI's model folders (`checkpoints`), or of `input`.
     Files {
         folder: String,
@@ -100,6 +137,7 @@ pub enum Upload {
     Image,
     AnimatedImage,
     Video,
+    Audio,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -142,6 +180,7 @@ impl Options {
     pub fn list(&self, folders: &dyn Folders) -> Vec<String> {
         match self {
             Self::Fixed(options) => options.clone(),
+            Self::Values(options) => options.iter().map(written).collect(),
             Self::Files { folder, besides } => {
                 folders.list(folder).into_iter().chain(besides.iter().cloned()).collect()
             }
@@ -170,6 +209,9 @@ impl Kind {
             Self::Text { .. } => "STRING",
             Self::Combo { .. } => "COMBO",
             Self::Socket(name) => name,
+            Self::Widget { ty, .. } => ty,
+            Self::DynamicCombo(_) => "COMFY_DYNAMICCOMBO_V3",
+            Self::Autogrow(_) => "COMFY_AUTOGROW_V3",
         }
     }
 
@@ -180,9 +222,15 @@ impl Kind {
             Self::Float { default, .. } => Some(json!(default)),
             Self::Boolean { default } => Some(json!(default)),
             Self::Text { default, .. } => Some(json!(default)),
+            Self::Combo { options: Options::Values(values), default, .. } => {
+                let declared = default.as_ref().and_then(|d| values.iter().find(|v| written(v) == *d));
+                declared.or(values.first()).cloned()
+            }
             Self::Combo { default: Some(default), .. } if !default.is_empty() => Some(json!(default)),
             Self::Combo { options, .. } => options.list(folders).first().map(|first| json!(first)),
-            Self::Socket(_) => None,
+            Self::Widget { default, .. } => default.clone(),
+            Self::DynamicCombo(choices) => choices.first().map(|choice| json!(choice.key)),
+            Self::Socket(_) | Self::Autogrow(_) => None,
         }
     }
 
@@ -225,8 +273,15 @@ impl Kind {
                 }
             }
             Self::Socket(_) => {}
+            Self::Widget { default, .. } => put("default", default.clone()),
+            Self::DynamicCombo(choices) => {
+                let each = choices.iter().map(|c| json!({ "key": c.key, "inputs": groups(&c.inputs, folders).0 }));
+                put("options", Some(each.collect()));
+            }
+            Self::Autogrow(grow) => put("template", Some(grow.to_json(folders))),
         }
         match self {
+            Self::Combo { options: Options::Values(values), .. } => json!([values, o]),
             Self::Combo { options, .. } => json!([options.list(folders), o]),
             _ => json!([self.type_name(), o]),
         }
@@ -250,6 +305,7 @@ impl Upload {
             Self::Image => "image_upload",
             Self::AnimatedImage => "animated_image_upload",
             Self::Video => "video_upload",
+            Self::Audio => "audio_upload",
         }
     }
 }
@@ -257,7 +313,7 @@ impl Upload {
 impl Input {
     /// Whether the editor shows a widget for this input.
     pub fn is_widget(&self) -> bool {
-        !self.force_input && !matches!(self.kind, Kind::Socket(_))
+        !self.force_input && !matches!(self.kind, Kind::Socket(_) | Kind::Autogrow(_))
     }
 
     /// Whether a control widget follows this one in `widgets_values`.
@@ -285,6 +341,30 @@ impl Input {
     }
 }
 
+impl Autogrow {
+    /// The name of socket number `index`, without the input's own name before it.
+    pub fn name(&self, index: usize) -> Option<String> {
+        match &self.names {
+            GrowNames::Listed(names) => names.get(index).cloned(),
+            GrowNames::Prefix(prefix) => (index < self.max).then(|| format!("{prefix}{index}")),
+        }
+    }
+
+    fn to_json(&self, folders: &dyn Folders) -> Value {
+        let mut template = Map::new();
+        template.insert("input".into(), Value::Object(groups(std::slice::from_ref(&*self.template), folders).0));
+        match &self.names {
+            GrowNames::Listed(names) => template.insert("names".into(), json!(names)),
+            GrowNames::Prefix(prefix) => template.insert("prefix".into(), json!(prefix)),
+        };
+        template.insert("min".into(), json!(self.min));
+        if let GrowNames::Prefix(_) = self.names {
+            template.insert("max".into(), json!(self.max));
+        }
+        Value::Object(template)
+    }
+}
+
 impl Schema {
     pub fn input(&self, name: &str) -> Option<&Input> {
         self.inputs.iter().find(|input| input.name == name)
@@ -292,18 +372,7 @@ impl Schema {
 
     /// This class's entry in ComfyUI's `/object_info`.
     pub fn to_object_info(&self, folders: &dyn Folders) -> Value {
-        let mut input = Map::new();
-        let mut order = Map::new();
-        for (group, optional) in [("required", false), ("optional", true)] {
-            let members: Vec<_> = self.inputs.iter().filter(|i| i.optional == optional).collect();
-            if optional && members.is_empty() {
-                continue;
-            }
-            let names: Vec<_> = members.iter().map(|i| &i.name).collect();
-            order.insert(group.into(), json!(names));
-            let entries = members.iter().map(|i| (i.name.clone(), i.to_json(folders)));
-            input.insert(group.into(), Value::Object(entries.collect()));
-        }
+        let (mut input, mut order) = groups(&self.inputs, folders);
         if !self.hidden.is_empty() {
             let names: Vec<_> = self.hidden.iter().map(|(name, _)| name).collect();
             order.insert("hidden".into(), json!(names));
@@ -333,6 +402,28 @@ impl Schema {
         }
         Value::Object(info)
     }
+}
+
+/// Inputs by `required` and `optional`, and the order of their names in each.
+fn groups(inputs: &[Input], folders: &dyn Folders) -> (Map<String, Value>, Map<String, Value>) {
+    let mut input = Map::new();
+    let mut order = Map::new();
+    for (group, optional) in [("required", false), ("optional", true)] {
+        let members: Vec<_> = inputs.iter().filter(|i| i.optional == optional).collect();
+        if optional && members.is_empty() {
+            continue;
+        }
+        let names: Vec<_> = members.iter().map(|i| &i.name).collect();
+        order.insert(group.into(), json!(names));
+        let entries = members.iter().map(|i| (i.name.clone(), i.to_json(folders)));
+        input.insert(group.into(), Value::Object(entries.collect()));
+    }
+    (input, order)
+}
+
+/// A choice of a combo as text: a string as it is, anything else as JSON writes it.
+fn written(choice: &Value) -> String {
+    choice.as_str().map_or_else(|| choice.to_string(), str::to_owned)
 }
 
 /// A JSON integer; one beyond 64 bits, which no file can hold, becomes a float.

@@ -142,7 +142,8 @@ impl Validator<'_> {
                     advice: format!("is the constant {converted} but wants {wanted}; connect an output of that type"),
                 });
             }
-            Kind::Boolean { .. } | Kind::Text { .. } => {}
+            Kind::Boolean { .. } | Kind::Text { .. } | Kind::Widget { .. } => {}
+            Kind::DynamicCombo(_) | Kind::Autogrow(_) => {}
         }
         Ok(converted)
     }
@@ -171,6 +172,11 @@ impl Validator<'_> {
             } else {
                 Err(self.file_missing(input, folder, options, value))
             };
+        }
+        if let Options::Values(choices) = options
+            && choices.contains(value)
+        {
+            return Ok(());
         }
         let list = options.list(self.folders);
         if value.is_string() && list.iter().any(|option| option == text) {

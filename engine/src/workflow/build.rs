@@ -1,0 +1,225 @@
+//! From the file's raw form to graphs of nodes with roles, slots and widgets.
+
+use std::collections::HashMap;
+
+use petgraph::graph::DiGraph;
+use serde_json::{Map, Value};
+
+use super::graph::{Boundary, Graph, Graphs, INPUT_BOUNDARY, Node, OUTPUT_BOUNDARY, Role, Source, Widget};
+use super::widgets::{self, Parts};
+use super::{Context, ReadError, Remark, Severity, group, subgraph, ui};
+
+/// How many nodes the file's graphs may have together when every instance is expanded.
+pub(super) const MAX_NODES: usize = 200_000;
+/// How deep instances may stand within instances.
+pub(super) const MAX_DEPTH: usize = 64;
+
+const ALIAS: &str = "Node name for S&R";
+
+/// What is known while the graphs are built.
+pub(super) struct Builder<'a> {
+    pub(super) context: &'a Context<'a>,
+    /// The definitions of group nodes, by name.
+    pub(super) groups: Option<&'a Map<String, Value>>,
+    /// The graphs of subgraphs, by the definition's id.
+    subgraphs: HashMap<String, usize>,
+    pub(super) graphs: Graphs,
+    pub(super) remarks: Vec<Remark>,
+    /// How many nodes may still be built.
+    budget: usize,
+}
+
+/// Builds all graphs of a file.
+///
+/// # Errors
+/// When a subgraph contains itself, or the file is larger than [`MAX_NODES`].
+pub(super) fn build<'a>(file: &'a Value, context: &'a Context<'a>) -> Result<(Graphs, Vec<Remark>), ReadError> {
+    let groups = file["extra"]["groupNodes"].as_object();
+    let mut builder = Builder {
+        context,
+        groups,
+        subgraphs: HashMap::new(),
+        graphs: Graphs::default(),
+        remarks: Vec::new(),
+        budget: MAX_NODES,
+    };
+    let definitions: Vec<_> =
+        file["definitions"]["subgraphs"].as_array().into_iter().flatten().map(ui::Graph::read).collect();
+    for place in children_first(&definitions)? {
+        let definition = &definitions[place];
+        let graph = builder.graph(definition, Some(Source::Subgraph(place)), 0)?;
+        builder.subgraphs.insert(definition.id.clone(), builder.graphs.all.len());
+        builder.graphs.all.push(graph);
+    }
+    let root = builder.graph(&ui::Graph::read(file), Some(Source::Root), 0)?;
+    builder.graphs.all.push(root);
+    Ok((builder.graphs, builder.remarks))
+}
+
+/// The places of the definitions such that each follows those that it contains.
+fn children_first(definitions: &[ui::Graph]) -> Result<Vec<usize>, ReadError> {
+    let by_id: HashMap<&str, usize> = definitions.iter().enumerate().rev().map(|(i, d)| (d.id.as_str(), i)).collect();
+    let mut contains = DiGraph::<usize, ()>::new();
+    let places: Vec<_> = (0..definitions.len()).map(|place| contains.add_node(place)).collect();
+    for (parent, definition) in definitions.iter().enumerate() {
+        for child in definition.nodes.iter().filter_map(|node| by_id.get(node.class.as_str())) {
+            contains.update_edge(places[*child], places[parent], ());
+        }
+    }
+    match petgraph::algo::toposort(&contains, None) {
+        Ok(order) => Ok(order
+            .into_iter()
+            .map(|place| contains[place])
+            .filter(|i| by_id[definitions[*i].id.as_str()] == *i)
+            .collect()),
+        Err(cycle) => {
+            let name = &definitions[contains[cycle.node_id()]].name;
+            let text = format!("the subgraph `{}` contains itself: take the inner instance out", name.escape_debug());
+            Err(ReadError::Graph(text))
+        }
+    }
+}
+
+impl Builder<'_> {
+    fn graph(&mut self, raw: &ui::Graph, source: Option<Source>, depth: usize) -> Result<Graph, ReadError> {
+        let place = match source {
+            Some(Source::Subgraph(_)) => format!("subgraph `{}`: ", raw.name.escape_debug()),
+            _ => String::new(),
+        };
+        for problem in &raw.problems {
+            self.remarks.push(Remark::general(Severity::Warning, format!("{place}{problem}")));
+        }
+        let nodes = raw.nodes.iter().map(|node| self.node(node, depth)).collect::<Result<_, _>>()?;
+        let links = raw.links.iter().map(|(id, link)| (id.clone(), link.clone())).collect();
+        let (mut graph, doubled) = Graph::new(nodes, links);
+        for id in doubled {
+            self.remarks.push(Remark::warning(&id, format!("{place}a second node has this id; it is left out")));
+        }
+        graph.inputs =
+            boundary(&raw.inputs, raw, |link, slot| link.origin == INPUT_BOUNDARY && link.origin_slot == slot);
+        graph.outputs = boundary(&raw.outputs, raw, |link, slot| {
+            link.target == OUTPUT_BOUNDARY && link.target_slot.and_then(|s| usize::try_from(s).ok()) == Some(slot)
+        });
+        graph.name.clone_from(&raw.name);
+        graph.source = source;
+        Ok(graph)
+    }
+
+    /// One node; a group node brings its own graph.
+    pub(super) fn node(&mut self, raw: &ui::Node, depth: usize) -> Result<Node, ReadError> {
+        self.budget = self.budget.checked_sub(1).ok_or_else(too_many)?;
+        if let Some(&graph) = self.subgraphs.get(&raw.class) {
+            let inner = &self.graphs.all[graph];
+            let parts = subgraph::instance(inner, raw, &mut self.remarks);
+            return Ok(assemble(raw, Role::Instance(graph), parts, Some(inner.name.clone())));
+        }
+        if let Some(definition) = group::definition(&raw.class, self.groups) {
+            return group::instance(self, definition, raw, depth);
+        }
+        let class = renamed(&raw.class);
+        let schema = self.context.schemas.schema(class);
+        let role = match class {
+            "Reroute" => Role::Reroute,
+            "PrimitiveNode" => Role::Primitive,
+            "Note" | "MarkdownNote" => Role::Note,
+            "SetNode" if schema.is_none() => Role::SetNode,
+            "GetNode" if schema.is_none() => Role::GetNode,
+            _ => Role::Real,
+        };
+        if role != Role::Real {
+            return Ok(assemble(raw, role, virtual_parts(raw), None));
+        }
+        let Some(schema) = schema else {
+            self.report_unknown(raw);
+            return Ok(assemble(raw, role, widgets::unknown(raw), None));
+        };
+        let parts = widgets::known(schema, raw, self.context, &mut self.remarks);
+        let mut node = assemble(raw, role, parts, Some(schema.display_name.clone()));
+        class.clone_into(&mut node.class);
+        node.known = true;
+        Ok(node)
+    }
+
+    fn report_unknown(&mut self, raw: &ui::Node) {
+        if raw.mode == 2 || raw.mode == 4 {
+            return;
+        }
+        let count = match &raw.widgets {
+            Value::Array(values) => values.len(),
+            Value::Object(values) => values.len(),
+            _ => 0,
+        };
+        let class = raw.class.escape_debug();
+        let looks_like_id = raw.class.len() == 36 && raw.class.bytes().filter(|b| *b == b'-').count() == 4;
+        let mut text = if looks_like_id {
+            format!("the file lacks the definition of the subgraph `{class}`: its links are kept")
+        } else {
+            format!("the class `{class}` is not known: its links are kept")
+        };
+        if count > 0 {
+            text.push_str(&format!(", but its {count} saved values have no names"));
+        }
+        self.remarks.push(Remark::warning(&raw.id, text));
+    }
+}
+
+pub(super) fn too_many() -> ReadError {
+    ReadError::Graph(format!("the workflow has more than {MAX_NODES} nodes when its subgraphs are expanded: split it"))
+}
+
+fn assemble(raw: &ui::Node, role: Role, parts: Parts, default_title: Option<String>) -> Node {
+    Node {
+        id: raw.id.clone(),
+        place: raw.place,
+        class: raw.class.clone(),
+        known: false,
+        role,
+        mode: raw.mode.into(),
+        title: raw.title.clone().or(default_title),
+        alias: raw.properties[ALIAS].as_str().map(str::to_owned),
+        inputs: parts.inputs,
+        outputs: parts.outputs,
+        widgets: parts.widgets,
+        replaces: raw.properties["Run widget replace on values"].as_bool().unwrap_or(false),
+    }
+}
+
+/// The group node itself, once its graph and parts are known.
+pub(super) fn group_node(raw: &ui::Node, graph: usize, parts: Parts) -> Node {
+    assemble(raw, Role::Instance(graph), parts, None)
+}
+
+/// The parts of a node that never runs: its slots as saved, and its first value.
+fn virtual_parts(raw: &ui::Node) -> Parts {
+    let mut parts = Parts::default();
+    widgets::link(&mut parts, raw, false, &mut Vec::new());
+    parts.outputs = widgets::outputs([].into_iter(), raw);
+    if let Some(first) = raw.widgets.as_array().and_then(|values| values.first()) {
+        parts.widgets.push(Widget { name: "value".into(), value: Some(first.clone()), ..Widget::default() });
+    }
+    parts
+}
+
+/// The slots of a boundary. The links of one that does not list them are those that `hangs` there.
+fn boundary(slots: &[ui::Boundary], raw: &ui::Graph, hangs: impl Fn(&ui::Link, usize) -> bool) -> Vec<Boundary> {
+    let found =
+        |slot: usize| raw.links.iter().filter(|(_, link)| hangs(link, slot)).map(|(id, _)| id.clone()).collect();
+    let each = slots.iter().enumerate().map(|(slot, raw)| Boundary {
+        name: raw.name.clone(),
+        ty: raw.ty.clone(),
+        links: raw.links.clone().unwrap_or_else(|| found(slot)),
+    });
+    each.collect()
+}
+
+/// Classes that the editor renames on load.
+fn renamed(class: &str) -> &str {
+    match class {
+        "T2IAdapterLoader" => "ControlNetLoader",
+        "ConditioningAverage " => "ConditioningAverage",
+        "SDV_img2vid_Conditioning" => "SVD_img2vid_Conditioning",
+        "Load3DAnimation" => "Load3D",
+        "Preview3DAnimation" => "Preview3D",
+        class => class,
+    }
+}

@@ -1,0 +1,187 @@
+//! Dynamic prompts: `{a|b}` is one of its options, and comments are left out.
+
+/// Chooses between options.
+pub(super) struct Chooser {
+    state: u64,
+}
+
+impl Chooser {
+    /// The same seed chooses the same.
+    pub(super) fn new(seed: u64) -> Self {
+        Self { state: seed }
+    }
+
+    /// The text with comments left out and each brace replaced by one of its options; options nest.
+    ///
+    /// A backslash copies the next character without its meaning, and loses itself before `{`, `}` and `|` only. One
+    /// that is last has no next character, and the reference writes that fact down as text.
+    pub(super) fn choose(&mut self, text: &str) -> String {
+        let text = without_comments(text);
+        let chosen = self.expand(&text);
+        unescaped(&chosen)
+    }
+
+    fn expand(&mut self, text: &str) -> String {
+        let braces = braces(text);
+        let mut out = String::with_capacity(text.len());
+        // Ranges yet to be written; the last is written first.
+        let mut ranges = vec![(0, text.len())];
+        while let Some((mut at, end)) = ranges.pop() {
+            while at < end {
+                let Some(c) = text[at..end].chars().next() else { break };
+                if c == '\\' {
+                    let next = text[at + 1..end].chars().next();
+                    out.push('\\');
+                    match next {
+                        Some(next) => out.push(next),
+                        None => out.push_str("undefined"),
+                    }
+                    at += 1 + next.map_or(0, char::len_utf8);
+                    continue;
+                }
+                if c != '{' {
+                    out.push(c);
+                    at += c.len_utf8();
+                    continue;
+                }
+                let Some(brace) = braces.get(&at) else { break };
+                ranges.push((brace.after.min(end), end));
+                ranges.push(brace.options[self.below(brace.options.len())]);
+                break;
+            }
+        }
+        out
+    }
+
+    /// A number below `count`, by splitmix64 (Steele, Lea and Flood 2014).
+    fn below(&mut self, count: usize) -> usize {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^= z >> 31;
+        ((u128::from(z) * count as u128) >> 64) as usize
+    }
+}
+
+/// Where a brace's options lie, and where the text goes on after it.
+struct Brace {
+    options: Vec<(usize, usize)>,
+    after: usize,
+}
+
+/// The braces by the place of their `{`. One that is never closed ends with the text.
+fn braces(text: &str) -> std::collections::HashMap<usize, Brace> {
+    let mut found = std::collections::HashMap::new();
+    // For each open brace its place, its finished options, and where the present one starts.
+    let mut open: Vec<(usize, Vec<(usize, usize)>, usize)> = Vec::new();
+    let mut chars = text.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '\\' => {
+                chars.next();
+            }
+            '{' => open.push((at, Vec::new(), at + 1)),
+            '|' => {
+                if let Some((_, options, start)) = open.last_mut() {
+                    options.push((*start, at));
+                    *start = at + 1;
+                }
+            }
+            '}' => {
+                if let Some((place, mut options, start)) = open.pop() {
+                    options.push((start, at));
+                    found.insert(place, Brace { options, after: at + 1 });
+                }
+            }
+            _ => {}
+        }
+    }
+    for (place, mut options, start) in open {
+        options.push((start, text.len()));
+        found.insert(place, Brace { options, after: text.len() });
+    }
+    found
+}
+
+fn without_comments(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    let mut may_close = true;
+    while let Some(at) = rest.find('/') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let block = if rest.starts_with("/*") && may_close { rest[2..].find("*/").map(|end| end + 4) } else { None };
+        // Where no block is closed, none further on is either.
+        may_close &= block.is_some() || !rest.starts_with("/*");
+        if let Some(length) = block {
+            rest = &rest[length..];
+        } else if rest.starts_with("//") {
+            rest = rest.find(['\n', '\r', '\u{2028}', '\u{2029}']).map_or("", |end| &rest[end..]);
+        } else {
+            out.push('/');
+            rest = &rest[1..];
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+fn unescaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        if c == '\\' && chars.peek().is_some_and(|next| ['{', '}', '|'].contains(next)) {
+            continue;
+        }
+        out.push(c);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn all(text: &str) -> BTreeSet<String> {
+        (0..200).map(|seed| Chooser::new(seed).choose(text)).collect()
+    }
+
+    fn only(text: &str) -> String {
+        let all = all(text);
+        assert_eq!(all.len(), 1, "{all:?}");
+        all.into_iter().next().unwrap_or_default()
+    }
+
+    #[test]
+    fn each_option_is_chosen_by_some_seed() {
+        assert_eq!(all("a {b|c{d|e}|} f"), ["a  f", "a b f", "a cd f", "a ce f"].map(str::to_owned).into());
+    }
+
+    #[test]
+    fn odd_braces_are_as_in_the_reference() {
+        assert_eq!(only("{x}"), "x");
+        assert_eq!(only("a{}b"), "ab");
+        assert_eq!(only("a } | b"), "a } | b");
+        assert_eq!(only("{open"), "open");
+        assert_eq!(all("a{b|c").len(), 2);
+        assert_eq!(only(r"\{a\|b\} \(c\) d\\e"), r"{a|b} \(c\) d\\e");
+        assert_eq!(only("end\\"), "end\\undefined");
+    }
+
+    #[test]
+    fn comments_go_first() {
+        assert_eq!(only("a /* {b */ c"), "a  c");
+        assert_eq!(only("see https://a.b\nnext"), "see https:\nnext");
+        assert_eq!(only("a /* open"), "a /* open");
+        assert_eq!(only("/*/ x */y"), "y");
+    }
+
+    #[test]
+    fn deep_nesting_takes_no_stack_and_little_time() {
+        let deep = "{a|".repeat(300_000);
+        assert!(Chooser::new(3).choose(&deep).len() <= deep.len());
+    }
+}

@@ -1,0 +1,121 @@
+//! The editor's workflows against what the official frontend 1.35.9 makes of each: values, nodes, ids, titles, order.
+//!
+//! The pairs lie in `shared/conversions` beside the repository, or where `REDRAFT_SHARED` says; without them the tests
+//! say so and pass.
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use redraft_engine::object_info::ObjectInfo;
+use redraft_engine::schema::Schemas;
+use redraft_engine::workflow::{Context, LocalTime, parse_json, read};
+use serde_json::Value;
+
+/// Files in which we differ from the frontend on purpose, each with the reason. A file here must really differ.
+const OTHERWISE: [(&str, &str); 0] = [];
+
+fn shared() -> Option<PathBuf> {
+    let given = std::env::var_os("REDRAFT_SHARED").map(PathBuf::from);
+    let start = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // `shared` lies beside the repository, or in it, or beside the folder of its worktrees.
+    let beside = start.ancestors().map(|dir| dir.join("shared"));
+    let found = given.into_iter().chain(beside).find(|dir| dir.join("conversions").is_dir());
+    if found.is_none() {
+        eprintln!("skipped: no `shared/conversions` beside the repository, and REDRAFT_SHARED names none");
+    }
+    found
+}
+
+/// What the two prompts differ in, in words.
+fn difference(ours: &Value, theirs: &Value, schemas: &ObjectInfo) -> Option<String> {
+    let (ours, theirs) = (ours.as_object().unwrap(), theirs.as_object().unwrap());
+    let ids = |prompt: &serde_json::Map<String, Value>| prompt.keys().cloned().collect::<Vec<_>>();
+    if ids(ours) != ids(theirs) {
+        return Some(format!("ids {:?} instead of {:?}", ids(ours), ids(theirs)));
+    }
+    for (id, theirs) in theirs {
+        let ours = &ours[id];
+        // The frontend has no word for a class that it does not know; we keep the name.
+        let known = match &theirs["class_type"] {
+            Value::Null => schemas.schema(ours["class_type"].as_str().unwrap()).is_none(),
+            class => ours["class_type"] == *class,
+        };
+        if !known || ours["_meta"]["title"] != theirs["_meta"]["title"] {
+            return Some(format!("node {id}: {ours} instead of {theirs}"));
+        }
+        let inputs = |node: &Value| node["inputs"].as_object().unwrap().clone();
+        let (ours, theirs) = (inputs(ours), inputs(theirs));
+        if ids(&ours) != ids(&theirs) || !ours.iter().all(|(name, value)| same(value, &theirs[name])) {
+            let text = |inputs: serde_json::Map<String, Value>| Value::Object(inputs).to_string();
+            return Some(format!("node {id}: inputs\n    {}\n    {}", text(ours), text(theirs)));
+        }
+    }
+    None
+}
+
+/// Equal, where the frontend's numbers are doubles.
+fn same(ours: &Value, theirs: &Value) -> bool {
+    match (ours, theirs) {
+        (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| same(a, b)))
+        }
+        _ => ours == theirs,
+    }
+}
+
+fn group(name: &str, expected_count: usize) {
+    let Some(shared) = shared() else { return };
+    let info = fs::read(shared.join("reference/object_info-0.8.0.json")).unwrap();
+    let schemas = ObjectInfo::from_json(&parse_json(&info).unwrap().0);
+    let context = Context { schemas: &schemas, folders: &(), seed: 0, now: LocalTime::default() };
+    let mut files: Vec<_> =
+        fs::read_dir(shared.join("conversions").join(name)).unwrap().map(|e| e.unwrap().path()).collect();
+    files.retain(|file| file.to_str().unwrap().ends_with(".workflow.json"));
+    files.sort();
+    let mut failures = Vec::new();
+    for file in &files {
+        let stem = file.to_str().unwrap().strip_suffix(".workflow.json").unwrap();
+        let theirs: Value = serde_json::from_slice(&fs::read(format!("{stem}.prompt.json")).unwrap()).unwrap();
+        let reason = OTHERWISE.iter().find(|(end, _)| stem.ends_with(end));
+        let found = match read(&fs::read(file).unwrap(), &context) {
+            Ok(workflow) => difference(&workflow.prompt.to_json(), &theirs, &schemas),
+            Err(error) => Some(error.to_string()),
+        };
+        match (found, reason) {
+            (Some(difference), None) => failures.push(format!("{stem}: {difference}")),
+            (None, Some((_, reason))) => failures.push(format!("{stem}: no longer differs: {reason}")),
+            _ => {}
+        }
+    }
+    eprintln!("{name}: {} of {} as the frontend converts them", files.len() - failures.len(), files.len());
+    assert!(failures.is_empty(), "{} of {} differ:\n{}", failures.len(), files.len(), failures.join("\n"));
+    assert!(files.len() >= expected_count, "only {} files in {name}", files.len());
+}
+
+#[test]
+fn documentation() {
+    group("documentation", 1);
+}
+
+#[test]
+fn edge() {
+    group("edge", 1);
+}
+
+#[test]
+fn examples() {
+    group("examples", 1);
+}
+
+#[test]
+fn pictures() {
+    group("pictures", 1);
+}
+
+#[test]
+fn templates() {
+    group("templates", 1);
+}
