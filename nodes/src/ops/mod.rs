@@ -1,1 +1,3 @@
 //! What the networks are made of: weights, layers, attention, noise. All `unsafe` of this crate lives here.
+
+pub mod noise;
