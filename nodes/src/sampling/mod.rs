@@ -1,1 +1,13 @@
 //! Sampling: samplers, schedules, parameterisation, guidance.
+
+pub mod brownian;
+pub mod denoise;
+pub mod guidance;
+pub mod inpaint;
+pub mod ksampler;
+pub mod noise;
+pub mod parameterisation;
+pub mod regions;
+pub mod samplers;
+pub mod schedules;
+mod seed_sequence;

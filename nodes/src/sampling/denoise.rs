@@ -1,0 +1,66 @@
+//! The two seams of sampling: what a sampler asks for ([`Denoise`]), and what a network offers ([`Network`]).
+
+use anyhow::Result;
+use tch::{Device, Tensor};
+
+/// What the guided network makes of a noisy state.
+#[derive(Debug)]
+pub struct Denoised {
+    /// The clean latent that it expects, shaped as the state.
+    pub denoised: Tensor,
+    /// The same under the negative conditioning alone; zeros where that was not evaluated.
+    pub uncond: Tensor,
+}
+
+/// A denoiser as samplers see it: the network with guidance, regions and masks around it.
+pub trait Denoise {
+    /// The clean latent expected behind the state `x` = clean + sigma·noise; `sigma` is above 0.
+    fn denoise(&mut self, x: &Tensor, sigma: f64) -> Result<Denoised>;
+
+    /// Called once for each step, when its first evaluation is there: `step` counts from 0 to below `total` (adaptive
+    /// samplers may exceed it). An error ends the sampling at once and is handed on; a cancelled run gives one.
+    fn on_step(&mut self, step: usize, total: usize, denoised: &Tensor) -> Result<()>;
+}
+
+/// What is told about each sampling step: its number from 0, the number of steps, and the denoised latent in the
+/// network's scale (VAE units × [`LatentFormat::scale`]) on its device. An error ends the sampling.
+pub type OnStep<'a> = dyn FnMut(usize, usize, &Tensor) -> Result<()> + 'a;
+
+/// A denoising network, without guidance.
+pub trait Network {
+    /// The network's raw output, B×4×h×w.
+    ///
+    /// `x` is B×C×h×w and already scaled to unit variance (C is 4, or more for checkpoints with extra input channels),
+    /// `timestep` is B values, float32, `context` is B×T×W. All are on [`Network::device`].
+    fn predict(&self, x: &Tensor, timestep: &Tensor, context: &Tensor) -> Result<Tensor>;
+
+    /// Where the network computes.
+    fn device(&self) -> Device {
+        Device::Cpu
+    }
+
+    /// The latent space that it was trained in.
+    fn latent_format(&self) -> LatentFormat {
+        LatentFormat::SD15
+    }
+
+    /// Whether it takes the mask (1 channel) and the masked latent (4 channels) beside the state, as inpainting
+    /// checkpoints do.
+    fn takes_masked_latent(&self) -> bool {
+        false
+    }
+}
+
+/// A latent space.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LatentFormat {
+    /// Channels of a latent.
+    pub channels: i64,
+    /// VAE units times this is the network's scale.
+    pub scale: f64,
+}
+
+impl LatentFormat {
+    /// Stable Diffusion 1.x: 4 channels, 0.18215.
+    pub const SD15: LatentFormat = LatentFormat { channels: 4, scale: 0.18215 };
+}

@@ -1,0 +1,248 @@
+//! Guidance: from two lists of prompts and a network to one denoised latent.
+//!
+//! Each active prompt is one job: a crop of the state, a text, a weight map. Jobs of equal shape run as one batch. A
+//! list's prediction is the average of its jobs by weight, and classifier-free guidance (Ho and Salimans 2022,
+//! arXiv:2207.12598) extrapolates from the negative prediction to the positive one.
+
+use anyhow::{Result, ensure};
+use tch::{Kind, Tensor};
+
+use super::denoise::{Denoise, Denoised, Network, OnStep};
+use super::inpaint::repeated_to_batch;
+use super::parameterisation::{Parameterisation, check_sigma};
+use super::regions::{Rect, Region};
+
+/// Whether prompts of equal shape share a call of the network. A setting, never a function of free memory: the results
+/// differ in the last bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Batching {
+    /// One call for all that fit together, in ComfyUI's order: the usual pair is [negative, positive].
+    #[default]
+    Together,
+    /// One call for each prompt: half the memory.
+    Separate,
+}
+
+/// Evaluates lists of prompts.
+pub struct Prompts<'a> {
+    /// The network.
+    pub network: &'a dyn Network,
+    /// What its output means.
+    pub sampling: &'a Parameterisation,
+    /// How prompts share calls.
+    pub batching: Batching,
+}
+
+/// A network under classifier-free guidance.
+pub struct Guidance<'a> {
+    /// Network, parameterisation, batching.
+    pub prompts: Prompts<'a>,
+    /// What to move towards.
+    pub positive: Vec<Region>,
+    /// What to move away from.
+    pub negative: Vec<Region>,
+    /// How far: 0 is the negative prediction, 1 the positive one.
+    pub cfg: f64,
+    /// Whether the negative prediction is needed even where `cfg` is 1.
+    pub always_negative: bool,
+    /// Told about each step.
+    pub on_step: &'a mut OnStep<'a>,
+}
+
+impl Denoise for Guidance<'_> {
+    fn denoise(&mut self, x: &Tensor, sigma: f64) -> Result<Denoised> {
+        let skip_negative = is_one(self.cfg) && !self.always_negative;
+        let negative: &[Region] = if skip_negative { &[] } else { &self.negative };
+        let [cond, uncond] = self.prompts.predict([&self.positive, negative], x, sigma)?;
+        let denoised = if skip_negative { cond } else { &uncond + (cond - &uncond) * self.cfg };
+        Ok(Denoised { denoised, uncond })
+    }
+
+    fn on_step(&mut self, step: usize, total: usize, denoised: &Tensor) -> Result<()> {
+        (self.on_step)(step, total, denoised)
+    }
+}
+
+/// Within 1e-9 of 1, relative.
+fn is_one(cfg: f64) -> bool {
+    (cfg - 1.0).abs() <= 1e-9 * cfg.abs().max(1.0)
+}
+
+/// One prompt at one noise level.
+struct Job<'a> {
+    list: usize,
+    region: &'a Region,
+    area: Option<Rect>,
+    /// The state, cut to the area.
+    input: Tensor,
+    /// Its weight, broadcast over the input; `None` where the list has only this job and its weight is 1 everywhere.
+    weight: Option<Tensor>,
+}
+
+impl Prompts<'_> {
+    /// The denoised latent of each list of prompts, for the state `x` (B×C×H×W) at `sigma`: the average of its active
+    /// prompts by weight; 0 where none acts.
+    pub fn predict<const N: usize>(&self, lists: [&[Region]; N], x: &Tensor, sigma: f64) -> Result<[Tensor; N]> {
+        check_sigma(sigma)?;
+        let sigma = sigma as f32;
+        let mut jobs = Vec::new();
+        for (list, regions) in lists.iter().enumerate() {
+            jobs.extend(jobs_of(list, regions, x, sigma)?);
+        }
+        let mut averages = lists.map(|_| Average::new(x));
+        while !jobs.is_empty() {
+            let batch = self.take_batch(&mut jobs);
+            let outputs = self.run(&batch, sigma)?;
+            for (job, output) in batch.iter().zip(outputs) {
+                averages[job.list].add(job, output);
+            }
+        }
+        Ok(averages.map(Average::finish))
+    }
+
+    /// Removes from `jobs` those that run next, in the order in which they stand in the batch: last first.
+    fn take_batch<'r>(&self, jobs: &mut Vec<Job<'r>>) -> Vec<Job<'r>> {
+        let mut fitting: Vec<usize> = (0..jobs.len()).filter(|&index| fit_together(&jobs[index], &jobs[0])).collect();
+        fitting.reverse();
+        if self.batching == Batching::Separate {
+            fitting.truncate(1);
+        }
+        fitting.into_iter().map(|index| jobs.remove(index)).collect()
+    }
+
+    /// The denoised crop of each job, from one call of the network.
+    fn run(&self, jobs: &[Job], sigma: f32) -> Result<Vec<Tensor>> {
+        let x = Tensor::cat(&jobs.iter().map(|job| &job.input).collect::<Vec<_>>(), 0);
+        let mut input = self.sampling.scaled_input(&x, sigma);
+        let extra: Vec<Tensor> = jobs.iter().filter_map(Job::extra_channels).collect();
+        if !extra.is_empty() {
+            input = Tensor::cat(&[input, Tensor::cat(&extra, 0)], 1);
+        }
+        let batch = x.size()[0];
+        let timestep = Tensor::full([batch], f64::from(self.sampling.timestep(sigma)), (Kind::Float, x.device()));
+        let output = self.network.predict(&input, &timestep, &contexts(jobs))?.to_kind(x.kind());
+        ensure!(
+            output.size() == x.size(),
+            "the network answered with shape {:?} where {:?} was expected: is it a model for this latent?",
+            output.size(),
+            x.size()
+        );
+        Ok(self.sampling.denoised(&x, sigma, &output).chunk(jobs.len() as i64, 0))
+    }
+}
+
+impl Job<'_> {
+    fn new<'r>(list: usize, region: &'r Region, x: &Tensor) -> Result<Job<'r>> {
+        let (_, _, height, width) = x.size4()?;
+        let area = region.area.map(|area| area.cut_to(height, width)).transpose()?;
+        let input = area.map_or_else(|| x.shallow_clone(), |area| area.of(x));
+        Ok(Job { list, region, area, input, weight: Some(region.weight(x, area)?) })
+    }
+
+    fn context(&self) -> Tensor {
+        repeated_to_batch(&self.region.context, self.input.size()[0])
+    }
+
+    fn extra_channels(&self) -> Option<Tensor> {
+        let channels = repeated_to_batch(self.region.extra_channels.as_ref()?, self.input.size()[0]);
+        Some(self.area.map_or_else(|| channels.shallow_clone(), |area| area.of(&channels)))
+    }
+}
+
+/// The active jobs of a list. Prompts marked as default come last, with the weight that the others leave of 1.
+fn jobs_of<'r>(list: usize, regions: &'r [Region], x: &Tensor, sigma: f32) -> Result<Vec<Job<'r>>> {
+    let active = || regions.iter().filter(|region| region.acts_at(sigma));
+    let ordinary = active().filter(|region| !region.default);
+    let mut jobs = ordinary.map(|region| Job::new(list, region, x)).collect::<Result<Vec<_>>>()?;
+    let mut fill = active().filter(|region| region.default).peekable();
+    if fill.peek().is_some() {
+        let rest = uncovered(&jobs, x);
+        if rest.max().double_value(&[]) > 0.0 {
+            for region in fill {
+                let weight = Some(rest.shallow_clone());
+                jobs.push(Job { area: None, input: x.shallow_clone(), weight, ..Job::new(list, region, x)? });
+            }
+        }
+    } else if let [only] = jobs.as_mut_slice()
+        && only.region.is_plain()
+    {
+        only.weight = None;
+    }
+    Ok(jobs)
+}
+
+/// What the jobs' weights leave of 1, at least 0: B×1×H×W.
+fn uncovered(jobs: &[Job], x: &Tensor) -> Tensor {
+    let rest = x.narrow(1, 0, 1).ones_like();
+    for job in jobs {
+        let mut part = job.area.map_or_else(|| rest.shallow_clone(), |area| area.of(&rest));
+        if let Some(weight) = &job.weight {
+            part -= weight;
+        }
+    }
+    rest.relu()
+}
+
+/// Whether two jobs can share a call: equal crops and extra channels, and texts whose lengths have a common multiple
+/// not more than four times the shorter one.
+fn fit_together(one: &Job, other: &Job) -> bool {
+    let (a, b) = (one.region.context.size(), other.region.context.size());
+    one.input.size() == other.input.size()
+        && one.region.extra_channels.is_some() == other.region.extra_channels.is_some()
+        && a[2] == b[2]
+        && common_multiple(a[1], b[1]) / a[1].min(b[1]) <= 4
+}
+
+/// The jobs' texts as one batch. Shorter ones are repeated along the tokens, which attention does not see.
+fn contexts(jobs: &[Job]) -> Tensor {
+    let texts: Vec<Tensor> = jobs.iter().map(Job::context).collect();
+    let length = texts.iter().fold(1, |length, text| common_multiple(length, text.size()[1]));
+    let repeated: Vec<Tensor> = texts.iter().map(|text| text.repeat([1, length / text.size()[1], 1])).collect();
+    Tensor::cat(&repeated, 0)
+}
+
+fn common_multiple(a: i64, b: i64) -> i64 {
+    let (mut x, mut y) = (a, b);
+    while y != 0 {
+        (x, y) = (y, x % y);
+    }
+    a / x * b
+}
+
+/// A weighted average under construction.
+enum Average {
+    /// Σ weight·output, and Σ weight starting from 1e-37 so that uncovered places give 0.
+    Sums(Tensor, Tensor),
+    Single(Tensor),
+}
+
+impl Average {
+    fn new(x: &Tensor) -> Average {
+        Average::Sums(x.zeros_like(), x.narrow(1, 0, 1).full_like(1e-37))
+    }
+
+    fn add(&mut self, job: &Job, output: Tensor) {
+        let Some(weight) = &job.weight else {
+            *self = Average::Single(output);
+            return;
+        };
+        if let Average::Sums(sum, weights) = self {
+            let part = |of: &Tensor| job.area.map_or_else(|| of.shallow_clone(), |area| area.of(of));
+            // In place, but only on tensors that `new` made.
+            let (mut sum, mut weights) = (part(sum), part(weights));
+            sum += output * weight;
+            weights += weight;
+        }
+    }
+
+    fn finish(self) -> Tensor {
+        match self {
+            Average::Sums(sum, weights) => sum / weights,
+            Average::Single(output) => output,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "guidance_tests.rs"]
+mod tests;

@@ -1,0 +1,198 @@
+//! What the sampling nodes call: from a latent, prompts and settings to a sampled latent.
+
+use anyhow::{Context, Result, ensure};
+use tch::{Device, Kind, Tensor};
+
+use super::denoise::{Denoise, LatentFormat, Network, OnStep};
+use super::guidance::{Batching, Guidance, Prompts};
+use super::inpaint::{Inpaint, fitted_mask, masked_latent_channels};
+use super::noise::{initial_noise, no_noise, noise_source};
+use super::parameterisation::Parameterisation;
+use super::regions::{Region, match_areas};
+use super::samplers::Sampler;
+use super::schedules::{Schedule, window};
+use crate::ops::noise::randn;
+use crate::values::{Conditioning, Latent, Sigmas};
+
+/// What the nodes KSampler and KSamplerAdvanced are given.
+pub struct SampleRequest<'a> {
+    /// The network.
+    pub network: &'a dyn Network,
+    /// What its output means.
+    pub sampling: &'a Parameterisation,
+    /// Seed of all noise; its low 32 bits make the initial noise.
+    pub seed: u64,
+    /// Steps of the schedule, at least 1.
+    pub steps: usize,
+    /// Strength of the guidance; 1 leaves the negative prompts out.
+    pub cfg: f64,
+    /// The sampler.
+    pub sampler: &'a Sampler,
+    /// The schedule.
+    pub schedule: &'a Schedule,
+    /// What to show.
+    pub positive: &'a Conditioning,
+    /// What to avoid.
+    pub negative: &'a Conditioning,
+    /// What to start from.
+    pub latent: &'a Latent,
+    /// The part of the schedule that is run, 0 to 1, counted from its clean end. KSamplerAdvanced: 1.
+    pub denoise: f64,
+    /// Whether noise is added at the start. KSampler: true.
+    pub add_noise: bool,
+    /// The first step that is run. KSampler: `None`.
+    pub start_at_step: Option<usize>,
+    /// The step before which it ends. KSampler: `None`.
+    pub end_at_step: Option<usize>,
+    /// Whether a run that ends early jumps to a clean latent in its last step instead of keeping the leftover noise.
+    pub force_full_denoise: bool,
+    /// How prompts share calls of the network.
+    pub batching: Batching,
+}
+
+/// What a sampling run on explicit noise levels is given (SamplerCustom and what [`sample`] comes down to).
+pub struct SigmasRequest<'a> {
+    /// The network.
+    pub network: &'a dyn Network,
+    /// What its output means.
+    pub sampling: &'a Parameterisation,
+    /// Seed of the sampler's own noise.
+    pub seed: u64,
+    /// The initial noise, shaped as the latent, float32 on the CPU.
+    pub noise: &'a Tensor,
+    /// Strength of the guidance; 1 leaves the negative prompts out.
+    pub cfg: f64,
+    /// The sampler.
+    pub sampler: &'a Sampler,
+    /// The noise levels. With none, the latent stays as it is.
+    pub sigmas: &'a Sigmas,
+    /// What to show.
+    pub positive: &'a Conditioning,
+    /// What to avoid.
+    pub negative: &'a Conditioning,
+    /// What to start from: B×C×h×w, with the network's number of channels.
+    pub samples: &'a Tensor,
+    /// Where to paint.
+    pub noise_mask: Option<&'a Tensor>,
+    /// How prompts share calls of the network.
+    pub batching: Batching,
+}
+
+/// Samples a latent as the nodes KSampler and KSamplerAdvanced do.
+///
+/// The result carries the latent's mask and batch places on. A start at or behind the last step, and a denoise of 0,
+/// give the latent back as it was. Errors: a latent of the wrong shape, settings that make no schedule, whatever the
+/// network or `on_step` fail with.
+pub fn sample(request: &SampleRequest, on_step: &mut OnStep) -> Result<Latent> {
+    let samples = fitted_channels(&request.latent.samples, request.network.latent_format())?;
+    let discard = request.sampler.discards_penultimate;
+    let sigmas = request.schedule.for_ksampler(request.sampling, request.steps, request.denoise, discard)?;
+    let Some(sigmas) =
+        window(&sigmas, request.start_at_step, request.end_at_step, request.force_full_denoise)
+    else {
+        return Ok(request.latent.with_samples(samples));
+    };
+    let noise = if request.add_noise {
+        initial_noise(request.latent, &samples.size(), request.seed)?
+    } else {
+        no_noise(&samples.size())
+    };
+    let explicit = SigmasRequest {
+        network: request.network,
+        sampling: request.sampling,
+        seed: request.seed,
+        noise: &noise,
+        cfg: request.cfg,
+        sampler: request.sampler,
+        sigmas: &sigmas,
+        positive: request.positive,
+        negative: request.negative,
+        samples: &samples,
+        noise_mask: request.latent.noise_mask.as_ref(),
+        batching: request.batching,
+    };
+    Ok(request.latent.with_samples(sample_sigmas(&explicit, on_step)?))
+}
+
+/// Samples on explicit noise levels. Returns B×C×h×w in VAE units, float32 on the CPU.
+pub fn sample_sigmas(request: &SigmasRequest, on_step: &mut OnStep) -> Result<Tensor> {
+    let sigmas: Vec<f64> = request.sigmas.0.iter().copied().map(f64::from).collect();
+    let Some(&first) = sigmas.first() else {
+        return Ok(request.samples.shallow_clone());
+    };
+    let (device, format) = (request.network.device(), request.network.latent_format());
+    let shape = request.samples.size();
+    ensure!(
+        request.noise.size() == shape,
+        "the noise is shaped {:?} and the latent {shape:?}: give one batch place for each image of the latent",
+        request.noise.size()
+    );
+    let noise = request.noise.to_device(device);
+    let latent = request.samples.to_device(device) * format.scale;
+    let mask = request.noise_mask.map(|mask| fitted_mask(mask, &shape, device)).transpose()?;
+    let (positive, negative) = regions(request, &latent, mask.as_ref())?;
+    let mut guidance = Guidance {
+        prompts: Prompts { network: request.network, sampling: request.sampling, batching: request.batching },
+        positive,
+        negative,
+        cfg: request.cfg,
+        always_negative: request.sampler.needs_uncond,
+        on_step: &mut |step, total, denoised| on_step(step, total, denoised),
+    };
+    let x = request.sampling.noised(&latent, &noise, first as f32);
+    let mut draws = noise_source(request.sampler.noise, request.seed, &x, &sigmas)?;
+    let mut inpaint;
+    let model: &mut dyn Denoise = match mask {
+        None => &mut guidance,
+        Some(mask) => {
+            let noise = if request.sampler.fresh_mask_noise {
+                randn(request.seed.wrapping_add(1), &shape).to_device(device)
+            } else {
+                noise
+            };
+            inpaint = Inpaint { inner: &mut guidance, mask, latent, noise };
+            &mut inpaint
+        }
+    };
+    let sampled = request.sampler.run(model, x, &sigmas, draws.as_mut())?;
+    Ok((sampled.to_kind(Kind::Float) / format.scale).to_device(Device::Cpu))
+}
+
+/// The prompts of a request, made ready for its latents.
+fn regions(request: &SigmasRequest, latent: &Tensor, mask: Option<&Tensor>) -> Result<(Vec<Region>, Vec<Region>)> {
+    let (_, _, height, width) = latent.size4()?;
+    let (device, format) = (request.network.device(), request.network.latent_format());
+    let ready = |conditioning: &Conditioning| -> Result<Vec<Region>> {
+        let mut regions = Region::resolve_all(conditioning, (height, width), device, request.sampling)?;
+        if request.network.takes_masked_latent() {
+            for (region, entry) in regions.iter_mut().zip(&conditioning.0) {
+                region.extra_channels = Some(masked_latent_channels(entry, mask, latent, format)?);
+            }
+        }
+        Ok(regions)
+    };
+    let mut positive = ready(request.positive).context("in the positive conditioning")?;
+    let mut negative = ready(request.negative).context("in the negative conditioning")?;
+    match_areas(&mut positive, &mut negative);
+    Ok((positive, negative))
+}
+
+/// The latent with the network's number of channels: an all-zero one is repeated along them. An error for any other
+/// latent that does not fit.
+pub fn fitted_channels(samples: &Tensor, format: LatentFormat) -> Result<Tensor> {
+    let size = samples.size();
+    ensure!(
+        size.len() == 4 && samples.numel() > 0,
+        "the latent is shaped {size:?}, but a latent is batch x channels x height x width and not empty"
+    );
+    if size[1] == format.channels {
+        return Ok(samples.to_kind(Kind::Float));
+    }
+    ensure!(
+        samples.count_nonzero([0, 1, 2, 3]).int64_value(&[]) == 0,
+        "the latent has {} channels and the model takes {}: use a latent made for this model",
+        size[1],
+        format.channels
+    );
+    Ok(Tensor::zeros([size[0], format.channels, size[2], size[3]], (Kind::Float, Device::Cpu)))
+}

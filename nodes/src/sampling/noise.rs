@@ -1,0 +1,162 @@
+//! Noise: what sampling starts from, and what the stochastic samplers add on the way.
+//!
+//! All of it is drawn on the CPU, whatever the device, so that a seed gives the same picture everywhere. (ComfyUI draws
+//! the samplers' default noise on the device of the state, so its ancestral samplers differ between CPU and GPU.)
+
+use anyhow::{Result, bail, ensure};
+use tch::{Device, Kind, Tensor};
+
+use super::brownian::BrownianTree;
+use crate::ops::noise::{randn, randn_sequence};
+use crate::values::Latent;
+
+/// A source of the noise that a sampler adds.
+pub trait Noise {
+    /// Unit normal noise for the step from the level `sigma` to `next`, shaped as the state.
+    fn draw(&mut self, sigma: f64, next: f64) -> Result<Tensor>;
+}
+
+/// The kinds of noise that samplers ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoiseKind {
+    /// The sampler is deterministic.
+    None,
+    /// Independent draws from one generator, seeded with seed + 1 (the seed itself made the initial noise).
+    Independent,
+    /// Increments of one Brownian path over the noise levels, so that all step counts share a path.
+    Brownian,
+}
+
+/// The source of a kind of noise for states shaped like `x`, on the levels `sigmas`. `seed` is the node's seed.
+pub fn noise_source(kind: NoiseKind, seed: u64, x: &Tensor, sigmas: &[f64]) -> Result<Box<dyn Noise>> {
+    Ok(match kind {
+        NoiseKind::None => Box::new(NoNoise),
+        NoiseKind::Independent => Box::new(Independent::new(seed.wrapping_add(1), x)),
+        NoiseKind::Brownian => Box::new(BrownianTree::new(seed, x, sigmas)?),
+    })
+}
+
+struct NoNoise;
+
+impl Noise for NoNoise {
+    fn draw(&mut self, _: f64, _: f64) -> Result<Tensor> {
+        bail!("this sampler is registered as one without noise, but asked for some: give its row a noise kind")
+    }
+}
+
+/// Successive draws of one generator.
+struct Independent {
+    seed: u64,
+    shape: Vec<i64>,
+    device: Device,
+    drawn: usize,
+    /// The next draws, last first.
+    ahead: Vec<Tensor>,
+}
+
+/// How many draws are made at once, since skipping the earlier ones costs as much as making them.
+const DRAWS_AHEAD: usize = 16;
+
+impl Independent {
+    fn new(seed: u64, x: &Tensor) -> Independent {
+        Independent { seed, shape: x.size(), device: x.device(), drawn: 0, ahead: Vec::new() }
+    }
+}
+
+impl Noise for Independent {
+    fn draw(&mut self, _: f64, _: f64) -> Result<Tensor> {
+        if self.ahead.is_empty() {
+            self.ahead = randn_sequence(self.seed, &self.shape, self.drawn, DRAWS_AHEAD);
+            self.ahead.reverse();
+            self.drawn += DRAWS_AHEAD;
+        }
+        match self.ahead.pop() {
+            Some(noise) => Ok(noise.to_device(self.device)),
+            None => bail!("no noise was drawn"),
+        }
+    }
+}
+
+/// The most images that a batch place may point past: each of them is drawn.
+const MOST_BATCH_PLACES: i64 = 1 << 16;
+
+/// The noise that sampling a latent starts from: B×C×h×w, float32 on the CPU, one draw for the whole batch. If the
+/// latent's images carry batch places, one image's noise is drawn after the other and each image takes that of its
+/// place, so equal places share noise.
+pub fn initial_noise(latent: &Latent, shape: &[i64], seed: u64) -> Result<Tensor> {
+    let Some(places) = &latent.batch_index else {
+        return Ok(randn(seed, shape));
+    };
+    let (Some(&lowest), Some(&highest)) = (places.iter().min(), places.iter().max()) else {
+        bail!("the latent's batch_index is empty: leave it out, or give one place per image");
+    };
+    ensure!(
+        lowest >= 0 && highest < MOST_BATCH_PLACES,
+        "the latent's batch_index goes from {lowest} to {highest}: places are from 0 to {}",
+        MOST_BATCH_PLACES - 1
+    );
+    let mut single = shape.to_vec();
+    single[0] = 1;
+    let drawn = randn_sequence(seed, &single, 0, highest as usize + 1);
+    let chosen: Vec<&Tensor> = places.iter().map(|&place| &drawn[place as usize]).collect();
+    Ok(Tensor::cat(&chosen, 0))
+}
+
+/// No noise, for a latent that brings its own: zeros, float32 on the CPU.
+pub fn no_noise(shape: &[i64]) -> Tensor {
+    Tensor::zeros(shape, (Kind::Float, Device::Cpu))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn latent(batch: i64, places: Option<Vec<i64>>) -> Latent {
+        Latent { batch_index: places, ..Latent::new(Tensor::zeros([batch, 4, 8, 8], (Kind::Float, Device::Cpu))) }
+    }
+
+    #[test]
+    fn seed_42() {
+        let noise = initial_noise(&latent(1, None), &[1, 4, 64, 64], 42).unwrap();
+        let expected = [1.9269153, 1.4872841, 0.9007172, -2.105521, 0.6784185];
+        let first: Vec<f32> = (0..5).map(|i| noise.double_value(&[0, 0, 0, i]) as f32).collect();
+        assert_eq!(first, expected);
+    }
+
+    #[test]
+    fn only_the_low_32_bits_of_the_seed_count() {
+        let draw = |seed| initial_noise(&latent(1, None), &[1, 4, 8, 8], seed).unwrap();
+        assert_eq!(draw(7), draw(7 + (1 << 32)));
+        assert_ne!(draw(7), draw(8));
+    }
+
+    #[test]
+    fn batch_places_pick_from_one_sequence() {
+        let shape = [2, 4, 8, 8];
+        let batch = initial_noise(&latent(2, None), &shape, 3).unwrap();
+        let same = initial_noise(&latent(2, Some(vec![1, 1])), &shape, 3).unwrap();
+        assert_eq!(same.narrow(0, 0, 1), batch.narrow(0, 1, 1));
+        assert_eq!(same.narrow(0, 1, 1), batch.narrow(0, 1, 1));
+        let swapped = initial_noise(&latent(2, Some(vec![1, 0])), &shape, 3).unwrap();
+        assert_eq!(swapped, batch.flip([0]));
+    }
+
+    #[test]
+    fn batch_places_out_of_range_are_refused() {
+        for places in [vec![], vec![-1], vec![1 << 40]] {
+            assert!(initial_noise(&latent(1, Some(places)), &[1, 4, 8, 8], 0).is_err());
+        }
+    }
+
+    #[test]
+    fn independent_draws_continue_one_generator() {
+        let x = Tensor::zeros([1, 4, 8, 8], (Kind::Float, Device::Cpu));
+        let mut source = noise_source(NoiseKind::Independent, 41, &x, &[]).unwrap();
+        let drawn: Vec<Tensor> = (0..40).map(|_| source.draw(1.0, 0.5).unwrap()).collect();
+        let expected = randn(42, &[40, 4, 8, 8]);
+        for (k, noise) in drawn.iter().enumerate() {
+            assert_eq!(*noise, expected.narrow(0, k as i64, 1));
+        }
+    }
+}

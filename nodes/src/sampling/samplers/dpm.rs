@@ -1,0 +1,224 @@
+//! DPM-Solver: Lu et al. (2022), arXiv:2206.00927, in noise prediction.
+
+use anyhow::{Result, ensure};
+use tch::Tensor;
+
+use super::step::{ancestral_split, lambda, slope, steps};
+use super::{Parameters, StepControl};
+use crate::sampling::denoise::Denoise;
+use crate::sampling::noise::Noise;
+
+/// The midpoint method with the middle at √(σσ'): DPM-Solver-2 in the manner of Karras et al. (2022). With `eta` above
+/// 0 it steps to σ_down and adds noise.
+pub(super) fn dpm_2(
+    model: &mut dyn Denoise,
+    mut x: Tensor,
+    sigmas: &[f64],
+    p: &Parameters,
+    noise: &mut dyn Noise,
+) -> Result<Tensor> {
+    for (i, sigma, next) in steps(sigmas) {
+        let denoised = model.denoise(&x, sigma)?.denoised;
+        model.on_step(i, sigmas.len() - 1, &denoised)?;
+        let (down, up) = ancestral_split(sigma, next, p.eta);
+        let d = slope(&x, sigma, &denoised);
+        if down == 0.0 {
+            x = &x + d * (down - sigma);
+            continue;
+        }
+        let middle = (0.5 * (sigma.ln() + down.ln())).exp();
+        let x2 = &x + d * (middle - sigma);
+        let d2 = slope(&x2, middle, &model.denoise(&x2, middle)?.denoised);
+        x = &x + d2 * (down - sigma);
+        if p.eta > 0.0 {
+            x += noise.draw(sigma, next)? * p.s_noise * up;
+        }
+    }
+    Ok(x)
+}
+
+/// ε = (x − D)/σ at the time t = −ln σ.
+fn epsilon(model: &mut dyn Denoise, x: &Tensor, t: f64) -> Result<Tensor> {
+    let sigma = (-t).exp();
+    Ok(slope(x, sigma, &model.denoise(x, sigma)?.denoised))
+}
+
+/// DPM-Solver-1 from t to t', with ε at t.
+fn first_order(x: &Tensor, t: f64, next: f64, e: &Tensor) -> Tensor {
+    x - e * ((-next).exp() * (next - t).exp_m1())
+}
+
+/// DPM-Solver-2 from t to t', with ε at t and at t + r·h.
+fn second_order(x: &Tensor, t: f64, next: f64, r: f64, e: &Tensor, e1: &Tensor) -> Tensor {
+    let rise = (-next).exp() * (next - t).exp_m1();
+    x - e * rise - (e1 - e) * (rise / (2.0 * r))
+}
+
+/// DPM-Solver-3 from t to t' with inner points at 1/3 and 2/3; `e` and `e1` are ε at t and at the first of them.
+fn third_order(model: &mut dyn Denoise, x: &Tensor, t: f64, next: f64, e: &Tensor, e1: &Tensor) -> Result<Tensor> {
+    let (r1, r2) = (1.0 / 3.0, 2.0 / 3.0);
+    let h = next - t;
+    let inner = t + r2 * h;
+    let curved = (-inner).exp() * (r2 / r1) * ((r2 * h).exp_m1() / (r2 * h) - 1.0);
+    let u2 = x - e * ((-inner).exp() * (r2 * h).exp_m1()) - (e1 - e) * curved;
+    let e2 = epsilon(model, &u2, inner)?;
+    let level = (-next).exp();
+    Ok(x - e * (level * h.exp_m1()) - (e2 - e) * (level / r2 * (h.exp_m1() / h - 1.0)))
+}
+
+/// The state at t + r·h by first order, which the higher orders evaluate.
+fn inner_epsilon(model: &mut dyn Denoise, x: &Tensor, t: f64, next: f64, r: f64, e: &Tensor) -> Result<Tensor> {
+    let inner = t + r * (next - t);
+    epsilon(model, &first_order(x, t, inner, e), inner)
+}
+
+/// The first and the last level above 0, as times −ln σ: the methods below ignore the schedule in between.
+fn time_range(sigmas: &[f64]) -> Result<(f64, f64)> {
+    let last = match sigmas {
+        [.., before, last] if *last == 0.0 => *before,
+        [.., last] => *last,
+        [] => 0.0,
+    };
+    let first = sigmas.first().copied().unwrap_or(0.0);
+    ensure!(
+        first > 0.0 && last > 0.0,
+        "DPM-Solver needs sigmas above 0 at both ends (a single 0 may follow), but they are {first} and {last}"
+    );
+    Ok((lambda(first), lambda(last)))
+}
+
+/// DPM-Solver-fast: as many evaluations as steps, in equal intervals of −ln σ, mostly of order 3. It ends at the
+/// lowest level above 0.
+pub(super) fn dpm_fast(
+    model: &mut dyn Denoise,
+    mut x: Tensor,
+    sigmas: &[f64],
+    _: &Parameters,
+    _: &mut dyn Noise,
+) -> Result<Tensor> {
+    let (start, end) = time_range(sigmas)?;
+    let budget = sigmas.len() - 1;
+    let intervals = budget / 3 + 1;
+    let order = |i: usize| match (budget % 3, intervals - i) {
+        (0, 2) => 2,
+        (0, 1) => 1,
+        (rest, 1) => rest,
+        _ => 3,
+    };
+    let time = |i: usize| start + (end - start) * i as f64 / intervals as f64;
+    for i in 0..intervals {
+        let (t, next) = (time(i), time(i + 1));
+        let e = epsilon(model, &x, t)?;
+        model.on_step(i, budget, &(&x - &e * (-t).exp()))?;
+        x = match order(i) {
+            1 => first_order(&x, t, next, &e),
+            2 => {
+                let e1 = inner_epsilon(model, &x, t, next, 0.5, &e)?;
+                second_order(&x, t, next, 0.5, &e, &e1)
+            }
+            _ => {
+                let e1 = inner_epsilon(model, &x, t, next, 1.0 / 3.0, &e)?;
+                third_order(model, &x, t, next, &e, &e1)?
+            }
+        };
+    }
+    Ok(x)
+}
+
+/// How many times DPM-Solver-adaptive tries a step before it gives up.
+const MOST_ATTEMPTS: usize = 100_000;
+
+/// DPM-Solver-12 or -23 with adaptive steps (appendix C of the paper): a step is kept if the two orders agree. It ends
+/// at the lowest level above 0.
+pub(super) fn dpm_adaptive(
+    model: &mut dyn Denoise,
+    mut x: Tensor,
+    sigmas: &[f64],
+    p: &Parameters,
+    noise: &mut dyn Noise,
+) -> Result<Tensor> {
+    ensure!(p.order == 2 || p.order == 3, "dpm_adaptive has order 2 or 3, not {}: choose one of them", p.order);
+    let (mut t, end) = time_range(sigmas)?;
+    let forward = end > t;
+    ensure!(forward || p.eta == 0.0, "dpm_adaptive cannot add noise while sigmas rise: set eta to 0");
+    let controlled_order = if p.eta > 0.0 { 1.5 } else { p.order as f64 };
+    let mut controller = Controller::new(&p.control, controlled_order, forward);
+    let mut x_low_before = x.shallow_clone();
+    for attempt in 0..MOST_ATTEMPTS {
+        if (forward && t >= end - 1e-5) || (!forward && t <= end + 1e-5) {
+            return Ok(x);
+        }
+        let next = if forward { end.min(t + controller.h) } else { end.max(t + controller.h) };
+        let (down, _) = ancestral_split((-t).exp(), (-next).exp(), p.eta);
+        let target = if p.eta > 0.0 { end.min(lambda(down)) } else { next };
+        let e = epsilon(model, &x, t)?;
+        let denoised = &x - &e * (-t).exp();
+        let (low, high) = both_orders(model, &x, t, target, p.order, &e)?;
+        let tolerance = (low.abs().maximum(&x_low_before.abs()) * p.control.relative).clamp_min(p.control.absolute);
+        let error = ((&low - &high) / tolerance).norm().double_value(&[]) / (x.numel() as f64).sqrt();
+        ensure!(error.is_finite(), "dpm_adaptive found no step size at sigma {}: the model gave NaN", (-t).exp());
+        if controller.accepts(error) {
+            x_low_before = low;
+            x = high;
+            if p.eta > 0.0 {
+                let up = ((-2.0 * next).exp() - (-2.0 * target).exp()).sqrt();
+                x += noise.draw((-t).exp(), (-next).exp())? * (up * p.s_noise);
+            }
+            t = next;
+        }
+        model.on_step(attempt, sigmas.len() - 1, &denoised)?;
+    }
+    anyhow::bail!("dpm_adaptive did not reach the end in {MOST_ATTEMPTS} attempts: use another sampler or tolerances")
+}
+
+/// A step in the given order and in the one below.
+fn both_orders(
+    model: &mut dyn Denoise,
+    x: &Tensor,
+    t: f64,
+    next: f64,
+    order: usize,
+    e: &Tensor,
+) -> Result<(Tensor, Tensor)> {
+    let r = if order == 2 { 0.5 } else { 1.0 / 3.0 };
+    let e1 = inner_epsilon(model, x, t, next, r, e)?;
+    let second = second_order(x, t, next, r, e, &e1);
+    if order == 2 {
+        Ok((first_order(x, t, next, e), second))
+    } else {
+        Ok((second, third_order(model, x, t, next, e, &e1)?))
+    }
+}
+
+/// A proportional-integral-derivative controller of the step size, as diffrax and torchsde have it.
+struct Controller {
+    h: f64,
+    powers: [f64; 3],
+    safety: f64,
+    /// Inverse errors of this attempt and of the last two accepted ones.
+    inverse_errors: Option<[f64; 3]>,
+}
+
+impl Controller {
+    fn new(control: &StepControl, order: f64, forward: bool) -> Controller {
+        let StepControl { proportional: p, integral: i, derivative: d, .. } = *control;
+        Controller {
+            h: control.first_step.abs() * if forward { 1.0 } else { -1.0 },
+            powers: [(p + i + d) / order, -(p + 2.0 * d) / order, d / order],
+            safety: control.safety,
+            inverse_errors: None,
+        }
+    }
+
+    /// Whether a step with this error is kept; sets the next step size in any case.
+    fn accepts(&mut self, error: f64) -> bool {
+        let inverse = 1.0 / (error + 1e-8);
+        let [_, one, two] = self.inverse_errors.unwrap_or([inverse; 3]);
+        let raw: f64 = [inverse, one, two].iter().zip(self.powers).map(|(e, power)| e.powf(power)).product();
+        let factor = 1.0 + (raw - 1.0).atan();
+        let accept = factor >= self.safety;
+        self.inverse_errors = Some(if accept { [inverse, inverse, one] } else { [inverse, one, two] });
+        self.h *= factor;
+        accept
+    }
+}

@@ -1,0 +1,145 @@
+//! Methods of first order.
+
+use anyhow::Result;
+use tch::Tensor;
+
+use super::Parameters;
+use super::step::{ancestral_split, slope, steps};
+use crate::sampling::denoise::Denoise;
+use crate::sampling::noise::Noise;
+
+/// Euler's method on the probability flow: Karras et al. (2022), arXiv:2206.00364, algorithm 2 without churn. DDIM
+/// (Song et al. 2020, arXiv:2010.02502) is the same step.
+pub(super) fn euler(
+    model: &mut dyn Denoise,
+    mut x: Tensor,
+    sigmas: &[f64],
+    _: &Parameters,
+    _: &mut dyn Noise,
+) -> Result<Tensor> {
+    for (i, sigma, next) in steps(sigmas) {
+        let denoised = model.denoise(&x, sigma)?.denoised;
+        model.on_step(i, sigmas.len() - 1, &denoised)?;
+        x = &x + slope(&x, sigma, &denoised) * (next - sigma);
+    }
+    Ok(x)
+}
+
+/// Euler's method with ancestral noise: a step to σ_down, then noise back up to σ'.
+pub(super) fn euler_ancestral(
+    model: &mut dyn Denoise,
+    mut x: Tensor,
+    sigmas: &[f64],
+    p: &Parameters,
+    noise: &mut dyn Noise,
+) -> Result<Tensor> {
+    for (i, sigma, next) in steps(sigmas) {
+        let denoised = model.denoise(&x, sigma)?.denoised;
+        model.on_step(i, sigmas.len() - 1, &denoised)?;
+        let (down, up) = ancestral_split(sigma, next, p.eta);
+        x = if down == 0.0 {
+            denoised
+        } else {
+            let d = slope(&x, sigma, &denoised);
+            &x + d * (down - sigma) + noise.draw(sigma, next)? * p.s_noise * up
+        };
+    }
+    Ok(x)
+}
+
+/// Euler's method in CFG++ form (Chung et al. 2024, arXiv:2406.08070): x = D + σ_down·(x − U)/σ, plus ancestral noise
+/// with `eta` above 0.
+pub(super) fn euler_cfg_pp(
+    model: &mut dyn Denoise,
+    mut x: Tensor,
+    sigmas: &[f64],
+    p: &Parameters,
+    noise: &mut dyn Noise,
+) -> Result<Tensor> {
+    for (i, sigma, next) in steps(sigmas) {
+        let result = model.denoise(&x, sigma)?;
+        model.on_step(i, sigmas.len() - 1, &result.denoised)?;
+        if next == 0.0 {
+            x = result.denoised;
+            continue;
+        }
+        let (down, up) = ancestral_split(sigma, next, p.eta);
+        x = result.denoised + slope(&x, sigma, &result.uncond) * down;
+        if p.eta > 0.0 && p.s_noise > 0.0 {
+            x += noise.draw(sigma, next)? * p.s_noise * up;
+        }
+    }
+    Ok(x)
+}
+
+/// Ancestral sampling of Ho et al. (2020), arXiv:2006.11239, algorithm 2, on the variance-preserving state
+/// y = x/√(1+σ²).
+pub(super) fn ddpm(
+    model: &mut dyn Denoise,
+    mut x: Tensor,
+    sigmas: &[f64],
+    _: &Parameters,
+    noise: &mut dyn Noise,
+) -> Result<Tensor> {
+    for (i, sigma, next) in steps(sigmas) {
+        let denoised = model.denoise(&x, sigma)?.denoised;
+        model.on_step(i, sigmas.len() - 1, &denoised)?;
+        let alpha_bar = 1.0 / (sigma * sigma + 1.0);
+        let alpha_bar_next = 1.0 / (next * next + 1.0);
+        let alpha = alpha_bar / alpha_bar_next;
+        let y = &x / (1.0 + sigma * sigma).sqrt();
+        let epsilon = slope(&x, sigma, &denoised);
+        x = (y - epsilon * ((1.0 - alpha) / (1.0 - alpha_bar).sqrt())) * (1.0 / alpha).sqrt();
+        if next > 0.0 {
+            let spread = ((1.0 - alpha) * (1.0 - alpha_bar_next) / (1.0 - alpha_bar)).sqrt();
+            x = (x + noise.draw(sigma, next)? * spread) * (1.0 + next * next).sqrt();
+        }
+    }
+    Ok(x)
+}
+
+/// Multistep consistency sampling (Song et al. 2023, arXiv:2303.01469; Luo et al. 2023, arXiv:2310.04378): denoise
+/// fully, then noise again to the next level.
+pub(super) fn lcm(
+    model: &mut dyn Denoise,
+    mut x: Tensor,
+    sigmas: &[f64],
+    _: &Parameters,
+    noise: &mut dyn Noise,
+) -> Result<Tensor> {
+    for (i, sigma, next) in steps(sigmas) {
+        x = model.denoise(&x, sigma)?.denoised;
+        model.on_step(i, sigmas.len() - 1, &x)?;
+        if next > 0.0 {
+            x = noise.draw(sigma, next)? * next + x;
+        }
+    }
+    Ok(x)
+}
+
+/// Euler's method with the slope corrected by its last change: Permenter and Yuan (2023), arXiv:2306.04848, with γ = 2.
+pub(super) fn gradient_estimation(
+    model: &mut dyn Denoise,
+    mut x: Tensor,
+    sigmas: &[f64],
+    p: &Parameters,
+    _: &mut dyn Noise,
+) -> Result<Tensor> {
+    const GAMMA: f64 = 2.0;
+    let mut before: Option<Tensor> = None;
+    for (i, sigma, next) in steps(sigmas) {
+        let result = model.denoise(&x, sigma)?;
+        model.on_step(i, sigmas.len() - 1, &result.denoised)?;
+        let d = slope(&x, sigma, if p.cfg_pp { &result.uncond } else { &result.denoised });
+        if next == 0.0 {
+            x = result.denoised;
+        } else {
+            x = if p.cfg_pp { result.denoised + &d * next } else { &x + &d * (next - sigma) };
+            if let Some(before) = before {
+                x += (GAMMA - 1.0) * (&d - before) * (next - sigma);
+            }
+        }
+        before = Some(d);
+    }
+    Ok(x)
+}

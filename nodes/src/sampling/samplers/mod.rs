@@ -1,0 +1,226 @@
+//! The samplers: one table, and one function per method.
+//!
+//! Notation, everywhere in this folder: σ the current noise level and σ' the next one (`sigma`, `next`); x the state,
+//! D the denoised latent that the network expects behind it (`denoised`), U the same under the negative prompt alone
+//! (`uncond`); d = (x − D)/σ the slope dx/dσ; λ = −ln σ and h = λ' − λ; n unit noise. Coefficients are float64; the
+//! state keeps its own precision.
+
+mod adams;
+mod deis;
+mod dpm;
+mod dpmpp;
+mod er_sde;
+mod euler;
+mod heun;
+mod res;
+mod sa_solver;
+mod seeds;
+mod step;
+mod unipc;
+
+use anyhow::{Result, bail};
+use tch::Tensor;
+
+use super::denoise::Denoise;
+use super::noise::{Noise, NoiseKind};
+
+/// A sampling method: from the state `x` at the first noise level to the state at the last.
+pub type Solve = fn(&mut dyn Denoise, Tensor, &[f64], &Parameters, &mut dyn Noise) -> Result<Tensor>;
+
+/// A sampler with its settings: a row of [`SAMPLERS`], or a copy of one with other parameters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sampler {
+    /// ComfyUI's name of it.
+    pub name: &'static str,
+    /// The method's settings.
+    pub parameters: Parameters,
+    /// The noise that it adds on the way.
+    pub noise: NoiseKind,
+    /// Whether it needs the negative prediction, even where guidance does not.
+    pub needs_uncond: bool,
+    /// Whether KSampler leaves the last level above 0 out of its schedule.
+    pub discards_penultimate: bool,
+    /// Whether masked parts are noised with a fresh draw (seed + 1) instead of the initial noise.
+    pub fresh_mask_noise: bool,
+    solve: Solve,
+}
+
+/// The settings of all methods; each reads those that it knows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parameters {
+    /// How stochastic it is: 0 follows the ordinary differential equation, 1 the usual stochastic one.
+    pub eta: f64,
+    /// Factor on the added noise.
+    pub s_noise: f64,
+    /// Where between two levels the middle evaluation is, 0 to 1 in λ.
+    pub r: f64,
+    /// The highest order of a multistep method, or the order of DPM-Solver-adaptive (2 or 3).
+    pub order: usize,
+    /// The CFG++ form (Chung et al. 2024, arXiv:2406.08070): steps away from U instead of D.
+    pub cfg_pp: bool,
+    /// Which of two forms of a second-order correction is used.
+    pub form: Form,
+    /// Step control of DPM-Solver-adaptive.
+    pub control: StepControl,
+}
+
+/// Forms of a second-order correction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Midpoint (DPM-Solver++), φ₁ (SEEDS), B(h) = h (UniPC).
+    First,
+    /// Heun (DPM-Solver++), φ₂ (SEEDS), B(h) = eʰ − 1 (UniPC).
+    Second,
+}
+
+/// The step control of DPM-Solver-adaptive: a proportional-integral-derivative controller in λ.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepControl {
+    /// Allowed error relative to the state.
+    pub relative: f64,
+    /// Allowed absolute error.
+    pub absolute: f64,
+    /// The first step.
+    pub first_step: f64,
+    /// Proportional coefficient.
+    pub proportional: f64,
+    /// Integral coefficient.
+    pub integral: f64,
+    /// Derivative coefficient.
+    pub derivative: f64,
+    /// A step is accepted if the controller would shrink it by no less than this.
+    pub safety: f64,
+}
+
+const PARAMETERS: Parameters = Parameters {
+    eta: 1.0,
+    s_noise: 1.0,
+    r: 0.5,
+    order: 4,
+    cfg_pp: false,
+    form: Form::First,
+    control: StepControl {
+        relative: 0.05,
+        absolute: 0.0078,
+        first_step: 0.05,
+        proportional: 0.0,
+        integral: 1.0,
+        derivative: 0.0,
+        safety: 0.81,
+    },
+};
+/// No noise along the way.
+const STILL: Parameters = Parameters { eta: 0.0, ..PARAMETERS };
+const PLUS: Parameters = Parameters { cfg_pp: true, ..PARAMETERS };
+const STILL_PLUS: Parameters = Parameters { cfg_pp: true, ..STILL };
+const SECOND: Parameters = Parameters { form: Form::Second, ..PARAMETERS };
+
+/// A deterministic sampler.
+const fn plain(name: &'static str, solve: Solve) -> Sampler {
+    Sampler {
+        name,
+        solve,
+        parameters: STILL,
+        noise: NoiseKind::None,
+        needs_uncond: false,
+        discards_penultimate: false,
+        fresh_mask_noise: false,
+    }
+}
+
+/// A sampler that adds independent noise in each step.
+const fn ancestral(name: &'static str, solve: Solve) -> Sampler {
+    Sampler { parameters: PARAMETERS, noise: NoiseKind::Independent, ..plain(name, solve) }
+}
+
+/// A sampler that adds the increments of a Brownian path.
+const fn brownian(name: &'static str, solve: Solve) -> Sampler {
+    Sampler { parameters: PARAMETERS, noise: NoiseKind::Brownian, ..plain(name, solve) }
+}
+
+/// Every sampler, in ComfyUI's order. The `_gpu` rows differ from their namesakes only in where ComfyUI draws the
+/// noise; here it is always drawn on the CPU.
+pub static SAMPLERS: &[Sampler] = &[
+    plain("euler", euler::euler),
+    Sampler { parameters: STILL_PLUS, needs_uncond: true, ..plain("euler_cfg_pp", euler::euler_cfg_pp) },
+    ancestral("euler_ancestral", euler::euler_ancestral),
+    Sampler { parameters: PLUS, needs_uncond: true, ..ancestral("euler_ancestral_cfg_pp", euler::euler_cfg_pp) },
+    plain("heun", heun::heun),
+    plain("heunpp2", heun::heunpp2),
+    Sampler {
+        parameters: Parameters { eta: 0.0, r: 1.0, ..SECOND },
+        ..plain("exp_heun_2_x0", seeds::seeds_2)
+    },
+    Sampler { parameters: Parameters { r: 1.0, ..SECOND }, ..ancestral("exp_heun_2_x0_sde", seeds::seeds_2) },
+    Sampler { discards_penultimate: true, ..plain("dpm_2", dpm::dpm_2) },
+    Sampler { discards_penultimate: true, ..ancestral("dpm_2_ancestral", dpm::dpm_2) },
+    plain("lms", adams::lms),
+    plain("dpm_fast", dpm::dpm_fast),
+    Sampler { parameters: Parameters { order: 3, ..STILL }, ..plain("dpm_adaptive", dpm::dpm_adaptive) },
+    ancestral("dpmpp_2s_ancestral", dpmpp::dpmpp_2s),
+    Sampler { parameters: PLUS, needs_uncond: true, ..ancestral("dpmpp_2s_ancestral_cfg_pp", dpmpp::dpmpp_2s) },
+    brownian("dpmpp_sde", dpmpp::dpmpp_sde),
+    brownian("dpmpp_sde_gpu", dpmpp::dpmpp_sde),
+    plain("dpmpp_2m", dpmpp::dpmpp_2m),
+    Sampler { parameters: STILL_PLUS, needs_uncond: true, ..plain("dpmpp_2m_cfg_pp", dpmpp::dpmpp_2m_cfg_pp) },
+    brownian("dpmpp_2m_sde", dpmpp::dpmpp_2m_sde),
+    brownian("dpmpp_2m_sde_gpu", dpmpp::dpmpp_2m_sde),
+    Sampler { parameters: SECOND, ..brownian("dpmpp_2m_sde_heun", dpmpp::dpmpp_2m_sde) },
+    Sampler { parameters: SECOND, ..brownian("dpmpp_2m_sde_heun_gpu", dpmpp::dpmpp_2m_sde) },
+    brownian("dpmpp_3m_sde", dpmpp::dpmpp_3m_sde),
+    brownian("dpmpp_3m_sde_gpu", dpmpp::dpmpp_3m_sde),
+    ancestral("ddpm", euler::ddpm),
+    ancestral("lcm", euler::lcm),
+    plain("ipndm", adams::ipndm),
+    plain("ipndm_v", adams::ipndm_v),
+    Sampler { parameters: Parameters { order: 3, ..STILL }, ..plain("deis", deis::deis) },
+    plain("res_multistep", res::res_multistep),
+    Sampler { parameters: STILL_PLUS, needs_uncond: true, ..plain("res_multistep_cfg_pp", res::res_multistep) },
+    ancestral("res_multistep_ancestral", res::res_multistep),
+    Sampler {
+        parameters: PLUS,
+        needs_uncond: true,
+        ..ancestral("res_multistep_ancestral_cfg_pp", res::res_multistep)
+    },
+    plain("gradient_estimation", euler::gradient_estimation),
+    Sampler {
+        parameters: STILL_PLUS,
+        needs_uncond: true,
+        ..plain("gradient_estimation_cfg_pp", euler::gradient_estimation)
+    },
+    Sampler { parameters: Parameters { order: 3, ..PARAMETERS }, ..ancestral("er_sde", er_sde::er_sde) },
+    ancestral("seeds_2", seeds::seeds_2),
+    ancestral("seeds_3", seeds::seeds_3),
+    ancestral("sa_solver", sa_solver::sa_solver),
+    ancestral("sa_solver_pece", sa_solver::sa_solver_pece),
+    Sampler { fresh_mask_noise: true, ..plain("ddim", euler::euler) },
+    Sampler { discards_penultimate: true, ..plain("uni_pc", unipc::unipc) },
+    Sampler {
+        discards_penultimate: true,
+        parameters: Parameters { form: Form::Second, ..STILL },
+        ..plain("uni_pc_bh2", unipc::unipc)
+    },
+];
+
+impl Sampler {
+    /// The sampler of that name; an error that lists the names if there is none.
+    pub fn named(name: &str) -> Result<&'static Sampler> {
+        let Some(sampler) = SAMPLERS.iter().find(|sampler| sampler.name == name) else {
+            let names: Vec<_> = SAMPLERS.iter().map(|sampler| sampler.name).collect();
+            bail!("no sampler is called {name:?}: use one of {}", names.join(", "));
+        };
+        Ok(sampler)
+    }
+
+    /// Samples from the state `x` at the first of `sigmas` to the last. With fewer than two levels nothing happens.
+    pub fn run(&self, model: &mut dyn Denoise, x: Tensor, sigmas: &[f64], noise: &mut dyn Noise) -> Result<Tensor> {
+        if sigmas.len() < 2 {
+            return Ok(x);
+        }
+        (self.solve)(model, x, sigmas, &self.parameters, noise)
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,93 @@
+//! CONDITIONING: what guides the denoising, and where and when.
+
+use tch::Tensor;
+
+/// A list of prompts, each with the region and the part of the schedule where it acts. Their predictions are averaged
+/// by weight. A clone shares the tensors.
+#[derive(Debug, Clone, Default)]
+pub struct Conditioning(pub Vec<Entry>);
+
+/// One prompt of a [`Conditioning`], with ComfyUI's options.
+#[derive(Debug)]
+pub struct Entry {
+    /// The text embedding: 1×T×W, float32 (T tokens, W the encoder's width).
+    pub cond: Tensor,
+    /// The pooled embedding: 1×W.
+    pub pooled: Option<Tensor>,
+    /// The rectangle that the prompt acts in; the whole latent without one.
+    pub area: Option<Area>,
+    /// Weight of the entry's prediction in the average.
+    pub strength: f64,
+    /// Weight per place: H×W or N×H×W, resized to the latent.
+    pub mask: Option<Tensor>,
+    /// Factor on the mask.
+    pub mask_strength: f64,
+    /// Whether only the mask's bounding box is evaluated; it then replaces the area.
+    pub set_area_to_bounds: bool,
+    /// Where in the schedule the prompt begins to act, 0 (noise) to 1 (clean).
+    pub start_percent: Option<f64>,
+    /// Where in the schedule it ceases to act, 0 to 1.
+    pub end_percent: Option<f64>,
+    /// Whether it fills what the list's other entries leave uncovered.
+    pub default: bool,
+    /// For checkpoints with extra input channels: the latent to be shown to the network, in VAE units.
+    pub concat_latent: Option<Tensor>,
+    /// For checkpoints with extra input channels: the mask to be shown to the network, 1 = repaint.
+    pub concat_mask: Option<Tensor>,
+}
+
+/// A rectangle of the latent.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Area {
+    /// In latent units (pixels / 8).
+    Latent { height: i64, width: i64, y: i64, x: i64 },
+    /// As fractions of the latent's size, 0 to 1.
+    Fraction { height: f64, width: f64, y: f64, x: f64 },
+}
+
+impl Entry {
+    /// A prompt that acts everywhere and always, with strength 1. `cond` is 1×T×W.
+    pub fn new(cond: Tensor) -> Entry {
+        Entry {
+            cond,
+            pooled: None,
+            area: None,
+            strength: 1.0,
+            mask: None,
+            mask_strength: 1.0,
+            set_area_to_bounds: false,
+            start_percent: None,
+            end_percent: None,
+            default: false,
+            concat_latent: None,
+            concat_mask: None,
+        }
+    }
+}
+
+impl Clone for Entry {
+    fn clone(&self) -> Entry {
+        let share = |tensor: &Option<Tensor>| tensor.as_ref().map(Tensor::shallow_clone);
+        Entry {
+            cond: self.cond.shallow_clone(),
+            pooled: share(&self.pooled),
+            area: self.area,
+            strength: self.strength,
+            mask: share(&self.mask),
+            mask_strength: self.mask_strength,
+            set_area_to_bounds: self.set_area_to_bounds,
+            start_percent: self.start_percent,
+            end_percent: self.end_percent,
+            default: self.default,
+            concat_latent: share(&self.concat_latent),
+            concat_mask: share(&self.concat_mask),
+        }
+    }
+}
+
+impl From<Tensor> for Conditioning {
+    /// One prompt that acts everywhere and always.
+    fn from(cond: Tensor) -> Conditioning {
+        Conditioning(vec![Entry::new(cond)])
+    }
+}
