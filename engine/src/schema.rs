@@ -180,10 +180,7 @@ impl Options {
     pub fn list(&self, folders: &dyn Folders) -> Vec<String> {
         match self {
             Self::Fixed(options) => options.clone(),
-<<<<<<< HEAD
             Self::Values(options) => options.iter().map(written).collect(),
-=======
->>>>>>> sampling
             Self::Files { folder, besides } => {
                 folders.list(folder).into_iter().chain(besides.iter().cloned()).collect()
             }

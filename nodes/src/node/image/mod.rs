@@ -1,0 +1,3 @@
+mod load_image;
+mod preview_image;
+mod save_image;

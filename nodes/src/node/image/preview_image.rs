@@ -1,0 +1,34 @@
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use redraft_engine::Node;
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+
+use super::save_image::save;
+use crate::pictures::write::Compression;
+use crate::values::Image;
+
+/// Saves pictures as PNG files in the temp folder, to be looked at.
+#[derive(Node)]
+#[node(category = "image", display = "Preview Image", output, hidden("prompt", "extra_pnginfo"))]
+struct PreviewImage {
+    /// The pictures.
+    images: Image,
+}
+
+impl Run for PreviewImage {
+    type Out = ();
+
+    fn run(self, cx: &mut Cx) -> anyhow::Result<()> {
+        let folder = cx.folders.temp.clone();
+        let prefix = format!("ComfyUI_temp_{}", letters(cx.node.as_str()));
+        save(cx, &self.images, &prefix, &folder, "temp", Compression::Preview)
+    }
+}
+
+/// Five letters that differ from run to run and from node to node, as ComfyUI's do, so that previews do not mix.
+fn letters(node: &str) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos());
+    let seed = blake3::hash(format!("{now} {} {node}", std::process::id()).as_bytes());
+    seed.as_bytes()[..5].iter().map(|byte| char::from(b'a' + byte % 26)).collect()
+}

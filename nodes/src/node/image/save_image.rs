@@ -1,0 +1,65 @@
+use std::path::Path;
+
+use redraft_engine::Node;
+use redraft_engine::cx::Cx;
+use redraft_engine::event::SavedFile;
+use redraft_engine::node::Run;
+use serde_json::Value as Json;
+
+use crate::pictures::names::save_location;
+use crate::pictures::write::{Compression, save_batch};
+use crate::values::Image;
+
+/// Saves pictures as PNG files in the output folder, each with the workflow that made it.
+#[derive(Node)]
+#[node(category = "image", display = "Save Image", output, hidden("prompt", "extra_pnginfo"))]
+struct SaveImage {
+    /// The pictures.
+    images: Image,
+    /// How the files' names begin. May name subfolders, and hold `%date:yyyy-MM-dd%`, `%NODE.INPUT%`, `%width%`, `%batch_num%`
+    /// and the like.
+    #[input(default = "ComfyUI")]
+    filename_prefix: String,
+}
+
+impl Run for SaveImage {
+    type Out = ();
+
+    fn run(self, cx: &mut Cx) -> anyhow::Result<()> {
+        let folder = cx.folders.output.clone();
+        save(cx, &self.images, &self.filename_prefix, &folder, "output", Compression::Saved)
+    }
+}
+
+/// Saves a batch below `folder` and announces each file.
+pub(super) fn save(
+    cx: &mut Cx,
+    images: &Image,
+    prefix: &str,
+    folder: &Path,
+    kind: &str,
+    compression: Compression,
+) -> anyhow::Result<()> {
+    let size = images.0.size();
+    let side = |dim: usize| size.get(dim).and_then(|side| usize::try_from(*side).ok()).unwrap_or(0);
+    let now = chrono::Local::now().naive_local();
+    let location = save_location(prefix, folder, side(2), side(1), now)?;
+    for saved in save_batch(&location, &images.0, &metadata(cx), compression)? {
+        cx.saved(SavedFile {
+            path: std::path::absolute(saved.path)?,
+            filename: saved.file_name,
+            subfolder: location.subfolder.clone(),
+            kind: kind.to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// What is written into the files: `prompt`, then the keys of `extra_pnginfo`.
+fn metadata(cx: &Cx) -> Vec<(String, Json)> {
+    if cx.metadata.disabled {
+        return Vec::new();
+    }
+    let prompt = ("prompt".to_owned(), cx.metadata.prompt.clone());
+    std::iter::once(prompt).chain(cx.metadata.extra.iter().cloned()).collect()
+}
