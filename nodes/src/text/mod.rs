@@ -1,1 +1,23 @@
-//! From a prompt text to what the text encoder is given: weights, tokens, chunks, embeddings.
+//! From a prompt text to conditioning tensors: weights, tokens, embeddings, chunks, the encoder's input and output.
+//!
+//! [`encode()`] is the way in. The steps in between are public because other nodes need some of them alone: the
+//! pickle reader also serves torch checkpoints, and a cache key needs [`referenced_embeddings`].
+
+pub mod chunks;
+mod clip_vocabulary;
+mod embedding_file;
+pub mod embeddings;
+pub mod encode;
+mod float_literal;
+pub mod pickle;
+pub mod prompt_weights;
+pub mod tokenizer;
+pub mod torch_file;
+
+pub use chunks::{CHUNK_LENGTH, Chunk, Entry, chunks, referenced_embeddings};
+pub use embeddings::EmbeddingFiles;
+pub use encode::{Encoded, TextModel, encode};
+pub use float_literal::parse_float;
+pub use prompt_weights::{Segment, parse_weights};
+pub use tokenizer::tokenize;
+pub use torch_file::TorchFile;
