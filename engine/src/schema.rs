@@ -39,11 +39,35 @@ pub struct Input {
 /// What an input accepts: a widget with its options, or a socket.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
-    Int { default: i128, min: Option<i128>, max: Option<i128>, step: Option<i128>, control: Control },
-    Float { default: f64, min: Option<f64>, max: Option<f64>, step: Option<f64>, round: Option<f64>, control: Control },
-    Boolean { default: bool },
-    Text { default: String, multiline: bool, dynamic_prompts: bool },
-    Combo { options: Options, default: Option<String>, upload: Option<Upload>, control: Control },
+    Int {
+        default: i128,
+        min: Option<i128>,
+        max: Option<i128>,
+        step: Option<i128>,
+        control: Control,
+    },
+    Float {
+        default: f64,
+        min: Option<f64>,
+        max: Option<f64>,
+        step: Option<f64>,
+        round: Option<f64>,
+        control: Control,
+    },
+    Boolean {
+        default: bool,
+    },
+    Text {
+        default: String,
+        multiline: bool,
+        dynamic_prompts: bool,
+    },
+    Combo {
+        options: Options,
+        default: Option<String>,
+        upload: Option<Upload>,
+        control: Control,
+    },
     /// Only another node can give this; the type's name, `LATENT`, or `A,B` where either will do.
     Socket(String),
 }
@@ -118,7 +142,9 @@ impl Options {
     pub fn list(&self, folders: &dyn Folders) -> Vec<String> {
         match self {
             Self::Fixed(options) => options.clone(),
-            Self::Files { folder, besides } => folders.list(folder).into_iter().chain(besides.iter().cloned()).collect(),
+            Self::Files { folder, besides } => {
+                folders.list(folder).into_iter().chain(besides.iter().cloned()).collect()
+            }
         }
     }
 }
@@ -238,7 +264,9 @@ impl Input {
     pub fn has_control(&self) -> bool {
         match &self.kind {
             Kind::Int { control: Control::Unset, .. } => self.name == "seed" || self.name == "noise_seed",
-            Kind::Int { control, .. } | Kind::Float { control, .. } | Kind::Combo { control, .. } => *control == Control::On,
+            Kind::Int { control, .. } | Kind::Float { control, .. } | Kind::Combo { control, .. } => {
+                *control == Control::On
+            }
             _ => false,
         }
     }
