@@ -1,6 +1,7 @@
 //! GIF, still and animated, with Pillow's rules: the first frame keeps its palette, later ones are laid over it in
 //! colour, and a file without colours stays grey.
 
+use std::borrow::Cow;
 use std::io::Cursor;
 
 use anyhow::{Context, Result, bail};
@@ -18,7 +19,8 @@ pub(super) fn frames(bytes: &[u8], budget: &mut Budget) -> Result<Vec<Frame>> {
     options.set_memory_limit(gif::MemoryLimit::Bytes(
         std::num::NonZeroU64::new(super::frame::MAX_PIXELS).context("the limit on pictures is zero")?,
     ));
-    let mut decoder = options.read_info(Cursor::new(bytes)).context("is not a readable gif file: export it again")?;
+    let bytes = with_palette(bytes);
+    let mut decoder = options.read_info(Cursor::new(&*bytes)).context("is not a readable gif file: export it again")?;
     let global = decoder.global_palette().and_then(colours);
     let background = decoder.bg_color().and_then(|index| u8::try_from(index).ok()).unwrap_or(0);
     let mut canvas = Canvas::new(decoder.width().into(), decoder.height().into(), background);
@@ -47,6 +49,24 @@ pub(super) fn frames(bytes: &[u8], budget: &mut Budget) -> Result<Vec<Frame>> {
     Ok(frames)
 }
 
+/// The file with a global palette of plain greys put in where it has none: such a picture is grey, and the gif crate
+/// would refuse it.
+fn with_palette(bytes: &[u8]) -> Cow<'_, [u8]> {
+    const SCREEN_DESCRIPTOR_END: usize = 13;
+    match bytes.get(10) {
+        Some(flags) if flags & 0x80 == 0 && bytes.len() >= SCREEN_DESCRIPTOR_END => {
+            let (head, rest) = bytes.split_at(SCREEN_DESCRIPTOR_END);
+            let mut file = [head, rest].concat();
+            file[10] = flags & !7 | 0x87;
+            // Without a palette the background colour means nothing.
+            file[11] = 0;
+            file.splice(SCREEN_DESCRIPTOR_END..SCREEN_DESCRIPTOR_END, (0..=255).flat_map(|v| [v; 3]));
+            Cow::Owned(file)
+        }
+        _ => Cow::Borrowed(bytes),
+    }
+}
+
 /// The palette, or nothing where it is the plain ramp of greys (index = value), which Pillow reads as a grey picture.
 fn colours(palette: &[u8]) -> Option<Vec<u8>> {
     let ramp = palette.chunks_exact(3).enumerate().all(|(i, c)| c.iter().all(|&v| usize::from(v) == i));
@@ -63,12 +83,7 @@ struct Region {
 
 impl Region {
     fn of(frame: &gif::Frame) -> Region {
-        Region {
-            x: frame.left.into(),
-            y: frame.top.into(),
-            width: frame.width.into(),
-            height: frame.height.into(),
-        }
+        Region { x: frame.left.into(), y: frame.top.into(), width: frame.width.into(), height: frame.height.into() }
     }
 }
 
@@ -83,9 +98,7 @@ struct Drawing {
 
 impl Drawing {
     fn colour(&self, index: u8) -> [u8; 3] {
-        let at = usize::from(index) * 3;
-        // Beyond the palette's end Pillow finds a ramp of greys.
-        self.palette.as_ref().and_then(|p| p.get(at..at + 3)).map_or([index; 3], |c| [c[0], c[1], c[2]])
+        palette_colour(self.palette.as_deref(), index)
     }
 
     /// The colour with which a region is cleared: here an index beyond the palette counts as index 0.
@@ -295,9 +308,13 @@ impl Canvas {
     }
 }
 
+/// A palette's colour, black beyond its end; without a palette, the grey of that value.
 fn palette_colour(palette: Option<&[u8]>, index: u8) -> [u8; 3] {
     let at = usize::from(index) * 3;
-    palette.and_then(|p| p.get(at..at + 3)).map_or([index; 3], |c| [c[0], c[1], c[2]])
+    match palette {
+        Some(palette) => palette.get(at..at + 3).map_or([0; 3], |c| [c[0], c[1], c[2]]),
+        None => [index; 3],
+    }
 }
 
 fn opaque([r, g, b]: [u8; 3]) -> [u8; 4] {

@@ -13,4 +13,5 @@ mod png_file;
 pub mod python_json;
 pub mod read;
 mod stills;
+mod webp_file;
 pub mod write;

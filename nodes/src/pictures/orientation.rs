@@ -14,11 +14,7 @@ impl OrientationSources {
     /// The orientation, 1 (upright) unless the file says otherwise. EXIF wins; XMP counts only where EXIF is silent.
     /// Unreadable metadata counts as absent.
     pub(super) fn orientation(&self) -> u32 {
-        self.exif
-            .as_deref()
-            .and_then(from_exif)
-            .or_else(|| self.xmp.as_deref().and_then(from_xmp))
-            .unwrap_or(1)
+        self.exif.as_deref().and_then(from_exif).or_else(|| self.xmp.as_deref().and_then(from_xmp)).unwrap_or(1)
     }
 }
 

@@ -131,19 +131,23 @@ impl Layout {
 
     fn palette_rgb(&self, index: u8) -> [u8; 3] {
         let at = usize::from(index) * 3;
-        // An index beyond the palette is a grey, as in Pillow.
-        self.palette.get(at..at + 3).map_or([index; 3], |c| [c[0], c[1], c[2]])
+        // An index beyond the palette is black, as in Pillow.
+        self.palette.get(at..at + 3).map_or([0; 3], |c| [c[0], c[1], c[2]])
     }
 
-    /// The transparent colour of a picture without alpha channel or palette, in Pillow's reading: 8-bit samples are
-    /// compared with the file's number as it stands, whatever the file's own depth.
-    fn colour_key(&self) -> Option<Vec<u16>> {
-        let key: Vec<u16> =
-            self.transparency.as_ref()?.chunks_exact(2).map(|v| u16::from_be_bytes([v[0], v[1]])).collect();
+    /// The transparent colour of a picture without alpha channel or palette, in Pillow's reading: the low byte of the
+    /// file's number is compared with the picture's 8-bit samples, whatever the file's own depth.
+    fn colour_key(&self) -> Option<Vec<u8>> {
+        let bytes = self.transparency.as_deref()?;
+        // The png crate has cut the numbers to one byte already unless the file has sixteen bits.
+        let step = if self.depth == BitDepth::Sixteen { 2 } else { 1 };
+        let low: Vec<u8> = bytes.chunks_exact(step).map(|number| number[step - 1]).collect();
         match self.color {
-            ColorType::Grayscale if self.depth == BitDepth::One => key.first().map(|&v| vec![if v > 0 { 255 } else { 0 }]),
-            ColorType::Grayscale => key.first().map(|&v| vec![v]),
-            ColorType::Rgb if key.len() >= 3 => Some(key[..3].to_vec()),
+            ColorType::Grayscale if self.depth == BitDepth::One => {
+                low.first().map(|&value| vec![if value > 0 { 255 } else { 0 }])
+            }
+            ColorType::Grayscale if !low.is_empty() => Some(vec![low[0]]),
+            ColorType::Rgb if low.len() >= 3 => Some(low[..3].to_vec()),
             _ => None,
         }
     }
@@ -154,8 +158,7 @@ impl Layout {
             Mode::Grey => Frame::grey(width, height, pixels),
             // Pillow clips 16-bit grey to 0 … 255 instead of scaling it.
             Mode::Grey16 => {
-                let clipped: Vec<u8> =
-                    pixels.chunks_exact(2).map(|v| if v[0] == 0 { v[1] } else { 255 }).collect();
+                let clipped: Vec<u8> = pixels.chunks_exact(2).map(|v| if v[0] == 0 { v[1] } else { 255 }).collect();
                 Frame::grey(width, height, &clipped)
             }
             Mode::GreyAlpha => {
@@ -171,30 +174,27 @@ impl Layout {
         if self.mode == Mode::Palette && self.transparency.is_some() {
             frame.alpha = Some(pixels.iter().map(|&index| self.palette_alpha(index)).collect());
         } else if let Some(key) = self.colour_key() {
-            frame.alpha = Some(pixels.chunks_exact(self.mode.bytes()).map(|p| self.key_alpha(&key, p)).collect());
+            frame.alpha = Some(frame.rgb.chunks_exact(3).map(|pixel| key_alpha(&key, pixel)).collect());
             frame.alpha_is_colour_key = true;
         }
         frame
     }
 
-    fn key_alpha(&self, key: &[u16], pixel: &[u8]) -> u8 {
-        let same = match self.mode {
-            Mode::Grey16 => key[0] == u16::from_be_bytes([pixel[0], pixel[1]]),
-            _ => key.iter().zip(pixel).all(|(&k, &v)| k == u16::from(v)),
-        };
-        if same { 0 } else { 255 }
-    }
-
     /// How much of a pixel of an overlaid frame covers what was there.
-    fn coverage(&self, pixel: &[u8], key: Option<&[u16]>) -> u8 {
+    fn coverage(&self, pixel: &[u8], key: Option<&[u8]>) -> u8 {
         match (self.mode, key) {
             (Mode::GreyAlpha, _) => pixel[1],
             (Mode::Rgba, _) => pixel[3],
             (Mode::Palette, _) => self.palette_alpha(pixel[0]),
-            (Mode::Rgb, Some(key)) => self.key_alpha(key, pixel),
+            (Mode::Rgb, Some(key)) => key_alpha(key, pixel),
             _ => 255,
         }
     }
+}
+
+/// 0 for the transparent colour (one grey or three channels), 255 for any other.
+fn key_alpha(key: &[u8], pixel: &[u8]) -> u8 {
+    if key.iter().zip(pixel).all(|(k, v)| k == v) { 0 } else { 255 }
 }
 
 /// One frame as the file holds it.
@@ -241,10 +241,9 @@ impl<'a> Canvas<'a> {
         if !first {
             self.previous = Some(self.now.clone());
         }
-        let region = patch.control.map_or(
-            Region { x: 0, y: 0, width: patch.width, height: patch.height },
-            |c| Region { x: c.x_offset as usize, y: c.y_offset as usize, width: patch.width, height: patch.height },
-        );
+        let region = patch.control.map_or(Region { x: 0, y: 0, width: patch.width, height: patch.height }, |c| {
+            Region { x: c.x_offset as usize, y: c.y_offset as usize, width: patch.width, height: patch.height }
+        });
         let over = self.previous.is_some() && patch.control.is_some_and(|c| c.blend_op == BlendOp::Over);
         self.lay(&patch.pixels, region, over);
         if over {

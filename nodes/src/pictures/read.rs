@@ -11,7 +11,7 @@ use tch::{Kind, Tensor};
 pub use super::frame::MAX_PIXELS;
 use super::frame::{Budget, Frame};
 use super::orientation::{OrientationSources, upright};
-use super::{gif_file, jpeg, png_file, stills};
+use super::{gif_file, jpeg, png_file, stills, webp_file};
 
 /// The largest file that is read, in bytes.
 pub const MAX_FILE_BYTES: u64 = 1 << 30;
@@ -104,7 +104,12 @@ fn load(path: &Path) -> Result<Vec<Frame>> {
     let name = || path.display().to_string();
     let about = fs_err::metadata(path).context("cannot read the picture: check the file name")?;
     ensure!(about.is_file(), "{}: is not a file: name a picture file", name());
-    ensure!(about.len() <= MAX_FILE_BYTES, "{}: is {} bytes; at most {MAX_FILE_BYTES} are read: scale it down", name(), about.len());
+    ensure!(
+        about.len() <= MAX_FILE_BYTES,
+        "{}: is {} bytes; at most {MAX_FILE_BYTES} are read: scale it down",
+        name(),
+        about.len()
+    );
     let bytes = fs_err::read(path).context("cannot read the picture: check its permissions")?;
     let frames = decode(&bytes).map_err(|error| error.context(format!("{}: cannot be read as a picture", name())))?;
     ensure!(!frames.is_empty(), "{}: holds no picture: choose another file", name());
@@ -121,7 +126,7 @@ fn decode(bytes: &[u8]) -> Result<Vec<Frame>> {
         let (frame, metadata) = jpeg::frame(bytes, budget)?;
         (vec![frame], metadata)
     } else if bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP") {
-        stills::webp(bytes, budget)?
+        webp_file::frames(bytes, budget)?
     } else if bytes.starts_with(b"GIF87a") || bytes.starts_with(b"GIF89a") {
         (gif_file::frames(bytes, budget)?, OrientationSources::default())
     } else if bytes.starts_with(b"BM") {

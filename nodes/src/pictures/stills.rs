@@ -1,57 +1,22 @@
-//! WebP, BMP and TIFF through the `image` crate.
+//! BMP and TIFF through the `image` crate.
 
 use std::io::Cursor;
 
 use anyhow::{Context, Result, bail, ensure};
 use image::codecs::bmp::BmpDecoder;
 use image::codecs::tiff::TiffDecoder;
-use image::codecs::webp::WebPDecoder;
-use image::{AnimationDecoder, DynamicImage, ImageDecoder, Limits, Rgba};
+use image::{DynamicImage, ImageDecoder, Limits};
 
 use super::frame::{Budget, Frame};
-use super::orientation::{OrientationSources, upright};
+use super::orientation::upright;
 
 /// The most memory a decoder of the `image` crate may take for itself.
 const DECODER_BYTES: u64 = 3 << 30;
 
-fn limits() -> Limits {
+pub(super) fn limits() -> Limits {
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(DECODER_BYTES);
     limits
-}
-
-/// All frames of a WebP file, composed over a transparent canvas as libwebp does, whatever background it names.
-///
-/// # Errors
-/// If the file is damaged, or larger than `budget` allows.
-pub(super) fn webp(bytes: &[u8], budget: &mut Budget) -> Result<(Vec<Frame>, OrientationSources)> {
-    const DAMAGED: &str = "is a damaged or truncated webp file: export it again";
-    let mut decoder = WebPDecoder::new(Cursor::new(bytes)).context("is not a readable webp file: export it again")?;
-    let (width, height) = decoder.dimensions();
-    budget.take(width, height)?;
-    decoder.set_limits(limits()).context(DAMAGED)?;
-    let metadata = OrientationSources {
-        exif: decoder.exif_metadata().ok().flatten(),
-        xmp: decoder.xmp_metadata().ok().flatten(),
-    };
-    if !decoder.has_animation() {
-        return Ok((vec![eight_bits(DynamicImage::from_decoder(decoder).context(DAMAGED)?)?], metadata));
-    }
-    let has_alpha = decoder.color_type().has_alpha();
-    decoder.set_background_color(Rgba([0; 4])).context(DAMAGED)?;
-    let mut frames = Vec::new();
-    for frame in decoder.into_frames() {
-        if !frames.is_empty() {
-            budget.take(width, height)?;
-        }
-        let mut frame = Frame::rgba(width as usize, height as usize, frame.context(DAMAGED)?.buffer());
-        if !has_alpha {
-            frame.alpha = None;
-        }
-        frames.push(frame);
-    }
-    ensure!(!frames.is_empty(), "is a webp file without a picture in it: export it again");
-    Ok((frames, metadata))
 }
 
 /// A BMP file's one picture.
@@ -94,7 +59,10 @@ fn pages(bytes: &[u8]) -> Result<Vec<[u8; 4]>> {
     const DAMAGED: &str = "is a damaged tiff file: export it again";
     let take = |at: usize| bytes.get(at..at.checked_add(4)?).and_then(|b| <[u8; 4]>::try_from(b).ok());
     let little = bytes.starts_with(b"II");
-    ensure!(bytes.get(if little { 2 } else { 3 }) == Some(&42), "is a tiff file of a kind that is not read: export it as png");
+    ensure!(
+        bytes.get(if little { 2 } else { 3 }) == Some(&42),
+        "is a tiff file of a kind that is not read: export it as png"
+    );
     let number = |b: [u8; 4]| if little { u32::from_le_bytes(b) } else { u32::from_be_bytes(b) } as usize;
     let mut pages = Vec::new();
     let mut next = take(4).context(DAMAGED)?;
@@ -113,7 +81,7 @@ fn pages(bytes: &[u8]) -> Result<Vec<[u8; 4]>> {
 
 /// Any decoded picture in eight bits a channel, as Pillow reduces it: colour keeps the upper byte of sixteen bits,
 /// grey is clipped.
-fn eight_bits(image: DynamicImage) -> Result<Frame> {
+pub(super) fn eight_bits(image: DynamicImage) -> Result<Frame> {
     let (width, height) = (image.width() as usize, image.height() as usize);
     let upper = |samples: Vec<u16>| samples.into_iter().map(|v| (v >> 8) as u8).collect::<Vec<u8>>();
     Ok(match image {

@@ -160,7 +160,11 @@ fn start_picture(segment: &[u8], progressive: bool, file_length: usize, budget: 
     let unit_rows = height.div_ceil(8 * largest_vertical);
     // Every block costs at least one bit, so a short file cannot hold a large picture; refused before memory is taken.
     let blocks: usize = sampling.iter().map(|&(h, v)| unit_columns * unit_rows * h * v).sum();
-    ensure!(blocks / 8 <= file_length, "claims {width} × {height} pixels but is only {file_length} bytes: {}", "export it again");
+    ensure!(
+        blocks / 8 <= file_length,
+        "claims {width} × {height} pixels but is only {file_length} bytes: {}",
+        "export it again"
+    );
     let components = rest.chunks_exact(3).zip(&sampling).map(|(c, &(horizontal, vertical))| {
         let (block_columns, block_rows) = (unit_columns * horizontal, unit_rows * vertical);
         let columns = (width * horizontal).div_ceil(largest_horizontal);
