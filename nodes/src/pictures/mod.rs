@@ -1,1 +1,17 @@
 //! Picture files: reading them as LoadImage does, writing them as SaveImage does.
+//!
+//! The reference reads and writes through Pillow; the pixels here are held against Pillow 13's, format by format.
+//! Files come from strangers: sizes are checked before memory is taken, and no name leaves its directory.
+
+pub mod draft;
+mod frame;
+mod gif_file;
+mod jpeg;
+pub mod names;
+mod orientation;
+mod png_file;
+pub mod python_json;
+pub mod read;
+mod stills;
+mod webp_file;
+pub mod write;

@@ -1,0 +1,79 @@
+//! One decoded picture in eight bits per channel, and the limit on how many pixels a file may hold.
+
+use anyhow::{Result, ensure};
+
+/// Pixels that one file may hold, all its frames together: the count from which Pillow refuses a file as a
+/// decompression bomb (twice its `MAX_IMAGE_PIXELS`). As 32-bit floats this is about 2 GB.
+pub const MAX_PIXELS: u64 = 178_956_970;
+
+/// A decoded picture: `rgb` is height × width × 3, `alpha` height × width when the picture has any transparency.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Frame {
+    pub(super) width: usize,
+    pub(super) height: usize,
+    pub(super) rgb: Vec<u8>,
+    pub(super) alpha: Option<Vec<u8>>,
+    /// The alpha comes from a single transparent colour of a picture without alpha channel or palette:
+    /// LoadImage does not see it, LoadImageMask does.
+    pub(super) alpha_is_colour_key: bool,
+}
+
+impl Frame {
+    /// A picture without transparency; `rgb` holds three bytes a pixel.
+    pub(super) fn opaque(width: usize, height: usize, rgb: Vec<u8>) -> Frame {
+        Frame { width, height, rgb, alpha: None, alpha_is_colour_key: false }
+    }
+
+    /// A picture of one byte a pixel, as three equal channels.
+    pub(super) fn grey(width: usize, height: usize, grey: &[u8]) -> Frame {
+        Frame::opaque(width, height, grey.iter().flat_map(|&v| [v; 3]).collect())
+    }
+
+    /// A picture of four bytes a pixel, colour and alpha apart.
+    pub(super) fn rgba(width: usize, height: usize, rgba: &[u8]) -> Frame {
+        let rgb = rgba.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect();
+        let alpha = rgba.chunks_exact(4).map(|p| p[3]).collect();
+        Frame { alpha: Some(alpha), ..Frame::opaque(width, height, rgb) }
+    }
+}
+
+/// What is left of [`MAX_PIXELS`] while a file is read.
+pub(super) struct Budget {
+    left: u64,
+}
+
+impl Budget {
+    pub(super) fn new() -> Budget {
+        Budget { left: MAX_PIXELS }
+    }
+
+    /// Takes one frame's pixels from the budget. To be asked before the frame's memory is.
+    pub(super) fn take(&mut self, width: impl Into<u64>, height: impl Into<u64>) -> Result<()> {
+        let (width, height) = (width.into(), height.into());
+        ensure!(width > 0 && height > 0, "is {width} × {height} pixels: export it again with at least one pixel");
+        let pixels = width.saturating_mul(height);
+        ensure!(
+            pixels <= self.left,
+            "is {width} × {height} pixels; a file may hold {MAX_PIXELS} in all its frames: \
+             scale it down, or keep fewer frames"
+        );
+        self.left -= pixels;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn budget_counts_all_frames_together() {
+        let mut budget = Budget::new();
+        budget.take(10_000u32, 10_000u32).unwrap();
+        let error = budget.take(10_000u32, 10_000u32).unwrap_err().to_string();
+        assert!(error.starts_with("is 10000 × 10000 pixels; a file may hold 178956970"), "{error}");
+        assert!(Budget::new().take(u64::MAX, u64::MAX).is_err());
+        assert!(Budget::new().take(0u32, 5u32).is_err());
+    }
+}

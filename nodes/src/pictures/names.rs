@@ -1,0 +1,178 @@
+//! File names: where a saved picture goes, and which file a picture widget means. Nothing here reads a clock.
+
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use chrono::NaiveDateTime;
+
+/// Where the pictures of one save go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SaveLocation {
+    /// The folder itself; it exists.
+    pub folder: PathBuf,
+    /// The folder relative to the output directory with `/` between parts, empty for the directory itself.
+    pub subfolder: String,
+    /// The file name's first part; may still hold `%batch_num%`.
+    pub name: String,
+    /// One more than the highest number in use for that name.
+    pub counter: u64,
+}
+
+impl SaveLocation {
+    /// `NAME_00001_.png` with `%batch_num%` replaced by the picture's place in its batch.
+    pub fn file_name(&self, batch_number: usize, counter: u64) -> String {
+        format!("{}_{counter:05}_.png", self.name.replace("%batch_num%", &batch_number.to_string()))
+    }
+}
+
+/// Works out where a `filename_prefix` leads, and makes the folder.
+///
+/// `%width% %height% %year% %month% %day% %hour% %minute% %second%` are replaced; a prefix may name subfolders. `width`
+/// and `height` are the pictures' size in pixels, `now` the local time. Rules: ComfyUI 0.8.0's `get_save_image_path`,
+/// except that `%batch_num%` in names already there is understood when counting.
+///
+/// # Errors
+/// If the prefix leads outside `output` (through `..`, an absolute path, a drive or a symbolic link), holds a NUL, or if
+/// the folder cannot be made or read.
+pub fn save_location(
+    prefix: &str,
+    output: &Path,
+    width: usize,
+    height: usize,
+    now: NaiveDateTime,
+) -> Result<SaveLocation> {
+    let prefix = replace_variables(prefix, width, height, now);
+    let parts = relative_parts(&prefix).map_err(|_| outside_output(&prefix, output))?;
+    let (name, folders) = match parts.split_last() {
+        Some((name, folders)) => (name.clone(), folders),
+        // As in the reference, an empty prefix names its files ".".
+        None => (".".to_owned(), &[][..]),
+    };
+    let folder = folders.iter().fold(output.to_path_buf(), |folder, part| folder.join(part));
+    fs_err::create_dir_all(output).context("cannot make the output folder: choose another")?;
+    ensure!(deepest_existing_is_inside(&folder, output)?, outside_output(&prefix, output));
+    fs_err::create_dir_all(&folder).context("cannot make a subfolder of the output folder: choose another prefix")?;
+    let counter = next_counter(&folder, &name)?;
+    Ok(SaveLocation { folder, subfolder: folders.join("/"), name, counter })
+}
+
+fn outside_output(prefix: &str, output: &Path) -> anyhow::Error {
+    anyhow::anyhow!(
+        "**** ERROR: Saving image outside the output folder is not allowed. filename_prefix {prefix:?} leaves {}: \
+         use a relative name without \"..\"",
+        output.display()
+    )
+}
+
+fn replace_variables(prefix: &str, width: usize, height: usize, now: NaiveDateTime) -> String {
+    // In the reference's order: a replacement may complete a later variable.
+    let date = |format: &str| now.format(format).to_string();
+    let variables = [
+        ("%width%", width.to_string()),
+        ("%height%", height.to_string()),
+        ("%year%", date("%Y")),
+        ("%month%", date("%m")),
+        ("%day%", date("%d")),
+        ("%hour%", date("%H")),
+        ("%minute%", date("%M")),
+        ("%second%", date("%S")),
+    ];
+    variables.iter().fold(prefix.to_owned(), |text, (name, value)| text.replace(name, value))
+}
+
+/// A relative path's parts, with `.` and `a/..` resolved by name only.
+fn relative_parts(path: &str) -> Result<Vec<String>> {
+    ensure!(!path.contains('\0'), "{path:?} holds a NUL character: take it out");
+    let drive = path.as_bytes().get(1) == Some(&b':') && path.as_bytes()[0].is_ascii_alphabetic();
+    ensure!(!path.starts_with('/') && !drive, "{path:?} is an absolute path: use a relative one");
+    let separator = |c: char| c == '/' || cfg!(windows) && c == '\\';
+    ensure!(!path.starts_with(separator), "{path:?} is an absolute path: use a relative one");
+    let mut parts: Vec<String> = Vec::new();
+    for part in path.split(separator) {
+        match part {
+            "" | "." => {}
+            ".." => ensure!(parts.pop().is_some(), "{path:?} leaves its folder: use a name without \"..\""),
+            part => parts.push(part.to_owned()),
+        }
+    }
+    Ok(parts)
+}
+
+/// Whether what already exists of `folder` lies in `directory` once symbolic links are followed.
+fn deepest_existing_is_inside(folder: &Path, directory: &Path) -> Result<bool> {
+    let directory = fs_err::canonicalize(directory).context("cannot find the folder: make it first")?;
+    // A link that leads nowhere is refused too: making the folder would follow it.
+    let existing = folder.ancestors().find(|path| path.symlink_metadata().is_ok());
+    let real = existing.and_then(|path| path.canonicalize().ok());
+    Ok(real.is_some_and(|path| path.starts_with(&directory)))
+}
+
+/// One more than the highest number among `NAME_number…` in the folder; other files do not count. Letters count as
+/// different in upper and lower case except on Windows, as file names do.
+fn next_counter(folder: &Path, name: &str) -> Result<u64> {
+    let same_case = |text: &str| if cfg!(windows) { text.to_lowercase() } else { text.to_owned() };
+    let (before, after) = name.split_once("%batch_num%").unzip();
+    let matches = |stem: &str| match (before, after) {
+        (Some(before), Some(after)) => stem
+            .strip_prefix(before)
+            .and_then(|rest| rest.strip_suffix(after))
+            .is_some_and(|batch| !batch.is_empty() && batch.bytes().all(|b| b.is_ascii_digit())),
+        _ => same_case(stem) == same_case(name),
+    };
+    let mut highest = 0;
+    for entry in fs_err::read_dir(folder).context("cannot read the output folder: check its permissions")? {
+        let entry = entry?.file_name();
+        let Some(file) = entry.to_str() else { continue };
+        for (at, _) in file.match_indices('_').filter(|&(at, _)| matches(&file[..at])) {
+            let number = file[at + 1..].split('_').next().unwrap_or_default();
+            highest = highest.max(number.trim().parse().unwrap_or(0));
+        }
+    }
+    Ok(u64::saturating_add(highest, 1))
+}
+
+/// The directory that a picture widget's value names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Directory {
+    Input,
+    Output,
+    Temp,
+}
+
+/// Takes an annotated name apart: `x.png [output]` is `x.png` in the output directory. Without `[input]`, `[output]` or
+/// `[temp]` at its end a name belongs to the input directory. With the suffix one character before it is cut, normally
+/// the space.
+pub fn annotated(value: &str) -> (Directory, &str) {
+    let suffixes = [("[output]", Directory::Output), ("[input]", Directory::Input), ("[temp]", Directory::Temp)];
+    for (suffix, directory) in suffixes {
+        if let Some(name) = value.strip_suffix(suffix) {
+            let mut characters = name.chars();
+            characters.next_back();
+            return (directory, characters.as_str());
+        }
+    }
+    (Directory::Input, value)
+}
+
+/// The existing file or folder `name` of a directory, with symbolic links followed.
+///
+/// # Errors
+/// If `name` is empty, absolute, holds a NUL or `..`, does not exist, or leads outside `directory` through a link.
+pub fn resolve_inside(directory: &Path, name: &str) -> Result<PathBuf> {
+    let parts = relative_parts(name)?;
+    ensure!(!parts.is_empty(), "{name:?} names no file: give a file name");
+    if Path::new(name).components().any(|part| matches!(part, Component::ParentDir)) {
+        bail!("{name:?} holds \"..\": use a name inside {}", directory.display());
+    }
+    let path = parts.iter().fold(directory.to_path_buf(), |path, part| path.join(part));
+    let real = fs_err::canonicalize(&path).with_context(|| {
+        format!("{name:?} is not in {}: check the name, or put the file there", directory.display())
+    })?;
+    let inside = real.starts_with(fs_err::canonicalize(directory)?);
+    ensure!(inside, "{name:?} leads outside {}: copy the file into it", directory.display());
+    Ok(real)
+}
+
+#[cfg(test)]
+#[path = "names_tests.rs"]
+mod tests;

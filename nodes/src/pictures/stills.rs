@@ -1,0 +1,103 @@
+//! BMP and TIFF through the `image` crate.
+
+use std::io::Cursor;
+
+use anyhow::{Context, Result, bail, ensure};
+use image::codecs::bmp::BmpDecoder;
+use image::codecs::tiff::TiffDecoder;
+use image::{DynamicImage, ImageDecoder, Limits};
+
+use super::frame::{Budget, Frame};
+use super::orientation::upright;
+
+/// The most memory a decoder of the `image` crate may take for itself.
+const DECODER_BYTES: u64 = 3 << 30;
+
+pub(super) fn limits() -> Limits {
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(DECODER_BYTES);
+    limits
+}
+
+/// A BMP file's one picture.
+///
+/// # Errors
+/// If the file is damaged, or larger than `budget` allows.
+pub(super) fn bmp(bytes: &[u8], budget: &mut Budget) -> Result<Vec<Frame>> {
+    let mut decoder = BmpDecoder::new(Cursor::new(bytes)).context("is not a readable bmp file: export it as png")?;
+    let (width, height) = decoder.dimensions();
+    budget.take(width, height)?;
+    decoder.set_limits(limits()).context("is too large to be held in memory: scale it down")?;
+    let image = DynamicImage::from_decoder(decoder).context("is a damaged bmp file: export it again")?;
+    Ok(vec![eight_bits(image)?])
+}
+
+/// All pages of a TIFF file, each turned upright.
+///
+/// # Errors
+/// If the file is damaged, larger than `budget` allows, or of a kind that is not read (YCbCr, palette, …).
+pub(super) fn tiff(bytes: &[u8], budget: &mut Budget) -> Result<Vec<Frame>> {
+    const UNREADABLE: &str = "is not a tiff file of a kind that is read here: export it as png";
+    let mut frames = Vec::new();
+    let mut file = bytes.to_vec();
+    for page in pages(bytes)? {
+        // The decoder reads the page that the header points to.
+        file[4..8].copy_from_slice(&page);
+        let mut decoder = TiffDecoder::new(Cursor::new(&file)).context(UNREADABLE)?;
+        let (width, height) = decoder.dimensions();
+        budget.take(width, height)?;
+        decoder.set_limits(limits()).context("is too large to be held in memory: scale it down")?;
+        let orientation = u32::from(decoder.orientation().map_or(1, image::metadata::Orientation::to_exif));
+        let image = DynamicImage::from_decoder(decoder).context(UNREADABLE)?;
+        frames.push(upright(eight_bits(image)?, orientation));
+    }
+    Ok(frames)
+}
+
+/// The offsets of a TIFF file's pages, in the file's own byte order.
+fn pages(bytes: &[u8]) -> Result<Vec<[u8; 4]>> {
+    const DAMAGED: &str = "is a damaged tiff file: export it again";
+    let take = |at: usize| bytes.get(at..at.checked_add(4)?).and_then(|b| <[u8; 4]>::try_from(b).ok());
+    let little = bytes.starts_with(b"II");
+    ensure!(
+        bytes.get(if little { 2 } else { 3 }) == Some(&42),
+        "is a tiff file of a kind that is not read: export it as png"
+    );
+    let number = |b: [u8; 4]| if little { u32::from_le_bytes(b) } else { u32::from_be_bytes(b) } as usize;
+    let mut pages = Vec::new();
+    let mut next = take(4).context(DAMAGED)?;
+    while number(next) != 0 {
+        if pages.contains(&next) {
+            bail!("is a tiff file whose pages run in a circle: export it again");
+        }
+        pages.push(next);
+        let start = take(number(next)).context(DAMAGED)?;
+        let entries = if little { [start[0], start[1], 0, 0] } else { [0, 0, start[0], start[1]] };
+        next = take(number(next) + 2 + number(entries) * 12).context(DAMAGED)?;
+    }
+    ensure!(!pages.is_empty(), DAMAGED);
+    Ok(pages)
+}
+
+/// Any decoded picture in eight bits a channel, as Pillow reduces it: colour keeps the upper byte of sixteen bits,
+/// grey is clipped.
+pub(super) fn eight_bits(image: DynamicImage) -> Result<Frame> {
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    let upper = |samples: Vec<u16>| samples.into_iter().map(|v| (v >> 8) as u8).collect::<Vec<u8>>();
+    Ok(match image {
+        DynamicImage::ImageLuma8(grey) => Frame::grey(width, height, &grey),
+        DynamicImage::ImageLumaA8(grey) => {
+            let rgba: Vec<u8> = grey.pixels().flat_map(|p| [p.0[0], p.0[0], p.0[0], p.0[1]]).collect();
+            Frame::rgba(width, height, &rgba)
+        }
+        DynamicImage::ImageRgb8(rgb) => Frame::opaque(width, height, rgb.into_raw()),
+        DynamicImage::ImageRgba8(rgba) => Frame::rgba(width, height, &rgba),
+        DynamicImage::ImageLuma16(grey) => {
+            let clipped: Vec<u8> = grey.iter().map(|&v| v.min(255) as u8).collect();
+            Frame::grey(width, height, &clipped)
+        }
+        DynamicImage::ImageRgb16(rgb) => Frame::opaque(width, height, upper(rgb.into_raw())),
+        DynamicImage::ImageRgba16(rgba) => Frame::rgba(width, height, &upper(rgba.into_raw())),
+        other => bail!("holds {:?} pixels, which are not read: export it as png", other.color()),
+    })
+}

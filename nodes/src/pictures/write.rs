@@ -1,0 +1,215 @@
+//! Writing PNG files as SaveImage and PreviewImage do.
+
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use tch::{Device, Kind, Tensor};
+
+use super::names::SaveLocation;
+use super::python_json;
+
+/// How hard a PNG is compressed; the pixels are the same either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// zlib level 4, as SaveImage.
+    Saved,
+    /// zlib level 1, as PreviewImage.
+    Preview,
+}
+
+impl Compression {
+    fn level(self) -> u8 {
+        match self {
+            Compression::Saved => 4,
+            Compression::Preview => 1,
+        }
+    }
+}
+
+/// A picture that has been written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Saved {
+    pub path: PathBuf,
+    /// The name alone, `NAME_00001_.png`.
+    pub file_name: String,
+}
+
+/// Writes every picture of a batch to its own PNG file, counting up from the location's counter.
+///
+/// `images` is B × H × W × C with C = 3 (RGB) or 4 (RGBA), values 0 … 1, clipped and cut (not rounded) to 8 bits. Each
+/// entry of `metadata` becomes a `tEXt` chunk before the pixels, its value as Python's JSON; give `prompt` first, then
+/// `workflow`, or nothing to write none. A file is written aside and then named, so a name never holds half a picture;
+/// a file that already has the name stays, and the next number is taken.
+///
+/// # Errors
+/// If the shape is another one, a metadata name is no PNG keyword, or the folder cannot be written to.
+pub fn save_batch(
+    location: &SaveLocation,
+    images: &Tensor,
+    metadata: &[(String, Value)],
+    compression: Compression,
+) -> Result<Vec<Saved>> {
+    let [batch, ..] = images.size()[..] else {
+        bail!("a picture without dimensions cannot be saved: connect an image")
+    };
+    let mut counter = location.counter;
+    let mut saved = Vec::new();
+    for number in 0..batch {
+        let png = encode(&images.get(number), metadata, compression)?;
+        loop {
+            let file_name = location.file_name(number as usize, counter);
+            let path = location.folder.join(&file_name);
+            counter = counter.checked_add(1).context("the file names have run out of numbers: use another prefix")?;
+            if write_new(&path, &png)? {
+                saved.push(Saved { path, file_name });
+                break;
+            }
+        }
+    }
+    Ok(saved)
+}
+
+/// One picture (H × W × C, C = 3 or 4, values 0 … 1) as the bytes of a PNG file; see [`save_batch`].
+///
+/// # Errors
+/// If the shape is another one, or a metadata name is no PNG keyword.
+pub fn encode(image: &Tensor, metadata: &[(String, Value)], compression: Compression) -> Result<Vec<u8>> {
+    let [height, width, channels] = image.size()[..] else {
+        bail!("a picture of shape {:?} cannot be saved: it must be height × width × channels", image.size());
+    };
+    let color = match channels {
+        3 => png::ColorType::Rgb,
+        4 => png::ColorType::Rgba,
+        _ => bail!("a picture of {channels} channels cannot be saved: make it RGB or RGBA"),
+    };
+    ensure!(width > 0 && height > 0, "a picture of {width} × {height} pixels cannot be saved: make it larger");
+    let texts: Vec<(&str, String)> =
+        metadata.iter().map(|(key, value)| (key.as_str(), python_json::dumps(value))).collect();
+    let size = (u32::try_from(width)?, u32::try_from(height)?);
+    encode_bytes(&eight_bits(image)?, size, color, &texts, compression)
+}
+
+/// Values times 255, clipped to 0 … 255 and cut to whole numbers; NaN becomes 0.
+fn eight_bits(image: &Tensor) -> Result<Vec<u8>> {
+    let flat = image.to_device(Device::Cpu).to_kind(Kind::Float).contiguous().view(-1);
+    let floats: Vec<f32> = Vec::try_from(&flat).context("cannot read the picture's values: this is a bug")?;
+    Ok(floats.into_iter().map(|value| (255.0 * value).clamp(0.0, 255.0) as u8).collect())
+}
+
+pub(super) fn encode_bytes(
+    pixels: &[u8],
+    (width, height): (u32, u32),
+    color: png::ColorType,
+    texts: &[(&str, String)],
+    compression: Compression,
+) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(BufWriter::new(&mut bytes), width, height);
+    encoder.set_color(color);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_deflate_compression(png::DeflateCompression::Level(compression.level()));
+    encoder.set_filter(png::Filter::Adaptive);
+    for (key, text) in texts {
+        encoder
+            .add_text_chunk((*key).to_owned(), text.clone())
+            .with_context(|| format!("metadata {key:?} cannot be written: use a name of 1 to 79 Latin letters"))?;
+    }
+    let mut writer = encoder
+        .write_header()
+        .context("the picture's metadata cannot be written: use names of 1 to 79 Latin letters")?;
+    writer.write_image_data(pixels).context("the picture cannot be compressed: this is a bug")?;
+    writer.finish().context("the picture cannot be compressed: this is a bug")?;
+    Ok(bytes)
+}
+
+/// Writes a new file beside its final name and then names it.
+///
+/// # Returns
+/// `false`, with nothing changed, if the name is already taken, even if it was taken only just now.
+pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<bool> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let failed = || format!("cannot write {}: check the folder's permissions and space", path.display());
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".redraft-").suffix(".part");
+    // A temporary file is private by default; a picture gets what the user's umask allows.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder).with_context(failed)?;
+    file.write_all(bytes).with_context(failed)?;
+    match file.persist_noclobber(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error.error).with_context(failed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::pictures::names::save_location;
+    use serde_json::json;
+
+    fn location(folder: &Path, prefix: &str) -> SaveLocation {
+        let now = chrono::NaiveDate::from_ymd_opt(2026, 1, 2).unwrap().and_hms_opt(3, 4, 5).unwrap();
+        save_location(prefix, folder, 2, 1, now).unwrap()
+    }
+
+    fn decoded(bytes: &[u8]) -> (png::ColorType, Vec<u8>) {
+        let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().unwrap();
+        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+        reader.next_frame(&mut pixels).unwrap();
+        (reader.info().color_type, pixels)
+    }
+
+    /// Figures from numpy: `np.clip(255. * v, 0, 255).astype(np.uint8)` on 32-bit floats.
+    #[test]
+    fn values_are_cut_to_eight_bits() {
+        let values = [0.0f32, 0.5, 1.0, -0.25, 1.5, 0.9999, 0.003_921_568_9, 0.003_92, 0.7529412, f32::NAN, 0.2, 0.6];
+        let image = Tensor::from_slice(&values).view([2, 2, 3]);
+        let png = encode(&image, &[], Compression::Saved).unwrap();
+        let (color, pixels) = decoded(&png);
+        assert_eq!(color, png::ColorType::Rgb);
+        assert_eq!(pixels, [0, 127, 255, 0, 255, 254, 1, 0, 192, 0, 51, 153]);
+        let image = Tensor::from_slice(&[0.0f32, 0.2, 0.4, 0.6]).view([1, 1, 4]);
+        let (color, pixels) = decoded(&encode(&image, &[], Compression::Preview).unwrap());
+        assert_eq!((color, pixels), (png::ColorType::Rgba, vec![0, 51, 102, 153]));
+        let error = encode(&Tensor::zeros([1, 1, 2], (Kind::Float, Device::Cpu)), &[], Compression::Saved).unwrap_err();
+        assert_eq!(error.to_string(), "a picture of 2 channels cannot be saved: make it RGB or RGBA");
+    }
+
+    #[test]
+    fn metadata_stands_before_the_pixels_in_order() {
+        let image = Tensor::zeros([1, 1, 3], (Kind::Float, Device::Cpu));
+        let metadata =
+            [("prompt".to_owned(), json!({"3": {"cfg": 8.0}})), ("workflow".to_owned(), json!({"猫": [1, 2]}))];
+        let png = encode(&image, &metadata, Compression::Saved).unwrap();
+        let at = |text: &[u8]| png.windows(text.len()).position(|window| window == text).unwrap();
+        let prompt = at(b"tEXtprompt\0{\"3\": {\"cfg\": 8.0}}");
+        let workflow = at(b"tEXtworkflow\0{\"\\u732b\": [1, 2]}");
+        assert!(prompt < workflow && workflow < at(b"IDAT"));
+        let plain = encode(&image, &[], Compression::Saved).unwrap();
+        assert!(!plain.windows(4).any(|window| window == b"tEXt"));
+    }
+
+    #[test]
+    fn files_are_never_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut place = location(folder.path(), "sub/x");
+        let images = Tensor::zeros([2, 1, 2, 3], (Kind::Float, Device::Cpu));
+        let saved = save_batch(&place, &images, &[], Compression::Saved).unwrap();
+        let names: Vec<&str> = saved.iter().map(|s| s.file_name.as_str()).collect();
+        assert_eq!(names, ["x_00001_.png", "x_00002_.png"]);
+        // Another run that counted at the same moment.
+        std::fs::write(folder.path().join("sub/x_00004_.png"), "mine").unwrap();
+        place.counter = 1;
+        let saved = save_batch(&place, &images, &[], Compression::Saved).unwrap();
+        let names: Vec<&str> = saved.iter().map(|s| s.file_name.as_str()).collect();
+        assert_eq!(names, ["x_00003_.png", "x_00005_.png"]);
+        assert_eq!(std::fs::read(folder.path().join("sub/x_00004_.png")).unwrap(), b"mine");
+        assert_eq!(std::fs::read_dir(folder.path().join("sub")).unwrap().count(), 5, "no temporary file is left");
+        assert_eq!(location(folder.path(), "sub/x").counter, 6);
+    }
+}
