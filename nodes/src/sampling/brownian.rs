@@ -152,7 +152,7 @@ mod tests {
         let (mut one, mut other) = (tree(9), tree(9));
         let expected = one.draw(3.0, 1.5).unwrap();
         for (from, to) in [(14.0, 0.1), (2.0, 1.0), (1.6, 1.5)] {
-            other.draw(from, to).unwrap();
+            let _ = other.draw(from, to).unwrap();
         }
         assert!((other.draw(3.0, 1.5).unwrap() - expected).abs().max().double_value(&[]) < 1e-5);
     }

@@ -21,7 +21,7 @@ pub struct Inpaint<'a> {
 
 impl Denoise for Inpaint<'_> {
     fn denoise(&mut self, x: &Tensor, sigma: f64) -> Result<Denoised> {
-        let keep = 1.0 - &self.mask;
+        let keep = 1f64 - &self.mask;
         let known = &self.noise * sigma + &self.latent;
         let seen = x * &self.mask + known * &keep;
         let result = self.inner.denoise(&seen, sigma)?;

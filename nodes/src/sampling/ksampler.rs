@@ -189,7 +189,7 @@ pub fn fitted_channels(samples: &Tensor, format: LatentFormat) -> Result<Tensor>
         return Ok(samples.to_kind(Kind::Float));
     }
     ensure!(
-        samples.count_nonzero([0, 1, 2, 3]).int64_value(&[]) == 0,
+        samples.count_nonzero(None::<i64>).int64_value(&[]) == 0,
         "the latent has {} channels and the model takes {}: use a latent made for this model",
         size[1],
         format.channels

@@ -42,8 +42,8 @@ impl Parameterisation {
     /// scaled so that the last level is almost pure noise (Lin et al. 2023, arXiv:2305.08891).
     pub fn discrete(prediction: Prediction, zero_terminal_snr: bool) -> Parameterisation {
         let betas = Tensor::linspace(0.00085f64.sqrt(), 0.012f64.sqrt(), 1000, (Kind::Double, Device::Cpu)).square();
-        let alphas_bar = (1.0 - betas).cumprod(0, Kind::Double);
-        let mut sigmas = ((1.0 - &alphas_bar) / &alphas_bar).sqrt();
+        let alphas_bar = (1f64 - betas).cumprod(0, Kind::Double);
+        let mut sigmas = ((1f64 - &alphas_bar) / &alphas_bar).sqrt();
         if zero_terminal_snr {
             sigmas = with_zero_terminal_snr(&sigmas);
         }
@@ -83,7 +83,7 @@ impl Parameterisation {
         let t = timesteps.to_kind(Kind::Float).clamp(0.0, (self.sigmas.len() - 1) as f64);
         let log_at = |index: Tensor| self.log_sigmas.index_select(0, &index.to_kind(Kind::Int64).view(-1)).view_as(&t);
         let weight = t.frac();
-        ((1.0 - &weight) * log_at(t.floor()) + &weight * log_at(t.ceil())).exp()
+        ((1f64 - &weight) * log_at(t.floor()) + &weight * log_at(t.ceil())).exp()
     }
 
     /// The noise level at a part of the schedule, 0 (noise) to 1 (clean): 0 and less give a level above all others, 1
@@ -141,14 +141,14 @@ impl Clone for Parameterisation {
 }
 
 fn with_zero_terminal_snr(sigmas: &Tensor) -> Tensor {
-    let root = (1.0 / (sigmas * sigmas + 1.0)).sqrt();
+    let root = (1f64 / (sigmas * sigmas + 1.0)).sqrt();
     let (first, last) = (root.i(0), root.i(-1));
     let root = (&root - &last) * (&first / (&first - &last));
     let count = root.size1().unwrap_or(1);
     let alphas_bar = root.square();
     let end = Tensor::from_slice(&[ZERO_SNR_ALPHA]);
     let alphas_bar = Tensor::cat(&[alphas_bar.narrow(0, 0, count - 1), end], 0);
-    ((1.0 - &alphas_bar) / &alphas_bar).sqrt()
+    ((1f64 - &alphas_bar) / &alphas_bar).sqrt()
 }
 
 /// The values of a one-dimensional tensor as float32.

@@ -166,7 +166,7 @@ pub fn exponential(steps: usize, sigma_min: f64, sigma_max: f64) -> Vec<f32> {
 /// One step gives NaN (0/0), as in ComfyUI.
 pub fn kl_optimal(steps: usize, sigma_min: f64, sigma_max: f64) -> Vec<f32> {
     let part = Tensor::arange(steps as i64, (Kind::Float, Device::Cpu)) / (steps as f64 - 1.0);
-    with_zero(&(&part * sigma_min.atan() + (1.0 - &part) * sigma_max.atan()).tan())
+    with_zero(&(&part * sigma_min.atan() + (1f64 - &part) * sigma_max.atan()).tan())
 }
 
 /// Timesteps at the quantiles of a beta distribution (Lee et al. 2024, arXiv:2407.12173). Steps that fall on the same

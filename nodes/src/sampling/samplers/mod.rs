@@ -28,7 +28,7 @@ use super::noise::{Noise, NoiseKind};
 pub type Solve = fn(&mut dyn Denoise, Tensor, &[f64], &Parameters, &mut dyn Noise) -> Result<Tensor>;
 
 /// A sampler with its settings: a row of [`SAMPLERS`], or a copy of one with other parameters.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Sampler {
     /// ComfyUI's name of it.
     pub name: &'static str,

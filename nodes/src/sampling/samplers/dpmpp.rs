@@ -1,0 +1,226 @@
+//! DPM-Solver++: Lu et al. (2022), arXiv:2211.01095, in data prediction, and its stochastic forms.
+
+use anyhow::Result;
+use tch::{Kind, Tensor};
+
+use super::step::{ancestral_split, lambda, slope, steps};
+use super::{Form, Parameters};
+use crate::sampling::denoise::Denoise;
+use crate::sampling::noise::Noise;
+
+/// DPM-Solver++(2S) to σ_down, then noise: an evaluation at the middle of λ. In CFG++ form D − U is added to the state
+/// first.
+pub(super) fn dpmpp_2s(
+    model: &mut dyn Denoise,
+    mut x: Tensor,
+    sigmas: &[f64],
+    p: &Parameters,
+    noise: &mut dyn Noise,
+) -> Result<Tensor> {
+    for (i, sigma, next) in steps(sigmas) {
+        let first = model.denoise(&x, sigma)?;
+        model.on_step(i, sigmas.len() - 1, &first.denoised)?;
+        let (down, up) = ancestral_split(sigma, next, p.eta);
+        x = if down == 0.0 && p.cfg_pp {
+            first.denoised
+        } else if down == 0.0 {
+            &x + slope(&x, sigma, &first.denoised) * (down - sigma)
+        } else {
+            let h = lambda(down) - lambda(sigma);
+            let middle = (sigma * down).sqrt();
+            let shift = |x: &Tensor, uncond: &Tensor| if p.cfg_pp { x + (&first.denoised - uncond) } else { x + 0.0 };
+            let x2 = shift(&x, &first.uncond) * (middle / sigma) - &first.denoised * (-h / 2.0).exp_m1();
+            let second = model.denoise(&x2, middle)?;
+            shift(&x, &second.uncond) * (down / sigma) - second.denoised * (-h).exp_m1()
+        };
+        if next > 0.0 && p.eta > 0.0 {
+            x += noise.draw(sigma, next)? * p.s_noise * up;
+        }
+    }
+    Ok(x)
+}
+
+/// DPM-Solver++(2M): second order from the last two denoised latents.
+pub(super) fn dpmpp_2m(
+    model: &mut dyn Denoise,
+    mut x: Tensor,
+    sigmas: &[f64],
+    _: &Parameters,
+    _: &mut dyn Noise,
+) -> Result<Tensor> {
+    let mut before: Option<(Tensor, f64)> = None;
+    for (i, sigma, next) in steps(sigmas) {
+        let denoised = model.denoise(&x, sigma)?.denoised;
+        model.on_step(i, sigmas.len() - 1, &denoised)?;
+        let h = lambda(next) - lambda(sigma);
+        let toward = match &before {
+            Some((before, h_before)) if next > 0.0 => {
+                let weight = h / (2.0 * h_before);
+                &denoised * (1.0 + weight) - before * weight
+            }
+            _ => denoised.shallow_clone(),
+        };
+        x = &x * (next / sigma) - toward * (-h).exp_m1();
+        before = Some((denoised, h));
+    }
+    Ok(x)
+}
+
+/// DPM-Solver++(2M) in CFG++ form.
+pub(super) fn dpmpp_2m_cfg_pp(
+    model: &mut dyn Denoise,
+    mut x: Tensor,
+    sigmas: &[f64],
+    _: &Parameters,
+    _: &mut dyn Noise,
+) -> Result<Tensor> {
+    let mut before: Option<(Tensor, f64)> = None;
+    for (i, sigma, next) in steps(sigmas) {
+        let result = model.denoise(&x, sigma)?;
+        model.on_step(i, sigmas.len() - 1, &result.denoised)?;
+        let h = lambda(next) - lambda(sigma);
+        x = &result.denoised + (&x - &result.uncond) * (next / sigma);
+        if let Some((uncond_before, h_before)) = before
+            && next > 0.0
+        {
+            x -= (&result.denoised - uncond_before) * ((-h).exp_m1() * h / (2.0 * h_before));
+        }
+        before = Some((result.uncond, h));
+    }
+    Ok(x)
+}
+
+/// The middle level of [`dpmpp_sde`]. For a float32 state in ComfyUI's float32 steps: the Brownian path has another
+/// value a millionth further on.
+fn middle_level(sigma: f64, next: f64, r: f64, kind: Kind) -> f64 {
+    if kind != Kind::Float {
+        return (-(lambda(sigma) + r * (lambda(next) - lambda(sigma)))).exp();
+    }
+    let lambda = |sigma: f64| Tensor::from(sigma as f32).log().neg();
+    let (start, end) = (lambda(sigma), lambda(next));
+    let middle = &start + (end - &start) * r;
+    middle.neg().exp().double_value(&[])
+}
+
+/// DPM-Solver++(S), stochastic: an evaluation at the level `r` of the way in λ, each of the two with its own noise.
+pub(super) fn dpmpp_sde(
+    model: &mut dyn Denoise,
+    mut x: Tensor,
+    sigmas: &[f64],
+    p: &Parameters,
+    noise: &mut dyn Noise,
+) -> Result<Tensor> {
+    let weight = 1.0 / (2.0 * p.r);
+    let noisy = p.eta > 0.0 && p.s_noise > 0.0;
+    for (i, sigma, next) in steps(sigmas) {
+        let first = model.denoise(&x, sigma)?.denoised;
+        model.on_step(i, sigmas.len() - 1, &first)?;
+        if next == 0.0 {
+            x = first;
+            continue;
+        }
+        let middle = middle_level(sigma, next, p.r, x.kind());
+        let (down, up) = ancestral_split(sigma, middle, p.eta);
+        let mut x2 = &x * (down / sigma) + &first * (1.0 - down / sigma);
+        if noisy {
+            x2 += noise.draw(sigma, middle)? * p.s_noise * up;
+        }
+        let second = model.denoise(&x2, middle)?.denoised;
+        let (down, up) = ancestral_split(sigma, next, p.eta);
+        let toward = first * (1.0 - weight) + second * weight;
+        x = &x * (down / sigma) + toward * (1.0 - down / sigma);
+        if noisy {
+            x += noise.draw(sigma, next)? * p.s_noise * up;
+        }
+    }
+    Ok(x)
+}
+
+/// The noise that the stochastic multistep methods add from σ to σ'.
+fn multistep_noise(noise: &mut dyn Noise, sigma: f64, next: f64, p: &Parameters) -> Result<Option<Tensor>> {
+    if p.eta <= 0.0 || p.s_noise <= 0.0 {
+        return Ok(None);
+    }
+    let h = lambda(next) - lambda(sigma);
+    let level = next * (-(-2.0 * h * p.eta).exp_m1()).sqrt();
+    Ok(Some(noise.draw(sigma, next)? * (level * p.s_noise)))
+}
+
+/// DPM-Solver++(2M) SDE, in the forms midpoint and Heun.
+pub(super) fn dpmpp_2m_sde(
+    model: &mut dyn Denoise,
+    mut x: Tensor,
+    sigmas: &[f64],
+    p: &Parameters,
+    noise: &mut dyn Noise,
+) -> Result<Tensor> {
+    let mut before: Option<(Tensor, f64)> = None;
+    for (i, sigma, next) in steps(sigmas) {
+        let denoised = model.denoise(&x, sigma)?.denoised;
+        model.on_step(i, sigmas.len() - 1, &denoised)?;
+        if next == 0.0 {
+            x = denoised;
+            continue;
+        }
+        let h = lambda(next) - lambda(sigma);
+        let h_eta = h * (p.eta + 1.0);
+        let gain = -(-h_eta).exp_m1();
+        x = &x * (next / sigma * (-h * p.eta).exp()) + &denoised * gain;
+        if let Some((before, h_before)) = before {
+            let weight = match p.form {
+                Form::First => 0.5 * gain,
+                Form::Second => gain / -h_eta + 1.0,
+            };
+            x += (&denoised - before) * (weight * h / h_before);
+        }
+        if let Some(noise) = multistep_noise(noise, sigma, next, p)? {
+            x += noise;
+        }
+        before = Some((denoised, h));
+    }
+    Ok(x)
+}
+
+/// DPM-Solver++(3M) SDE: third order from the last three denoised latents.
+pub(super) fn dpmpp_3m_sde(
+    model: &mut dyn Denoise,
+    mut x: Tensor,
+    sigmas: &[f64],
+    p: &Parameters,
+    noise: &mut dyn Noise,
+) -> Result<Tensor> {
+    // The earlier denoised latents with the steps in λ that followed them, newest first.
+    let mut history: Vec<(Tensor, f64)> = Vec::new();
+    for (i, sigma, next) in steps(sigmas) {
+        let denoised = model.denoise(&x, sigma)?.denoised;
+        model.on_step(i, sigmas.len() - 1, &denoised)?;
+        if next == 0.0 {
+            x = denoised;
+            continue;
+        }
+        let h = lambda(next) - lambda(sigma);
+        let h_eta = h * (p.eta + 1.0);
+        x = &x * (next / sigma * (-h * p.eta).exp()) - &denoised * (-h_eta).exp_m1();
+        let phi_2 = (-h_eta).exp_m1() / h_eta + 1.0;
+        match history.as_slice() {
+            [(one, h1), (two, h2), ..] => {
+                let (r0, r1) = (h1 / h, h2 / h);
+                let d1_0 = (&denoised - one) / r0;
+                let d1_1 = (one - two) / r1;
+                let bend = &d1_0 - d1_1;
+                let d1 = d1_0 + &bend * (r0 / (r0 + r1));
+                let d2 = bend / (r0 + r1);
+                let phi_3 = phi_2 / h_eta - 0.5;
+                x = x + d1 * phi_2 - d2 * phi_3;
+            }
+            [(one, h1)] => x += (&denoised - one) * (phi_2 * h / h1),
+            [] => (),
+        }
+        if let Some(noise) = multistep_noise(noise, sigma, next, p)? {
+            x += noise;
+        }
+        history.insert(0, (denoised, h));
+        history.truncate(2);
+    }
+    Ok(x)
+}
