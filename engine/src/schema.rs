@@ -71,7 +71,10 @@ pub enum Kind {
     /// Only another node can give this; the type's name, `LATENT`, or `A,B` where either will do.
     Socket(String),
     /// A widget of the editor with no rules of its own: `MARKDOWN`, `COLOR`, `WEBCAM`, ...
-    Widget { ty: String, default: Option<Value> },
+    Widget {
+        ty: String,
+        default: Option<Value>,
+    },
     /// A combo whose choice brings further inputs, which are named `name.key`.
     DynamicCombo(Vec<Choice>),
     /// Sockets that the editor adds as they are filled, named `name.image0`, `name.image1`, ...

@@ -31,7 +31,10 @@ pub(super) fn read(entries: &Map<String, Value>, remarks: &mut Vec<Remark>) -> R
 
 fn node(id: &str, entry: &Value, remarks: &mut Vec<Remark>) -> Result<PromptNode, String> {
     let Value::Object(fields) = entry else {
-        return Err(format!("{} stands where a node belongs: give an object with `class_type` and `inputs`", brief(entry)));
+        return Err(format!(
+            "{} stands where a node belongs: give an object with `class_type` and `inputs`",
+            brief(entry)
+        ));
     };
     let class_type = match fields.get("class_type") {
         Some(Value::String(class)) => class.clone(),
@@ -46,7 +49,8 @@ fn node(id: &str, entry: &Value, remarks: &mut Vec<Remark>) -> Result<PromptNode
     let inputs = inputs.iter().map(|(name, value)| {
         let given = given(value);
         if let (Given::Constant(Value::Array(_)), Value::Array(_)) = (&given, value) {
-            let text = format!("input `{name}`: {} is no link `[\"id\", slot]`; it is taken as a constant", brief(value));
+            let text =
+                format!("input `{name}`: {} is no link `[\"id\", slot]`; it is taken as a constant", brief(value));
             remarks.push(Remark::warning(id, text));
         }
         (name.clone(), given)
@@ -107,7 +111,9 @@ mod tests {
     fn links_and_constants_are_told_apart() {
         assert_eq!(given(&json!(["4", 1])), Given::link("4", 1));
         assert_eq!(given(&json!(["4", 1.0])), Given::link("4", 1));
-        for constant in [json!([4, 1]), json!(["4", -1]), json!(["4", 1, 2]), json!("4"), json!(null), json!(["4", "1"])] {
+        for constant in
+            [json!([4, 1]), json!(["4", -1]), json!(["4", 1, 2]), json!("4"), json!(null), json!(["4", "1"])]
+        {
             assert_eq!(given(&constant), Given::Constant(constant.clone()));
         }
         assert_eq!(given(&json!({"__value__": ["4", 1]})), Given::Constant(json!(["4", 1])));

@@ -43,7 +43,8 @@ pub(super) fn build<'a>(file: &'a Value, context: &'a Context<'a>) -> Result<(Gr
         remarks: Vec::new(),
         budget: MAX_NODES,
     };
-    let definitions: Vec<_> = file["definitions"]["subgraphs"].as_array().into_iter().flatten().map(ui::Graph::read).collect();
+    let definitions: Vec<_> =
+        file["definitions"]["subgraphs"].as_array().into_iter().flatten().map(ui::Graph::read).collect();
     for place in children_first(&definitions)? {
         let definition = &definitions[place];
         let graph = builder.graph(definition, Some(Source::Subgraph(place)), 0)?;
@@ -66,7 +67,11 @@ fn children_first(definitions: &[ui::Graph]) -> Result<Vec<usize>, ReadError> {
         }
     }
     match petgraph::algo::toposort(&contains, None) {
-        Ok(order) => Ok(order.into_iter().map(|place| contains[place]).filter(|i| by_id[definitions[*i].id.as_str()] == *i).collect()),
+        Ok(order) => Ok(order
+            .into_iter()
+            .map(|place| contains[place])
+            .filter(|i| by_id[definitions[*i].id.as_str()] == *i)
+            .collect()),
         Err(cycle) => {
             let name = &definitions[contains[cycle.node_id()]].name;
             let text = format!("the subgraph `{}` contains itself: take the inner instance out", name.escape_debug());
@@ -90,7 +95,8 @@ impl Builder<'_> {
         for id in doubled {
             self.remarks.push(Remark::warning(&id, format!("{place}a second node has this id; it is left out")));
         }
-        graph.inputs = boundary(&raw.inputs, raw, |link, slot| link.origin == INPUT_BOUNDARY && link.origin_slot == slot);
+        graph.inputs =
+            boundary(&raw.inputs, raw, |link, slot| link.origin == INPUT_BOUNDARY && link.origin_slot == slot);
         graph.outputs = boundary(&raw.outputs, raw, |link, slot| {
             link.target == OUTPUT_BOUNDARY && link.target_slot.and_then(|s| usize::try_from(s).ok()) == Some(slot)
         });
@@ -108,6 +114,10 @@ impl Builder<'_> {
             return Ok(assemble(raw, Role::Instance(graph), parts, Some(inner.name.clone())));
         }
         if let Some(definition) = group::definition(&raw.class, self.groups) {
+            if depth > MAX_DEPTH {
+                let text = format!("group nodes stand more than {MAX_DEPTH} deep within each other: flatten some");
+                return Err(ReadError::Graph(text));
+            }
             return group::instance(self, definition, raw, depth);
         }
         let class = renamed(&raw.class);
@@ -183,22 +193,29 @@ pub(super) fn group_node(raw: &ui::Node, graph: usize, parts: Parts) -> Node {
     assemble(raw, Role::Instance(graph), parts, None)
 }
 
-/// The parts of a node that never runs: its slots as saved, and its first value.
+/// The parts of a node that never runs: its slots as saved, and its values, of which the first is what it is for.
 fn virtual_parts(raw: &ui::Node) -> Parts {
     let mut parts = Parts::default();
     widgets::link(&mut parts, raw, false, &mut Vec::new());
     parts.outputs = widgets::outputs([].into_iter(), raw);
-    if let Some(first) = raw.widgets.as_array().and_then(|values| values.first()) {
-        parts.widgets.push(Widget { name: "value".into(), value: Some(first.clone()), ..Widget::default() });
+    let names = ["value", "control_after_generate", "control_filter_list"];
+    for (place, (name, value)) in names.into_iter().zip(raw.widgets.as_array().into_iter().flatten()).enumerate() {
+        parts.widgets.push(Widget {
+            name: name.into(),
+            value: Some(value.clone()),
+            saved: true,
+            controls: place > 0,
+            stored: Some(place),
+            ..Widget::default()
+        });
     }
     parts
 }
 
 /// The slots of a boundary. The links of one that does not list them are those that `hangs` there.
 fn boundary(slots: &[ui::Boundary], raw: &ui::Graph, hangs: impl Fn(&ui::Link, usize) -> bool) -> Vec<Boundary> {
-    let found = |slot: usize| {
-        raw.links.iter().filter(|(_, link)| hangs(link, slot)).map(|(id, _)| id.clone()).collect()
-    };
+    let found =
+        |slot: usize| raw.links.iter().filter(|(_, link)| hangs(link, slot)).map(|(id, _)| id.clone()).collect();
     let each = slots.iter().enumerate().map(|(slot, raw)| Boundary {
         name: raw.name.clone(),
         ty: raw.ty.clone(),

@@ -251,7 +251,8 @@ impl Emission<'_> {
                     inputs.insert(input.name.clone(), given);
                 }
                 Fed::Muted(origin) => {
-                    let text = format!("input `{}` is fed by node `{origin}`, which is muted: it is left out", input.name);
+                    let text =
+                        format!("input `{}` is fed by node `{origin}`, which is muted: it is left out", input.name);
                     self.remarks.push(Remark::warning(&id, text));
                     inputs.shift_remove(&input.name);
                 }

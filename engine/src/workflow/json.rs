@@ -52,7 +52,9 @@ fn explain(error: &serde_json::Error) -> ReadError {
 }
 
 fn looks_like_utf16(bytes: &[u8]) -> bool {
-    bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) || matches!(bytes, [b'{', 0, ..] | [0, b'{', ..])
+    bytes.starts_with(&[0xff, 0xfe])
+        || bytes.starts_with(&[0xfe, 0xff])
+        || matches!(bytes, [b'{', 0, ..] | [0, b'{', ..])
 }
 
 /// Line and column, counted from one, of a byte.
@@ -117,10 +119,7 @@ mod tests {
             message(b"{\n  \"a\": [1, 2"),
             "line 2, column 12: EOF while parsing a list: the file is cut off, or is no workflow"
         );
-        assert_eq!(
-            message(b"hello"),
-            "line 1, column 1: expected value: the file is no JSON, or was damaged"
-        );
+        assert_eq!(message(b"hello"), "line 1, column 1: expected value: the file is no JSON, or was damaged");
         assert_eq!(message(&[0xff, 0xfe, b'{', 0]), "line 1, column 1: the text is UTF-16: save the file as UTF-8");
         assert!(message(b"{\n\"\xff\xff").starts_with("line 2, column 2: neither JSON nor a picture"));
         assert_eq!(message(b" \n"), "line 1, column 1: the file is empty: give it a workflow");

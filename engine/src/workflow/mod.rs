@@ -217,7 +217,8 @@ fn read_picture(texts: pictures::Texts, context: &Context<'_>) -> Result<Workflo
         texts.problems.iter().map(|problem| Remark::general(Severity::Warning, problem.clone())).collect();
     let text = |keyword: &str| texts.by_keyword.get(keyword).filter(|text| !text.trim().is_empty());
     let parsed = |keyword: &str, text: &String| {
-        json::parse(text.as_bytes()).map_err(|error| ReadError::Embedded { keyword: keyword.into(), error: error.into() })
+        json::parse(text.as_bytes())
+            .map_err(|error| ReadError::Embedded { keyword: keyword.into(), error: error.into() })
     };
     let editor = text("workflow").map(|text| parsed("workflow", text));
     let Some(prompt) = text("prompt") else {

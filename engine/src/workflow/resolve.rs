@@ -201,10 +201,17 @@ impl<'a> Resolver<'a> {
             return self.outwards(step.scope, step.node, link.origin_slot, want.to_owned());
         }
         match graph.by_id.get(&link.origin) {
-            Some(&node) => {
-                Next::Step(Step { scope, node, side: Side::Output, slot: link.origin_slot, want: Some(want.to_owned()) })
-            }
-            None => self.dangling(step, &format!("its output {} comes from node {}, which the file lacks", step.slot, link.origin)),
+            Some(&node) => Next::Step(Step {
+                scope,
+                node,
+                side: Side::Output,
+                slot: link.origin_slot,
+                want: Some(want.to_owned()),
+            }),
+            None => self.dangling(
+                step,
+                &format!("its output {} comes from node {}, which the file lacks", step.slot, link.origin),
+            ),
         }
     }
 

@@ -44,7 +44,8 @@ pub(super) struct Parts {
 
 /// Lays out a class and gives it the values and links of a saved node.
 pub(super) fn known(schema: &Schema, raw: &ui::Node, context: &Context<'_>, remarks: &mut Vec<Remark>) -> Parts {
-    let mut layout = Layout { context, parts: Parts::default(), short: Vec::new(), stored: stored(schema, &raw.widgets) };
+    let mut layout =
+        Layout { context, parts: Parts::default(), short: Vec::new(), stored: stored(schema, &raw.widgets) };
     for input in &schema.inputs {
         layout.sockets(&input.name, input);
     }
@@ -68,7 +69,12 @@ pub(super) fn unknown(raw: &ui::Node) -> Parts {
     link(&mut parts, raw, false, &mut Vec::new());
     // After the links: no saved input belongs to this widget.
     if let Some(last) = raw.widgets.as_array().and_then(|values| values.last()) {
-        parts.widgets.push(Widget { name: "UNKNOWN".into(), value: Some(last.clone()), sent: true, ..Widget::default() });
+        parts.widgets.push(Widget {
+            name: "UNKNOWN".into(),
+            value: Some(last.clone()),
+            sent: true,
+            ..Widget::default()
+        });
     }
     parts.outputs = outputs([].into_iter(), raw);
     parts
@@ -114,7 +120,9 @@ impl<'a> Layout<'a> {
     fn sockets(&mut self, name: &str, input: &Input) {
         match &input.kind {
             Kind::Autogrow(grow) => {
-                for name in (0..grow.min).filter_map(|i| grow.name(i)).map(|last| format!("{name}.{last}", name = input.name)) {
+                for name in
+                    (0..grow.min).filter_map(|i| grow.name(i)).map(|last| format!("{name}.{last}", name = input.name))
+                {
                     self.slot(name, grow.template.kind.type_name(), None);
                 }
             }
@@ -144,7 +152,15 @@ impl<'a> Layout<'a> {
         let choice = value.clone();
         let stored = taken.and_then(|(place, _)| place);
         self.slot(name.clone(), input.kind.type_name(), Some(self.parts.widgets.len()));
-        self.parts.widgets.push(Widget { name: name.clone(), value, sent: true, dynamic_prompts, stored });
+        self.parts.widgets.push(Widget {
+            name: name.clone(),
+            value,
+            sent: true,
+            dynamic_prompts,
+            saved: true,
+            controls: false,
+            stored,
+        });
         self.controls(input);
         if let Kind::DynamicCombo(choices) = &input.kind {
             let chosen = choices.iter().find(|c| choice.as_ref().and_then(Value::as_str) == Some(c.key.as_str()));
@@ -166,8 +182,10 @@ impl<'a> Layout<'a> {
         }
         let default = if matches!(input.kind, Kind::Float { .. }) { "fixed" } else { "randomize" };
         self.extra("control_after_generate", json!(default), true, false);
+        self.parts.widgets.last_mut().into_iter().for_each(|widget| widget.controls = true);
         if matches!(input.kind, Kind::Combo { .. }) {
             self.extra("control_filter_list", json!(""), true, false);
+            self.parts.widgets.last_mut().into_iter().for_each(|widget| widget.controls = true);
         }
     }
 
@@ -175,7 +193,8 @@ impl<'a> Layout<'a> {
         let taken = if saved { self.stored.next(name) } else { None };
         let value = taken.map_or(default, |(_, value)| value.clone());
         let stored = taken.and_then(|(place, _)| place);
-        self.parts.widgets.push(Widget { name: name.into(), value: Some(value), sent, stored, ..Widget::default() });
+        let widget = Widget { name: name.into(), value: Some(value), sent, saved, stored, ..Widget::default() };
+        self.parts.widgets.push(widget);
     }
 
     /// What the editor itself adds to some classes.
