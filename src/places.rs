@@ -45,9 +45,12 @@ fn add_extra(folders: &mut FolderPaths, file: &Path) -> anyhow::Result<()> {
         };
         let default = section.get("is_default").and_then(Yaml::as_bool).unwrap_or(false);
         for (kind, paths) in section {
-            let Some(kind) = kind.as_str().filter(|kind| *kind != "base_path" && *kind != "is_default") else { continue };
+            let Some(kind) = kind.as_str().filter(|kind| *kind != "base_path" && *kind != "is_default") else {
+                continue;
+            };
             let section = name.as_str().unwrap_or("?");
-            let paths = paths.as_str().with_context(|| format!("{section}.{kind} is no path; write one path per line"))?;
+            let paths =
+                paths.as_str().with_context(|| format!("{section}.{kind} is no path; write one path per line"))?;
             for path in paths.lines().map(str::trim).filter(|path| !path.is_empty()) {
                 folders.add(kind, root.join(path), default);
             }

@@ -36,7 +36,10 @@ pub(crate) fn read(file: &Path, seed: u64, registry: &Registry, folders: &Folder
     let size = fs_err::metadata(file).map_err(Stop::wrong)?.len();
     // A picture may be larger than a workflow; its metadata may not.
     if size > 16 * MAX_JSON as u64 {
-        return Err(Stop::wrong(format!("{}: {size} bytes are too many for a workflow; name another file", file.display())));
+        return Err(Stop::wrong(format!(
+            "{}: {size} bytes are too many for a workflow; name another file",
+            file.display()
+        )));
     }
     let bytes = fs_err::read(file).map_err(Stop::wrong)?;
     let now = chrono::Local::now();

@@ -48,7 +48,10 @@ fn all(args: &VerifyArgs, line: &Line, cancel: &Cancel) -> Outcome {
         let before = folders.len();
         find_cases(dir, 0, &mut folders).map_err(Stop::wrong)?;
         if folders.len() == before {
-            return Err(Stop::wrong(format!("{}: there is no case below; a case is a folder with a case.json", dir.display())));
+            return Err(Stop::wrong(format!(
+                "{}: there is no case below; a case is a folder with a case.json",
+                dir.display()
+            )));
         }
     }
     let registry = Registry::linked();
@@ -96,13 +99,8 @@ fn find_cases(dir: &Path, depth: usize, found: &mut Vec<PathBuf>) -> std::io::Re
 
 fn one(folder: &Path, registry: &Registry, engine: &mut Engine, cancel: &Cancel) -> Verdict {
     let started = std::time::Instant::now();
-    let mut verdict = Verdict {
-        name: folder.display().to_string(),
-        seconds: 0.0,
-        failure: None,
-        difference: None,
-        closeness: 0.0,
-    };
+    let mut verdict =
+        Verdict { name: folder.display().to_string(), seconds: 0.0, failure: None, difference: None, closeness: 0.0 };
     match compare(folder, registry, engine, cancel) {
         Err(stop) => verdict.failure = Some(stop.message),
         Ok((closeness, difference)) => {

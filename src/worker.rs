@@ -70,6 +70,9 @@ pub(crate) fn run(
         }
     });
     worker.join().unwrap_or_else(|_| {
-        Err(Stop { exit: Exit::NodeFailed, message: "the compute thread ended unexpectedly; please report this".into() })
+        Err(Stop {
+            exit: Exit::NodeFailed,
+            message: "the compute thread ended unexpectedly; please report this".into(),
+        })
     })
 }

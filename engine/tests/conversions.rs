@@ -13,7 +13,15 @@ use redraft_engine::workflow::{Context, LocalTime, parse_json, read};
 use serde_json::Value;
 
 /// Files in which we differ from the frontend on purpose, each with the reason. A file here must really differ.
-const OTHERWISE: [(&str, &str); 0] = [];
+const OTHERWISE: [(&str, &str); 7] = [
+    ("Set_Get", "SetNode and GetNode are followed; the frontend without KJNodes knows neither class"),
+    ("Set_Get_image2image", "the same"),
+    ("edge/dictvals", "the file stores nulls, which are values; its prompt was made of an object of values instead"),
+    ("edge/nest_rev", "the frontend loads the parent first, so that the inner instance's values are not yet its own"),
+    ("edge/nest_nopromote_rev", "the same"),
+    ("hidream__hidream_e1_example.png", "the frontend shifts a group node's values and loses inputs behind reroutes"),
+    ("image_qwen_image_edit_2511", "a title: the frontend's translations override the class's display name"),
+];
 
 fn shared() -> Option<PathBuf> {
     let given = std::env::var_os("REDRAFT_SHARED").map(PathBuf::from);
@@ -66,7 +74,7 @@ fn same(ours: &Value, theirs: &Value) -> bool {
     }
 }
 
-fn group(name: &str, expected_count: usize) {
+fn group(name: &str, least: usize) {
     let Some(shared) = shared() else { return };
     let info = fs::read(shared.join("reference/object_info-0.8.0.json")).unwrap();
     let schemas = ObjectInfo::from_json(&parse_json(&info).unwrap().0);
@@ -75,7 +83,7 @@ fn group(name: &str, expected_count: usize) {
         fs::read_dir(shared.join("conversions").join(name)).unwrap().map(|e| e.unwrap().path()).collect();
     files.retain(|file| file.to_str().unwrap().ends_with(".workflow.json"));
     files.sort();
-    let mut failures = Vec::new();
+    let (mut failures, mut equal) = (Vec::new(), 0);
     for file in &files {
         let stem = file.to_str().unwrap().strip_suffix(".workflow.json").unwrap();
         let theirs: Value = serde_json::from_slice(&fs::read(format!("{stem}.prompt.json")).unwrap()).unwrap();
@@ -87,35 +95,36 @@ fn group(name: &str, expected_count: usize) {
         match (found, reason) {
             (Some(difference), None) => failures.push(format!("{stem}: {difference}")),
             (None, Some((_, reason))) => failures.push(format!("{stem}: no longer differs: {reason}")),
-            _ => {}
+            (None, None) => equal += 1,
+            (Some(_), Some(_)) => {}
         }
     }
-    eprintln!("{name}: {} of {} as the frontend converts them", files.len() - failures.len(), files.len());
+    eprintln!("{name}: {equal} of {} as the frontend converts them", files.len());
     assert!(failures.is_empty(), "{} of {} differ:\n{}", failures.len(), files.len(), failures.join("\n"));
-    assert!(files.len() >= expected_count, "only {} files in {name}", files.len());
+    assert!(files.len() >= least, "only {} files in {name}", files.len());
 }
 
 #[test]
 fn documentation() {
-    group("documentation", 1);
+    group("documentation", 134);
 }
 
 #[test]
 fn edge() {
-    group("edge", 1);
+    group("edge", 29);
 }
 
 #[test]
 fn examples() {
-    group("examples", 1);
+    group("examples", 8);
 }
 
 #[test]
 fn pictures() {
-    group("pictures", 1);
+    group("pictures", 55);
 }
 
 #[test]
 fn templates() {
-    group("templates", 1);
+    group("templates", 41);
 }

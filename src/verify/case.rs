@@ -35,7 +35,8 @@ impl Case {
             let text = fs_err::read_to_string(&path)?;
             serde_json::from_str(&text).with_context(|| format!("{} is no JSON object", path.display()))
         };
-        let named = ["prompt.json", "workflow.json"].map(|name| folder.join(name)).into_iter().find(|path| path.is_file());
+        let named =
+            ["prompt.json", "workflow.json"].map(|name| folder.join(name)).into_iter().find(|path| path.is_file());
         let Some(workflow) = named else {
             bail!("{}: a case needs a prompt.json or a workflow.json", folder.display());
         };
@@ -96,7 +97,10 @@ fn distance(expected: &Tensor, found: &Tensor) -> (f64, String) {
     let scale = finite.max().double_value(&[]).max(1.0);
     let largest = difference.max().double_value(&[]);
     let size = if largest.is_nan() { f64::INFINITY } else { largest / scale };
-    (size, format!("largest difference {size:.3e} (mean {:.3e})", difference.mean(Kind::Double).double_value(&[]) / scale))
+    (
+        size,
+        format!("largest difference {size:.3e} (mean {:.3e})", difference.mean(Kind::Double).double_value(&[]) / scale),
+    )
 }
 
 /// Equal, a number as near as f32 tells.

@@ -114,6 +114,10 @@ impl Builder<'_> {
             return Ok(assemble(raw, Role::Instance(graph), parts, Some(inner.name.clone())));
         }
         if let Some(definition) = group::definition(&raw.class, self.groups) {
+            if depth > MAX_DEPTH {
+                let text = format!("group nodes stand more than {MAX_DEPTH} deep within each other: flatten some");
+                return Err(ReadError::Graph(text));
+            }
             return group::instance(self, definition, raw, depth);
         }
         let class = renamed(&raw.class);
@@ -189,13 +193,21 @@ pub(super) fn group_node(raw: &ui::Node, graph: usize, parts: Parts) -> Node {
     assemble(raw, Role::Instance(graph), parts, None)
 }
 
-/// The parts of a node that never runs: its slots as saved, and its first value.
+/// The parts of a node that never runs: its slots as saved, and its values, of which the first is what it is for.
 fn virtual_parts(raw: &ui::Node) -> Parts {
     let mut parts = Parts::default();
     widgets::link(&mut parts, raw, false, &mut Vec::new());
     parts.outputs = widgets::outputs([].into_iter(), raw);
-    if let Some(first) = raw.widgets.as_array().and_then(|values| values.first()) {
-        parts.widgets.push(Widget { name: "value".into(), value: Some(first.clone()), ..Widget::default() });
+    let names = ["value", "control_after_generate", "control_filter_list"];
+    for (place, (name, value)) in names.into_iter().zip(raw.widgets.as_array().into_iter().flatten()).enumerate() {
+        parts.widgets.push(Widget {
+            name: name.into(),
+            value: Some(value.clone()),
+            saved: true,
+            controls: place > 0,
+            stored: Some(place),
+            ..Widget::default()
+        });
     }
     parts
 }

@@ -124,6 +124,10 @@ pub(super) struct Widget {
     pub(super) sent: bool,
     /// Whether `{a|b}` is chosen from.
     pub(super) dynamic_prompts: bool,
+    /// Whether the editor saves it.
+    pub(super) saved: bool,
+    /// Whether it belongs to the widget before it, which it changes after each run.
+    pub(super) controls: bool,
     /// The place in `widgets_values`.
     pub(super) stored: Option<usize>,
 }

@@ -152,7 +152,15 @@ impl<'a> Layout<'a> {
         let choice = value.clone();
         let stored = taken.and_then(|(place, _)| place);
         self.slot(name.clone(), input.kind.type_name(), Some(self.parts.widgets.len()));
-        self.parts.widgets.push(Widget { name: name.clone(), value, sent: true, dynamic_prompts, stored });
+        self.parts.widgets.push(Widget {
+            name: name.clone(),
+            value,
+            sent: true,
+            dynamic_prompts,
+            saved: true,
+            controls: false,
+            stored,
+        });
         self.controls(input);
         if let Kind::DynamicCombo(choices) = &input.kind {
             let chosen = choices.iter().find(|c| choice.as_ref().and_then(Value::as_str) == Some(c.key.as_str()));
@@ -174,8 +182,10 @@ impl<'a> Layout<'a> {
         }
         let default = if matches!(input.kind, Kind::Float { .. }) { "fixed" } else { "randomize" };
         self.extra("control_after_generate", json!(default), true, false);
+        self.parts.widgets.last_mut().into_iter().for_each(|widget| widget.controls = true);
         if matches!(input.kind, Kind::Combo { .. }) {
             self.extra("control_filter_list", json!(""), true, false);
+            self.parts.widgets.last_mut().into_iter().for_each(|widget| widget.controls = true);
         }
     }
 
@@ -183,7 +193,8 @@ impl<'a> Layout<'a> {
         let taken = if saved { self.stored.next(name) } else { None };
         let value = taken.map_or(default, |(_, value)| value.clone());
         let stored = taken.and_then(|(place, _)| place);
-        self.parts.widgets.push(Widget { name: name.into(), value: Some(value), sent, stored, ..Widget::default() });
+        let widget = Widget { name: name.into(), value: Some(value), sent, saved, stored, ..Widget::default() };
+        self.parts.widgets.push(widget);
     }
 
     /// What the editor itself adds to some classes.
