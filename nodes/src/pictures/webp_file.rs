@@ -22,10 +22,8 @@ pub(super) fn frames(bytes: &[u8], budget: &mut Budget) -> Result<(Vec<Frame>, O
     let (width, height) = decoder.dimensions();
     budget.take(width, height)?;
     decoder.set_limits(limits()).context(DAMAGED)?;
-    let metadata = OrientationSources {
-        exif: decoder.exif_metadata().ok().flatten(),
-        xmp: decoder.xmp_metadata().ok().flatten(),
-    };
+    let metadata =
+        OrientationSources { exif: decoder.exif_metadata().ok().flatten(), xmp: decoder.xmp_metadata().ok().flatten() };
     if !decoder.has_animation() {
         return Ok((vec![eight_bits(DynamicImage::from_decoder(decoder).context(DAMAGED)?)?], metadata));
     }
