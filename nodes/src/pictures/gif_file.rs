@@ -172,7 +172,7 @@ impl Canvas {
         if !self.started {
             return self.draw_first(drawing);
         }
-        self.to_colour();
+        self.turn_to_colour();
         self.undo = self.undo_of(&drawing).map(|undo| (undo, drawing.region));
         self.grow(&drawing);
         if self.mode == Mode::Grey && drawing.palette.is_some() {
@@ -205,7 +205,7 @@ impl Canvas {
     }
 
     /// Indices become colours as soon as a second frame comes.
-    fn to_colour(&mut self) {
+    fn turn_to_colour(&mut self) {
         if self.mode != Mode::Palette {
             return;
         }

@@ -139,3 +139,7 @@ fn decode(bytes: &[u8]) -> Result<Vec<Frame>> {
     let orientation = metadata.orientation();
     Ok(frames.into_iter().map(|frame| upright(frame, orientation)).collect())
 }
+
+#[cfg(test)]
+#[path = "read_tests.rs"]
+mod tests;

@@ -167,7 +167,7 @@ mod tests {
     /// Figures from numpy: `np.clip(255. * v, 0, 255).astype(np.uint8)` on 32-bit floats.
     #[test]
     fn values_are_cut_to_eight_bits() {
-        let values = [0.0f32, 0.5, 1.0, -0.25, 1.5, 0.9999, 0.003_921_568_9, 0.003_92, 0.7529412, f32::NAN, 0.2, 0.6];
+        let values = [0.0f32, 0.5, 1.0, -0.25, 1.5, 0.9999, 1.0 / 255.0, 0.003_92, 0.7529412, f32::NAN, 0.2, 0.6];
         let image = Tensor::from_slice(&values).view([2, 2, 3]);
         let png = encode(&image, &[], Compression::Saved).unwrap();
         let (color, pixels) = decoded(&png);

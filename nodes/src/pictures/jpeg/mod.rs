@@ -38,6 +38,8 @@ struct Component {
     real_columns: usize,
     real_rows: usize,
     plane: Plane,
+    /// Whether any scan had this component.
+    scanned: bool,
     /// Coefficients in zigzag order; only progressive files keep them until the end.
     coefficients: Vec<[i16; 64]>,
 }
@@ -74,8 +76,8 @@ pub(super) fn frame(bytes: &[u8], budget: &mut Budget) -> Result<(Frame, Orienta
     let mut scans = 0;
     loop {
         let Some(marker) = reader.marker() else {
-            // The end marker is missing. Without any scan there is no picture; otherwise all of it has come.
-            ensure!(scans > 0, TRUNCATED);
+            // The end marker is missing, which is common and does no harm where every scan has come.
+            ensure!(picture.as_ref().is_some_and(|picture| !picture.progressive), TRUNCATED);
             break;
         };
         match marker {
@@ -83,10 +85,7 @@ pub(super) fn frame(bytes: &[u8], budget: &mut Budget) -> Result<(Frame, Orienta
             0x01 | 0xD0..=0xD8 => continue,
             _ => {}
         }
-        let segment = match reader.segment() {
-            Err(_) if scans > 0 => break,
-            segment => segment?,
-        };
+        let segment = reader.segment()?;
         match marker {
             0xC0..=0xC2 => {
                 ensure!(picture.is_none(), "is a jpeg file with two headers: export it again");
@@ -105,7 +104,7 @@ pub(super) fn frame(bytes: &[u8], budget: &mut Budget) -> Result<(Frame, Orienta
         }
     }
     let picture = picture.context("is a jpeg file without a picture in it: export it again")?;
-    ensure!(scans > 0, TRUNCATED);
+    ensure!(picture.components.iter().all(|component| component.scanned), TRUNCATED);
     let frame = samples::finish(picture, &tables)?;
     Ok((frame, tables.metadata))
 }
@@ -179,6 +178,7 @@ fn start_picture(segment: &[u8], progressive: bool, file_length: usize, budget: 
             real_columns: columns.div_ceil(8),
             real_rows: rows.div_ceil(8),
             plane: Plane::new(block_columns * 8, block_rows * 8, columns, rows),
+            scanned: false,
             coefficients: vec![[0; 64]; if progressive { block_columns * block_rows } else { 0 }],
         }
     });

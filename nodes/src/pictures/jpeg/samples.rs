@@ -154,13 +154,13 @@ fn full_size_row(picture: &Picture, component: &Component, y: usize, out: &mut V
     }
     let near = y / down;
     // The neighbouring row on the other side: above for the upper half of a doubled row, below for the lower.
-    let far = if y % down == 0 { near.saturating_sub(1) } else { (near + 1).min(plane.rows - 1) };
+    let far = if y.is_multiple_of(down) { near.saturating_sub(1) } else { (near + 1).min(plane.rows - 1) };
     let (near, far) = (plane.row(near), plane.row(far));
     match (across, down) {
         (1, 1) => out.extend_from_slice(near),
         (2, 1) if near.len() > 2 => doubled(near, out),
         (1, 2) => {
-            let bias = if y % 2 == 0 { 1 } else { 2 };
+            let bias = if y.is_multiple_of(2) { 1 } else { 2 };
             out.extend(near.iter().zip(far).map(|(&n, &f)| ((u32::from(n) * 3 + u32::from(f) + bias) >> 2) as u8));
         }
         (2, 2) if near.len() > 2 => doubled_both_ways(near, far, out),

@@ -57,7 +57,11 @@ pub(super) fn decode(picture: &mut Picture, tables: &Tables, header: &[u8], data
             }
         }
     }
-    Ok(state.bits.position())
+    let length = state.bits.position();
+    for scanned in &components {
+        picture.components[scanned.index].scanned = true;
+    }
+    Ok(length)
 }
 
 fn read_header<'a>(picture: &Picture, tables: &'a Tables, header: &[u8]) -> Result<(Vec<ScanComponent<'a>>, Pass)> {
