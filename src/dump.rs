@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 use redraft_engine::event::{Event, Observer};
 use redraft_engine::io::Socket;
 use redraft_engine::prompt::NodeId;
+use redraft_nodes::ops::tensor_file;
 use redraft_nodes::values::{Part, parts};
 use serde_json::Value as Json;
 use tch::Tensor;
@@ -41,7 +42,7 @@ impl Taken {
     pub(crate) fn write(&self, path: &Path) -> anyhow::Result<()> {
         let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let aside = tempfile::Builder::new().prefix(".redraft-dump").tempfile_in(dir)?;
-        redraft_nodes::ops::weights::save(aside.path(), self.tensors.iter().map(|(name, t)| (name.as_str(), t)))?;
+        tensor_file::save(aside.path(), self.tensors.iter().map(|(name, t)| (name.as_str(), t)))?;
         aside.persist(path)?;
         Ok(())
     }

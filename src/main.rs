@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use redraft_nodes::models::random::{Size, write_random_checkpoint};
-use redraft_nodes::pictures::write_draft;
+use redraft_nodes::pictures::draft::write_draft;
 
 use crate::args::{CheckpointSize, Cli, Command};
 use crate::exit::{Exit, Outcome, tell};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use indexmap::IndexMap;
-use redraft_nodes::ops::weights;
+use redraft_nodes::ops::tensor_file;
 use serde_json::{Map, Value as Json, json};
 use tch::{Kind, Tensor};
 
@@ -45,7 +45,7 @@ impl Case {
             bail!("{}: case.json has no tolerance", folder.display());
         };
         let expected = folder.join("expected.safetensors");
-        let tensors = if expected.is_file() { weights::load(&expected)? } else { IndexMap::new() };
+        let tensors = if expected.is_file() { tensor_file::load(&expected)? } else { IndexMap::new() };
         let plain = if folder.join("expected.json").is_file() { object("expected.json")? } else { Map::new() };
         if tensors.is_empty() && plain.is_empty() {
             bail!("{}: a case needs an expected.safetensors or an expected.json that is not empty", folder.display());

@@ -7,6 +7,7 @@ use crate::ops::attention::{Mask, attention};
 use crate::ops::layers::{LayerNorm, Linear};
 use crate::ops::numerics::Numerics;
 use crate::ops::weights::Weights;
+use crate::text::encode::TextModel;
 
 /// The text encoder: token embeddings, learned positions, layers of causal self-attention.
 ///
@@ -108,6 +109,24 @@ impl ClipText {
         let hidden = hidden.unwrap_or_else(|| self.norm.forward(&x));
         let last = last.unwrap_or_else(|| hidden.shallow_clone());
         Ok((hidden, last))
+    }
+}
+
+impl TextModel for ClipText {
+    fn width(&self) -> i64 {
+        self.width()
+    }
+
+    fn layers(&self) -> usize {
+        self.layers()
+    }
+
+    fn embed(&self, tokens: &Tensor) -> Result<Tensor> {
+        self.embed(tokens)
+    }
+
+    fn forward(&self, embeds: &Tensor, layer: usize) -> Result<(Tensor, Tensor)> {
+        self.forward(embeds, layer)
     }
 }
 

@@ -5,5 +5,6 @@ pub mod cuda;
 pub mod layers;
 pub mod noise;
 pub mod numerics;
+pub mod tensor_file;
 pub mod weights;
 pub mod weights_file;

@@ -1,7 +1,7 @@
 //! From chunks to conditioning: the encoder's input, weights around the empty prompt, clip skip, the pooled vector.
 
 use anyhow::{Result, ensure};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 use tracing::warn;
 
 use super::chunks::{CHUNK_LENGTH, Chunk, Entry, chunks, empty_chunk};
@@ -20,13 +20,13 @@ pub trait TextModel {
     fn layers(&self) -> usize;
 
     /// Token embeddings: int64 of size N to float32 of size N × W. Positions are not added yet.
-    fn embed(&self, tokens: &Tensor) -> Tensor;
+    fn embed(&self, tokens: &Tensor) -> Result<Tensor>;
 
     /// Runs the network on embeddings of size B × 77 × W, to which it adds the positions.
     ///
     /// Gives the output of the first `layer` layers (1 to [`Self::layers`]) and that of all layers, both after the final
     /// layer normalisation, as float32 of size B × 77 × W.
-    fn forward(&self, embeds: &Tensor, layer: usize) -> (Tensor, Tensor);
+    fn forward(&self, embeds: &Tensor, layer: usize) -> Result<(Tensor, Tensor)>;
 }
 
 /// A prompt as the denoising network takes it.
@@ -61,11 +61,11 @@ pub fn encode(
     let mut states = Vec::new();
     let mut pooled = None;
     for batch in chunks.chunks(MAX_BATCH) {
-        let inputs: Vec<Input> = batch.iter().map(|chunk| Input::new(chunk, model)).collect();
+        let inputs: Vec<Input> = batch.iter().map(|chunk| Input::new(chunk, model)).collect::<Result<_>>()?;
         let embeds: Vec<&Tensor> = inputs.iter().map(|input| &input.embeds).collect();
-        let (state, last) = model.forward(&Tensor::stack(&embeds, 0), layer);
-        pooled.get_or_insert_with(|| last.select(0, 0).narrow(0, inputs[0].pooled_at, 1).to_kind(Kind::Float));
-        states.push(state.to_kind(Kind::Float));
+        let (state, last) = model.forward(&Tensor::stack(&embeds, 0), layer)?;
+        pooled.get_or_insert_with(|| host(&last.select(0, 0).narrow(0, inputs[0].pooled_at, 1)));
+        states.push(host(&state));
     }
     let states = Tensor::cat(&states, 0);
     let rows: Vec<Tensor> = (0_i64..)
@@ -112,7 +112,7 @@ struct Input {
 
 impl Input {
     /// Embeds a chunk. Vectors of another width than the model's are dropped, and as many pad tokens put at the end.
-    fn new(chunk: &Chunk, model: &dyn TextModel) -> Self {
+    fn new(chunk: &Chunk, model: &dyn TextModel) -> Result<Self> {
         let fits = |entry: &Entry| match entry {
             Entry::Token(_) => true,
             Entry::Vector(vector) => {
@@ -130,7 +130,7 @@ impl Input {
         // A vector's place gets any token's embedding first.
         let token = |entry: Option<&&Entry>| if let Some(Entry::Token(token)) = entry { *token } else { END };
         let tokens: Vec<i64> = (0..CHUNK_LENGTH).map(|at| i64::from(token(entries.get(at)))).collect();
-        let mut embeds = model.embed(&Tensor::from_slice(&tokens));
+        let mut embeds = model.embed(&Tensor::from_slice(&tokens))?;
         if entries.iter().any(|entry| matches!(entry, Entry::Vector(_))) {
             let rows: Vec<Tensor> = (0..CHUNK_LENGTH)
                 .map(|at| match entries.get(at) {
@@ -140,8 +140,13 @@ impl Input {
                 .collect();
             embeds = Tensor::stack(&rows, 0);
         }
-        Self { embeds, pooled_at: pooled_at(&entries) }
+        Ok(Self { embeds, pooled_at: pooled_at(&entries) })
     }
+}
+
+/// Float32 on the CPU, where conditionings live.
+fn host(x: &Tensor) -> Tensor {
+    x.to_device_(Device::Cpu, Kind::Float, false, false)
 }
 
 /// The number of tokens before the first end token and of vectors anywhere, which is the end token's position unless
@@ -175,12 +180,12 @@ mod tests {
             3
         }
 
-        fn embed(&self, tokens: &Tensor) -> Tensor {
+        fn embed(&self, tokens: &Tensor) -> Result<Tensor> {
             let tokens = tokens.to_kind(Kind::Float);
-            Tensor::stack(&[&tokens / 1000.0, tokens.remainder(97) / 10.0], -1)
+            Ok(Tensor::stack(&[&tokens / 1000.0, tokens.remainder(97) / 10.0], -1))
         }
 
-        fn forward(&self, embeds: &Tensor, layer: usize) -> (Tensor, Tensor) {
+        fn forward(&self, embeds: &Tensor, layer: usize) -> Result<(Tensor, Tensor)> {
             let positions = Tensor::arange(77, (Kind::Float, embeds.device())).view([1, 77, 1]);
             let mut x = (embeds + &positions * 0.01).cumsum(1, Kind::Float) / (positions + 1);
             let mut states = Vec::new();
@@ -188,7 +193,7 @@ mod tests {
                 x = x * 1.5 + index as f64;
                 states.push(x.shallow_clone());
             }
-            (states[layer - 1].shallow_clone(), x)
+            Ok((states[layer - 1].shallow_clone(), x))
         }
     }
 
