@@ -154,8 +154,7 @@ mod tests {
     fn known_part_is_noised_on_the_way_in_and_restored_on_the_way_out() {
         for (mask, seen, denoised) in [(1.0, 5.0, 50.0), (0.0, 2.0 * 3.0 + 1.0, 1.0), (0.5, 6.0, 30.5)] {
             let mut recorder = Recorder(None);
-            let mut inpaint =
-                Inpaint { inner: &mut recorder, mask: full(mask), latent: full(1.0), noise: full(2.0) };
+            let mut inpaint = Inpaint { inner: &mut recorder, mask: full(mask), latent: full(1.0), noise: full(2.0) };
             let result = inpaint.denoise(&full(5.0), 3.0).unwrap();
             assert_eq!(result.denoised.double_value(&[0, 0, 0, 0]), denoised);
             assert_eq!(recorder.0.unwrap().double_value(&[0, 0, 0, 0]), seen);

@@ -87,9 +87,7 @@ pub fn sample(request: &SampleRequest, on_step: &mut OnStep) -> Result<Latent> {
     let samples = fitted_channels(&request.latent.samples, request.network.latent_format())?;
     let discard = request.sampler.discards_penultimate;
     let sigmas = request.schedule.for_ksampler(request.sampling, request.steps, request.denoise, discard)?;
-    let Some(sigmas) =
-        window(&sigmas, request.start_at_step, request.end_at_step, request.force_full_denoise)
-    else {
+    let Some(sigmas) = window(&sigmas, request.start_at_step, request.end_at_step, request.force_full_denoise) else {
         return Ok(request.latent.with_samples(samples));
     };
     let noise = if request.add_noise {
@@ -196,3 +194,7 @@ pub fn fitted_channels(samples: &Tensor, format: LatentFormat) -> Result<Tensor>
     );
     Ok(Tensor::zeros([size[0], format.channels, size[2], size[3]], (Kind::Float, Device::Cpu)))
 }
+
+#[cfg(test)]
+#[path = "ksampler_tests.rs"]
+mod tests;

@@ -120,8 +120,7 @@ fn variable_step_weights(order: usize, h: impl Fn(usize) -> f64) -> Vec<f64> {
     }
     let h3 = h(3);
     let k = h1 * (h1 + h2) / (h2 * (h2 + h3));
-    let fourth = ((1.0 - h0 / (3.0 * (h0 + h1))) / 2.0
-        + (1.0 - h0 / (2.0 * (h0 + h1))) * h0 / (6.0 * (h0 + h1 + h2)))
+    let fourth = ((1.0 - h0 / (3.0 * (h0 + h1))) / 2.0 + (1.0 - h0 / (2.0 * (h0 + h1))) * h0 / (6.0 * (h0 + h1 + h2)))
         * (h0 * (h0 + h1) * (h0 + h1 + h2))
         / (h1 * (h1 + h2) * (h1 + h2 + h3));
     weights.push(0.0);

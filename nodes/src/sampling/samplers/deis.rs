@@ -60,9 +60,8 @@ impl Process {
     fn weights(&self, nodes: &[f64], next: f64) -> Vec<f64> {
         let times = Tensor::linspace(nodes[0], next, POINTS, (self.kind, Device::Cpu));
         let width = (scalar(next, self.kind) - nodes[0]) / POINTS as f64;
-        let alpha_bar = (times.square() * -0.5 * (&self.beta_0 + &self.beta_d - &self.beta_0)
-            - &times * &self.beta_0)
-            .exp();
+        let alpha_bar =
+            (times.square() * -0.5 * (&self.beta_0 + &self.beta_d - &self.beta_0) - &times * &self.beta_0).exp();
         let growth = (&times * &self.beta_d + &self.beta_0) * 0.5 / (&alpha_bar * (1f64 - &alpha_bar)).sqrt();
         let weight = |own: usize| {
             let mut polynomial = times.ones_like();

@@ -147,10 +147,7 @@ pub static SAMPLERS: &[Sampler] = &[
     Sampler { parameters: PLUS, needs_uncond: true, ..ancestral("euler_ancestral_cfg_pp", euler::euler_cfg_pp) },
     plain("heun", heun::heun),
     plain("heunpp2", heun::heunpp2),
-    Sampler {
-        parameters: Parameters { eta: 0.0, r: 1.0, ..SECOND },
-        ..plain("exp_heun_2_x0", seeds::seeds_2)
-    },
+    Sampler { parameters: Parameters { eta: 0.0, r: 1.0, ..SECOND }, ..plain("exp_heun_2_x0", seeds::seeds_2) },
     Sampler { parameters: Parameters { r: 1.0, ..SECOND }, ..ancestral("exp_heun_2_x0_sde", seeds::seeds_2) },
     Sampler { discards_penultimate: true, ..plain("dpm_2", dpm::dpm_2) },
     Sampler { discards_penultimate: true, ..ancestral("dpm_2_ancestral", dpm::dpm_2) },
@@ -177,11 +174,7 @@ pub static SAMPLERS: &[Sampler] = &[
     plain("res_multistep", res::res_multistep),
     Sampler { parameters: STILL_PLUS, needs_uncond: true, ..plain("res_multistep_cfg_pp", res::res_multistep) },
     ancestral("res_multistep_ancestral", res::res_multistep),
-    Sampler {
-        parameters: PLUS,
-        needs_uncond: true,
-        ..ancestral("res_multistep_ancestral_cfg_pp", res::res_multistep)
-    },
+    Sampler { parameters: PLUS, needs_uncond: true, ..ancestral("res_multistep_ancestral_cfg_pp", res::res_multistep) },
     plain("gradient_estimation", euler::gradient_estimation),
     Sampler {
         parameters: STILL_PLUS,

@@ -167,9 +167,8 @@ fn targets(order: usize, h: f64, b: f64) -> Vec<f64> {
 /// The weights w with Σ placesₘ^(j−1)·wₘ = targetsⱼ, by elimination.
 fn order_conditions(places: &[f64], targets: &[f64]) -> Vec<f64> {
     let size = places.len();
-    let mut rows: Vec<Vec<f64>> = (0..size)
-        .map(|j| places.iter().map(|place| place.powi(j as i32)).chain([targets[j]]).collect())
-        .collect();
+    let mut rows: Vec<Vec<f64>> =
+        (0..size).map(|j| places.iter().map(|place| place.powi(j as i32)).chain([targets[j]]).collect()).collect();
     for column in 0..size {
         let pivot = (column..size).max_by(|&a, &b| rows[a][column].abs().total_cmp(&rows[b][column].abs()));
         rows.swap(column, pivot.unwrap_or(column));
