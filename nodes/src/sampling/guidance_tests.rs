@@ -8,8 +8,11 @@ use tch::Device;
 /// Answers with the mean of each image's text, so that the denoised latent is x − σ·mean; keeps what it was given.
 #[derive(Default)]
 struct Texts {
-    calls: RefCell<Vec<(Vec<i64>, Vec<i64>, Vec<f64>)>>,
+    calls: RefCell<Vec<Call>>,
 }
+
+/// Shape of the input, shape of the texts, mean of each text.
+type Call = (Vec<i64>, Vec<i64>, Vec<f64>);
 
 impl Network for Texts {
     fn predict(&self, x: &Tensor, timestep: &Tensor, context: &Tensor) -> Result<Tensor> {

@@ -96,7 +96,7 @@ fn one_step() {
         assert_eq!((levels.len(), levels[1]), (2, 0.0), "{}", schedule.name);
         match schedule.name {
             "kl_optimal" => assert!(levels[0].is_nan()),
-            "ddim_uniform" => assert_eq!(levels[0], 0.04131441190838814),
+            "ddim_uniform" => assert_eq!(levels[0], 0.041_314_412),
             _ => assert!((levels[0] - 14.61464).abs() < 4e-6, "{}: {}", schedule.name, levels[0]),
         }
     }
@@ -129,7 +129,7 @@ fn denoise_runs_the_end_of_a_longer_schedule() {
 #[test]
 fn the_penultimate_level_is_discarded() {
     let levels = for_ksampler("normal", 4, 1.0, true);
-    assert_eq!(levels, [14.614_640_235_900_879, 4.086_081, 1.615_580_3, 0.695_149_54, 0.0]);
+    assert_eq!(levels, [14.614_64, 4.086_081, 1.615_580_3, 0.695_149_54, 0.0]);
     assert_eq!(for_ksampler("karras", 1, 1.0, true).len(), 2);
 }
 
