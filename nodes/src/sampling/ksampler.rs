@@ -198,3 +198,7 @@ pub fn fitted_channels(samples: &Tensor, format: LatentFormat) -> Result<Tensor>
 #[cfg(test)]
 #[path = "ksampler_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "ksampler_golden.rs"]
+mod golden;
