@@ -158,8 +158,26 @@ mod tests {
     }
 
     #[test]
+    fn agrees_with_torchsde() {
+        // torchsde 0.2.6 through ComfyUI's noise sampler: seed, from, to, first and last value.
+        let expected = [
+            (42, 14.614641189575195, 7.5, -0.85766822, 0.75844252),
+            (42, 7.5, 7.499, 1.09388459, -1.10738933),
+            (42, 1.0, 0.029167158529162407, -0.73202074, -0.0349401),
+            ((1 << 40) + 77, 14.614641189575195, 7.5, -0.28109998, -0.44102097),
+            ((1 << 40) + 77, 7.5, 7.499, -0.32927659, -1.07509339),
+            ((1 << 40) + 77, 1.0, 0.029167158529162407, -0.02911359, -0.94099116),
+        ];
+        for (seed, from, to, first, last) in expected {
+            let noise = tree(seed).draw(from, to).unwrap();
+            let at = |place: [i64; 4], value: f64| (noise.double_value(&place) - value).abs() < 1e-6;
+            assert!(at([0, 0, 0, 0], first) && at([0, 3, 7, 7], last), "seed {seed} from {from} to {to}");
+        }
+    }
+
+    #[test]
     fn rounds_like_python() {
-        for (time, expected) in [(0.0078125, 0.007812), (1.0000005, 1.0), (2.3456789, 2.345679), (14.0, 14.0)] {
+        for (time, expected) in [(0.0078125, 0.007812), (0.0234375, 0.023438), (2.3456789, 2.345679), (14.0, 14.0)] {
             assert_eq!(rounded(time), expected);
         }
     }

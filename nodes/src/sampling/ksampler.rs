@@ -194,3 +194,11 @@ pub fn fitted_channels(samples: &Tensor, format: LatentFormat) -> Result<Tensor>
     );
     Ok(Tensor::zeros([size[0], format.channels, size[2], size[3]], (Kind::Float, Device::Cpu)))
 }
+
+#[cfg(test)]
+#[path = "ksampler_tests.rs"]
+mod tests;
+
+#[cfg(test)]
+#[path = "ksampler_golden.rs"]
+mod golden;

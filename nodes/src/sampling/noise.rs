@@ -54,7 +54,8 @@ struct Independent {
     ahead: Vec<Tensor>,
 }
 
-/// How many draws are made at once, since skipping the earlier ones costs as much as making them.
+/// How many draws are made at once, at least. The generator's state is out of reach, so the earlier draws must be made
+/// again to go on; with as many ahead as there were before, each is made about twice.
 const DRAWS_AHEAD: usize = 16;
 
 impl Independent {
@@ -66,9 +67,10 @@ impl Independent {
 impl Noise for Independent {
     fn draw(&mut self, _: f64, _: f64) -> Result<Tensor> {
         if self.ahead.is_empty() {
-            self.ahead = randn_sequence(self.seed, &self.shape, self.drawn, DRAWS_AHEAD);
+            let total = self.drawn + self.drawn.max(DRAWS_AHEAD);
+            self.ahead = randn_sequence(self.seed, &self.shape, total).split_off(self.drawn);
             self.ahead.reverse();
-            self.drawn += DRAWS_AHEAD;
+            self.drawn = total;
         }
         match self.ahead.pop() {
             Some(noise) => Ok(noise.to_device(self.device)),
@@ -77,8 +79,8 @@ impl Noise for Independent {
     }
 }
 
-/// The most images that a batch place may point past: each of them is drawn.
-const MOST_BATCH_PLACES: i64 = 1 << 16;
+/// The most values that are drawn to reach the highest batch place (1 GiB).
+const MOST_VALUES: i64 = 1 << 28;
 
 /// The noise that sampling a latent starts from: B×C×h×w, float32 on the CPU, one draw for the whole batch. If the
 /// latent's images carry batch places, one image's noise is drawn after the other and each image takes that of its
@@ -90,14 +92,15 @@ pub fn initial_noise(latent: &Latent, shape: &[i64], seed: u64) -> Result<Tensor
     let (Some(&lowest), Some(&highest)) = (places.iter().min(), places.iter().max()) else {
         bail!("the latent's batch_index is empty: leave it out, or give one place per image");
     };
-    ensure!(
-        lowest >= 0 && highest < MOST_BATCH_PLACES,
-        "the latent's batch_index goes from {lowest} to {highest}: places are from 0 to {}",
-        MOST_BATCH_PLACES - 1
-    );
     let mut single = shape.to_vec();
     single[0] = 1;
-    let drawn = randn_sequence(seed, &single, 0, highest as usize + 1);
+    let most = MOST_VALUES / single.iter().product::<i64>().max(1);
+    ensure!(
+        lowest >= 0 && highest < most,
+        "the latent's batch_index goes from {lowest} to {highest}: for its size places are from 0 to {}",
+        most - 1
+    );
+    let drawn = randn_sequence(seed, &single, highest as usize + 1);
     let chosen: Vec<&Tensor> = places.iter().map(|&place| &drawn[place as usize]).collect();
     Ok(Tensor::cat(&chosen, 0))
 }
@@ -119,7 +122,7 @@ mod tests {
     #[test]
     fn seed_42() {
         let noise = initial_noise(&latent(1, None), &[1, 4, 64, 64], 42).unwrap();
-        let expected = [1.9269153, 1.4872841, 0.9007172, -2.105521, 0.6784185];
+        let expected = [1.9269153, 1.4872841, 0.9007172, -2.105521, 0.67841846];
         let first: Vec<f32> = (0..5).map(|i| noise.double_value(&[0, 0, 0, i]) as f32).collect();
         assert_eq!(first, expected);
     }

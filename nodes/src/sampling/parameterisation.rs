@@ -177,8 +177,8 @@ mod tests {
     fn sigmas_of_sd15() {
         let sampling = Parameterisation::sd15();
         assert_eq!(sampling.sigmas().len(), 1000);
-        assert_eq!(sampling.sigma_min(), 0.029167158529162407);
-        assert_eq!(sampling.sigma_max(), 14.614641189575195);
+        assert_eq!(sampling.sigma_min(), 0.029_167_159);
+        assert_eq!(sampling.sigma_max(), 14.614_641);
         assert_eq!(sampling.sigmas()[499], 1.6128862);
         assert_eq!(sampling.sigmas()[998], 14.526276);
     }

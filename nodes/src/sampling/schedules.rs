@@ -108,14 +108,14 @@ fn last(mut values: Vec<f32>, count: usize) -> Vec<f32> {
 /// as it is. When the end is cut off and `force_full_denoise` holds, the last level becomes 0: a jump to clean.
 pub fn window(sigmas: &Sigmas, start: Option<usize>, end: Option<usize>, force_full_denoise: bool) -> Option<Sigmas> {
     let mut levels = sigmas.0.clone();
-    if let Some(end) = end.filter(|&end| end + 1 < levels.len()) {
+    if let Some(end) = end.filter(|&end| end < levels.len().saturating_sub(1)) {
         levels.truncate(end + 1);
         if force_full_denoise {
             levels[end] = 0.0;
         }
     }
     match start {
-        Some(start) if start + 1 < levels.len() => Some(Sigmas(levels.split_off(start))),
+        Some(start) if start < levels.len().saturating_sub(1) => Some(Sigmas(levels.split_off(start))),
         Some(_) => None,
         None => Some(Sigmas(levels)),
     }
@@ -265,3 +265,7 @@ fn beta_fraction(x: f64, a: f64, b: f64) -> f64 {
 fn ln_gamma(x: f64) -> f64 {
     Tensor::from_slice(&[x]).lgamma().double_value(&[0])
 }
+
+#[cfg(test)]
+#[path = "schedules_tests.rs"]
+mod tests;

@@ -38,7 +38,7 @@ pub(super) fn multistep(
         }
         let weights = coefficients(&Step { i, sigmas, order: slopes.len() });
         for (weight, slope) in weights.iter().zip(&slopes) {
-            x = x + slope * *weight;
+            x = &x + slope * *weight;
         }
     }
     Ok(x)

@@ -5,6 +5,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::Parameters;
 use super::adams::multistep;
+use super::step::scalar;
 use crate::sampling::denoise::Denoise;
 use crate::sampling::noise::Noise;
 
@@ -60,13 +61,12 @@ impl Process {
     fn weights(&self, nodes: &[f64], next: f64) -> Vec<f64> {
         let times = Tensor::linspace(nodes[0], next, POINTS, (self.kind, Device::Cpu));
         let width = (scalar(next, self.kind) - nodes[0]) / POINTS as f64;
-        let alpha_bar =
-            (times.square() * -0.5 * (&self.beta_0 + &self.beta_d - &self.beta_0) - &times * &self.beta_0).exp();
+        let beta_span = &self.beta_d + &self.beta_0 - &self.beta_0;
+        let alpha_bar = (times.square() * -0.5 * &beta_span - &times * &self.beta_0).exp();
         let growth = (&times * &self.beta_d + &self.beta_0) * 0.5 / (&alpha_bar * (1f64 - &alpha_bar)).sqrt();
         let weight = |own: usize| {
             let mut polynomial = times.ones_like();
-            for (other, &node) in nodes.iter().enumerate().filter(|&(other, _)| other != own) {
-                debug_assert_ne!(other, own);
+            for (_, &node) in nodes.iter().enumerate().filter(|&(other, _)| other != own) {
                 polynomial = polynomial * (&times - node) / (scalar(nodes[own], self.kind) - node);
             }
             let sum: Tensor = (&growth * polynomial).sum(self.kind) * &width;
@@ -74,8 +74,4 @@ impl Process {
         };
         (0..nodes.len()).map(weight).collect()
     }
-}
-
-fn scalar(value: f64, kind: Kind) -> Tensor {
-    Tensor::from(value).to_kind(kind)
 }

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use tch::Tensor;
 
-use super::step::{ancestral_split, lambda, slope, steps};
+use super::step::{ancestral_split, interpolated_level, lambda, slope, steps};
 use super::{Parameters, StepControl};
 use crate::sampling::denoise::Denoise;
 use crate::sampling::noise::Noise;
@@ -20,13 +20,13 @@ pub(super) fn dpm_2(
     for (i, sigma, next) in steps(sigmas) {
         let denoised = model.denoise(&x, sigma)?.denoised;
         model.on_step(i, sigmas.len() - 1, &denoised)?;
-        let (down, up) = ancestral_split(sigma, next, p.eta);
+        let (down, up) = ancestral_split(sigma, next, p.eta, x.kind());
         let d = slope(&x, sigma, &denoised);
         if down == 0.0 {
             x = &x + d * (down - sigma);
             continue;
         }
-        let middle = (0.5 * (sigma.ln() + down.ln())).exp();
+        let middle = interpolated_level(sigma, down, 0.5, x.kind());
         let x2 = &x + d * (middle - sigma);
         let d2 = slope(&x2, middle, &model.denoise(&x2, middle)?.denoised);
         x = &x + d2 * (down - sigma);
@@ -149,7 +149,7 @@ pub(super) fn dpm_adaptive(
             return Ok(x);
         }
         let next = if forward { end.min(t + controller.h) } else { end.max(t + controller.h) };
-        let (down, _) = ancestral_split((-t).exp(), (-next).exp(), p.eta);
+        let (down, _) = ancestral_split((-t).exp(), (-next).exp(), p.eta, x.kind());
         let target = if p.eta > 0.0 { end.min(lambda(down)) } else { next };
         let e = epsilon(model, &x, t)?;
         let denoised = &x - &e * (-t).exp();

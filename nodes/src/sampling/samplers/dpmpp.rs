@@ -1,9 +1,9 @@
 //! DPM-Solver++: Lu et al. (2022), arXiv:2211.01095, in data prediction, and its stochastic forms.
 
 use anyhow::Result;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
-use super::step::{ancestral_split, lambda, slope, steps};
+use super::step::{ancestral_split, lambda, middle_level, slope, steps};
 use super::{Form, Parameters};
 use crate::sampling::denoise::Denoise;
 use crate::sampling::noise::Noise;
@@ -20,21 +20,21 @@ pub(super) fn dpmpp_2s(
     for (i, sigma, next) in steps(sigmas) {
         let first = model.denoise(&x, sigma)?;
         model.on_step(i, sigmas.len() - 1, &first.denoised)?;
-        let (down, up) = ancestral_split(sigma, next, p.eta);
+        let (down, up) = ancestral_split(sigma, next, p.eta, x.kind());
         x = if down == 0.0 && p.cfg_pp {
             first.denoised
         } else if down == 0.0 {
             &x + slope(&x, sigma, &first.denoised) * (down - sigma)
         } else {
             let h = lambda(down) - lambda(sigma);
-            let middle = (sigma * down).sqrt();
+            let middle = middle_level(sigma, down, 0.5, x.kind());
             let shift = |x: &Tensor, uncond: &Tensor| if p.cfg_pp { x + (&first.denoised - uncond) } else { x + 0.0 };
             let x2 = shift(&x, &first.uncond) * (middle / sigma) - &first.denoised * (-h / 2.0).exp_m1();
             let second = model.denoise(&x2, middle)?;
             shift(&x, &second.uncond) * (down / sigma) - second.denoised * (-h).exp_m1()
         };
         if next > 0.0 && p.eta > 0.0 {
-            x += noise.draw(sigma, next)? * p.s_noise * up;
+            x = &x + noise.draw(sigma, next)? * p.s_noise * up;
         }
     }
     Ok(x)
@@ -90,18 +90,6 @@ pub(super) fn dpmpp_2m_cfg_pp(
     Ok(x)
 }
 
-/// The middle level of [`dpmpp_sde`]. For a float32 state in ComfyUI's float32 steps: the Brownian path has another
-/// value a millionth further on.
-fn middle_level(sigma: f64, next: f64, r: f64, kind: Kind) -> f64 {
-    if kind != Kind::Float {
-        return (-(lambda(sigma) + r * (lambda(next) - lambda(sigma)))).exp();
-    }
-    let lambda = |sigma: f64| Tensor::from(sigma as f32).log().neg();
-    let (start, end) = (lambda(sigma), lambda(next));
-    let middle = &start + (end - &start) * r;
-    middle.neg().exp().double_value(&[])
-}
-
 /// DPM-Solver++(S), stochastic: an evaluation at the level `r` of the way in λ, each of the two with its own noise.
 pub(super) fn dpmpp_sde(
     model: &mut dyn Denoise,
@@ -120,13 +108,13 @@ pub(super) fn dpmpp_sde(
             continue;
         }
         let middle = middle_level(sigma, next, p.r, x.kind());
-        let (down, up) = ancestral_split(sigma, middle, p.eta);
+        let (down, up) = ancestral_split(sigma, middle, p.eta, x.kind());
         let mut x2 = &x * (down / sigma) + &first * (1.0 - down / sigma);
         if noisy {
             x2 += noise.draw(sigma, middle)? * p.s_noise * up;
         }
         let second = model.denoise(&x2, middle)?.denoised;
-        let (down, up) = ancestral_split(sigma, next, p.eta);
+        let (down, up) = ancestral_split(sigma, next, p.eta, x.kind());
         let toward = first * (1.0 - weight) + second * weight;
         x = &x * (down / sigma) + toward * (1.0 - down / sigma);
         if noisy {

@@ -36,7 +36,7 @@ pub(super) fn euler_ancestral(
     for (i, sigma, next) in steps(sigmas) {
         let denoised = model.denoise(&x, sigma)?.denoised;
         model.on_step(i, sigmas.len() - 1, &denoised)?;
-        let (down, up) = ancestral_split(sigma, next, p.eta);
+        let (down, up) = ancestral_split(sigma, next, p.eta, x.kind());
         x = if down == 0.0 {
             denoised
         } else {
@@ -63,7 +63,7 @@ pub(super) fn euler_cfg_pp(
             x = result.denoised;
             continue;
         }
-        let (down, up) = ancestral_split(sigma, next, p.eta);
+        let (down, up) = ancestral_split(sigma, next, p.eta, x.kind());
         x = result.denoised + slope(&x, sigma, &result.uncond) * down;
         if p.eta > 0.0 && p.s_noise > 0.0 {
             x += noise.draw(sigma, next)? * p.s_noise * up;

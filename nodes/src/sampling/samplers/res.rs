@@ -21,7 +21,7 @@ pub(super) fn res_multistep(
     for (i, sigma, next) in steps(sigmas) {
         let result = model.denoise(&x, sigma)?;
         model.on_step(i, sigmas.len() - 1, &result.denoised)?;
-        let (down, up) = ancestral_split(sigma, next, p.eta);
+        let (down, up) = ancestral_split(sigma, next, p.eta, x.kind());
         let base = if p.cfg_pp { &result.uncond } else { &result.denoised };
         x = match &before {
             Some((base_before, sigma_before, down_before)) if down > 0.0 => {

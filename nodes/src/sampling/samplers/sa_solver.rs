@@ -70,7 +70,7 @@ fn solve(
             let nodes = &lambdas[i + 1 - corrector..=i];
             x = adams_step(&x, &history, nodes, (sigmas[i - 1], sigma), last.tau);
             if let Some(noise) = &last.noise {
-                x = x + noise;
+                x += noise;
             }
             if evaluate_corrected {
                 denoised = model.denoise(&x, sigma)?.denoised;
@@ -86,7 +86,7 @@ fn solve(
         let nodes = &lambdas[i + 1 - predictor..=i];
         predicted = adams_step(&x, &history, nodes, (sigma, next), last.tau);
         if let Some(noise) = &last.noise {
-            predicted = predicted + noise;
+            predicted += noise;
         }
     }
     Ok(predicted)

@@ -4,7 +4,7 @@
 use anyhow::Result;
 use tch::Tensor;
 
-use super::step::{lambda, steps};
+use super::step::{interpolated_level, lambda, steps};
 use super::{Form, Parameters};
 use crate::sampling::denoise::Denoise;
 use crate::sampling::noise::Noise;
@@ -68,7 +68,7 @@ pub(super) fn seeds_2(
         let mut noise = StageNoise { source: noise, eta, s_noise: p.s_noise, total: None };
         let h = lambda(next) - lambda(sigma);
         let h_eta = h * (eta + 1.0);
-        let middle = (-(lambda(sigma) + r * h)).exp();
+        let middle = interpolated_level(sigma, next, r, x.kind());
         let x2 = &x * (middle / sigma * (-r * h * eta).exp()) - &first * (-r * h_eta).exp_m1();
         let x2 = with_noise(x2, noise.advance(sigma, middle, r * h)?);
         let second = model.denoise(&x2, middle)?.denoised;
@@ -108,7 +108,7 @@ pub(super) fn seeds_3(
         let mut noise = StageNoise { source: noise, eta, s_noise: p.s_noise, total: None };
         let h = lambda(next) - lambda(sigma);
         let h_eta = h * (eta + 1.0);
-        let level = |r: f64| (-(lambda(sigma) + r * h)).exp();
+        let level = |r: f64| interpolated_level(sigma, next, r, x.kind());
         let (sigma1, sigma2) = (level(r1), level(r2));
         let kept = |r: f64, level: f64| &x * (level / sigma * (-r * h * eta).exp());
 

@@ -1,6 +1,6 @@
 //! What the samplers' steps have in common.
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 /// The slope dx/dσ of the probability flow at the state `x`, from the denoised latent behind it (Karras et al. 2022).
 pub(super) fn slope(x: &Tensor, sigma: f64, denoised: &Tensor) -> Tensor {
@@ -14,12 +14,41 @@ pub(super) fn lambda(sigma: f64) -> f64 {
 
 /// A step down to `next` taken as one further down and noise back up: (σ_down, σ_up), σ_down² + σ_up² = next². With
 /// `eta` 0 there is no noise; with 1 it is as much as the stochastic process has between the levels.
-pub(super) fn ancestral_split(sigma: f64, next: f64, eta: f64) -> (f64, f64) {
+///
+/// For a float32 state every operation is rounded to float32, as in ComfyUI: where σ_down is small, it is the difference
+/// of two almost equal squares. (The double's own rounding does not show: it has more than twice the digits.)
+pub(super) fn ancestral_split(sigma: f64, next: f64, eta: f64, kind: Kind) -> (f64, f64) {
     if eta == 0.0 {
         return (next, 0.0);
     }
-    let up = (eta * (next.powi(2) * (sigma.powi(2) - next.powi(2)) / sigma.powi(2)).sqrt()).min(next);
-    ((next.powi(2) - up.powi(2)).sqrt(), up)
+    let f = |value: f64| if kind == Kind::Float { f64::from(value as f32) } else { value };
+    let square = |value: f64| f(value * value);
+    let between = f(f(square(next) * f(square(sigma) - square(next))) / square(sigma));
+    let up = f(f(eta) * f(between.sqrt())).min(next);
+    (f(f(square(next) - square(up)).sqrt()), up)
+}
+
+/// The level at `r` of the way from `sigma` to `next` in λ, both above 0.
+///
+/// For a float32 state in ComfyUI's float32 operations, because two things depend on the last bits: which timestep is
+/// nearest, and where on its path Brownian noise is taken (it is another one a millionth further on).
+pub(super) fn middle_level(sigma: f64, next: f64, r: f64, kind: Kind) -> f64 {
+    level_between(sigma, next, kind, |start, end| start + (end - start) * r)
+}
+
+/// [`middle_level`] for the methods where ComfyUI interpolates with `lerp`, which rounds differently.
+pub(super) fn interpolated_level(sigma: f64, next: f64, r: f64, kind: Kind) -> f64 {
+    level_between(sigma, next, kind, |start, end| start.lerp(end, r))
+}
+
+fn level_between(sigma: f64, next: f64, kind: Kind, choose: impl Fn(&Tensor, &Tensor) -> Tensor) -> f64 {
+    let lambda = |sigma: f64| scalar(sigma, kind).log().neg();
+    choose(&lambda(sigma), &lambda(next)).neg().exp().double_value(&[])
+}
+
+/// A number as a tensor without dimensions, float32 for a float32 state and float64 otherwise, on the CPU.
+pub(super) fn scalar(value: f64, kind: Kind) -> Tensor {
+    Tensor::from(value).to_kind(if kind == Kind::Float { Kind::Float } else { Kind::Double })
 }
 
 /// The consecutive pairs of noise levels, numbered.
@@ -51,11 +80,19 @@ mod tests {
 
     #[test]
     fn ancestral_split_keeps_the_variance() {
-        let (down, up) = ancestral_split(2.0, 1.0, 1.0);
+        let split = |next, eta| ancestral_split(2.0, next, eta, Kind::Double);
+        let (down, up) = split(1.0, 1.0);
         assert!((down - 0.5).abs() < 1e-15 && (up - 0.75f64.sqrt()).abs() < 1e-15);
-        assert_eq!(ancestral_split(2.0, 1.0, 0.0), (1.0, 0.0));
-        assert_eq!(ancestral_split(2.0, 0.0, 1.0), (0.0, 0.0));
-        assert_eq!(ancestral_split(2.0, 1.0, 9.0), (0.0, 1.0));
+        assert_eq!(split(1.0, 0.0), (1.0, 0.0));
+        assert_eq!(split(0.0, 1.0), (0.0, 0.0));
+        assert_eq!(split(1.0, 9.0), (0.0, 1.0));
+    }
+
+    #[test]
+    fn the_middle_is_the_geometric_mean() {
+        assert!((middle_level(8.0, 2.0, 0.5, Kind::Double) - 4.0).abs() < 1e-14);
+        assert!((middle_level(8.0, 1.0, 1.0 / 3.0, Kind::Float) - 4.0).abs() < 1e-6);
+        assert!((interpolated_level(8.0, 1.0, 2.0 / 3.0, Kind::Float) - 2.0).abs() < 1e-6);
     }
 
     #[test]

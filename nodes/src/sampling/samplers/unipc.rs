@@ -3,6 +3,7 @@
 use anyhow::Result;
 use tch::{Kind, Tensor};
 
+use super::step::scalar;
 use super::{Form, Parameters};
 use crate::sampling::denoise::Denoise;
 use crate::sampling::noise::Noise;
@@ -26,8 +27,7 @@ struct Level {
 
 impl Level {
     fn new(sigma: f64, kind: Kind) -> Level {
-        let kind = if kind == Kind::Float { Kind::Float } else { Kind::Double };
-        let sigma_squared = Tensor::from(sigma).to_kind(kind).square();
+        let sigma_squared = scalar(sigma, kind).square();
         let log_alpha = (1f64 / (sigma_squared + 1.0)).log() * 0.5;
         let variance = 1f64 - (&log_alpha * 2.0).exp();
         Level {
@@ -174,8 +174,9 @@ fn order_conditions(places: &[f64], targets: &[f64]) -> Vec<f64> {
         rows.swap(column, pivot.unwrap_or(column));
         for row in (0..size).filter(|&row| row != column) {
             let factor = rows[row][column] / rows[column][column];
-            for k in column..=size {
-                rows[row][k] -= factor * rows[column][k];
+            let above = rows[column].clone();
+            for (value, above) in rows[row].iter_mut().zip(above) {
+                *value -= factor * above;
             }
         }
     }
