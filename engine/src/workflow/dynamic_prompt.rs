@@ -73,33 +73,34 @@ struct Brace {
 /// The braces by the place of their `{`. One that is never closed ends with the text.
 fn braces(text: &str) -> std::collections::HashMap<usize, Brace> {
     let mut found = std::collections::HashMap::new();
-    // For each open brace its place, its finished options, and where the present one starts.
-    let mut open: Vec<(usize, Vec<(usize, usize)>, usize)> = Vec::new();
+    // The braces that are open, and where the present option of each starts.
+    let mut open: Vec<(usize, Brace, usize)> = Vec::new();
     let mut chars = text.char_indices();
     while let Some((at, c)) = chars.next() {
         match c {
             '\\' => {
                 chars.next();
             }
-            '{' => open.push((at, Vec::new(), at + 1)),
+            '{' => open.push((at, Brace { options: Vec::new(), after: text.len() }, at + 1)),
             '|' => {
-                if let Some((_, options, start)) = open.last_mut() {
-                    options.push((*start, at));
+                if let Some((_, brace, start)) = open.last_mut() {
+                    brace.options.push((*start, at));
                     *start = at + 1;
                 }
             }
             '}' => {
-                if let Some((place, mut options, start)) = open.pop() {
-                    options.push((start, at));
-                    found.insert(place, Brace { options, after: at + 1 });
+                if let Some((place, mut brace, start)) = open.pop() {
+                    brace.options.push((start, at));
+                    brace.after = at + 1;
+                    found.insert(place, brace);
                 }
             }
             _ => {}
         }
     }
-    for (place, mut options, start) in open {
-        options.push((start, text.len()));
-        found.insert(place, Brace { options, after: text.len() });
+    for (place, mut brace, start) in open {
+        brace.options.push((start, text.len()));
+        found.insert(place, brace);
     }
     found
 }

@@ -122,12 +122,12 @@ impl<'a> Resolver<'a> {
 
     fn next(&mut self, step: &Step) -> Next {
         match step.side {
-            Side::Input => self.from_input(step),
-            Side::Output => self.from_output(step),
+            Side::Input => self.behind_input(step),
+            Side::Output => self.behind_output(step),
         }
     }
 
-    fn from_input(&mut self, step: &Step) -> Next {
+    fn behind_input(&mut self, step: &Step) -> Next {
         let graph = self.graph(step.scope);
         let node = &graph.nodes[step.node];
         let Some(slot) = node.inputs.get(step.slot) else { return Next::End(Source::Nothing) };
@@ -171,7 +171,7 @@ impl<'a> Resolver<'a> {
         if let Role::Instance(graph) = node.role { self.graphs.all.get(graph) } else { None }
     }
 
-    fn from_output(&mut self, step: &Step) -> Next {
+    fn behind_output(&mut self, step: &Step) -> Next {
         let node = self.node(step.scope, step.node);
         let want = step.want.as_deref().unwrap_or("*");
         let input = |slot: usize, want: Option<&str>| {

@@ -13,6 +13,9 @@ const AUDIO_PLAYERS: [&str; 5] = ["LoadAudio", "SaveAudio", "PreviewAudio", "Sav
 /// Classes to which the editor adds a 3D viewer named `image`.
 const MODEL_VIEWERS: [&str; 2] = ["SaveGLB", "Preview3D"];
 
+/// What a file's name may end in to say where it lies.
+const FOLDERS: [&str; 3] = ["[input]", "[output]", "[temp]"];
+
 /// The values that a node was saved with.
 enum Stored<'a> {
     /// By place, with the place each has in the file.
@@ -279,10 +282,8 @@ fn adjust(class: &str, widgets: &mut [Widget]) {
                     *text = name.to_owned();
                 }
             }
-            ("LoadImageOutput", "image") => {
-                if !["[input]", "[output]", "[temp]"].iter().any(|folder| text.contains(folder)) {
-                    text.push_str(" [output]");
-                }
+            ("LoadImageOutput", "image") if !FOLDERS.iter().any(|folder| text.contains(folder)) => {
+                text.push_str(" [output]");
             }
             _ => {}
         }
