@@ -4,6 +4,7 @@
 //! schema, or the body of a request. What a file said that could not be kept as it was is in [`Workflow::remarks`].
 
 mod api;
+mod bounds;
 mod build;
 mod convert;
 mod dynamic_prompt;
