@@ -12,7 +12,7 @@ use super::dynamic_prompt::Chooser;
 use super::graph::{Graph, Graphs, Mode, Node, Role, Source as Place, Widget};
 use super::replace::Names;
 use super::resolve::{Resolver, Scope, Source};
-use super::{Context, Form, ReadError, Remark, Severity, Workflow, api};
+use super::{Context, Form, ReadError, Remark, Severity, Workflow, advance, api};
 use crate::prompt::{Given, NodeId, Prompt, PromptNode};
 
 /// Converts a file in the editor's form.
@@ -43,9 +43,14 @@ pub(super) fn convert(file: &Value, context: &Context<'_>) -> Result<Workflow, R
             nodes.insert(id, node);
         }
     }
+    for &(scope, place) in &flat.half_off {
+        let id = emission.resolver.id(scope, place);
+        let text = "the subgraph is muted or bypassed, but nodes in it are not: they run, as in ComfyUI";
+        emission.remarks.push(Remark::warning(&id, text));
+    }
     let prompt = Prompt { nodes: numbered_first(nodes) };
     let mut workflow_json = file.clone();
-    for choice in &emission.chosen {
+    for choice in emission.chosen {
         choice.write(&mut workflow_json);
     }
     let mut remarks = emission.remarks;
@@ -121,6 +126,8 @@ struct Flat {
     inner: HashMap<(usize, usize), usize>,
     /// Scope and node of all that are no instances, in the order in which they are written.
     leaves: Vec<(usize, usize)>,
+    /// Instances that are muted or bypassed while nodes in them are not.
+    half_off: Vec<(usize, usize)>,
 }
 
 impl Flat {
@@ -152,6 +159,11 @@ impl Flat {
                 }
                 continue;
             };
+            if node.mode != Mode::On
+                && graphs.all[inner].nodes.iter().any(|node| !node.is_virtual() && node.mode == Mode::On)
+            {
+                self.half_off.push((scope, place));
+            }
             let child = self.scopes.len();
             if child > MAX_NODES {
                 return Err(too_many());
@@ -220,16 +232,8 @@ struct Choice {
 }
 
 impl Choice {
-    fn write(&self, file: &mut Value) {
-        let graph = match self.graph {
-            Place::Root => Some(file),
-            Place::Subgraph(place) => file["definitions"]["subgraphs"].get_mut(place),
-        };
-        let node = graph.and_then(|graph| graph.get_mut("nodes")).and_then(|nodes| nodes.get_mut(self.node));
-        let values = node.and_then(|node| node.get_mut("widgets_values"));
-        if let Some(value) = values.and_then(|values| values.get_mut(self.value)) {
-            *value = Value::String(self.text.clone());
-        }
+    fn write(self, file: &mut Value) {
+        advance::write(file, self.graph, self.node, self.value, Value::String(self.text));
     }
 }
 

@@ -1,14 +1,14 @@
 //! Dynamic prompts: `{a|b}` is one of its options, and comments are left out.
 
+use super::random::Random;
+
 /// Chooses between options.
-pub(super) struct Chooser {
-    state: u64,
-}
+pub(super) struct Chooser(Random);
 
 impl Chooser {
     /// The same seed chooses the same.
     pub(super) fn new(seed: u64) -> Self {
-        Self { state: seed }
+        Self(Random::new(seed))
     }
 
     /// The text with comments left out and each brace replaced by one of its options; options nest.
@@ -46,21 +46,11 @@ impl Chooser {
                 }
                 let Some(brace) = braces.get(&at) else { break };
                 ranges.push((brace.after.min(end), end));
-                ranges.push(brace.options[self.below(brace.options.len())]);
+                ranges.push(brace.options[self.0.below(brace.options.len())]);
                 break;
             }
         }
         out
-    }
-
-    /// A number below `count`, by splitmix64 (Steele, Lea and Flood 2014).
-    fn below(&mut self, count: usize) -> usize {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^= z >> 31;
-        ((u128::from(z) * count as u128) >> 64) as usize
     }
 }
 

@@ -3,6 +3,7 @@
 //! [`read`] looks at the content, never at a name: a PNG with metadata, an API form, the editor's own form in any
 //! schema, or the body of a request. What a file said that could not be kept as it was is in [`Workflow::remarks`].
 
+mod advance;
 mod api;
 mod bounds;
 mod build;
@@ -13,6 +14,7 @@ mod group;
 mod json;
 mod pictures;
 mod png;
+mod random;
 mod replace;
 mod resolve;
 mod subgraph;
@@ -22,6 +24,7 @@ mod widgets;
 use serde_json::Value;
 use thiserror::Error;
 
+pub use self::advance::advance;
 pub use self::json::{MAX_JSON, parse as parse_json};
 use crate::prompt::Prompt;
 use crate::schema::{Folders, Schemas};

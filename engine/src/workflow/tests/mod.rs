@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 //! Each rule of the conversion on a graph as small as it can be.
 
+mod control;
 mod files;
 mod mutations;
 mod plain;
