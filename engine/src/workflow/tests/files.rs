@@ -63,3 +63,22 @@ fn a_picture_without_a_workflow_says_so() {
     let text = read_picture(&[("prompt", "{")]).unwrap_err().to_string();
     assert!(text.starts_with("the picture's `prompt`: line 1, column 1"), "{text}");
 }
+
+#[test]
+fn a_picture_with_a_broken_prompt_gives_its_workflow() {
+    let editor = r#"{"nodes": [{"id": 2, "type": "Clip"}], "links": []}"#;
+    let read = read_picture(&[("prompt", "{"), ("workflow", editor)]).unwrap();
+    assert!(read.prompt.nodes.contains_key("2"));
+    assert!(read.remarks[0].text.ends_with("; its `workflow` is read instead"), "{}", read.remarks[0]);
+}
+
+#[test]
+fn a_webp_is_read_like_a_png() {
+    let bytes =
+        webp::tests::file(&[r#"prompt:{"1": {"class_type": "Load", "inputs": {}}}"#, "workflow:{\"nodes\": []}"], true);
+    let schemas = schemas();
+    let context = Context { schemas: &schemas, folders: &(), seed: 0, now: LocalTime::default() };
+    let workflow = read(&bytes, &context).unwrap();
+    assert!(workflow.prompt.nodes.contains_key("1"));
+    assert_eq!(workflow.workflow_json, Some(json!({"nodes": []})));
+}
