@@ -9,7 +9,7 @@ pub(super) const MAX_NODES: usize = 200_000;
 /// How deep instances may stand within instances.
 pub(super) const MAX_DEPTH: usize = 64;
 /// How many bytes, about, the values may take when they are copied to all their places.
-const MAX_BYTES: usize = 512 << 20;
+const MAX_BYTES: usize = 256 << 20;
 
 pub(super) fn too_many() -> ReadError {
     ReadError::Graph(format!("the workflow has more than {MAX_NODES} nodes when its subgraphs are expanded: split it"))

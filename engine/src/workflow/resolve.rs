@@ -7,7 +7,7 @@ use super::{ReadError, Remark};
 
 /// How much is looked at to follow all links of a file. What people make takes thousands; a file made to take years
 /// is given up.
-const MAX_WORK: usize = 1 << 30;
+const MAX_WORK: usize = 1 << 28;
 
 /// A graph where it is instanced.
 #[derive(Debug)]

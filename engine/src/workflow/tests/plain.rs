@@ -251,3 +251,109 @@ fn names_in_a_prefix_are_filled_in() {
     assert_eq!(save("%E.width%x%E.height%-%My Text.text%"), "8x-a_b");
     assert_eq!(save("%date:yyyy-MM-dd%/%E.none%%width%"), "2026-11-23/%E.none%%width%");
 }
+
+/// The inputs that a class of this declaration is sent, for these saved values.
+fn sent(class: &str, declared: Value, values: Value) -> String {
+    let schemas = ObjectInfo::from_json(&json!({class: {"input": {"required": declared}, "output": []}}));
+    let context = Context { schemas: &schemas, folders: &(), seed: 0, now: LocalTime::default() };
+    let file = file(vec![node(1, class, json!([]), values)], json!([]));
+    let workflow = read(&serde_json::to_vec(&file).unwrap(), &context).unwrap();
+    workflow.prompt.to_json()["1"]["inputs"].to_string()
+}
+
+#[test]
+fn the_editor_adds_widgets_of_its_own() {
+    let int = json!(["INT", {}]);
+    assert_eq!(
+        sent(
+            "C",
+            json!({"a": [["x", "y"], {"control_after_generate": true}], "b": int}),
+            json!(["y", "fixed", "filter", 7])
+        ),
+        r#"{"a":"y","b":7}"#
+    );
+    assert_eq!(
+        sent("C", json!({"a": ["FLOAT", {"control_after_generate": true}], "b": int}), json!([0.5, "fixed", 7])),
+        r#"{"a":0.5,"b":7}"#
+    );
+    assert_eq!(
+        sent("C", json!({"seed": ["INT", {"control_after_generate": false}], "b": int}), json!([5, 7])),
+        r#"{"seed":5,"b":7}"#
+    );
+    assert_eq!(sent("PreviewAny", json!({"source": ["*"]}), json!([true])), r#"{"preview":"","previewMode":true}"#);
+    let audio = json!({"audio": ["COMBO", {"options": [], "audio_upload": true}]});
+    assert_eq!(sent("LoadAudio", audio, json!(["a.mp3", null, null])), r#"{"audio":"a.mp3","audioUI":""}"#);
+    let mesh = json!({"mesh": ["MESH"], "filename_prefix": ["STRING", {}]});
+    assert_eq!(sent("SaveGLB", mesh, json!(["m", "view"])), r#"{"filename_prefix":"m","image":"view"}"#);
+    let output = json!({"image": ["COMBO", {"image_upload": true, "remote": {}}]});
+    assert_eq!(
+        sent("LoadImageOutput", output, json!(["a.png", "refresh", "image"])),
+        r#"{"image":"a.png [output]","refresh":"refresh"}"#
+    );
+    assert_eq!(
+        sent("KSampler", json!({"sampler_name": [["euler"]]}), json!(["sample_euler"])),
+        r#"{"sampler_name":"euler"}"#
+    );
+}
+
+#[test]
+fn a_dynamic_combo_brings_its_choice_s_inputs() {
+    let declared = json!({
+        "mode": ["COMFY_DYNAMICCOMBO_V3", {"options": [
+            {"key": "by", "inputs": {"required": {"factor": ["FLOAT", {"default": 2.0}]}}},
+            {"key": "to", "inputs": {"required": {
+                "how": ["COMFY_DYNAMICCOMBO_V3", {"options": [{"key": "w", "inputs": {"required": {"width": ["INT", {}]}}}]}],
+                "like": ["IMAGE", {}],
+            }}},
+        ]}],
+        "last": ["INT", {"default": 9}],
+    });
+    assert_eq!(
+        sent("C", declared.clone(), json!(["to", "w", 64, 5])),
+        r#"{"mode":"to","mode.how":"w","mode.how.width":64,"last":5}"#
+    );
+    assert_eq!(sent("C", declared.clone(), json!([])), r#"{"mode":"by","mode.factor":2.0,"last":9}"#);
+    assert_eq!(sent("C", declared, json!(["gone", 5])), r#"{"mode":"gone","last":5}"#);
+}
+
+#[test]
+fn autogrow_has_its_least_sockets_and_what_was_saved() {
+    let info = json!({"Batch": {"input": {"required": {"images": ["COMFY_AUTOGROW_V3", {"template": {
+        "input": {"required": {"image": ["IMAGE", {}]}}, "prefix": "image", "min": 1, "max": 9}}]}}, "output": ["IMAGE"]}});
+    let schemas = ObjectInfo::from_json(&info);
+    let context = Context { schemas: &schemas, folders: &(), seed: 0, now: LocalTime::default() };
+    let nodes = vec![
+        node(1, "Gone", json!([]), json!(null)),
+        node(2, "Batch", json!([["images.image1", "IMAGE", 2], ["images.image0", "IMAGE", 1]]), json!([])),
+    ];
+    let file = file(nodes, json!([[1, 1, 0, 2, 0, "IMAGE"], [2, 1, 1, 2, 1, "IMAGE"]]));
+    let workflow = read(&serde_json::to_vec(&file).unwrap(), &context).unwrap();
+    assert_eq!(
+        workflow.prompt.to_json()["2"]["inputs"].to_string(),
+        r#"{"images.image0":["1",0],"images.image1":["1",1]}"#
+    );
+}
+
+#[test]
+fn old_class_names_are_renamed() {
+    let schemas = ObjectInfo::from_json(&json!({"ControlNetLoader": {"input": {}, "output": []}}));
+    let context = Context { schemas: &schemas, folders: &(), seed: 0, now: LocalTime::default() };
+    let file = file(vec![node(1, "T2IAdapterLoader", json!([]), json!([]))], json!([]));
+    let workflow = read(&serde_json::to_vec(&file).unwrap(), &context).unwrap();
+    assert_eq!(workflow.prompt.nodes["1"].class_type, "ControlNetLoader");
+}
+
+#[test]
+fn a_primitive_replaces_text_when_it_is_asked_to() {
+    let primitive = |replaces: bool| {
+        let primitive = with(
+            node(1, "PrimitiveNode", json!([]), json!(["w=%Size.width%"])),
+            json!({"outputs": [{"links": [1]}], "properties": {"Run widget replace on values": replaces}}),
+        );
+        let size = with(node(2, "Empty", json!([]), json!([64, 1, 1])), json!({"title": "Size"}));
+        let text = node(3, "Text", json!([["text", "STRING", 1, "text"]]), json!(["old"]));
+        inputs(&file(vec![primitive, size, text], json!([[1, 1, 0, 3, 0, "STRING"]])))["3"]["text"].clone()
+    };
+    assert_eq!(primitive(true), "w=64");
+    assert_eq!(primitive(false), "w=%Size.width%");
+}

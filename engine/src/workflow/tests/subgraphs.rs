@@ -168,3 +168,54 @@ fn a_group_node_is_expanded_through_its_reroutes() {
     muted[2] = with(outer, json!({"mode": 2}));
     assert_eq!(inputs(&grouped(muted)), json!({"1": {}, "4": {"filename_prefix": "x"}}));
 }
+
+#[test]
+fn copied_values_are_bounded() {
+    let long = "x".repeat(1 << 20);
+    let sub = json!({"id": "S", "name": "S", "nodes": [node(1, "Text", json!([]), json!([long]))], "links": []});
+    let nodes = (0..300).map(|id| node(id, "S", json!([]), json!([]))).collect();
+    assert_eq!(
+        try_convert(&with_subgraphs(file(nodes, json!([])), json!([sub]))).unwrap_err().to_string(),
+        "the workflow takes more than 256 MiB when it is expanded: shorten its values"
+    );
+}
+
+#[test]
+fn entangled_bypasses_are_given_up() {
+    // Each reader wants another type, so that no two share what was found, of a node with thousands of inputs.
+    let slots: Vec<_> = (0..3000).map(|i| json!([format!("i{i}"), format!("t{i},u{i}"), null])).collect();
+    let mut nodes = vec![with(node(0, "Gone", json!(slots), json!(null)), json!({"mode": 4}))];
+    let mut links = Vec::new();
+    for id in 1..8_000 {
+        nodes.push(node(id, "Gone", json!([["x", format!("w{id}"), id]]), json!(null)));
+        links.push(json!([id, 0, id, id, 0, "*"]));
+    }
+    let error = try_convert(&file(nodes, json!(links))).unwrap_err().to_string();
+    assert_eq!(error, "the links of the workflow are too entangled to follow: bypass fewer nodes");
+}
+
+#[test]
+fn a_muted_instance_s_nodes_run_and_we_say_so() {
+    let instance = with(node(5, "S", json!([]), json!([])), json!({"mode": 2}));
+    let file = with_subgraphs(file(vec![instance], json!([])), json!([subgraph("S")]));
+    assert_eq!(convert(&file).prompt.nodes.len(), 2);
+    assert_eq!(
+        remarks(&file),
+        ["node `5`: the subgraph is muted or bypassed, but nodes in it are not: they run, as in ComfyUI"]
+    );
+}
+
+#[test]
+fn a_boundary_that_lists_no_links_and_a_root_of_schema_1_are_read() {
+    let mut sub = subgraph("S");
+    sub["inputs"][0].as_object_mut().unwrap().remove("linkIds");
+    sub["outputs"][0].as_object_mut().unwrap().remove("linkIds");
+    let nodes = vec![
+        node(5, "S", json!([["size", "INT", null, "size"]]), json!([64])),
+        node(6, "SaveImage", json!([["images", "IMAGE", 1]]), json!(["x"])),
+    ];
+    let links = json!([{"id": 1, "origin_id": 5, "origin_slot": 0, "target_id": 6, "target_slot": 0, "type": "IMAGE"}]);
+    let file = with(with_subgraphs(file(nodes, links), json!([sub])), json!({"version": 1}));
+    let inputs = inputs(&file);
+    assert_eq!((&inputs["5:1"]["width"], &inputs["6"]["images"]), (&json!(64), &json!(["5:2", 0])));
+}
