@@ -1,18 +1,14 @@
 //! From the file's raw form to graphs of nodes with roles, slots and widgets.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use petgraph::graph::DiGraph;
 use serde_json::{Map, Value};
 
+use super::bounds::{Allowance, MAX_DEPTH, MAX_NODES, too_deep, too_many, weight};
 use super::graph::{Boundary, Graph, Graphs, INPUT_BOUNDARY, Node, OUTPUT_BOUNDARY, Role, Source, Widget};
 use super::widgets::{self, Parts};
 use super::{Context, ReadError, Remark, Severity, group, subgraph, ui};
-
-/// How many nodes the file's graphs may have together when every instance is expanded.
-pub(super) const MAX_NODES: usize = 200_000;
-/// How deep instances may stand within instances.
-pub(super) const MAX_DEPTH: usize = 64;
 
 const ALIAS: &str = "Node name for S&R";
 
@@ -25,8 +21,9 @@ pub(super) struct Builder<'a> {
     subgraphs: HashMap<String, usize>,
     pub(super) graphs: Graphs,
     pub(super) remarks: Vec<Remark>,
-    /// How many nodes may still be built.
-    budget: usize,
+    /// How many nodes may still be built, and how many bytes copied.
+    nodes_left: usize,
+    pub(super) allowance: Allowance,
 }
 
 /// Builds all graphs of a file.
@@ -41,7 +38,8 @@ pub(super) fn build<'a>(file: &'a Value, context: &'a Context<'a>) -> Result<(Gr
         subgraphs: HashMap::new(),
         graphs: Graphs::default(),
         remarks: Vec::new(),
-        budget: MAX_NODES,
+        nodes_left: MAX_NODES,
+        allowance: Allowance::new(),
     };
     let definitions: Vec<_> =
         file["definitions"]["subgraphs"].as_array().into_iter().flatten().map(ui::Graph::read).collect();
@@ -95,11 +93,12 @@ impl Builder<'_> {
         for id in doubled {
             self.remarks.push(Remark::warning(&id, format!("{place}a second node has this id; it is left out")));
         }
-        graph.inputs =
-            boundary(&raw.inputs, raw, |link, slot| link.origin == INPUT_BOUNDARY && link.origin_slot == slot);
-        graph.outputs = boundary(&raw.outputs, raw, |link, slot| {
-            link.target == OUTPUT_BOUNDARY && link.target_slot.and_then(|s| usize::try_from(s).ok()) == Some(slot)
+        graph.inputs = boundary(&raw.inputs, raw, |link| (link.origin == INPUT_BOUNDARY).then_some(link.origin_slot));
+        graph.outputs = boundary(&raw.outputs, raw, |link| {
+            let slot = usize::try_from(link.target_slot?).ok()?;
+            (link.target == OUTPUT_BOUNDARY).then_some(slot)
         });
+        graph.find_templates();
         graph.name.clone_from(&raw.name);
         graph.source = source;
         Ok(graph)
@@ -107,17 +106,17 @@ impl Builder<'_> {
 
     /// One node; a group node brings its own graph.
     pub(super) fn node(&mut self, raw: &ui::Node, depth: usize) -> Result<Node, ReadError> {
-        self.budget = self.budget.checked_sub(1).ok_or_else(too_many)?;
+        self.nodes_left = self.nodes_left.checked_sub(1).ok_or_else(too_many)?;
         if let Some(&graph) = self.subgraphs.get(&raw.class) {
             let inner = &self.graphs.all[graph];
-            let parts = subgraph::instance(inner, raw, &mut self.remarks);
+            let parts = subgraph::instance(inner, raw, &mut self.allowance, &mut self.remarks)?;
             return Ok(assemble(raw, Role::Instance(graph), parts, Some(inner.name.clone())));
         }
         if let Some(definition) = group::definition(&raw.class, self.groups) {
             if depth > MAX_DEPTH {
-                let text = format!("group nodes stand more than {MAX_DEPTH} deep within each other: flatten some");
-                return Err(ReadError::Graph(text));
+                return Err(too_deep("group nodes"));
             }
+            self.allowance.spend(weight(definition))?;
             return group::instance(self, definition, raw, depth);
         }
         let class = renamed(&raw.class);
@@ -167,10 +166,6 @@ impl Builder<'_> {
     }
 }
 
-pub(super) fn too_many() -> ReadError {
-    ReadError::Graph(format!("the workflow has more than {MAX_NODES} nodes when its subgraphs are expanded: split it"))
-}
-
 fn assemble(raw: &ui::Node, role: Role, parts: Parts, default_title: Option<String>) -> Node {
     Node {
         id: raw.id.clone(),
@@ -212,14 +207,19 @@ fn virtual_parts(raw: &ui::Node) -> Parts {
     parts
 }
 
-/// The slots of a boundary. The links of one that does not list them are those that `hangs` there.
-fn boundary(slots: &[ui::Boundary], raw: &ui::Graph, hangs: impl Fn(&ui::Link, usize) -> bool) -> Vec<Boundary> {
-    let found =
-        |slot: usize| raw.links.iter().filter(|(_, link)| hangs(link, slot)).map(|(id, _)| id.clone()).collect();
-    let each = slots.iter().enumerate().map(|(slot, raw)| Boundary {
-        name: raw.name.clone(),
-        ty: raw.ty.clone(),
-        links: raw.links.clone().unwrap_or_else(|| found(slot)),
+/// The slots of a boundary. The links of one that does not list them are those that end at its number.
+fn boundary(slots: &[ui::Boundary], raw: &ui::Graph, end: impl Fn(&ui::Link) -> Option<usize>) -> Vec<Boundary> {
+    let mut found: HashMap<usize, Vec<String>> = HashMap::new();
+    for (id, link) in &raw.links {
+        if let Some(slot) = end(link) {
+            found.entry(slot).or_default().push(id.clone());
+        }
+    }
+    let each = slots.iter().enumerate().map(|(slot, raw)| {
+        let mut links = raw.links.clone().or_else(|| found.remove(&slot)).unwrap_or_default();
+        let mut seen = HashSet::new();
+        links.retain(|link| seen.insert(link.clone()));
+        Boundary { name: raw.name.clone(), ty: raw.ty.clone(), links, template: None }
     });
     each.collect()
 }

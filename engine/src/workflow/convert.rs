@@ -3,15 +3,16 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 use serde_json::Value;
 
-use super::build::{self, MAX_DEPTH, MAX_NODES, too_many};
+use super::bounds::{Allowance, MAX_DEPTH, MAX_NODES, too_deep, too_many, weight};
+use super::build;
 use super::dynamic_prompt::Chooser;
 use super::graph::{Graph, Graphs, Mode, Node, Role, Source as Place, Widget};
 use super::replace::Names;
 use super::resolve::{Resolver, Scope, Source};
-use super::{Context, Form, ReadError, Remark, Severity, Workflow, api};
+use super::{Context, Form, ReadError, Remark, Severity, Workflow, advance, api};
 use crate::prompt::{Given, NodeId, Prompt, PromptNode};
 
 /// Converts a file in the editor's form.
@@ -20,10 +21,11 @@ use crate::prompt::{Given, NodeId, Prompt, PromptNode};
 /// When its subgraphs cannot be expanded: one contains itself, or there are too many or too deep.
 pub(super) fn convert(file: &Value, context: &Context<'_>) -> Result<Workflow, ReadError> {
     let (mut graphs, remarks) = build::build(file, context)?;
-    let names = Names::new(&graphs);
-    apply_primitives(&mut graphs, &names, context);
-    push_down(&mut graphs);
     let flat = Flat::new(&graphs)?;
+    let names = Names::new(&graphs);
+    let mut allowance = Allowance::new();
+    apply_primitives(&mut graphs, &names, context, &mut allowance)?;
+    push_down(&mut graphs, &flat, &mut allowance)?;
     let mut emission = Emission {
         resolver: Resolver::new(&graphs, &flat.scopes, &flat.inner),
         emitted: flat.leaves.iter().copied().filter(|(scope, node)| flat.emits(&graphs, *scope, *node)).collect(),
@@ -32,17 +34,23 @@ pub(super) fn convert(file: &Value, context: &Context<'_>) -> Result<Workflow, R
         context,
         chooser: Chooser::new(context.seed),
         chosen: Vec::new(),
+        allowance,
         remarks,
     };
     let mut nodes = IndexMap::new();
     for &(scope, node) in &flat.leaves {
-        if let Some((id, node)) = emission.node(scope, node) {
+        if let Some((id, node)) = emission.node(scope, node)? {
             nodes.insert(id, node);
         }
     }
+    for &(scope, place) in &flat.half_off {
+        let id = emission.resolver.id(scope, place);
+        let text = "the subgraph is muted or bypassed, but nodes in it are not: they run, as in ComfyUI";
+        emission.remarks.push(Remark::warning(&id, text));
+    }
     let prompt = Prompt { nodes: numbered_first(nodes) };
     let mut workflow_json = file.clone();
-    for choice in &emission.chosen {
+    for choice in emission.chosen {
         choice.write(&mut workflow_json);
     }
     let mut remarks = emission.remarks;
@@ -54,44 +62,61 @@ pub(super) fn convert(file: &Value, context: &Context<'_>) -> Result<Workflow, R
 }
 
 /// Writes each primitive's value into the widgets that it is linked to; its mode does not matter.
-fn apply_primitives(graphs: &mut Graphs, names: &Names, context: &Context<'_>) {
+fn apply_primitives(
+    graphs: &mut Graphs,
+    names: &Names,
+    context: &Context<'_>,
+    allowance: &mut Allowance,
+) -> Result<(), ReadError> {
     let mut writes = Vec::new();
     for (place, graph) in graphs.all.iter().enumerate() {
         for node in graph.nodes.iter().filter(|node| node.role == Role::Primitive) {
             let links = node.outputs.iter().flat_map(|output| &output.links);
             let own = links.filter(|link| graph.links.get(*link).is_some_and(|link| link.origin == node.id));
-            let targets: Vec<_> = own.flat_map(|link| graph.fed_widgets(link)).collect();
+            let own: IndexSet<_> = own.collect();
+            let targets: Vec<_> = own.into_iter().flat_map(|link| graph.fed_widgets(link)).collect();
             // Without a value of its own it shows that of its first target.
             let first = || targets.first().and_then(|(node, widget)| graph.nodes[*node].widgets[*widget].value.clone());
             let Some(mut value) = node.widgets.first().and_then(|w| w.value.clone()).or_else(first) else { continue };
             if let (true, Value::String(text)) = (node.replaces, &value) {
                 value = Value::String(names.replace(text, graphs, context.now));
             }
+            allowance.spend(targets.len().saturating_mul(weight(&value)))?;
             writes.extend(targets.into_iter().map(|(node, widget)| (place, node, widget, value.clone())));
         }
     }
     for (graph, node, widget, value) in writes {
         graphs.all[graph].nodes[node].widgets[widget].value = Some(value);
     }
+    Ok(())
 }
 
 /// Writes the value of each promoted widget into all inner widgets that hang on its input, from the outside inwards.
-fn push_down(graphs: &mut Graphs) {
-    for parent in (0..graphs.all.len()).rev() {
+/// Of several instances in one graph the last one's values remain.
+fn push_down(graphs: &mut Graphs, flat: &Flat, allowance: &mut Allowance) -> Result<(), ReadError> {
+    let used: HashSet<usize> = flat.scopes.iter().map(|scope| scope.graph).collect();
+    for parent in (0..graphs.all.len()).rev().filter(|graph| used.contains(graph)) {
         let mut writes = Vec::new();
-        for node in &graphs.all[parent].nodes {
+        let mut written = HashSet::new();
+        for node in graphs.all[parent].nodes.iter().rev() {
             let Role::Instance(inner) = node.role else { continue };
             let graph = &graphs.all[inner];
-            for (slot, boundary) in node.inputs.iter().zip(&graph.inputs) {
+            for (number, (slot, boundary)) in node.inputs.iter().zip(&graph.inputs).enumerate() {
                 let Some(value) = slot.widget.and_then(|widget| node.widgets[widget].value.as_ref()) else { continue };
-                let targets = boundary.links.iter().flat_map(|link| graph.fed_widgets(link));
-                writes.extend(targets.map(|(node, widget)| (inner, node, widget, value.clone())));
+                if !written.insert((inner, number)) {
+                    continue;
+                }
+                for (node, widget) in boundary.links.iter().flat_map(|link| graph.fed_widgets(link)) {
+                    allowance.spend(weight(value))?;
+                    writes.push((inner, node, widget, value.clone()));
+                }
             }
         }
         for (graph, node, widget, value) in writes {
             graphs.all[graph].nodes[node].widgets[widget].value = Some(value);
         }
     }
+    Ok(())
 }
 
 /// The nodes of all instances, laid flat.
@@ -101,6 +126,8 @@ struct Flat {
     inner: HashMap<(usize, usize), usize>,
     /// Scope and node of all that are no instances, in the order in which they are written.
     leaves: Vec<(usize, usize)>,
+    /// Instances that are muted or bypassed while nodes in them are not.
+    half_off: Vec<(usize, usize)>,
 }
 
 impl Flat {
@@ -120,8 +147,7 @@ impl Flat {
         depth: usize,
     ) -> Result<(), ReadError> {
         if depth > MAX_DEPTH {
-            let text = format!("subgraphs stand more than {MAX_DEPTH} deep within each other: flatten some");
-            return Err(ReadError::Graph(text));
+            return Err(too_deep("subgraphs"));
         }
         let graph = &graphs.all[self.scopes[scope].graph];
         for place in order {
@@ -133,6 +159,11 @@ impl Flat {
                 }
                 continue;
             };
+            if node.mode != Mode::On
+                && graphs.all[inner].nodes.iter().any(|node| !node.is_virtual() && node.mode == Mode::On)
+            {
+                self.half_off.push((scope, place));
+            }
             let child = self.scopes.len();
             if child > MAX_NODES {
                 return Err(too_many());
@@ -201,16 +232,8 @@ struct Choice {
 }
 
 impl Choice {
-    fn write(&self, file: &mut Value) {
-        let graph = match self.graph {
-            Place::Root => Some(file),
-            Place::Subgraph(place) => file["definitions"]["subgraphs"].get_mut(place),
-        };
-        let node = graph.and_then(|graph| graph.get_mut("nodes")).and_then(|nodes| nodes.get_mut(self.node));
-        let values = node.and_then(|node| node.get_mut("widgets_values"));
-        if let Some(value) = values.and_then(|values| values.get_mut(self.value)) {
-            *value = Value::String(self.text.clone());
-        }
+    fn write(self, file: &mut Value) {
+        advance::write(file, self.graph, self.node, self.value, Value::String(self.text));
     }
 }
 
@@ -223,21 +246,23 @@ struct Emission<'a> {
     context: &'a Context<'a>,
     chooser: Chooser,
     chosen: Vec<Choice>,
+    allowance: Allowance,
     remarks: Vec<Remark>,
 }
 
 impl Emission<'_> {
-    fn node(&mut self, scope: usize, place: usize) -> Option<(NodeId, PromptNode)> {
+    fn node(&mut self, scope: usize, place: usize) -> Result<Option<(NodeId, PromptNode)>, ReadError> {
         let graph = self.resolver.graph(scope);
         let node = &graph.nodes[place];
         let id = self.resolver.id(scope, place);
         if !self.emitted.contains(&(scope, place)) {
             self.report_off(node, &id);
-            return None;
+            return Ok(None);
         }
         let mut inputs = IndexMap::new();
         for (number, widget) in node.widgets.iter().enumerate().filter(|(_, widget)| widget.sent) {
             if let Some(value) = self.value(graph, node, number) {
+                self.allowance.spend(weight(&value) + widget.name.len())?;
                 inputs.insert(widget.name.clone(), Given::Constant(api::unwrapped(&value).clone()));
             }
         }
@@ -245,9 +270,12 @@ impl Emission<'_> {
             if input.link.is_none() {
                 continue;
             }
-            match self.feeds(scope, place, slot) {
+            match self.feeds(scope, place, slot)? {
                 Fed::Nothing => {}
                 Fed::Given(given) => {
+                    if let Given::Constant(value) = &given {
+                        self.allowance.spend(weight(value))?;
+                    }
                     inputs.insert(input.name.clone(), given);
                 }
                 Fed::Muted(origin) => {
@@ -259,13 +287,13 @@ impl Emission<'_> {
             }
         }
         let title = node.title.clone();
-        Some((id.into(), PromptNode { class_type: node.class.clone(), inputs, title }))
+        Ok(Some((id.into(), PromptNode { class_type: node.class.clone(), inputs, title })))
     }
 
     /// What a linked input is given in the end.
-    fn feeds(&mut self, scope: usize, place: usize, slot: usize) -> Fed {
-        let (source, fallback) = self.resolver.input(scope, place, slot);
-        match source {
+    fn feeds(&mut self, scope: usize, place: usize, slot: usize) -> Result<Fed, ReadError> {
+        let (source, fallback) = self.resolver.input(scope, place, slot)?;
+        Ok(match source {
             Source::Output(scope, node, slot) if self.emitted.contains(&(scope, node)) => {
                 Fed::Given(Given::link(self.resolver.id(scope, node), slot))
             }
@@ -275,7 +303,7 @@ impl Emission<'_> {
                 // Of several instances only the last has pushed its value down: another's own value must win.
                 let node = &self.resolver.graph(scope).nodes[place];
                 let pushed = node.inputs[slot].widget.and_then(|widget| node.widgets[widget].value.clone());
-                let Some(Source::Widget(scope, outer, widget)) = fallback else { return Fed::Nothing };
+                let Some(Source::Widget(scope, outer, widget)) = fallback else { return Ok(Fed::Nothing) };
                 match self.promoted(scope, outer, widget) {
                     Some(Given::Constant(value)) if pushed.as_ref().is_some_and(|pushed| *pushed != value) => {
                         Fed::Given(Given::Constant(value))
@@ -283,7 +311,7 @@ impl Emission<'_> {
                     _ => Fed::Nothing,
                 }
             }
-        }
+        })
     }
 
     fn promoted(&self, scope: usize, node: usize, widget: usize) -> Option<Given> {

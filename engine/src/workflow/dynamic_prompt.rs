@@ -1,14 +1,14 @@
 //! Dynamic prompts: `{a|b}` is one of its options, and comments are left out.
 
+use super::random::Random;
+
 /// Chooses between options.
-pub(super) struct Chooser {
-    state: u64,
-}
+pub(super) struct Chooser(Random);
 
 impl Chooser {
     /// The same seed chooses the same.
     pub(super) fn new(seed: u64) -> Self {
-        Self { state: seed }
+        Self(Random::new(seed))
     }
 
     /// The text with comments left out and each brace replaced by one of its options; options nest.
@@ -46,21 +46,11 @@ impl Chooser {
                 }
                 let Some(brace) = braces.get(&at) else { break };
                 ranges.push((brace.after.min(end), end));
-                ranges.push(brace.options[self.below(brace.options.len())]);
+                ranges.push(brace.options[self.0.below(brace.options.len())]);
                 break;
             }
         }
         out
-    }
-
-    /// A number below `count`, by splitmix64 (Steele, Lea and Flood 2014).
-    fn below(&mut self, count: usize) -> usize {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^= z >> 31;
-        ((u128::from(z) * count as u128) >> 64) as usize
     }
 }
 
@@ -73,33 +63,34 @@ struct Brace {
 /// The braces by the place of their `{`. One that is never closed ends with the text.
 fn braces(text: &str) -> std::collections::HashMap<usize, Brace> {
     let mut found = std::collections::HashMap::new();
-    // For each open brace its place, its finished options, and where the present one starts.
-    let mut open: Vec<(usize, Vec<(usize, usize)>, usize)> = Vec::new();
+    // The braces that are open, and where the present option of each starts.
+    let mut open: Vec<(usize, Brace, usize)> = Vec::new();
     let mut chars = text.char_indices();
     while let Some((at, c)) = chars.next() {
         match c {
             '\\' => {
                 chars.next();
             }
-            '{' => open.push((at, Vec::new(), at + 1)),
+            '{' => open.push((at, Brace { options: Vec::new(), after: text.len() }, at + 1)),
             '|' => {
-                if let Some((_, options, start)) = open.last_mut() {
-                    options.push((*start, at));
+                if let Some((_, brace, start)) = open.last_mut() {
+                    brace.options.push((*start, at));
                     *start = at + 1;
                 }
             }
             '}' => {
-                if let Some((place, mut options, start)) = open.pop() {
-                    options.push((start, at));
-                    found.insert(place, Brace { options, after: at + 1 });
+                if let Some((place, mut brace, start)) = open.pop() {
+                    brace.options.push((start, at));
+                    brace.after = at + 1;
+                    found.insert(place, brace);
                 }
             }
             _ => {}
         }
     }
-    for (place, mut options, start) in open {
-        options.push((start, text.len()));
-        found.insert(place, Brace { options, after: text.len() });
+    for (place, mut brace, start) in open {
+        brace.options.push((start, text.len()));
+        found.insert(place, brace);
     }
     found
 }

@@ -44,6 +44,8 @@ pub(super) struct Boundary {
     pub(super) name: String,
     pub(super) ty: String,
     pub(super) links: Vec<String>,
+    /// The first inner widget that hangs on it, by node and widget.
+    pub(super) template: Option<(usize, usize)>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -152,6 +154,13 @@ impl Graph {
             graph.nodes.push(node);
         }
         (graph, doubled)
+    }
+
+    /// Finds the widget that each input of the boundary takes its own from.
+    pub(super) fn find_templates(&mut self) {
+        for slot in 0..self.inputs.len() {
+            self.inputs[slot].template = self.inputs[slot].links.iter().find_map(|link| self.fed_widgets(link).next());
+        }
     }
 
     /// The inputs that a link feeds.

@@ -53,7 +53,7 @@ pub(super) fn instance(
         nodes[entry.node].inputs[entry.slot].link = Some(id.clone());
         links.insert(id.clone(), link(INPUT_BOUNDARY, graph_inputs.len(), &entry.node.to_string()));
         let saved = saved.get(entry.name.as_str()).and_then(|input| input.link.clone());
-        graph_inputs.push(Boundary { name: entry.name.clone(), ty: entry.ty.clone(), links: vec![id] });
+        graph_inputs.push(Boundary { name: entry.name.clone(), ty: entry.ty.clone(), links: vec![id], template: None });
         parts.inputs.push(Slot { name: entry.name, ty: entry.ty, link: saved, widget });
     };
     for entry in sockets.into_iter().chain(converted) {
@@ -80,7 +80,7 @@ pub(super) fn instance(
         links.insert(id.clone(), link(&node.to_string(), slot, OUTPUT_BOUNDARY));
         let links = raw.outputs.get(graph_outputs.len()).map(|output| output.links.clone()).unwrap_or_default();
         parts.outputs.push(Output { ty: ty.clone(), links });
-        graph_outputs.push(Boundary { name: String::new(), ty, links: vec![id] });
+        graph_outputs.push(Boundary { name: String::new(), ty, links: vec![id], template: None });
     }
     let (mut graph, _) = Graph::new(nodes, links);
     graph.name.clone_from(&raw.class);

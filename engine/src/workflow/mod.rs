@@ -1,9 +1,11 @@
 //! Workflow files: one reader per form, all ending in the same [`Prompt`].
 //!
-//! [`read`] looks at the content, never at a name: a PNG with metadata, an API form, the editor's own form in any
+//! [`read`] looks at the content, never at a name: a PNG or WebP with metadata, an API form, the editor's own form in any
 //! schema, or the body of a request. What a file said that could not be kept as it was is in [`Workflow::remarks`].
 
+mod advance;
 mod api;
+mod bounds;
 mod build;
 mod convert;
 mod dynamic_prompt;
@@ -12,15 +14,18 @@ mod group;
 mod json;
 mod pictures;
 mod png;
+mod random;
 mod replace;
 mod resolve;
 mod subgraph;
 mod ui;
+mod webp;
 mod widgets;
 
 use serde_json::Value;
 use thiserror::Error;
 
+pub use self::advance::advance;
 pub use self::json::{MAX_JSON, parse as parse_json};
 use crate::prompt::Prompt;
 use crate::schema::{Folders, Schemas};
@@ -228,10 +233,21 @@ fn read_picture(texts: pictures::Texts, context: &Context<'_>) -> Result<Workflo
         workflow.remarks.splice(0..0, problems);
         return Ok(workflow);
     };
-    let (prompt, tolerated) = parsed("prompt", prompt)?;
-    let mut workflow = read_value(&prompt, context)?;
+    let executed = parsed("prompt", prompt).and_then(|(prompt, nan)| Ok((read_value(&prompt, context)?, nan)));
+    let (mut workflow, tolerated) = match (executed, &editor) {
+        (Ok(executed), _) => executed,
+        // The editor's form is the better half of a damaged file.
+        (Err(error), Some(Ok((editor, nan)))) => {
+            let workflow = read_value(editor, context).map_err(|_| error.clone())?;
+            problems.push(Remark::general(Severity::Warning, format!("{error}; its `workflow` is read instead")));
+            (workflow, *nan)
+        }
+        (Err(error), _) => return Err(error),
+    };
     match editor {
-        Some(Ok((editor, _))) if editor.is_object() => workflow.workflow_json = Some(editor),
+        Some(Ok((editor, _))) if editor.is_object() && workflow.workflow_json.is_none() => {
+            workflow.workflow_json = Some(editor);
+        }
         Some(Err(error)) => problems.push(Remark::general(Severity::Warning, format!("{error}; it is left out"))),
         _ => {}
     }

@@ -1,24 +1,15 @@
 //! The texts that ComfyUI writes into PNG files.
 
-use std::collections::HashMap;
 use std::io::Cursor;
 
 use super::json::MAX_JSON;
+use super::pictures::Texts;
 
 pub(super) const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
 
 /// A one by one grey picture's header: what the decoder wants to see before a text.
 const TINY_HEADER: &[u8] = b"\0\0\0\x0dIHDR\0\0\0\x01\0\0\0\x01\x08\0\0\0\0\x3a\x7e\x9b\x55";
 const EMPTY_DATA: &[u8] = b"\0\0\0\0IDAT\x35\xaf\x06\x1e";
-
-/// What was found in a picture.
-#[derive(Debug, Default)]
-pub(super) struct Texts {
-    /// By keyword; of several with one keyword the last counts.
-    pub(super) by_keyword: HashMap<String, String>,
-    /// What could not be read, in words.
-    pub(super) problems: Vec<String>,
-}
 
 /// Reads the `tEXt`, `zTXt`, `iTXt` and `comf` chunks, wherever they stand. Checksums are not checked, and the
 /// picture itself is never decoded; a file that is cut off gives what stands before the cut.
@@ -34,8 +25,8 @@ pub(super) fn texts(bytes: &[u8]) -> Texts {
             break;
         };
         match kind {
-            b"tEXt" | b"comf" => found.keep(plain(data)),
-            b"iTXt" | b"zTXt" => found.keep(compressed(kind, data)),
+            b"tEXt" | b"comf" => keep(&mut found, plain(data)),
+            b"iTXt" | b"zTXt" => keep(&mut found, compressed(kind, data)),
             _ => {}
         }
         rest = after.get(length.saturating_add(4)..).unwrap_or_default();
@@ -43,14 +34,12 @@ pub(super) fn texts(bytes: &[u8]) -> Texts {
     found
 }
 
-impl Texts {
-    fn keep(&mut self, text: Result<(String, String), String>) {
-        match text {
-            Ok((keyword, text)) => {
-                self.by_keyword.insert(keyword, text);
-            }
-            Err(problem) => self.problems.push(problem),
+fn keep(found: &mut Texts, text: Result<(String, String), String>) {
+    match text {
+        Ok((keyword, text)) => {
+            found.by_keyword.insert(keyword, text);
         }
+        Err(problem) => found.problems.push(problem),
     }
 }
 

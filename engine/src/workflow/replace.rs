@@ -26,6 +26,9 @@ pub(super) fn applies(class: &str) -> bool {
     SAVERS.contains(&class)
 }
 
+/// Where a text is longer than this, in bytes, no more is replaced: no file has such a name.
+const MAX_LENGTH: usize = 1 << 16;
+
 /// Which node a name means: graph and place.
 #[derive(Debug, Default)]
 pub(super) struct Names {
@@ -63,7 +66,7 @@ impl Names {
     pub(super) fn replace(&self, text: &str, graphs: &Graphs, now: LocalTime) -> String {
         let mut out = String::with_capacity(text.len());
         let mut rest = text;
-        while let Some(start) = rest.find('%') {
+        while let Some(start) = rest.find('%').filter(|_| out.len() < MAX_LENGTH) {
             let (before, from) = rest.split_at(start);
             out.push_str(before);
             let Some(length) = from[1..].find('%').filter(|length| *length > 0) else {

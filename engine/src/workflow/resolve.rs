@@ -2,8 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::Remark;
 use super::graph::{Graph, Graphs, INPUT_BOUNDARY, Mode, Node, Role};
+use super::{ReadError, Remark};
+
+/// How much is looked at to follow all links of a file. What people make takes thousands; a file made to take years
+/// is given up.
+const MAX_WORK: usize = 1 << 28;
 
 /// A graph where it is instanced.
 #[derive(Debug)]
@@ -57,6 +61,8 @@ pub(super) struct Resolver<'a> {
     /// The nodes that set a name, by scope and name.
     setters: HashMap<(usize, String), usize>,
     known: HashMap<Step, (Source, Option<Source>)>,
+    /// How much may still be looked at, in steps and bytes of types.
+    work_left: usize,
     pub(super) remarks: Vec<Remark>,
 }
 
@@ -70,7 +76,7 @@ impl<'a> Resolver<'a> {
                 }
             }
         }
-        Self { graphs, scopes, inner, setters, known: HashMap::new(), remarks: Vec::new() }
+        Self { graphs, scopes, inner, setters, known: HashMap::new(), work_left: MAX_WORK, remarks: Vec::new() }
     }
 
     pub(super) fn graph(&self, scope: usize) -> &'a Graph {
@@ -83,7 +89,15 @@ impl<'a> Resolver<'a> {
 
     /// What feeds an input, and, where that is nothing, the promoted widget of the outermost instance on the way,
     /// whose value then counts.
-    pub(super) fn input(&mut self, scope: usize, node: usize, slot: usize) -> (Source, Option<Source>) {
+    ///
+    /// # Errors
+    /// When the links of the file take more than [`MAX_WORK`] to follow.
+    pub(super) fn input(
+        &mut self,
+        scope: usize,
+        node: usize,
+        slot: usize,
+    ) -> Result<(Source, Option<Source>), ReadError> {
         let mut step = Step { scope, node, side: Side::Input, slot, want: None };
         let mut path: Vec<(Step, Option<Source>)> = Vec::new();
         let mut visited = HashSet::new();
@@ -91,6 +105,7 @@ impl<'a> Resolver<'a> {
             if let Some(found) = self.known.get(&step) {
                 break found.clone();
             }
+            self.work(64 + step.want.as_ref().map_or(0, String::len))?;
             let unwanted = (step.scope, step.node, step.side, step.slot);
             if !visited.insert(unwanted) {
                 let id = self.id(step.scope, step.node);
@@ -98,7 +113,7 @@ impl<'a> Resolver<'a> {
                 break (Source::Nothing, None);
             }
             let crossed = self.promoted(&step);
-            let next = self.next(&step);
+            let next = self.next(&step)?;
             path.push((step, crossed));
             match next {
                 Next::Step(next) => step = next,
@@ -109,7 +124,14 @@ impl<'a> Resolver<'a> {
             fallback = fallback.or(crossed);
             self.known.insert(step, (source.clone(), fallback.clone()));
         }
-        (source, fallback)
+        Ok((source, fallback))
+    }
+
+    fn work(&mut self, amount: usize) -> Result<(), ReadError> {
+        self.work_left = self.work_left.checked_sub(amount).ok_or_else(|| {
+            ReadError::Graph("the links of the workflow are too entangled to follow: bypass fewer nodes".to_owned())
+        })?;
+        Ok(())
     }
 
     /// The promoted widget of the instance's input that a step stands at.
@@ -120,14 +142,14 @@ impl<'a> Resolver<'a> {
         Some(Source::Widget(step.scope, step.node, widget))
     }
 
-    fn next(&mut self, step: &Step) -> Next {
+    fn next(&mut self, step: &Step) -> Result<Next, ReadError> {
         match step.side {
-            Side::Input => self.from_input(step),
-            Side::Output => self.from_output(step),
+            Side::Input => Ok(self.behind_input(step)),
+            Side::Output => self.behind_output(step),
         }
     }
 
-    fn from_input(&mut self, step: &Step) -> Next {
+    fn behind_input(&mut self, step: &Step) -> Next {
         let graph = self.graph(step.scope);
         let node = &graph.nodes[step.node];
         let Some(slot) = node.inputs.get(step.slot) else { return Next::End(Source::Nothing) };
@@ -171,7 +193,7 @@ impl<'a> Resolver<'a> {
         if let Role::Instance(graph) = node.role { self.graphs.all.get(graph) } else { None }
     }
 
-    fn from_output(&mut self, step: &Step) -> Next {
+    fn behind_output(&mut self, step: &Step) -> Result<Next, ReadError> {
         let node = self.node(step.scope, step.node);
         let want = step.want.as_deref().unwrap_or("*");
         let input = |slot: usize, want: Option<&str>| {
@@ -179,28 +201,35 @@ impl<'a> Resolver<'a> {
             Next::Step(Step { scope: step.scope, node: step.node, side: Side::Input, slot, want })
         };
         if node.mode == Mode::Bypassed {
-            return bypass(node, step.slot, want).map_or(Next::End(Source::Nothing), |slot| input(slot, None));
+            self.work(node.inputs.iter().map(|slot| slot.ty.len() + 8).sum::<usize>() + want.len())?;
+            return Ok(bypass(node, step.slot, want).map_or(Next::End(Source::Nothing), |slot| input(slot, None)));
         }
-        match node.role {
+        Ok(match node.role {
             Role::Real => Next::End(Source::Output(step.scope, step.node, step.slot)),
-            Role::Instance(_) => self.inwards(step, want),
+            Role::Instance(_) => self.inwards(step, want)?,
             Role::GetNode => self.wireless(step, node, want),
             Role::SetNode => input(0, Some(want)),
             _ if node.inputs.get(step.slot).is_some_and(|slot| slot.link.is_some()) => input(step.slot, Some(want)),
             _ => Next::End(Source::Nothing),
-        }
+        })
     }
 
     /// From an instance's output to what feeds it inside.
-    fn inwards(&mut self, step: &Step, want: &str) -> Next {
-        let Some(&scope) = self.inner.get(&(step.scope, step.node)) else { return Next::End(Source::Nothing) };
+    fn inwards(&mut self, step: &Step, want: &str) -> Result<Next, ReadError> {
+        let nothing = Ok(Next::End(Source::Nothing));
+        let Some(&scope) = self.inner.get(&(step.scope, step.node)) else { return nothing };
         let graph = self.graph(scope);
         let ends = graph.outputs.get(step.slot).map(|output| output.links.as_slice()).unwrap_or_default();
-        let Some(link) = ends.iter().find_map(|id| graph.links.get(id)) else { return Next::End(Source::Nothing) };
+        let Some((dead, link)) = ends.iter().enumerate().find_map(|(dead, id)| Some((dead, graph.links.get(id)?)))
+        else {
+            self.work(8 * ends.len())?;
+            return nothing;
+        };
+        self.work(8 * dead)?;
         if link.origin == INPUT_BOUNDARY && !graph.by_id.contains_key(INPUT_BOUNDARY) {
-            return self.outwards(step.scope, step.node, link.origin_slot, want.to_owned());
+            return Ok(self.outwards(step.scope, step.node, link.origin_slot, want.to_owned()));
         }
-        match graph.by_id.get(&link.origin) {
+        Ok(match graph.by_id.get(&link.origin) {
             Some(&node) => Next::Step(Step {
                 scope,
                 node,
@@ -212,7 +241,7 @@ impl<'a> Resolver<'a> {
                 step,
                 &format!("its output {} comes from node {}, which the file lacks", step.slot, link.origin),
             ),
-        }
+        })
     }
 
     /// From a `GetNode` to the `SetNode` of its name, in its own graph or the nearest one around it.

@@ -4,22 +4,33 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
+use super::bounds::{Allowance, weight};
 use super::graph::{Graph, Slot, Widget};
 use super::widgets::{self, Parts};
-use super::{Remark, ui};
+use super::{ReadError, Remark, ui};
 
 /// The slots and promoted widgets of an instance.
 ///
 /// An input of the boundary is *promoted* when something with a widget hangs on it inside; the instance then owns a
 /// widget of its own, which starts with the inner value. Widgets that `proxyWidgets` merely shows live inside, and
 /// the instance's saved values for them are stale.
-pub(super) fn instance(inner: &Graph, raw: &ui::Node, remarks: &mut Vec<Remark>) -> Parts {
+///
+/// # Errors
+/// When the values, copied to this instance as well, take more than is left of `allowance`.
+pub(super) fn instance(
+    inner: &Graph,
+    raw: &ui::Node,
+    allowance: &mut Allowance,
+    remarks: &mut Vec<Remark>,
+) -> Result<Parts, ReadError> {
     let mut parts = Parts::default();
     let mut saved: HashMap<&str, &ui::Input> = raw.inputs.iter().rev().map(|i| (i.name.as_str(), i)).collect();
     for boundary in &inner.inputs {
-        let template = boundary.links.iter().find_map(|link| inner.fed_widgets(link).next());
-        let widget = template.map(|(node, widget)| {
-            let value = inner.nodes[node].widgets[widget].value.clone();
+        let template = boundary.template.map(|(node, widget)| &inner.nodes[node].widgets[widget].value);
+        let copied = template.and_then(Option::as_ref).map_or(0, weight);
+        allowance.spend(100 + boundary.name.len() + boundary.ty.len() + copied)?;
+        let widget = template.map(|value| {
+            let value = value.clone();
             parts.widgets.push(Widget { name: boundary.name.clone(), value, ..Widget::default() });
             parts.widgets.len() - 1
         });
@@ -32,7 +43,7 @@ pub(super) fn instance(inner: &Graph, raw: &ui::Node, remarks: &mut Vec<Remark>)
     }
     set_values(&mut parts.widgets, raw);
     parts.outputs = widgets::outputs(inner.outputs.iter().map(|output| &output.ty), raw);
-    parts
+    Ok(parts)
 }
 
 fn set_values(widgets: &mut [Widget], raw: &ui::Node) {

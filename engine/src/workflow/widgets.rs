@@ -13,6 +13,9 @@ const AUDIO_PLAYERS: [&str; 5] = ["LoadAudio", "SaveAudio", "PreviewAudio", "Sav
 /// Classes to which the editor adds a 3D viewer named `image`.
 const MODEL_VIEWERS: [&str; 2] = ["SaveGLB", "Preview3D"];
 
+/// What a file's name may end in to say where it lies.
+const FOLDERS: [&str; 3] = ["[input]", "[output]", "[temp]"];
+
 /// The values that a node was saved with.
 enum Stored<'a> {
     /// By place, with the place each has in the file.
@@ -232,8 +235,10 @@ impl<'a> Layout<'a> {
 
     /// Values that found no widget, and widgets that found no value.
     fn report(&mut self, raw: &ui::Node, remarks: &mut Vec<Remark>) {
+        // Empty ones are what displays such as a preview's leave behind.
+        let says = |value: &Value| !value.is_null() && value.as_str() != Some("");
         let left: Vec<String> = match &mut self.stored {
-            Stored::List(values) => values.filter(|(_, v)| !v.is_null()).map(|(_, v)| super::api::brief(v)).collect(),
+            Stored::List(values) => values.filter(|(_, v)| says(v)).map(|(_, v)| super::api::brief(v)).collect(),
             Stored::Named(values, used) => {
                 values.keys().filter(|key| !used.contains(key.as_str())).map(|key| format!("`{key}`")).collect()
             }
@@ -241,7 +246,9 @@ impl<'a> Layout<'a> {
         let class = &raw.class;
         if !left.is_empty() {
             let text = format!("`{class}` has no widgets for the saved values {}", listed(&left));
-            remarks.push(Remark::warning(&raw.id, text));
+            // Where there are no widgets, none can have the wrong value.
+            let remark = if self.parts.widgets.is_empty() { Remark::note } else { Remark::warning };
+            remarks.push(remark(&raw.id, text));
         }
         if !self.short.is_empty() {
             let names: Vec<_> = self.short.iter().map(|name| format!("`{name}`")).collect();
@@ -279,10 +286,8 @@ fn adjust(class: &str, widgets: &mut [Widget]) {
                     *text = name.to_owned();
                 }
             }
-            ("LoadImageOutput", "image") => {
-                if !["[input]", "[output]", "[temp]"].iter().any(|folder| text.contains(folder)) {
-                    text.push_str(" [output]");
-                }
+            ("LoadImageOutput", "image") if !FOLDERS.iter().any(|folder| text.contains(folder)) => {
+                text.push_str(" [output]");
             }
             _ => {}
         }

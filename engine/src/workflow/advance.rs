@@ -1,0 +1,145 @@
+//! What the editor does between two runs: each `control_after_generate` changes the value before it.
+
+use serde_json::{Value, json};
+
+use super::graph::{Graph, Node, Role, Source};
+use super::random::Random;
+use super::{Context, ReadError, build};
+use crate::schema::{Input, Kind, integer};
+
+/// Numbers are controlled within this, whatever the class allows: 2^50.
+const REACH: i128 = 1 << 50;
+/// The step of a number whose class declares none, as in the editor.
+const FLOAT_STEP: f64 = 0.5;
+
+/// The file, in the editor's form, as it stands after a run: seeds are incremented, drawn anew or kept, as each
+/// node's control says. The same `context.seed` draws the same.
+///
+/// Only values saved as lists are controlled, which those of all stock nodes are.
+///
+/// # Errors
+/// When the file cannot be expanded; see [`super::read`].
+pub fn advance(file: &Value, context: &Context<'_>) -> Result<Value, ReadError> {
+    let (graphs, _) = build::build(file, context)?;
+    let mut random = Random::new(context.seed);
+    let mut advanced = file.clone();
+    for graph in graphs.all.iter().rev() {
+        let Some(source) = graph.source else { continue };
+        for node in &graph.nodes {
+            for (place, value) in controlled(graph, node, context, &mut random) {
+                write(&mut advanced, source, node.place, place, value);
+            }
+        }
+    }
+    Ok(advanced)
+}
+
+/// Writes a widget's value into the file.
+pub(super) fn write(file: &mut Value, graph: Source, node: usize, place: usize, value: Value) {
+    let graph = match graph {
+        Source::Root => Some(file),
+        Source::Subgraph(place) => {
+            file.get_mut("definitions").and_then(|d| d.get_mut("subgraphs")).and_then(|all| all.get_mut(place))
+        }
+    };
+    let node = graph.and_then(|graph| graph.get_mut("nodes")).and_then(|nodes| nodes.get_mut(node));
+    let values = node.and_then(|node| node.get_mut("widgets_values"));
+    if let Some(old) = values.and_then(|values| values.get_mut(place)) {
+        *old = value;
+    }
+}
+
+/// The new values of a node's controlled widgets, with their places in `widgets_values`.
+fn controlled(graph: &Graph, node: &Node, context: &Context<'_>, random: &mut Random) -> Vec<(usize, Value)> {
+    let mut changed = Vec::new();
+    for (number, widget) in node.widgets.iter().enumerate().filter(|(_, widget)| !widget.controls) {
+        let parts = node.widgets[number + 1..].iter().take_while(|next| next.controls);
+        let parts: Vec<_> = parts.map(|part| part.value.as_ref().unwrap_or(&Value::Null)).collect();
+        let (Some(control), Some(place), Some(value)) = (parts.first(), widget.stored, &widget.value) else { continue };
+        let filter = parts.get(1).and_then(|filter| filter.as_str()).unwrap_or_default();
+        let declared = declared(graph, node, &widget.name, context);
+        if let Some(value) = declared.and_then(|input| next(value, mode(control), filter, input, context, random)) {
+            changed.push((place, value));
+        }
+    }
+    changed
+}
+
+/// The declaration behind a widget; behind a primitive's, that of the first widget it feeds.
+fn declared<'a>(graph: &Graph, node: &Node, name: &str, context: &Context<'a>) -> Option<&'a Input> {
+    if node.role == Role::Primitive {
+        let mut links = node.outputs.iter().flat_map(|output| &output.links);
+        let (target, widget) = links.find_map(|link| graph.fed_widgets(link).next())?;
+        let target = &graph.nodes[target];
+        return context.schemas.schema(&target.class)?.input(&target.widgets[widget].name);
+    }
+    context.schemas.schema(&node.class)?.input(name)
+}
+
+/// The control's name; old files have a boolean.
+fn mode(control: &Value) -> &str {
+    match control {
+        Value::Bool(true) => "randomize",
+        other => other.as_str().unwrap_or("fixed"),
+    }
+}
+
+fn next(
+    value: &Value,
+    mode: &str,
+    filter: &str,
+    input: &Input,
+    context: &Context<'_>,
+    random: &mut Random,
+) -> Option<Value> {
+    match &input.kind {
+        Kind::Int { min, max, step, .. } => {
+            let (low, high) = (min.unwrap_or(0).max(-REACH), max.unwrap_or(REACH).min(REACH));
+            let step = step.unwrap_or(1).max(1);
+            let old = value.as_i64().map(i128::from).or_else(|| value.as_u64().map(i128::from))?;
+            let new = match mode {
+                "increment" => old + step,
+                "decrement" => old - step,
+                "randomize" => (random.unit() * ((high - low) as f64 / step as f64)).floor() as i128 * step + low,
+                _ => return None,
+            };
+            Some(integer(new.min(high).max(low)))
+        }
+        Kind::Float { min, max, step, .. } => {
+            let reach = REACH as f64;
+            let (low, high) = (min.unwrap_or(0.0).max(-reach), max.unwrap_or(reach).min(reach));
+            let step = step.filter(|step| *step > 0.0).unwrap_or(FLOAT_STEP);
+            let new = match mode {
+                "increment" => value.as_f64()? + step,
+                "decrement" => value.as_f64()? - step,
+                "randomize" => (random.unit() * ((high - low) / step)).floor() * step + low,
+                _ => return None,
+            };
+            Some(json!(new.min(high).max(low)))
+        }
+        Kind::Combo { options, .. } => {
+            let filter = filter.to_lowercase();
+            let mut options = options.list(context.folders);
+            // A filter may be a regular expression between slashes, of which none is read here: such a value stays.
+            if filter.len() > 1 && filter.starts_with('/') && filter.ends_with('/') {
+                return None;
+            }
+            options.retain(|option| option.to_lowercase().contains(&filter));
+            chosen(value, mode, &options, random).map(|option| json!(option))
+        }
+        _ => None,
+    }
+}
+
+fn chosen<'a>(value: &Value, mode: &str, options: &'a [String], random: &mut Random) -> Option<&'a String> {
+    let last = options.len().checked_sub(1)?;
+    let at = options.iter().position(|option| value.as_str() == Some(option));
+    let number = match mode {
+        "increment" => at.map_or(0, |at| (at + 1).min(last)),
+        "decrement" => at.map_or(0, |at| at.saturating_sub(1)),
+        "increment-wrap" => at.map_or(0, |at| if at == last { 0 } else { at + 1 }),
+        "randomize" => random.below(options.len()),
+        _ => return None,
+    };
+    options.get(number)
+}
