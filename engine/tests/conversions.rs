@@ -128,3 +128,49 @@ fn pictures() {
 fn templates() {
     group("templates", 41);
 }
+
+/// The value that a depth-first walk comes to as number `at`.
+fn place(value: &mut Value, at: usize) -> Option<&mut Value> {
+    let mut stack = vec![value];
+    for _ in 0..at {
+        match stack.pop()? {
+            Value::Array(items) => stack.extend(items.iter_mut().rev()),
+            Value::Object(fields) => stack.extend(fields.values_mut().rev()),
+            _ => {}
+        }
+    }
+    stack.pop()
+}
+
+/// Parts of real files put in wrong places: an error or a prompt, never a panic.
+#[test]
+fn damaged_files_never_panic() {
+    let Some(shared) = shared() else { return };
+    let info = fs::read(shared.join("reference/object_info-0.8.0.json")).unwrap();
+    let schemas = ObjectInfo::from_json(&parse_json(&info).unwrap().0);
+    let context = Context { schemas: &schemas, folders: &(), seed: 0, now: LocalTime::default() };
+    let mut state = 1u64;
+    let mut random = |below: usize| {
+        // Knuth's MMIX constants; only the high bits are any good.
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let mut converted = 0;
+    for group in ["documentation", "edge", "examples", "pictures", "templates"] {
+        for file in fs::read_dir(shared.join("conversions").join(group)).unwrap().map(|e| e.unwrap().path()) {
+            let whole: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+            for _ in 0..4 {
+                let mut damaged = whole.clone();
+                for _ in 0..6 {
+                    let (from, to) = (random(3000), 1 + random(3000));
+                    let part = place(&mut damaged, from).map_or(Value::Null, |part| part.clone());
+                    if let Some(place) = place(&mut damaged, to) {
+                        *place = part;
+                    }
+                }
+                converted += usize::from(read(damaged.to_string().as_bytes(), &context).is_ok());
+            }
+        }
+    }
+    assert!(converted > 500, "{converted}");
+}
