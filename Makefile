@@ -1,0 +1,57 @@
+# `make run` and `make test` are all that a newcomer needs; both work on a fresh machine.
+
+CARGO ?= cargo
+REDRAFT := target/release/redraft
+# What `make run` works in: models/, input/, output/, as ComfyUI lays them out.
+BASE := run
+TINY := redraft-tiny.safetensors
+SHARED ?= ../shared
+
+.PHONY: run test bench check libtorch build conformance clean
+
+run: build $(BASE)/models/checkpoints/$(TINY) $(BASE)/models/vae/$(TINY) $(BASE)/input/draft.png
+	$(REDRAFT) run workflows/SD1.5_image2image_KSampler.json --base-directory $(BASE) \
+		--substitute 'v1-5*=$(TINY)' --substitute 'vae-ft*=$(TINY)' --substitute '*.png=draft.png'
+
+# nextest gives each test a process of its own, which suits libtorch's process-wide seed; cargo test passes as well.
+test: libtorch
+	@if $(CARGO) nextest --version >/dev/null 2>&1; \
+	then $(CARGO) nextest run --release --workspace; \
+	else $(CARGO) test --release --workspace; fi
+
+# What CI asks besides the tests.
+check: libtorch
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
+	@if $(CARGO) tree -p redraft-engine -e normal | grep -E 'tch v|torch-sys'; \
+	then echo "error: the engine must not depend on tch" >&2; exit 1; fi
+
+bench: build
+	$(CARGO) bench -p redraft-nodes
+	scripts/bench.sh
+
+conformance: build
+	$(REDRAFT) verify $(SHARED)/conformance --base-directory $(SHARED)/conformance/base
+
+build: libtorch
+	$(CARGO) build --release
+
+libtorch:
+	@if [ -z "$$LIBTORCH" ]; then scripts/install-libtorch.sh; fi
+
+$(BASE)/models/checkpoints/$(TINY): | build
+	@mkdir -p $(@D)
+	$(REDRAFT) random-checkpoint --size tiny --seed 1 $@
+
+# A VAE is read from a checkpoint as well as from a file of its own.
+$(BASE)/models/vae/$(TINY): $(BASE)/models/checkpoints/$(TINY)
+	@mkdir -p $(@D)
+	ln -sf ../checkpoints/$(TINY) $@
+
+$(BASE)/input/draft.png: | build
+	@mkdir -p $(@D)
+	$(REDRAFT) draft-picture --width 256 --height 256 $@
+
+clean:
+	$(CARGO) clean
+	rm -rf $(BASE)
