@@ -232,7 +232,8 @@ impl TransformerBlock {
     fn feed_forward(&self, x: &Tensor) -> Tensor {
         let hidden = self.gate.forward(x);
         let parts = hidden.chunk(2, -1);
-        let gated = &parts[0] * parts[1].gelu("none");
+        let mut gated = parts[1].gelu("none");
+        gated *= &parts[0];
         drop((hidden, parts));
         self.down.forward(&gated)
     }

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use tch::{Device, Kind, Tensor};
 
 use super::vae_blocks::{Decoder, Encoder, Naming};
@@ -252,14 +252,6 @@ fn unless_out_of_memory<T>(work: impl FnOnce() -> Result<T>) -> Option<Result<T>
     resume_unwind(panic)
 }
 
-/// An error for a picture source without a usable VAE, worded as users of the reference know it.
-pub fn missing() -> anyhow::Error {
-    anyhow!(
-        "ERROR: VAE is invalid: None\n\nIf the VAE is from a checkpoint loader node your checkpoint does not contain a \
-         valid VAE."
-    )
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -370,7 +362,7 @@ mod tests {
         assert!(message(vae.encode(&zeros(&[1, 64, 64, 1]))).contains("three channels"));
         assert!(message(vae.decode(&zeros(&[1, 16, 8, 8]))).contains("[1, 16, 8, 8]"));
         assert!(message(vae.decode_tiled(&zeros(&[1, 4, 20, 8]), 8, 4, &mut |_, _| Ok(()))).contains("overlap"));
-        let stopped = vae.decode_tiled(&zeros(&[1, 4, 8, 8]), 8, 2, &mut |_, _| Err(anyhow!("stop")));
+        let stopped = vae.decode_tiled(&zeros(&[1, 4, 8, 8]), 8, 2, &mut |_, _| Err(anyhow::anyhow!("stop")));
         assert_eq!(message(stopped), "stop");
     }
 

@@ -279,3 +279,68 @@ impl Decoder {
         self.conv_out.forward(&h)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::models::reference::{agree, shared};
+    use crate::models::vae::Vae;
+    use crate::ops::noise::randn;
+    use crate::ops::numerics::Numerics;
+
+    /// The original's tensor name as diffusers writes it; `old` is how it did before attention layers were renamed.
+    fn diffusers_name(name: &str, old: bool) -> String {
+        let attention = if old {
+            [".q.", ".query.", ".k.", ".key.", ".v.", ".value.", ".proj_out.", ".proj_attn."]
+        } else {
+            [".q.", ".to_q.", ".k.", ".to_k.", ".v.", ".to_v.", ".proj_out.", ".to_out.0."]
+        };
+        let mut name =
+            name.replace("mid.block_1.", "mid_block.resnets.0.").replace("mid.block_2.", "mid_block.resnets.1.");
+        if name.contains("mid.attn_1.") {
+            name = name.replace("mid.attn_1.norm.", "mid_block.attentions.0.group_norm.");
+            name = name.replace("mid.attn_1.", "mid_block.attentions.0.");
+            return attention.chunks(2).fold(name, |name, pair| name.replace(pair[0], pair[1]));
+        }
+        for level in 0..4 {
+            name = name.replace(&format!("decoder.up.{level}."), &format!("decoder.up_blocks.{}.", 3 - level));
+            name = name.replace(&format!("encoder.down.{level}."), &format!("encoder.down_blocks.{level}."));
+        }
+        [
+            (".block.", ".resnets."),
+            ("nin_shortcut", "conv_shortcut"),
+            ("downsample.conv", "downsamplers.0.conv"),
+            ("upsample.conv", "upsamplers.0.conv"),
+            ("coder.norm_out", "coder.conv_norm_out"),
+        ]
+        .iter()
+        .fold(name, |name, (from, to)| name.replace(from, to))
+    }
+
+    #[test]
+    fn the_layout_of_diffusers_gives_the_same_picture() {
+        let _guard = tch::no_grad_guard();
+        let Some(shared) = shared() else { return };
+        let path = shared.join("conformance/base/models/vae/sd15-tiny-random-vae.safetensors");
+        let vae = Vae::load(&Weights::open(&path).unwrap(), &Numerics::cpu()).unwrap();
+        let bytes = fs_err::read(path).unwrap();
+        let original = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let (x, pixels) = (randn(1, &[1, 4, 5, 6]), randn(2, &[1, 40, 48, 3]).sigmoid());
+        let expected = (vae.decode(&x).unwrap(), vae.encode(&pixels).unwrap());
+        for old in [false, true] {
+            let views = original.iter().map(|(name, view)| {
+                let renamed = diffusers_name(name, old);
+                // Its attention layers are matrices.
+                let flat = renamed.contains("attentions") && view.shape().len() == 4;
+                let shape = view.shape()[..if flat { 2 } else { view.shape().len() }].to_vec();
+                (renamed, safetensors::tensor::TensorView::new(view.dtype(), shape, view.data()).unwrap())
+            });
+            let file = tempfile::NamedTempFile::new().unwrap();
+            safetensors::serialize_to_file(views, None, file.path()).unwrap();
+            let vae = Vae::load(&Weights::open(file.path()).unwrap(), &Numerics::cpu()).unwrap();
+            agree(&vae.decode(&x).unwrap(), &expected.0);
+            agree(&vae.encode(&pixels).unwrap(), &expected.1);
+        }
+    }
+}

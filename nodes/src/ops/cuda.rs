@@ -102,6 +102,7 @@ fn ask_driver(index: usize) -> Result<Gpu> {
     let (found, count, capability) = unsafe {
         let init = driver.get::<unsafe extern "C" fn(u32) -> c_int>(b"cuInit\0")?;
         let device_count = driver.get::<unsafe extern "C" fn(*mut c_int) -> c_int>(b"cuDeviceGetCount\0")?;
+        let get = driver.get::<unsafe extern "C" fn(*mut c_int, c_int) -> c_int>(b"cuDeviceGet\0")?;
         let attribute =
             driver.get::<unsafe extern "C" fn(*mut c_int, c_int, c_int) -> c_int>(b"cuDeviceGetAttribute\0")?;
         let mut count = 0;
@@ -109,9 +110,9 @@ fn ask_driver(index: usize) -> Result<Gpu> {
             0 => device_count(&raw mut count),
             error => error,
         };
-        let mut capability = (0, 0);
-        if found == 0 && index < usize::try_from(count)? {
-            let device = c_int::try_from(index)?;
+        let (mut capability, mut device) = ((0, 0), 0);
+        let index = c_int::try_from(index)?;
+        if found == 0 && index < count && get(&raw mut device, index) == 0 {
             // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR.
             attribute(&raw mut capability.0, 75, device);
             attribute(&raw mut capability.1, 76, device);

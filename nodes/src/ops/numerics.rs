@@ -37,8 +37,8 @@ pub fn channels_last(x: &Tensor) -> Tensor {
 /// Device and element types in force for a run.
 ///
 /// On a CPU everything is computed in float32. On a GPU the UNet runs in half precision and the VAE in bfloat16, as the
-/// reference does on a GPU that knows bfloat16. Text encoder weights are held in half precision on every device, and
-/// computed with in float32: a float32 text encoder is rounded first, which the reference's outputs show.
+/// reference does on a GPU that knows bfloat16. Text encoder weights are held in half precision on every device and
+/// computed with in float32, also as the reference does: a float32 text encoder is rounded.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Numerics {
     pub device: Device,

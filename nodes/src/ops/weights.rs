@@ -294,4 +294,21 @@ mod tests {
         assert!(net.at("w").is_empty() && !net.is_empty());
         assert_eq!(net.placement().device, Device::Cpu);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn damage_never_panics(position in 0usize..120, byte: u8, keep in 0usize..140) {
+            let header = r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F16","shape":[1,2],"data_offsets":[8,12]}}"#;
+            let mut bytes = with_header(header, &[1; 12]);
+            bytes[position] = byte;
+            bytes.truncate(keep);
+            let file = file(&bytes);
+            if let Ok(weights) = Weights::open(file.path()) {
+                for name in weights.names() {
+                    let shape = weights.shape(&name).unwrap();
+                    let _ = weights.tensor(&name, &shape);
+                }
+            }
+        }
+    }
 }
