@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow};
 use crate::models::clip_text::ClipText;
 use crate::models::families::Family;
 use crate::models::unet::UNet;
-use crate::models::vae::{self, Vae};
+use crate::models::vae::Vae;
 use crate::networks::Networks;
 use crate::ops::weights::Weights;
 
@@ -54,6 +54,12 @@ impl Clip {
 impl VaeRecipe {
     /// The network. Fails, with ComfyUI's words, where the checkpoint had none.
     pub fn network(&self, networks: &Networks) -> Result<Rc<Vae>> {
-        networks.vae(self.weights.as_ref().ok_or_else(vae::missing)?)
+        let missing = || {
+            anyhow!(
+                "ERROR: VAE is invalid: None\n\nIf the VAE is from a checkpoint loader node your checkpoint does not contain \
+                 a valid VAE."
+            )
+        };
+        networks.vae(self.weights.as_ref().ok_or_else(missing)?)
     }
 }
