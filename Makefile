@@ -28,7 +28,7 @@ check: libtorch
 
 bench: build
 	$(CARGO) bench -p redraft-nodes
-	scripts/bench.sh
+	scripts/bench.py
 
 conformance: build
 	$(REDRAFT) verify $(SHARED)/conformance --base-directory $(SHARED)/conformance/base
