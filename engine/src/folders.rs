@@ -234,8 +234,12 @@ mod tests {
 
     #[test]
     fn annotations_choose_the_folder() {
+        // With the suffix one character before it goes, normally the space.
         assert_eq!(Annotated::parse("a.png [output]"), Annotated { folder: "output", name: "a.png" });
         assert_eq!(Annotated::parse("sub/a.png"), Annotated { folder: "input", name: "sub/a.png" });
-        assert_eq!(Annotated::parse("a.png[temp]").name, "a.pn");
+        assert_eq!(Annotated::parse("clip/猫.png [temp]"), Annotated { folder: "temp", name: "clip/猫.png" });
+        assert_eq!(Annotated::parse("猫[temp]").name, "");
+        assert_eq!(Annotated::parse("[output]").name, "");
+        assert_eq!(Annotated::parse("x [other]"), Annotated { folder: "input", name: "x [other]" });
     }
 }
