@@ -67,8 +67,13 @@ fn files_that_are_no_workflow() {
         ("a picture cut off", png[..20].to_vec(), &["cut off"]),
         (
             "nodes of the wrong shape",
-            br#"{"1": {"class_type": 5, "inputs": {}}, "2": 7, "3": {"class_type": "KSampler", "inputs": []}}"#.to_vec(),
-            &["node `1`: `class_type` is `5`", "node `2`: `7` stands where a node belongs", "node `3`: `inputs` is `[]`"],
+            br#"{"1": {"class_type": 5, "inputs": {}}, "2": 7, "3": {"class_type": "KSampler", "inputs": []}}"#
+                .to_vec(),
+            &[
+                "node `1`: `class_type` is `5`",
+                "node `2`: `7` stands where a node belongs",
+                "node `3`: `inputs` is `[]`",
+            ],
         ),
         ("a body without prompt", br#"{"prompt": 3}"#.to_vec(), &["prompt"]),
         ("an editor's form without nodes", br#"{"nodes": 3, "links": []}"#.to_vec(), &["nodes"]),
@@ -135,7 +140,12 @@ fn graphs_that_cannot_run() {
             2,
             &["input 'positive'", "connect an output"],
         ),
-        ("text for a number", good().with("16", "steps", json!("many")).json(), 2, &["input 'steps'", "\"many\"", "INT"]),
+        (
+            "text for a number",
+            good().with("16", "steps", json!("many")).json(),
+            2,
+            &["input 'steps'", "\"many\"", "INT"],
+        ),
         ("a list for a number", good().with("16", "steps", json!([])).json(), 2, &["input 'steps'", "INT"]),
         ("too small", good().with("16", "steps", json!(0)).json(), 2, &["input 'steps'", "smaller", "1"]),
         ("too big", good().with("16", "denoise", json!(1.5)).json(), 2, &["input 'denoise'", "bigger", "1.0"]),
@@ -148,7 +158,12 @@ fn graphs_that_cannot_run() {
             2,
             &["input 'sampler_name'", "\"eular\"", "did you mean 'euler'?"],
         ),
-        ("no output node", Json::Object(Graph::image2image().0), 2, &["no node that saves or shows something", "SaveImage"]),
+        (
+            "no output node",
+            Json::Object(Graph::image2image().0),
+            2,
+            &["no node that saves or shows something", "SaveImage"],
+        ),
         (
             "an unknown class",
             json!({ "1": { "class_type": "KSamplr", "inputs": {} } }),
@@ -159,7 +174,12 @@ fn graphs_that_cannot_run() {
             "a missing checkpoint",
             good().with("4", "ckpt_name", json!("tinny.safetensors")).json(),
             3,
-            &["node 4 (CheckpointLoaderSimple), input 'ckpt_name'", "tinny.safetensors", "models/checkpoints", "there is 'tiny.safetensors'"],
+            &[
+                "node 4 (CheckpointLoaderSimple), input 'ckpt_name'",
+                "tinny.safetensors",
+                "models/checkpoints",
+                "there is 'tiny.safetensors'",
+            ],
         ),
         (
             "a missing picture",
@@ -213,7 +233,8 @@ fn everything_that_is_wrong_is_said_at_once() {
     let done = base.command("check", &[&base.path("workflow.json")]).arg("--json").finish().expect_code(2);
     let report: Json = serde_json::from_str(&done.stdout).unwrap();
     assert_eq!(report["ok"], false);
-    let found: Vec<_> = report["problems"].as_array().unwrap().iter().map(|p| (p["node"].clone(), p["type"].clone())).collect();
+    let found: Vec<_> =
+        report["problems"].as_array().unwrap().iter().map(|p| (p["node"].clone(), p["type"].clone())).collect();
     let expected = [
         ("4", "value_not_in_list"),
         ("13", "value_not_in_list"),
@@ -258,14 +279,19 @@ fn model_files_that_are_none() {
         ("a pickle", b"\x80\x02}q\x00.".repeat(50), &["pickle"]),
         ("a zip, as .ckpt is", [b"PK\x03\x04".to_vec(), vec![0; 500]].concat(), &["pickle"]),
         ("a web page", b"<!doctype html><html>not found</html>".repeat(20), &["web page", "download"]),
-        ("an LFS pointer", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n".to_vec(), &["git lfs pull"]),
+        (
+            "an LFS pointer",
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n".to_vec(),
+            &["git lfs pull"],
+        ),
         ("a VAE", vae, &["is a VAE, not a checkpoint", "VAELoader"]),
         ("a LoRA", lora(&base), &["LoRA", "LoraLoader"]),
     ];
     let graph = Graph::saved(1).with("4", "ckpt_name", json!("bad.safetensors"));
     for (what, bytes, words) in cases {
         base.write("models/checkpoints/bad.safetensors", bytes);
-        let words: Vec<_> = words.iter().chain(&["node 4 (CheckpointLoaderSimple)", "bad.safetensors"]).copied().collect();
+        let words: Vec<_> =
+            words.iter().chain(&["node 4 (CheckpointLoaderSimple)", "bad.safetensors"]).copied().collect();
         assert_graph_refused(what, &base, &graph.json(), 1, &words);
     }
 }
@@ -277,10 +303,8 @@ fn lora(base: &Base) -> Vec<u8> {
         bytes: vec![0; 2 * shape[0] * shape[1]],
     };
     let name = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q";
-    let tensors = [
-        (format!("{name}.lora_down.weight"), tensor([4, 32])),
-        (format!("{name}.lora_up.weight"), tensor([32, 4])),
-    ];
+    let tensors =
+        [(format!("{name}.lora_down.weight"), tensor([4, 32])), (format!("{name}.lora_up.weight"), tensor([32, 4]))];
     let path = base.path("models/loras/lora.safetensors");
     Tensors(tensors.into_iter().collect()).write(&path);
     std::fs::read(path).unwrap()
@@ -389,7 +413,9 @@ fn names_do_not_leave_their_folders() {
     std::fs::copy(base.path("input").join(PICTURE), base.path("secret.png")).unwrap();
     std::fs::copy(base.path("models/checkpoints").join(CHECKPOINT), base.path("models/secret.safetensors")).unwrap();
     let absolute = |name: &str| base.path(name).display().to_string();
-    for name in ["../secret.png", "x/../../secret.png", "..\\secret.png", "../secret.png [output]", &absolute("secret.png")] {
+    for name in
+        ["../secret.png", "x/../../secret.png", "..\\secret.png", "../secret.png [output]", &absolute("secret.png")]
+    {
         let graph = Graph::saved(1).with("13", "image", json!(name));
         assert_graph_refused(name, &base, &graph.json(), 3, &["node 13 (LoadImage), input 'image'"]);
     }
@@ -485,7 +511,9 @@ fn options_that_are_wrong() {
     }
     let done = base.command("run", &[&file, &file]).args(["--dump", "x.safetensors"]).finish();
     assert_refused("--dump of two", &base, &done, 2, &["--dump takes the tensors of one workflow"]);
-    for arguments in [&["frobnicate"][..], &["run"], &["run", "--nonsense"], &["random-checkpoint", "--size", "large", "x"]] {
+    for arguments in
+        [&["frobnicate"][..], &["run"], &["run", "--nonsense"], &["random-checkpoint", "--size", "large", "x"]]
+    {
         let done = Redraft::new().args(arguments).finish();
         assert_refused(&arguments.join(" "), &base, &done, 2, &[]);
     }

@@ -167,9 +167,7 @@ fn denoise_0_returns_the_input() {
 fn a_denoise_near_1_may_change_nothing() {
     let base = Base::new();
     let mut graph = Graph::image2image();
-    for (node, steps, denoise) in
-        [("a", 3, 1.0), ("b", 3, 0.9), ("c", 20, 1.0), ("d", 20, 0.96), ("e", 20, 0.95)]
-    {
+    for (node, steps, denoise) in [("a", 3, 1.0), ("b", 3, 0.9), ("c", 20, 1.0), ("d", 20, 0.96), ("e", 20, 0.95)] {
         graph.shown(node, "KSampler", ksampler(json!({ "steps": steps, "denoise": denoise })));
     }
     let ran = Ran::of(&base, &graph);
@@ -265,7 +263,8 @@ fn the_difference_is_the_picture_that_shines_through_the_noise() {
     let highest = sampling.sigma_max();
     let noise = Tensor::from_slice(&text);
     let latent = Tensor::from_slice(&source) * f64::from(SCALE);
-    let (with, without) = (sampling.noised(&latent, &noise, highest), sampling.noised(&latent.zeros_like(), &noise, highest));
+    let (with, without) =
+        (sampling.noised(&latent, &noise, highest), sampling.noised(&latent.zeros_like(), &noise, highest));
     let seen = sampling.scaled_input(&with, highest) - sampling.scaled_input(&without, highest);
     let expected = &latent * 0.068_265;
     assert!((seen - expected).abs().max().double_value(&[]) < 1e-4);

@@ -87,7 +87,13 @@ pub fn ui_workflow() -> Json {
     let input = |name: &str, ty: &str, link: u32| json!({ "name": name, "type": ty, "link": link });
     let output = |name: &str, links: &[u32]| json!({ "name": name, "type": name, "links": links });
     let encode = |id, link, to: u32, text: &str| {
-        node(id, "CLIPTextEncode", json!([input("clip", "CLIP", link)]), json!([output("CONDITIONING", &[to])]), json!([text]))
+        node(
+            id,
+            "CLIPTextEncode",
+            json!([input("clip", "CLIP", link)]),
+            json!([output("CONDITIONING", &[to])]),
+            json!([text]),
+        )
     };
     let sampler = json!([
         input("model", "MODEL", 38),

@@ -30,7 +30,9 @@ impl Base {
     /// With the tiny checkpoint, its VAE, and a draft picture of 96 × 64 pixels.
     pub fn new() -> Self {
         let base = Self(tempfile::tempdir().unwrap());
-        for folder in ["models/checkpoints", "models/vae", "models/embeddings", "models/loras", "input", "output", "temp"] {
+        for folder in
+            ["models/checkpoints", "models/vae", "models/embeddings", "models/loras", "input", "output", "temp"]
+        {
             fs::create_dir_all(base.path(folder)).unwrap();
         }
         link(&made(CHECKPOINT, make_checkpoint), &base.path("models/checkpoints").join(CHECKPOINT));
@@ -114,7 +116,8 @@ fn make_picture(path: &Path) {
 /// The checkpoint's VAE in a file of its own, its names without the prefix.
 fn make_vae(path: &Path) {
     let mut vae = tensors::Tensors::read(&made(CHECKPOINT, make_checkpoint));
-    vae.0 = vae.0.into_iter().filter_map(|(k, v)| Some((k.strip_prefix("first_stage_model.")?.to_owned(), v))).collect();
+    vae.0 =
+        vae.0.into_iter().filter_map(|(k, v)| Some((k.strip_prefix("first_stage_model.")?.to_owned(), v))).collect();
     vae.write(path);
 }
 
@@ -180,8 +183,7 @@ impl Redraft {
 fn collect(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
     std::thread::spawn(move || {
         let mut all = Vec::new();
-        let result = from.read_to_end(&mut all);
-        assert!(result.is_ok_and(|_| true), "the output cannot be read");
+        from.read_to_end(&mut all).unwrap();
         all
     })
 }

@@ -30,9 +30,10 @@ impl Tensors {
     }
 
     pub fn write(&self, path: &Path) {
-        let views = self.0.iter().map(|(name, tensor)| {
-            (name, TensorView::new(tensor.dtype, tensor.shape.clone(), &tensor.bytes).unwrap())
-        });
+        let views = self
+            .0
+            .iter()
+            .map(|(name, tensor)| (name, TensorView::new(tensor.dtype, tensor.shape.clone(), &tensor.bytes).unwrap()));
         safetensors::serialize_to_file(views, None, path).unwrap();
     }
 
