@@ -14,17 +14,15 @@ use crate::bars::Bars;
 use crate::dump::{Taken, Taking};
 use crate::exit::{Exit, Outcome, Stop, say};
 use crate::session::{self, of_problems};
-use crate::source;
 use crate::worker::{self, Line, Message};
+use crate::{places, source};
 
 pub(crate) fn run(args: RunArgs) -> Outcome {
     if args.dump.is_some() && args.files.len() > 1 {
         return Err(Stop::wrong("--dump takes the tensors of one workflow; give one FILE"));
     }
     // Said before hours are spent, not after.
-    if let Some(folder) = args.dump.as_deref().map(folder_of).filter(|folder| !folder.is_dir()) {
-        return Err(Stop::wrong(format!("--dump: there is no folder {}; make it first", folder.display())));
-    }
+    places::require_folder_of("--dump", args.dump.as_deref())?;
     let json = args.json;
     let mut bars = Bars::new();
     worker::run(
@@ -36,11 +34,6 @@ pub(crate) fn run(args: RunArgs) -> Outcome {
             Message::Note(text) => bars.line(&text),
         },
     )
-}
-
-/// The folder that a file is to be written into.
-fn folder_of(file: &Path) -> &Path {
-    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Checks all workflows, then runs them one after the other.

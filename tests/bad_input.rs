@@ -499,7 +499,7 @@ fn options_that_are_wrong() {
         (&["--device", "gpu"], &["unknown device \"gpu\"", "cpu"]),
         (&["--device", "cuda:x"], &["unknown device \"cuda:x\""]),
         (&["--device", "cuda:99"], &["cannot use device cuda:99"]),
-        (&["--dump", "nowhere/dump.safetensors"], &["nowhere"]),
+        (&["--dump", "nowhere/dump.safetensors"], &["--dump: there is no folder nowhere; make it first"]),
         (&["--extra-model-paths-config", "nowhere.yaml"], &["nowhere.yaml", "cannot be used as extra model paths"]),
         (&["--extra-model-paths-config", "not.yaml"], &["not.yaml", "cannot be used as extra model paths"]),
         (&["--extra-model-paths-config", "list.yaml"], &["list.yaml", "no list of sections"]),

@@ -126,6 +126,10 @@ fn cases_that_cannot_be_compared_are_said_to_be_so() {
     let done = base.command("verify", &[&base.path("nowhere")]).finish().expect_code(2);
     assert!(done.stderr.contains("nowhere"), "{}", done.stderr);
 
+    let done = base.command("verify", &[&base.path("models")]).arg("--junit").arg(base.path("nowhere/x.xml"));
+    let done = done.finish().expect_code(2);
+    assert!(done.stderr.contains("--junit: there is no folder"), "{}", done.stderr);
+
     // Each of these fails alone, and the others are still compared.
     let good = recorded(&base, "good");
     for name in ["no-workflow", "no-tolerance", "no-expectation", "cut", "unknown-class"] {

@@ -180,6 +180,9 @@ mod tests {
             assert_eq!(convert(&int_kind(), &given), Ok(json!(want)), "{given}");
         }
         assert_eq!(convert(&int_kind(), &json!(u64::MAX)), Ok(json!(u64::MAX)));
+        let beyond = convert(&int_kind(), &json!("-99999999999999999999999")).unwrap_or_default();
+        assert_eq!(as_int(&beyond), Some(-1e23 as i128), "beyond 64 bits, so that limits still see it");
+        assert_eq!(as_int(&json!(64.0)), None);
         assert_eq!(
             convert(&int_kind(), &json!("abc")),
             Err("invalid literal for int() with base 10: 'abc'".to_owned())
