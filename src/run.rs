@@ -14,13 +14,15 @@ use crate::bars::Bars;
 use crate::dump::{Taken, Taking};
 use crate::exit::{Exit, Outcome, Stop, say};
 use crate::session::{self, of_problems};
-use crate::source;
 use crate::worker::{self, Line, Message};
+use crate::{places, source};
 
 pub(crate) fn run(args: RunArgs) -> Outcome {
     if args.dump.is_some() && args.files.len() > 1 {
         return Err(Stop::wrong("--dump takes the tensors of one workflow; give one FILE"));
     }
+    // Said before hours are spent, not after.
+    places::require_folder_of("--dump", args.dump.as_deref())?;
     let json = args.json;
     let mut bars = Bars::new();
     worker::run(
