@@ -46,6 +46,9 @@ fn compute(args: &RunArgs, mut line: Line, cancel: &Cancel) -> Outcome {
         let (plan, metadata) = prepare(args, file, &registry, &engine, &salt, &line)?;
         jobs.push((file.clone(), plan, metadata));
     }
+    // Found out now, not when hours of sampling are done.
+    let output = &engine.folders.output;
+    fs_err::create_dir_all(output).map_err(|e| Stop::wrong(format!("{e}; choose another --output-directory")))?;
     for (file, plan, metadata) in &jobs {
         let mut taken = Taken::default();
         let outcome = if args.dump.is_some() {
