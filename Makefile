@@ -13,7 +13,9 @@ run: build $(BASE)/models/checkpoints/$(TINY) $(BASE)/models/vae/$(TINY) $(BASE)
 	$(REDRAFT) run workflows/SD1.5_image2image_KSampler.json --base-directory $(BASE) \
 		--substitute 'v1-5*=$(TINY)' --substitute 'vae-ft*=$(TINY)' --substitute '*.png=draft.png'
 
-# nextest gives each test a process of its own, which suits libtorch's process-wide seed; cargo test passes as well.
+# nextest gives each test a process of its own, which suits libtorch's process-wide seed; cargo test passes as well. With one
+# thread in each, tests that run side by side do not fight over the cores.
+test: export OMP_NUM_THREADS = 1
 test: libtorch
 	@if $(CARGO) nextest --version >/dev/null 2>&1; \
 	then $(CARGO) nextest run --release --workspace; \
@@ -28,7 +30,7 @@ check: libtorch
 
 bench: build
 	$(CARGO) bench -p redraft-nodes
-	scripts/bench.sh
+	scripts/bench.py
 
 conformance: build
 	$(REDRAFT) verify $(SHARED)/conformance --base-directory $(SHARED)/conformance/base

@@ -1,7 +1,7 @@
 //! Exit codes and what is printed before them.
 
 use std::fmt::Display;
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 /// How the command ended.
@@ -43,12 +43,9 @@ impl From<anyhow::Error> for Stop {
     }
 }
 
-/// Writes a line to stdout. Whoever reads it may have gone; that is no error of ours.
+/// Writes a line to stdout. Whoever reads it may have gone (`redraft run ... | head`): the work goes on all the same.
 pub(crate) fn say(line: impl Display) {
-    let result = writeln!(std::io::stdout(), "{line}");
-    if result.is_err_and(|error| error.kind() == ErrorKind::BrokenPipe) {
-        std::process::exit(Exit::Done as i32);
-    }
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// Writes a line to stderr.

@@ -13,14 +13,15 @@ pub(crate) fn nodes(name: Option<&str>) -> Outcome {
     let Some(name) = name else {
         for class in registry.iter() {
             let schema = &class.schema;
-            let first = schema.description.split_inclusive(". ").next().unwrap_or_default().trim();
+            let line = schema.description.lines().next().unwrap_or_default();
+            let first = line.split_inclusive(". ").next().unwrap_or_default().trim();
             say(format!("{:<24} {:<20} {first}", schema.class, schema.category));
         }
         return Ok(Exit::Done);
     };
     let Some(class) = registry.class(name) else {
-        let near = registry.nearest(name).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-        let message = format!("there is no node class {name}{near} `redraft nodes` lists all");
+        let near = registry.nearest(name).map(|near| format!(" did you mean {near}?")).unwrap_or_default();
+        let message = format!("there is no node class {name};{near} `redraft nodes` lists all");
         return Err(Stop { exit: Exit::Missing, message });
     };
     document(&class.schema);

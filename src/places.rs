@@ -31,6 +31,14 @@ pub(crate) fn folders(places: &Places) -> anyhow::Result<FolderPaths> {
     Ok(folders)
 }
 
+/// Makes sure that the folder of a file to be written is there, before work is done for it.
+pub(crate) fn require_folder_of(option: &str, file: Option<&Path>) -> anyhow::Result<()> {
+    let Some(parent) = file.and_then(Path::parent) else { return Ok(()) };
+    let there = parent.as_os_str().is_empty() || parent.is_dir();
+    anyhow::ensure!(there, "{option}: there is no folder {}; make it first", parent.display());
+    Ok(())
+}
+
 fn add_extra(folders: &mut FolderPaths, file: &Path) -> anyhow::Result<()> {
     let text = fs_err::read_to_string(file)?;
     let Yaml::Mapping(sections) = serde_yaml_ng::from_str(&text)? else {

@@ -14,13 +14,15 @@ use crate::bars::Bars;
 use crate::dump::{Taken, Taking};
 use crate::exit::{Exit, Outcome, Stop, say};
 use crate::session::{self, of_problems};
-use crate::source;
 use crate::worker::{self, Line, Message};
+use crate::{places, source};
 
 pub(crate) fn run(args: RunArgs) -> Outcome {
     if args.dump.is_some() && args.files.len() > 1 {
         return Err(Stop::wrong("--dump takes the tensors of one workflow; give one FILE"));
     }
+    // Said before hours are spent, not after.
+    places::require_folder_of("--dump", args.dump.as_deref())?;
     let json = args.json;
     let mut bars = Bars::new();
     worker::run(
@@ -44,6 +46,9 @@ fn compute(args: &RunArgs, mut line: Line, cancel: &Cancel) -> Outcome {
         let (plan, metadata) = prepare(args, file, &registry, &engine, &salt, &line)?;
         jobs.push((file.clone(), plan, metadata));
     }
+    // Found out now, not when hours of sampling are done.
+    let output = &engine.folders.output;
+    fs_err::create_dir_all(output).map_err(|e| Stop::wrong(format!("{e}; choose another --output-directory")))?;
     for (file, plan, metadata) in &jobs {
         let mut taken = Taken::default();
         let outcome = if args.dump.is_some() {

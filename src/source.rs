@@ -1,5 +1,6 @@
 //! From a file to a prompt that can be planned: reading, `--set` and `--substitute`.
 
+use std::io::Read;
 use std::path::Path;
 
 use chrono::{Datelike, Timelike};
@@ -33,15 +34,7 @@ pub(crate) fn load(
 
 /// Reads a workflow file of any form.
 pub(crate) fn read(file: &Path, seed: u64, registry: &Registry, folders: &FolderPaths) -> Outcome<Workflow> {
-    let size = fs_err::metadata(file).map_err(Stop::wrong)?.len();
-    // A picture may be larger than a workflow; its metadata may not.
-    if size > 16 * MAX_JSON as u64 {
-        return Err(Stop::wrong(format!(
-            "{}: {size} bytes are too many for a workflow; name another file",
-            file.display()
-        )));
-    }
-    let bytes = fs_err::read(file).map_err(Stop::wrong)?;
+    let bytes = read_bytes(file)?;
     let now = chrono::Local::now();
     let now = LocalTime {
         year: now.year(),
@@ -53,6 +46,22 @@ pub(crate) fn read(file: &Path, seed: u64, registry: &Registry, folders: &Folder
     };
     let context = Context { schemas: registry, folders, seed, now };
     workflow::read(&bytes, &context).map_err(|error| Stop::wrong(format!("{}: {error}", file.display())))
+}
+
+/// The most bytes that are read: a picture may be larger than a workflow; its metadata may not.
+const MAX_BYTES: u64 = 16 * MAX_JSON as u64;
+
+/// A file's bytes. A pipe or a device does not say how many it has: no more than allowed are taken.
+fn read_bytes(file: &Path) -> Outcome<Vec<u8>> {
+    let too_large =
+        || Stop::wrong(format!("{}: more than {MAX_BYTES} bytes are no workflow; name another file", file.display()));
+    let opened = fs_err::File::open(file).map_err(Stop::wrong)?;
+    if opened.metadata().map_err(Stop::wrong)?.len() > MAX_BYTES {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::new();
+    opened.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(Stop::wrong)?;
+    if bytes.len() as u64 > MAX_BYTES { Err(too_large()) } else { Ok(bytes) }
 }
 
 /// The node that an address means: its id, or its title if only one has it.

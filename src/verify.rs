@@ -17,7 +17,7 @@ use crate::bars::Bars;
 use crate::dump::{Taken, Taking};
 use crate::exit::{Exit, Outcome, Stop, say};
 use crate::worker::{self, Line, Message};
-use crate::{session, source};
+use crate::{places, session, source};
 
 /// How a case came out.
 struct Verdict {
@@ -43,6 +43,7 @@ pub(crate) fn verify(args: VerifyArgs) -> Outcome {
 }
 
 fn all(args: &VerifyArgs, line: &Line, cancel: &Cancel) -> Outcome {
+    places::require_folder_of("--junit", args.junit.as_deref())?;
     let mut folders = Vec::new();
     for dir in &args.directories {
         let before = folders.len();

@@ -34,8 +34,36 @@ impl Observer for Line {
     }
 }
 
-/// Runs `work` on the compute thread and `show` on this one. Ctrl-c raises the flag, which ends the run at the next sampling
-/// step; a second one ends the process.
+/// SIGTERM, by which services and CI end a process; nothing elsewhere than on Unix.
+struct Terminate(#[cfg(unix)] Option<tokio::signal::unix::Signal>);
+
+#[cfg(unix)]
+impl Terminate {
+    fn new() -> Self {
+        Self(tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok())
+    }
+
+    async fn received(&mut self) {
+        match &mut self.0 {
+            Some(signal) => drop(signal.recv().await),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+#[cfg(not(unix))]
+impl Terminate {
+    fn new() -> Self {
+        Self()
+    }
+
+    async fn received(&mut self) {
+        std::future::pending().await
+    }
+}
+
+/// Runs `work` on the compute thread and `show` on this one. Ctrl-c and SIGTERM raise the flag, which ends the run at the next
+/// sampling step; a second ctrl-c ends the process.
 pub(crate) fn run(
     work: impl FnOnce(Line, Cancel) -> Outcome + Send + 'static,
     mut show: impl FnMut(Message),
@@ -53,6 +81,7 @@ pub(crate) fn run(
         })
         .map_err(Stop::wrong)?;
     runtime.block_on(async {
+        let mut terminate = Terminate::new();
         loop {
             tokio::select! {
                 message = receiver.recv() => match message {
@@ -66,6 +95,7 @@ pub(crate) fn run(
                     tell("stopping at the next step; press ctrl-c again to stop at once");
                     cancel.raise();
                 }
+                () = terminate.received() => cancel.raise(),
             }
         }
     });

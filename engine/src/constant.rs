@@ -28,9 +28,11 @@ pub fn to_value(kind: &Kind, converted: &Json) -> Value {
     }
 }
 
-/// The number, if the JSON is an integer.
+/// The number, if the JSON is an integer. One beyond 64 bits is held as a float (see [`integer`]).
 pub fn as_int(value: &Json) -> Option<i128> {
-    value.as_u64().map(i128::from).or_else(|| value.as_i64().map(i128::from))
+    const BEYOND: f64 = (1u64 << 63) as f64;
+    let large = || value.as_f64().filter(|float| float.is_finite() && float.abs() >= BEYOND).map(|float| float as i128);
+    value.as_u64().map(i128::from).or_else(|| value.as_i64().map(i128::from)).or_else(large)
 }
 
 /// JSON has no NaN and no infinity; they travel as the strings Python prints.
@@ -203,6 +205,9 @@ mod tests {
             assert_eq!(convert(&int_kind(), &given), Ok(json!(want)), "{given}");
         }
         assert_eq!(convert(&int_kind(), &json!(u64::MAX)), Ok(json!(u64::MAX)));
+        let beyond = convert(&int_kind(), &json!("-99999999999999999999999")).unwrap_or_default();
+        assert_eq!(as_int(&beyond), Some(-1e23 as i128), "beyond 64 bits, so that limits still see it");
+        assert_eq!(as_int(&json!(64.0)), None);
         assert_eq!(
             convert(&int_kind(), &json!("abc")),
             Err("invalid literal for int() with base 10: 'abc'".to_owned())

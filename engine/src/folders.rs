@@ -65,7 +65,7 @@ pub struct FolderPaths {
     pub input: PathBuf,
     pub output: PathBuf,
     pub temp: PathBuf,
-    fingerprints: RefCell<HashMap<PathBuf, ([u8; 32], Fingerprint)>>,
+    fingerprints: RefCell<HashMap<PathBuf, (Fingerprint, Fingerprint)>>,
 }
 
 /// What a file holds, in 32 bytes: equal for equal content (see [`FolderPaths::fingerprint`]).
@@ -144,14 +144,8 @@ impl FolderPaths {
     /// 32 bytes that change when the file does: of the content for files up to 64 MiB (remembered by path, size and time of
     /// change), of path, size and time for larger ones, which are models and take a second to read.
     pub fn fingerprint(&self, path: &Path) -> std::io::Result<Fingerprint> {
-        let meta = std::fs::metadata(path)?;
-        let modified = meta.modified()?.duration_since(UNIX_EPOCH).map_or(0, |age| age.as_nanos());
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(path.as_os_str().as_encoded_bytes());
-        hasher.update(&meta.len().to_le_bytes());
-        hasher.update(&modified.to_le_bytes());
-        let stamp = *hasher.finalize().as_bytes();
-        if meta.len() > HASHED_BY_CONTENT {
+        let (stamp, size) = stamp(path)?;
+        if size > HASHED_BY_CONTENT {
             return Ok(stamp);
         }
         if let Some((known, print)) = self.fingerprints.borrow().get(path)
@@ -164,19 +158,28 @@ impl FolderPaths {
         Ok(print)
     }
 
-    /// One fingerprint for all files of a folder: their names, sizes and times of change.
+    /// One fingerprint for all files of a folder, of their names, sizes and times of change: none of them is read.
     pub fn folder_fingerprint(&self, folder: &str) -> Fingerprint {
         let mut hasher = blake3::Hasher::new();
         for name in self.list(folder) {
             hasher.update(name.as_bytes());
-            if let Some(path) = self.find(folder, &name)
-                && let Ok(print) = self.fingerprint(&path)
-            {
-                hasher.update(&print);
+            if let Some((stamp, _)) = self.find(folder, &name).and_then(|path| stamp(&path).ok()) {
+                hasher.update(&stamp);
             }
         }
         *hasher.finalize().as_bytes()
     }
+}
+
+/// A hash of a file's path, size and time of change; and the size.
+fn stamp(path: &Path) -> std::io::Result<(Fingerprint, u64)> {
+    let meta = std::fs::metadata(path)?;
+    let modified = meta.modified()?.duration_since(UNIX_EPOCH).map_or(0, |age| age.as_nanos());
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(path.as_os_str().as_encoded_bytes());
+    hasher.update(&meta.len().to_le_bytes());
+    hasher.update(&modified.to_le_bytes());
+    Ok((*hasher.finalize().as_bytes(), meta.len()))
 }
 
 impl Folders for FolderPaths {
@@ -231,8 +234,12 @@ mod tests {
 
     #[test]
     fn annotations_choose_the_folder() {
+        // With the suffix one character before it goes, normally the space.
         assert_eq!(Annotated::parse("a.png [output]"), Annotated { folder: "output", name: "a.png" });
         assert_eq!(Annotated::parse("sub/a.png"), Annotated { folder: "input", name: "sub/a.png" });
-        assert_eq!(Annotated::parse("a.png[temp]").name, "a.pn");
+        assert_eq!(Annotated::parse("clip/猫.png [temp]"), Annotated { folder: "temp", name: "clip/猫.png" });
+        assert_eq!(Annotated::parse("猫[temp]").name, "");
+        assert_eq!(Annotated::parse("[output]").name, "");
+        assert_eq!(Annotated::parse("x [other]"), Annotated { folder: "input", name: "x [other]" });
     }
 }

@@ -1,8 +1,8 @@
-//! File names: where a saved picture goes, and which file a picture widget means. Nothing here reads a clock.
+//! File names: where a saved picture goes. Nothing here reads a clock.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use chrono::NaiveDateTime;
 
 /// Where the pictures of one save go.
@@ -129,48 +129,6 @@ fn next_counter(folder: &Path, name: &str) -> Result<u64> {
         }
     }
     Ok(u64::saturating_add(highest, 1))
-}
-
-/// The directory that a picture widget's value names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Directory {
-    Input,
-    Output,
-    Temp,
-}
-
-/// Takes an annotated name apart: `x.png [output]` is `x.png` in the output directory. Without `[input]`, `[output]` or
-/// `[temp]` at its end a name belongs to the input directory. With the suffix one character before it is cut, normally
-/// the space.
-pub fn annotated(value: &str) -> (Directory, &str) {
-    let suffixes = [("[output]", Directory::Output), ("[input]", Directory::Input), ("[temp]", Directory::Temp)];
-    for (suffix, directory) in suffixes {
-        if let Some(name) = value.strip_suffix(suffix) {
-            let mut characters = name.chars();
-            characters.next_back();
-            return (directory, characters.as_str());
-        }
-    }
-    (Directory::Input, value)
-}
-
-/// The existing file or folder `name` of a directory, with symbolic links followed.
-///
-/// # Errors
-/// If `name` is empty, absolute, holds a NUL or `..`, does not exist, or leads outside `directory` through a link.
-pub fn resolve_inside(directory: &Path, name: &str) -> Result<PathBuf> {
-    let parts = relative_parts(name)?;
-    ensure!(!parts.is_empty(), "{name:?} names no file: give a file name");
-    if Path::new(name).components().any(|part| matches!(part, Component::ParentDir)) {
-        bail!("{name:?} holds \"..\": use a name inside {}", directory.display());
-    }
-    let path = parts.iter().fold(directory.to_path_buf(), |path, part| path.join(part));
-    let real = fs_err::canonicalize(&path).with_context(|| {
-        format!("{name:?} is not in {}: check the name, or put the file there", directory.display())
-    })?;
-    let inside = real.starts_with(fs_err::canonicalize(directory)?);
-    ensure!(inside, "{name:?} leads outside {}: copy the file into it", directory.display());
-    Ok(real)
 }
 
 #[cfg(test)]

@@ -1,0 +1,161 @@
+//! `redraft verify` on ComfyUI's recorded outputs, where they are at hand, and on expectations that are wrong.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::graph::Graph;
+use common::tensors::Tensors;
+use common::{Base, Redraft, shared};
+use serde_json::{Value as Json, json};
+
+/// The groups whose nodes are there.
+const GROUPS: [&str; 5] = ["image2image", "text2image", "ksampler-advanced", "text", "vae"];
+
+/// `N passed, N failed`, the last line.
+fn counts(stdout: &str) -> (usize, usize) {
+    let line = stdout.lines().last().unwrap_or_default();
+    let parsed = line.strip_suffix(" failed").and_then(|line| line.split_once(" passed, "));
+    let (passed, failed) = parsed.unwrap_or_else(|| panic!("the last line is {line:?}"));
+    (passed.parse().unwrap(), failed.parse().unwrap())
+}
+
+/// Every tensor that leaves a node equals ComfyUI 0.8.0's, within how much ComfyUI differs from itself.
+#[test]
+fn recorded_cases_pass() {
+    let Some(conformance) = shared("conformance") else { return };
+    let done = Redraft::new()
+        .arg("verify")
+        .args(GROUPS.map(|group| conformance.join(group)))
+        .arg("--base-directory")
+        .arg(conformance.join("base"))
+        .args(["--device", "cpu"])
+        .finish()
+        .expect_code(0);
+    let cases: usize = GROUPS.iter().map(|group| fs::read_dir(conformance.join(group)).unwrap().count()).sum();
+    assert_eq!(counts(&done.stdout), (cases, 0), "{}", done.stdout);
+}
+
+/// A case recorded by `redraft run --dump` itself, so that these tests need nothing from outside.
+fn recorded(base: &Base, name: &str) -> PathBuf {
+    let mut graph = Graph::saved(2);
+    graph.0.shift_remove("9");
+    let prompt = base.write_json(&format!("cases/{name}/prompt.json"), &graph.json());
+    graph.node("9", "PreviewImage", json!({ "images": ["8", 0] }));
+    let run = base.write_json("record.json", &graph.json());
+    let folder = prompt.parent().unwrap().to_owned();
+    base.run(&run).arg("--dump").arg(folder.join("expected.safetensors")).finish().expect_code(0);
+    fs::write(folder.join("case.json"), json!({ "tolerance": 1e-4 }).to_string()).unwrap();
+    folder
+}
+
+/// Adds to the first value of a tensor that a case expects.
+fn tamper(folder: &Path, name: &str, by: f32) {
+    let path = folder.join("expected.safetensors");
+    let mut tensors = Tensors::read(&path);
+    let value = tensors.floats(name)[0] + by;
+    tensors.0[name].bytes[..4].copy_from_slice(&value.to_le_bytes());
+    tensors.write(&path);
+}
+
+#[test]
+fn a_wrong_expectation_is_found_where_it_first_differs() {
+    let base = Base::new();
+    recorded(&base, "good");
+    let bad = recorded(&base, "bad");
+    // The decoded picture, and what it was decoded from: the sampler comes first.
+    tamper(&bad, "8/0", 1000.0);
+    tamper(&bad, "16/0/samples", 1000.0);
+    let cases = base.path("cases");
+    let verify = || base.command("verify", &[&cases]).args(["--device", "cpu"]);
+
+    let done = verify().arg("--junit").arg(base.path("junit.xml")).finish().expect_code(1);
+    assert_eq!(counts(&done.stdout), (1, 1));
+    let line = done.stdout.lines().find(|line| line.contains("/bad: ")).expect("the case is named");
+    for word in ["node 16, slot 0 (samples)", "largest difference", "tolerance 1.0e-4"] {
+        assert!(line.contains(word), "{word:?} is not in {line:?}");
+    }
+    assert!(!done.stdout.contains("/good"), "what passed is not worth a line: {}", done.stdout);
+    assert_junit(&fs::read_to_string(base.path("junit.xml")).unwrap());
+
+    let done = verify().arg("--json").finish().expect_code(1);
+    let (last, lines) = done.stdout.lines().collect::<Vec<_>>().split_last().map(|(l, r)| (*l, r.to_vec())).unwrap();
+    assert_eq!(counts(last), (1, 1));
+    let verdicts: Vec<Json> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(verdicts.len(), 2);
+    assert_eq!((&verdicts[0]["passed"], &verdicts[1]["passed"]), (&json!(false), &json!(true)));
+    let first = &verdicts[0]["first_difference"];
+    assert_eq!(first["key"], "16/0/samples");
+    assert_eq!(first["tolerance"], 1e-4);
+    assert!(first["difference"].as_f64().unwrap() > 0.5, "{first}");
+    assert!(verdicts[1]["closeness"].as_f64().unwrap() < 1.0);
+}
+
+/// One suite of two cases, one of which failed; every tag closed.
+fn assert_junit(xml: &str) {
+    assert!(xml.starts_with("<?xml version=\"1.0\" encoding=\"UTF-8\"?>"), "{xml}");
+    let mut open = Vec::new();
+    let mut seen = Vec::new();
+    for tag in xml.split('<').skip(1).filter(|tag| !tag.starts_with('?')) {
+        let (tag, _) = tag.split_once('>').expect("a tag ends");
+        if let Some(name) = tag.strip_prefix('/') {
+            assert_eq!(open.pop(), Some(name), "{xml}");
+            continue;
+        }
+        let name = tag.split([' ', '/', '\n']).next().unwrap();
+        assert_eq!(tag.matches('"').count() % 2, 0, "{tag}");
+        seen.push(name);
+        if !tag.ends_with('/') {
+            open.push(name);
+        }
+    }
+    assert!(open.is_empty(), "{open:?} are not closed");
+    assert_eq!(seen, ["testsuites", "testsuite", "testcase", "failure", "testcase"], "{xml}");
+    assert!(xml.contains("tests=\"2\" failures=\"1\" errors=\"0\""), "{xml}");
+    assert!(xml.contains("node 16, slot 0 (samples)"), "{xml}");
+}
+
+#[test]
+fn cases_that_cannot_be_compared_are_said_to_be_so() {
+    let base = Base::new();
+    let done = base.command("verify", &[&base.path("models")]).finish().expect_code(2);
+    assert!(done.stderr.contains("there is no case below"), "{}", done.stderr);
+    let done = base.command("verify", &[&base.path("nowhere")]).finish().expect_code(2);
+    assert!(done.stderr.contains("nowhere"), "{}", done.stderr);
+
+    let done = base.command("verify", &[&base.path("models")]).arg("--junit").arg(base.path("nowhere/x.xml"));
+    let done = done.finish().expect_code(2);
+    assert!(done.stderr.contains("--junit: there is no folder"), "{}", done.stderr);
+
+    // Each of these fails alone, and the others are still compared.
+    let good = recorded(&base, "good");
+    for name in ["no-workflow", "no-tolerance", "no-expectation", "cut", "unknown-class"] {
+        let folder = base.path("cases").join(name);
+        fs::create_dir(&folder).unwrap();
+        for file in ["prompt.json", "case.json", "expected.safetensors"] {
+            fs::copy(good.join(file), folder.join(file)).unwrap();
+        }
+    }
+    fs::remove_file(base.path("cases/no-workflow/prompt.json")).unwrap();
+    base.write("cases/no-tolerance/case.json", "{}");
+    fs::remove_file(base.path("cases/no-expectation/expected.safetensors")).unwrap();
+    let whole = fs::read(good.join("expected.safetensors")).unwrap();
+    base.write("cases/cut/expected.safetensors", &whole[..whole.len() / 2]);
+    base.write("cases/unknown-class/prompt.json", r#"{"1": {"class_type": "NoSuch", "inputs": {}}}"#);
+
+    let done = base.command("verify", &[&base.path("cases")]).args(["--device", "cpu"]).finish().expect_code(1);
+    assert_eq!(counts(&done.stdout), (1, 5));
+    for (case, words) in [
+        ("no-workflow", "a case needs a prompt.json or a workflow.json"),
+        ("no-tolerance", "case.json has no tolerance"),
+        ("no-expectation", "a case needs an expected.safetensors"),
+        ("cut", "truncated or damaged"),
+        ("unknown-class", "there is no node class NoSuch"),
+    ] {
+        let line = done.stdout.lines().find(|line| line.contains(&format!("/{case}: "))).expect(case);
+        assert!(line.contains(words), "{line}");
+    }
+}
