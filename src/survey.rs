@@ -12,13 +12,27 @@ use redraft_engine::problem::{Problem, ProblemKind};
 use crate::exit::{Exit, Outcome, Stop, say};
 use crate::source;
 
+const HEAD: &str = "# Which workflows of the documentation run
+
+Made by `redraft survey shared/conversions/documentation > docs/workflows.md`, which looks at nodes only; models and
+pictures are another matter. A workflow runs if every node that its outputs need is here, and no value is wrong.
+";
+
 /// What one workflow lacks.
 struct Lacks {
     file: String,
-    /// ComfyUI's own nodes that cannot run yet, and nodes of packs.
-    classes: IndexSet<String>,
+    /// ComfyUI's own nodes that cannot run yet.
+    stock: IndexSet<String>,
+    /// Nodes of packs.
+    foreign: IndexSet<String>,
     /// What is wrong beside missing things, in words.
     wrong: Vec<String>,
+}
+
+impl Lacks {
+    fn nothing(&self) -> bool {
+        self.stock.is_empty() && self.foreign.is_empty() && self.wrong.is_empty()
+    }
 }
 
 pub(crate) fn survey(directory: &Path) -> Outcome {
@@ -34,33 +48,49 @@ pub(crate) fn survey(directory: &Path) -> Outcome {
     }
     files.sort();
     let all: Vec<_> = files.iter().map(|file| one(file, &registry, &folders)).collect::<Result<_, _>>()?;
-    let runs = all.iter().filter(|lacks| lacks.classes.is_empty() && lacks.wrong.is_empty()).count();
-    say(format!("{runs} of {} workflows have all their nodes here.\n", all.len()));
-    say("| workflow | runs | lacks |\n|---|---|---|");
-    for lacks in &all {
-        let classes: Vec<_> = lacks.classes.iter().map(|class| format!("`{class}`")).collect();
-        let words: Vec<_> = classes.into_iter().chain(lacks.wrong.iter().cloned()).collect();
-        say(format!("| {} | {} | {} |", lacks.file, if words.is_empty() { "yes" } else { "no" }, words.join(", ")));
-    }
-    say("\nThe classes that most of them wait for:\n\n| class | workflows |\n|---|---|");
-    let mut counts: IndexMap<&str, usize> = IndexMap::new();
-    all.iter().flat_map(|lacks| &lacks.classes).for_each(|class| *counts.entry(class).or_default() += 1);
-    counts.sort_by(|a, x, b, y| y.cmp(x).then(a.cmp(b)));
-    counts.iter().for_each(|(class, count)| say(format!("| `{class}` | {count} |")));
+    let count = |wanted: &dyn Fn(&Lacks) -> bool| all.iter().filter(|lacks| wanted(lacks)).count();
+    say(HEAD);
+    say(format!(
+        "{} of {} run. {} of the others lack only nodes of ComfyUI itself, {} need nodes of other packs.\n",
+        count(&Lacks::nothing),
+        all.len(),
+        count(&|lacks| !lacks.nothing() && lacks.foreign.is_empty()),
+        count(&|lacks| !lacks.foreign.is_empty()),
+    ));
+    say("| workflow | runs | lacks of ComfyUI | lacks of packs |\n|---|---|---|---|");
+    all.iter().for_each(|lacks| say(row(lacks)));
+    say("\nHow many workflows wait for a node of ComfyUI:\n\n| node | workflows |\n|---|---|");
+    let mut waiting: IndexMap<&str, usize> = IndexMap::new();
+    all.iter().flat_map(|lacks| &lacks.stock).for_each(|class| *waiting.entry(class).or_default() += 1);
+    waiting.sort_by(|a, x, b, y| y.cmp(x).then(a.cmp(b)));
+    waiting.iter().for_each(|(class, count)| say(format!("| `{class}` | {count} |")));
     Ok(Exit::Done)
+}
+
+fn row(lacks: &Lacks) -> String {
+    let quoted = |classes: &IndexSet<String>| {
+        let each: Vec<_> = classes.iter().map(|class| format!("`{}`", class.replace('|', "\\|"))).collect();
+        each.join(", ")
+    };
+    let runs = if lacks.nothing() { "yes" } else { "no" };
+    let stock = [quoted(&lacks.stock), lacks.wrong.join(", ")].into_iter().filter(|text| !text.is_empty());
+    let stock: Vec<_> = stock.collect();
+    format!("| {} | {runs} | {} | {} |", lacks.file, stock.join("; "), quoted(&lacks.foreign))
 }
 
 fn one(file: &Path, registry: &Registry, folders: &FolderPaths) -> Outcome<Lacks> {
     let workflow = source::read(file, 0, registry, folders)?;
     let problems = check(&workflow.prompt, registry, folders, &Targets::Outputs).problems.0;
-    let lacks_class =
-        |problem: &&Problem| matches!(problem.kind, ProblemKind::NotRunnable | ProblemKind::UnknownClass);
-    let classes: IndexSet<String> = problems.iter().filter(lacks_class).map(|problem| problem.class.clone()).collect();
+    let classes = |kind: ProblemKind| {
+        let of_kind = problems.iter().filter(move |problem: &&Problem| problem.kind == kind);
+        of_kind.map(|problem| problem.class.clone()).collect()
+    };
     let wrong = problems.iter().filter(|problem| !problem.kind.is_missing());
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     Ok(Lacks {
         file: name.trim_end_matches(".workflow.json").to_owned(),
-        classes,
+        stock: classes(ProblemKind::NotRunnable),
+        foreign: classes(ProblemKind::UnknownClass),
         wrong: wrong.map(|problem| problem.to_string().replace('|', "\\|")).collect(),
     })
 }

@@ -171,8 +171,11 @@ impl Problems {
             match problem.kind {
                 ProblemKind::UnknownClass => {
                     let Some(pack) = hints.pack(&problem.class) else { continue };
-                    problem.advice.push_str(&format!("; it comes with {}", pack.describe()));
-                    problem.about.insert("pack".into(), json!(pack.name));
+                    let name = &pack.name;
+                    let (class, pack) = (&problem.class, pack.describe());
+                    problem.advice =
+                        format!("there is no node class {class} here; it comes with {pack}; remove or replace it");
+                    problem.about.insert("pack".into(), json!(name));
                 }
                 ProblemKind::FileMissing => {
                     let name = problem.about.get("name").and_then(Json::as_str).unwrap_or_default();

@@ -181,8 +181,10 @@ impl Validator<'_> {
 
     fn malformed(&self, place: &Place, array: &Json) -> Finding {
         let pair = array.as_array().filter(|parts| parts.len() == 2);
-        let advice =
-            "is an array that is no link; write [\"node id\", output number], or {\"__value__\": [...]} for a constant";
+        let advice = format!(
+            "is {array}, which is neither a link nor of type {}; write [\"node id\", output number] or a value",
+            place.kind().type_name()
+        );
         match pair {
             // ComfyUI looks its first part up among the nodes' ids, which are strings.
             Some(parts) => {

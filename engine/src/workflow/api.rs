@@ -50,7 +50,7 @@ fn node(id: &str, entry: &Value, remarks: &mut Vec<Remark>) -> Result<PromptNode
         let given = given(value);
         if let Given::Malformed(_) = &given {
             let text = format!("input `{name}`: {} is no link: write `[\"id\", slot]`", brief(value));
-            remarks.push(Remark::warning(id, text));
+            remarks.push(Remark::note(id, text));
         }
         (name.clone(), given)
     });

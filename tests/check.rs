@@ -1,0 +1,127 @@
+//! `redraft check`, `run --allow-partial`, `--strict-names` and `convert --explain`, from the outside.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+
+use serde_json::{Value as Json, json};
+
+use crate::common::graph::Graph;
+use crate::common::{Base, CHECKPOINT};
+
+/// A file of the editor with a node of a pack, one of ComfyUI's that cannot run, and a model that is not here.
+fn editor() -> Json {
+    let node = |id: u64, class: &str, inputs: Json, outputs: Json, values: Json, properties: Json| {
+        json!({ "id": id, "type": class, "mode": 0, "inputs": inputs, "outputs": outputs,
+            "widgets_values": values, "properties": properties })
+    };
+    let model = json!({ "name": "gone.safetensors", "url": "https://example.com/gone", "directory": "checkpoints" });
+    let input = |name: &str, ty: &str, link: u64| json!([{ "name": name, "type": ty, "link": link }]);
+    let output = |ty: &str, link: u64| json!([{ "name": ty, "type": ty, "links": [link] }]);
+    let loader = json!([{ "type": "MODEL", "links": [] }, { "type": "CLIP", "links": [1] }, { "type": "VAE" }]);
+    json!({
+        "version": 0.4,
+        "nodes": [
+            node(1, "CheckpointLoaderSimple", json!([]), loader, json!(["sd\\gone.safetensors"]), json!({ "models": [model] })),
+            node(2, "CLIPTextEncode", input("clip", "CLIP", 1), output("CONDITIONING", 2), json!(["a cat"]), json!({})),
+            node(3, "FluxGuidance", input("conditioning", "CONDITIONING", 2), output("CONDITIONING", 3), json!([500]), json!({})),
+            node(4, "Their Node", input("conditioning", "CONDITIONING", 3), output("IMAGE", 4), json!([1, 2]),
+                json!({ "cnr_id": "their-pack", "ver": "1.2.0" })),
+            node(5, "PreviewImage", input("images", "IMAGE", 4), json!([]), json!([]), json!({})),
+        ],
+        "links": [[1, 1, 1, 2, 0, "CLIP"], [2, 2, 0, 3, 0, "CONDITIONING"], [3, 3, 0, 4, 0, "CONDITIONING"], [4, 4, 0, 5, 0, "IMAGE"]],
+    })
+}
+
+#[test]
+fn one_report_names_everything_that_is_missing() {
+    let base = Base::new();
+    let mut file = editor();
+    file["nodes"][2]["widgets_values"] = json!([3.5]);
+    let path = base.write_json("ui.json", &file);
+    let done = base.command("check", &[&path]).finish().expect_code(3);
+    for words in [
+        "node 1 (CheckpointLoaderSimple), input 'ckpt_name'",
+        "it can be had from https://example.com/gone",
+        "node 3 (FluxGuidance): FluxGuidance is one of ComfyUI's own nodes, which redraft cannot run yet",
+        "there is no node class Their Node here; it comes with the pack their-pack 1.2.0",
+        "its 2 saved values have no names",
+    ] {
+        assert!(done.stderr.contains(words), "{words}\n{}", done.stderr);
+    }
+    // With a wrong value of a node that cannot run, the workflow itself is wrong.
+    let path = base.write_json("ui.json", &editor());
+    let done = base.command("check", &[&path]).arg("--json").finish().expect_code(2);
+    let report: Json = serde_json::from_str(&done.stdout).unwrap();
+    let found: Vec<_> =
+        report["problems"].as_array().unwrap().iter().map(|p| (p["node"].clone(), p["kind"].clone())).collect();
+    let expected = [("1", "FileMissing"), ("3", "NotRunnable"), ("3", "ValueBiggerThanMax"), ("4", "UnknownClass")];
+    assert_eq!(found, expected.map(|(node, kind)| (json!(node), json!(kind))));
+    let missing = &report["problems"][0];
+    assert_eq!((&missing["folder"], &missing["url"]), (&json!("checkpoints"), &json!("https://example.com/gone")));
+    assert_eq!(missing["dependent_outputs"], json!(["5"]));
+    assert_eq!(report["problems"][3]["pack"], "their-pack");
+    assert_eq!(report["problems"][2]["message"], "Value 500.0 bigger than max of 100.0");
+}
+
+#[test]
+fn a_model_elsewhere_is_used_with_a_warning_unless_names_are_strict() {
+    let base = Base::new();
+    let models = base.path("models/checkpoints");
+    fs::create_dir_all(models.join("sd")).unwrap();
+    fs::rename(models.join(CHECKPOINT), models.join("sd").join(CHECKPOINT)).unwrap();
+    let check = |name: &str, options: &[&str], code: i32| {
+        let graph = Graph::saved(1).with("4", "ckpt_name", json!(name)).json();
+        let path = base.write_json("api.json", &graph);
+        base.command("check", &[&path]).args(options).finish().expect_code(code).stderr.clone()
+    };
+    let warned = check(CHECKPOINT, &[], 0);
+    assert!(warned.contains("warning: node 4 (CheckpointLoaderSimple), input 'ckpt_name': using sd/tiny"), "{warned}");
+    let refused = check(CHECKPOINT, &["--strict-names"], 3);
+    assert!(refused.contains("there is 'sd/tiny.safetensors'"), "{refused}");
+    let noted = check("sd\\tiny.safetensors", &[], 0);
+    assert!(noted.contains("which is how Windows writes it") && !noted.contains("warning"), "{noted}");
+    check("sd/tiny.safetensors", &["--strict-names"], 0);
+}
+
+#[test]
+fn partial_runs_make_the_outputs_that_can_be_made() {
+    let base = Base::new();
+    let mut graph = Graph::saved(1);
+    graph.node("90", "LoadImage", json!({ "image": "gone.png" }));
+    graph.node("91", "SaveImage", json!({ "images": ["90", 0], "filename_prefix": "gone" }));
+    let path = base.write_json("api.json", &graph.json());
+    base.run(&path).finish().expect_code(3);
+    assert!(base.outputs().is_empty());
+    let done = base.run(&path).arg("--allow-partial").finish().expect_code(0);
+    assert_eq!(base.outputs(), ["ComfyUI_00001_.png"]);
+    for words in ["node 91 (SaveImage): this output is left out", "gone.png"] {
+        assert!(done.stderr.contains(words), "{words}\n{}", done.stderr);
+    }
+}
+
+#[test]
+fn a_conversion_can_be_explained() {
+    let base = Base::new();
+    let mut file = editor();
+    file["nodes"][0]["widgets_values"] = json!([]);
+    file["nodes"][1]["widgets_values"] = json!(["a cat", "left over"]);
+    file["nodes"][2]["inputs"][0]["link"] = json!(77);
+    let path = base.write_json("ui.json", &file);
+    let done = base.command("convert", &[&path]).arg("--explain").finish().expect_code(0);
+    for words in [
+        "note: node `1`: nothing is saved for `ckpt_name`",
+        "warning: node `2`: `CLIPTextEncode` has no widgets for the saved values `\"left over\"`",
+        "warning: node `3`: input `conditioning` has the link 77, which the file lacks",
+        "warning: node `4`: the class `Their Node` is not known",
+    ] {
+        assert!(done.stderr.contains(words), "{words}\n{}", done.stderr);
+    }
+    let prompt: Json = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!(prompt["3"]["inputs"], json!({ "guidance": 500 }));
+    // Without being asked, only what may change the meaning is said.
+    let done = base.command("convert", &[&path]).finish().expect_code(0);
+    assert!(!done.stderr.contains("nothing is saved") && done.stderr.contains("left over"), "{}", done.stderr);
+}
