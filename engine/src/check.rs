@@ -146,7 +146,7 @@ fn not_runnable(id: &NodeId, node: &PromptNode, known: Known<'_>) -> Option<Prob
 
 fn class_problem(kind: ProblemKind, id: &NodeId, class: &str, advice: String) -> Problem {
     let mut finding = Finding::new(kind, format!("Node ID '#{id}'"), advice);
-    finding.message = Some(format!("Cannot execute because node {class} does not exist."));
+    finding.message = Some(format!("Cannot execute because node {class} does not exist.").into());
     finding.problem(Some((id, class)), None)
 }
 

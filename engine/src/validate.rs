@@ -30,7 +30,7 @@ pub(crate) struct Validator<'a> {
 pub(crate) struct Finding {
     pub kind: Option<ProblemKind>,
     /// Where it is not the kind's own.
-    pub message: Option<String>,
+    pub message: Option<Box<str>>,
     pub details: String,
     pub extra: Vec<(&'static str, Json)>,
     pub advice: String,
@@ -53,7 +53,7 @@ impl Finding {
     }
 
     fn message(self, message: String) -> Self {
-        Self { message: Some(message), ..self }
+        Self { message: Some(message.into()), ..self }
     }
 
     /// The finding as a problem of a node, or of the whole prompt.
@@ -73,7 +73,7 @@ impl Finding {
             input: input.map(str::to_owned),
             kind,
             comfy_type,
-            message: self.message.unwrap_or_else(|| kind.message().to_owned()),
+            message: self.message.map_or_else(|| kind.message().to_owned(), String::from),
             details: self.details,
             extra,
             advice: self.advice,
