@@ -34,6 +34,9 @@ pub(crate) enum Command {
     Nodes { name: Option<String> },
     /// Prints the nodes' declarations as ComfyUI's /object_info does
     ObjectInfo(Places),
+    /// Prints as Markdown which workflows of a folder have all their nodes here, and what the others lack
+    #[command(hide = true)]
+    Survey { directory: PathBuf },
     /// Writes a checkpoint of Stable Diffusion 1.5's layout with random weights, for tests
     RandomCheckpoint {
         #[arg(long, value_enum, default_value = "tiny")]
@@ -102,6 +105,9 @@ pub(crate) struct Changes {
     /// Decides between the options of dynamic prompts, {a|b}
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) prompt_seed: u64,
+    /// Take a model of the same name in another folder for missing, in place of using it
+    #[arg(long)]
+    pub(crate) strict_names: bool,
 }
 
 #[derive(Args, Debug)]
@@ -115,6 +121,9 @@ pub(crate) struct RunArgs {
     pub(crate) compute: Compute,
     #[command(flatten)]
     pub(crate) changes: Changes,
+    /// Run the outputs that nothing is wrong with, as ComfyUI does, and only warn of the others
+    #[arg(long)]
+    pub(crate) allow_partial: bool,
     /// Do not write the workflow into saved files
     #[arg(long)]
     pub(crate) disable_metadata: bool,
@@ -144,6 +153,9 @@ pub(crate) struct ConvertArgs {
     pub(crate) places: Places,
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) prompt_seed: u64,
+    /// Say on stderr everything that was left out, moved, defaulted or renamed
+    #[arg(long)]
+    pub(crate) explain: bool,
 }
 
 #[derive(Args, Debug)]

@@ -1,9 +1,10 @@
 //! `redraft check` and `redraft convert`.
 
+use redraft_engine::check::check as check_prompt;
 use redraft_engine::node::Registry;
-use redraft_engine::plan::{Plan, Targets};
-use redraft_engine::workflow::Severity;
-use serde_json::json;
+use redraft_engine::plan::Targets;
+use redraft_engine::workflow::{Remark, Severity};
+use serde_json::{Value as Json, json};
 
 use crate::args::{CheckArgs, ConvertArgs};
 use crate::exit::{Exit, Outcome, Stop, say, tell};
@@ -17,26 +18,40 @@ pub(crate) fn check(args: &CheckArgs) -> Outcome {
     let loaded = source::load(&args.file, &args.changes, &registry, &folders, &mut |note| notes.push(note));
     let workflow = match loaded {
         Err(stop) if args.json => {
-            say(json!({ "ok": false, "error": stop.message, "problems": [], "remarks": [] }));
+            say(json!({ "ok": false, "error": stop.message, "problems": [], "remarks": [], "good_outputs": [] }));
             return Ok(stop.exit);
         }
         loaded => loaded?,
     };
-    let remarks: Vec<_> = notes.into_iter().chain(workflow.remarks.iter().map(ToString::to_string)).collect();
-    let planned = Plan::new(workflow.prompt, &registry, &folders, &Targets::Outputs, "");
-    let stop = planned.err().map(|problems| (of_problems(&args.file, &problems), problems));
+    let mut checked = check_prompt(&workflow.prompt, &registry, &folders, &Targets::Outputs);
+    let stop = of_problems(&args.file, &mut checked.problems, workflow.workflow_json.as_ref());
+    let problems = &checked.problems.0;
+    let exit = if problems.is_empty() { Exit::Done } else { stop.exit };
     if args.json {
-        let problems: Vec<_> = stop.iter().flat_map(|(_, all)| all.0.iter().map(|problem| problem.to_json())).collect();
-        say(json!({ "ok": stop.is_none(), "problems": problems, "remarks": remarks }));
-        return Ok(stop.map_or(Exit::Done, |(stop, _)| stop.exit));
+        let notes = notes.iter().map(|note| json!({ "severity": "note", "node": null, "text": note }));
+        let remarks: Vec<_> = notes.chain(workflow.remarks.iter().map(remark_json)).collect();
+        let problems: Vec<_> = problems.iter().map(|problem| problem.to_json()).collect();
+        let good = &checked.good_outputs;
+        say(json!({ "ok": exit == Exit::Done, "problems": problems, "remarks": remarks, "good_outputs": good }));
+        return Ok(exit);
     }
-    remarks.iter().for_each(|remark| tell(format!("{}: {remark}", args.file.display())));
-    match stop {
-        Some((stop, _)) => Err(stop),
-        None => {
-            say(format!("{}: nothing is wrong or missing", args.file.display()));
-            Ok(Exit::Done)
-        }
+    let remarks = workflow.remarks.iter().map(ToString::to_string);
+    notes.iter().cloned().chain(remarks).for_each(|text| tell(format!("{}: {text}", args.file.display())));
+    if exit != Exit::Done {
+        return Err(stop);
+    }
+    say(format!("{}: nothing is wrong or missing", args.file.display()));
+    Ok(exit)
+}
+
+fn remark_json(remark: &Remark) -> Json {
+    json!({ "severity": severity(remark), "node": remark.node, "text": remark.text })
+}
+
+fn severity(remark: &Remark) -> &'static str {
+    match remark.severity {
+        Severity::Note => "note",
+        Severity::Warning => "warning",
     }
 }
 
@@ -44,8 +59,9 @@ pub(crate) fn convert(args: &ConvertArgs) -> Outcome {
     let registry = Registry::linked();
     let folders = places::folders(&args.places)?;
     let workflow = source::read(&args.file, args.prompt_seed, &registry, &folders)?;
-    for remark in workflow.remarks.iter().filter(|remark| remark.severity == Severity::Warning) {
-        tell(format!("{}: {remark}", args.file.display()));
+    for remark in workflow.remarks.iter().filter(|remark| args.explain || remark.severity == Severity::Warning) {
+        let kind = if args.explain { format!("{}: ", severity(remark)) } else { String::new() };
+        tell(format!("{}: {kind}{remark}", args.file.display()));
     }
     say(serde_json::to_string_pretty(&workflow.prompt.to_json()).map_err(Stop::wrong)?);
     Ok(Exit::Done)

@@ -10,6 +10,7 @@ mod places;
 mod run;
 mod session;
 mod source;
+mod survey;
 mod verify;
 mod worker;
 
@@ -46,6 +47,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::Verify(args) => verify::verify(args),
         Command::Nodes { name } => nodes::nodes(name.as_deref()),
         Command::ObjectInfo(places) => nodes::object_info(&places),
+        Command::Survey { directory } => survey::survey(&directory),
         Command::RandomCheckpoint { size, seed, file } => {
             let size = match size {
                 CheckpointSize::Tiny => Size::Tiny,

@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use redraft_engine::check::Checked;
 use redraft_engine::cx::{Cancel, Metadata};
 use redraft_engine::exec::{Engine, Outcome as RunOutcome};
 use redraft_engine::node::Registry;
 use redraft_engine::plan::{Plan, Targets};
+use redraft_engine::problem::Problems;
 use redraft_engine::workflow::{Severity, Workflow};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use crate::args::RunArgs;
 use crate::bars::Bars;
@@ -84,12 +86,32 @@ fn prepare<'r>(
         line.note(format!("warning: {}: {remark}", file.display()));
     }
     let Workflow { prompt, workflow_json, .. } = workflow;
-    let plan = Plan::new(prompt, registry, &engine.folders, &Targets::Outputs, salt)
-        .map_err(|problems| of_problems(file, &problems))?;
+    let stop = |mut problems: Problems| of_problems(file, &mut problems, workflow_json.as_ref());
+    let plan = if args.allow_partial {
+        let planned = Plan::partial(prompt, registry, &engine.folders, &Targets::Outputs, salt);
+        let (plan, checked) = planned.map_err(stop)?;
+        warn_of_dropped(file, checked, workflow_json.as_ref(), line);
+        plan
+    } else {
+        Plan::new(prompt, registry, &engine.folders, &Targets::Outputs, salt).map_err(stop)?
+    };
     let metadata = Metadata {
         prompt: plan.prompt.to_json(),
         extra: workflow_json.map(|ui| ("workflow".to_owned(), ui)).into_iter().collect(),
         disabled: args.disable_metadata,
     };
     Ok((plan, metadata))
+}
+
+/// Says which outputs are left out, and why.
+fn warn_of_dropped(file: &Path, checked: Checked, editor: Option<&Json>, line: &Line) {
+    let dropped: Vec<_> = checked.dropped().map(|id| (id, &checked.prompt.nodes[id].class_type)).collect();
+    for (id, class) in dropped {
+        line.note(format!("warning: {}: node {id} ({class}): this output is left out", file.display()));
+    }
+    let mut problems = checked.problems;
+    if problems.0.is_empty() {
+        return;
+    }
+    of_problems(file, &mut problems, editor).message.lines().for_each(|text| line.note(format!("warning: {text}")));
 }

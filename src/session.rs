@@ -5,8 +5,10 @@ use std::path::Path;
 use redraft_engine::cx::Services;
 use redraft_engine::exec::Engine;
 use redraft_engine::problem::Problems;
+use redraft_engine::workflow::Hints;
 use redraft_nodes::ops::cuda::DeviceChoice;
 use redraft_nodes::ops::numerics::Numerics;
+use serde_json::Value as Json;
 
 use crate::args::{Compute, Places};
 use crate::exit::{Exit, Outcome, Stop};
@@ -26,8 +28,9 @@ pub(crate) fn salt(engine: &Engine) -> String {
     engine.services.get::<Numerics>().map(|numerics| numerics.describe()).unwrap_or_default()
 }
 
-/// A workflow with problems: all of them, one a line, and the exit code.
-pub(crate) fn of_problems(file: &Path, problems: &Problems) -> Stop {
+/// A workflow with problems: all of them, one a line, with what its editor's form says of them; and the exit code.
+pub(crate) fn of_problems(file: &Path, problems: &mut Problems, editor: Option<&Json>) -> Stop {
+    problems.explain(&Hints::of(editor));
     let exit = if problems.only_missing() { Exit::Missing } else { Exit::Wrong };
     let lines: Vec<_> = problems.0.iter().map(|problem| format!("{}: {problem}", file.display())).collect();
     Stop { exit, message: lines.join("\n") }

@@ -5,9 +5,11 @@ use std::path::Path;
 
 use chrono::{Datelike, Timelike};
 use redraft_engine::folders::FolderPaths;
+use redraft_engine::names;
 use redraft_engine::node::Registry;
 use redraft_engine::prompt::{Given, NodeId, Prompt};
 use redraft_engine::schema::{Kind, Options};
+use redraft_engine::stock::Known;
 use redraft_engine::workflow::{self, Context, LocalTime, MAX_JSON, Workflow};
 use serde_json::Value as Json;
 
@@ -29,6 +31,11 @@ pub(crate) fn load(
     for substitute in &changes.substitutes {
         apply_substitute(&mut workflow.prompt, substitute, registry, folders, note)?;
     }
+    if !changes.strict_names {
+        for renamed in names::settle(&mut workflow.prompt, &Known(registry), folders) {
+            note(format!("{}{renamed}", if renamed.elsewhere { "warning: " } else { "" }));
+        }
+    }
     Ok(workflow)
 }
 
@@ -44,7 +51,7 @@ pub(crate) fn read(file: &Path, seed: u64, registry: &Registry, folders: &Folder
         minute: now.minute(),
         second: now.second(),
     };
-    let context = Context { schemas: registry, folders, seed, now };
+    let context = Context { schemas: &Known(registry), folders, seed, now };
     workflow::read(&bytes, &context).map_err(|error| Stop::wrong(format!("{}: {error}", file.display())))
 }
 
@@ -124,14 +131,14 @@ fn apply_substitute(
         return Err(Stop::wrong(format!("--substitute '{substitute}': has no file; write PATTERN=FILE")));
     };
     for (id, node) in &mut prompt.nodes {
-        let Some(class) = registry.class(&node.class_type) else { continue };
-        for input in &class.schema.inputs {
+        let Some(schema) = Known(registry).declared(&node.class_type) else { continue };
+        for input in &schema.inputs {
             let Kind::Combo { options: Options::Files { folder, .. }, .. } = &input.kind else { continue };
             let Some(Given::Constant(Json::String(name))) = node.inputs.get_mut(&input.name) else { continue };
             if folders.find(folder, name).is_some() || !matches(pattern, name) || folders.find(folder, file).is_none() {
                 continue;
             }
-            note(format!("node {id} ({}): using {file} in place of {name}, which is missing", class.schema.class));
+            note(format!("node {id} ({}): using {file} in place of {name}, which is missing", schema.class));
             file.clone_into(name);
         }
     }

@@ -241,7 +241,7 @@ fn everything_that_is_wrong_is_said_at_once() {
         report["problems"].as_array().unwrap().iter().map(|p| (p["node"].clone(), p["type"].clone())).collect();
     let expected = [
         ("4", "value_not_in_list"),
-        ("13", "value_not_in_list"),
+        ("13", "custom_validation_failed"),
         ("16", "value_smaller_than_min"),
         ("16", "value_not_in_list"),
         ("20", "invalid_prompt"),

@@ -36,7 +36,7 @@ pub fn as_int(value: &Json) -> Option<i128> {
 }
 
 /// JSON has no NaN and no infinity; they travel as the strings Python prints.
-fn as_float(value: &Json) -> f64 {
+pub fn as_float(value: &Json) -> f64 {
     value.as_f64().or_else(|| value.as_str().and_then(parse_float)).unwrap_or(f64::NAN)
 }
 
@@ -113,6 +113,7 @@ pub fn repr(value: &Json) -> String {
         Json::Null => "None".into(),
         Json::Bool(true) => "True".into(),
         Json::Bool(false) => "False".into(),
+        Json::Number(number) if number.is_f64() => repr_float(number.as_f64().unwrap_or(f64::NAN)),
         Json::Number(number) => number.to_string(),
         Json::String(text) => repr_text(text),
         Json::Array(items) => format!("[{}]", items.iter().map(repr).collect::<Vec<_>>().join(", ")),
@@ -120,6 +121,30 @@ pub fn repr(value: &Json) -> String {
             let entries = map.iter().map(|(key, value)| format!("{}: {}", repr_text(key), repr(value)));
             format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
         }
+    }
+}
+
+/// Python's `repr(value)` of a float: the shortest digits, with an exponent below 1e-4 and from 1e16 on.
+fn repr_float(value: f64) -> String {
+    let size = value.abs();
+    if value == 0.0 || (1e-4..1e16).contains(&size) {
+        return format!("{value:?}");
+    }
+    let text = format!("{value:e}");
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |exponent| ('-', exponent));
+    format!("{digits}e{sign}{exponent:0>2}")
+}
+
+/// Python's `a == b` of what JSON can hold: `1`, `1.0` and `True` are equal.
+pub fn equal(a: &Json, b: &Json) -> bool {
+    let number = |value: &Json| match value {
+        Json::Bool(flag) => Some(f64::from(u8::from(*flag))),
+        other => other.as_f64(),
+    };
+    match (number(a), number(b)) {
+        (Some(a), Some(b)) => a == b,
+        _ => a == b,
     }
 }
 
@@ -199,5 +224,8 @@ mod tests {
         assert_eq!(text(&json!(null)), "None");
         assert_eq!(text(&json!(["a", "b"])), "['a', 'b']");
         assert_eq!(text(&json!({"a": true})), "{'a': True}");
+        for (value, want) in [(0.5, "0.5"), (1.0, "1.0"), (1e-5, "1e-05"), (1.25e17, "1.25e+17"), (1e-4, "0.0001")] {
+            assert_eq!(text(&json!(value)), want);
+        }
     }
 }

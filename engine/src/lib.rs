@@ -5,6 +5,7 @@
 //! ```
 
 pub mod cache;
+pub mod check;
 pub mod constant;
 pub mod cx;
 pub mod error;
@@ -13,12 +14,15 @@ pub mod exec;
 pub mod folders;
 pub mod io;
 pub mod key;
+mod live;
+pub mod names;
 pub mod node;
 pub mod object_info;
 pub mod plan;
 pub mod problem;
 pub mod prompt;
 pub mod schema;
+pub mod stock;
 mod validate;
 pub mod workflow;
 

@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+use indexmap::IndexMap;
 use serde_json::{Map, Value as Json, json};
 
 use crate::prompt::NodeId;
+use crate::workflow::Hints;
 
 /// One thing that is wrong with a prompt, found before anything runs.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,20 +16,33 @@ pub struct Problem {
     pub class: String,
     pub input: Option<String>,
     pub kind: ProblemKind,
+    /// ComfyUI's type of the error. The same for all of a kind, but for errors that it finds from another node.
+    pub comfy_type: &'static str,
+    /// ComfyUI's message.
+    pub message: String,
     /// ComfyUI's details text.
     pub details: String,
     /// ComfyUI's extra_info.
     pub extra: Map<String, Json>,
     /// For people: what is wrong and what to do, lower case, without node and input.
     pub advice: String,
+    /// What only we know of it: `folder`, `name`, `nearest` and `url` of a missing file, `pack` of a foreign class.
+    pub about: Map<String, Json>,
+    /// The outputs that cannot be had because of it.
+    pub dependent_outputs: Vec<NodeId>,
 }
 
 /// The kinds of problem, with ComfyUI's names where it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProblemKind {
+    /// A class that neither we nor ComfyUI have.
     UnknownClass,
+    /// One of ComfyUI's own classes that we cannot run.
+    NotRunnable,
     NoOutputs,
     RequiredInputMissing,
+    /// An array that is neither a link nor a wrapped constant.
+    BadLink,
     ReturnTypeMismatch,
     DanglingLink,
     UndeclaredLink,
@@ -36,46 +51,94 @@ pub enum ProblemKind {
     ValueSmallerThanMin,
     ValueBiggerThanMax,
     ValueNotInList,
-    /// A model file or a picture that a value names does not exist.
+    /// A model file that a value names does not exist.
     FileMissing,
+    /// A picture, or another file of the user's, that a value names does not exist.
+    InputFileMissing,
+    /// What the class itself checks.
+    CustomValidation,
     UnknownTarget,
 }
 
 impl ProblemKind {
-    /// The type and message of ComfyUI's error. `Value {} smaller than min` and its like take the values from the details.
+    /// The type of ComfyUI's error.
     pub fn comfy_type(self) -> &'static str {
         match self {
-            Self::UnknownClass => "invalid_prompt",
-            Self::NoOutputs => "prompt_no_outputs",
+            Self::UnknownClass | Self::NotRunnable => "invalid_prompt",
+            Self::NoOutputs | Self::UnknownTarget => "prompt_no_outputs",
             Self::RequiredInputMissing => "required_input_missing",
+            Self::BadLink => "bad_linked_input",
             Self::ReturnTypeMismatch => "return_type_mismatch",
-            Self::DanglingLink | Self::UndeclaredLink | Self::UnknownTarget => "exception_during_validation",
+            Self::DanglingLink | Self::UndeclaredLink => "exception_during_validation",
             Self::Cycle => "dependency_cycle",
             Self::InvalidInputType => "invalid_input_type",
             Self::ValueSmallerThanMin => "value_smaller_than_min",
             Self::ValueBiggerThanMax => "value_bigger_than_max",
-            Self::ValueNotInList => "value_not_in_list",
-            Self::FileMissing => "value_not_in_list",
+            Self::ValueNotInList | Self::FileMissing => "value_not_in_list",
+            Self::InputFileMissing | Self::CustomValidation => "custom_validation_failed",
+        }
+    }
+
+    /// ComfyUI's message, where it is the same for all errors of the kind.
+    pub(crate) fn message(self) -> &'static str {
+        match self {
+            Self::NoOutputs | Self::UnknownTarget => "Prompt has no outputs",
+            Self::RequiredInputMissing => "Required input is missing",
+            Self::BadLink => "Bad linked input, must be a length-2 list of [node_id, slot_index]",
+            Self::ReturnTypeMismatch => "Return type mismatch between linked nodes",
+            Self::DanglingLink | Self::UndeclaredLink => "Exception when validating node",
+            Self::Cycle => "Dependency cycle detected",
+            Self::ValueNotInList | Self::FileMissing => "Value not in list",
+            Self::InputFileMissing | Self::CustomValidation => "Custom validation failed for node",
+            // These name the class or the value.
+            Self::UnknownClass
+            | Self::NotRunnable
+            | Self::InvalidInputType
+            | Self::ValueSmallerThanMin
+            | Self::ValueBiggerThanMax => "",
         }
     }
 
     /// Whether something the workflow needs is not here, as opposed to the workflow being wrong.
     pub fn is_missing(self) -> bool {
-        matches!(self, Self::UnknownClass | Self::FileMissing)
+        matches!(self, Self::UnknownClass | Self::NotRunnable | Self::FileMissing | Self::InputFileMissing)
+    }
+
+    /// Whether ComfyUI answers with this alone, before it looks at any node's inputs.
+    fn is_of_whole_prompt(self) -> bool {
+        matches!(self, Self::UnknownClass | Self::NotRunnable | Self::NoOutputs | Self::UnknownTarget)
     }
 }
 
 impl Problem {
+    /// Everything known of it, for programs.
     pub fn to_json(&self) -> Json {
-        json!({
-            "type": self.kind.comfy_type(),
-            "node": self.node,
-            "class_type": self.class,
-            "input": self.input,
-            "details": self.details,
-            "extra_info": self.extra,
-            "advice": self.advice,
-        })
+        let mut all = self.error();
+        all.extend([
+            ("kind".to_owned(), json!(format!("{:?}", self.kind))),
+            ("node".to_owned(), json!(self.node)),
+            ("class_type".to_owned(), json!(self.class)),
+            ("input".to_owned(), json!(self.input)),
+            ("dependent_outputs".to_owned(), json!(self.dependent_outputs)),
+            ("advice".to_owned(), json!(self.advice)),
+        ]);
+        all.extend(self.about.clone());
+        Json::Object(all)
+    }
+
+    /// ComfyUI's error: `type`, `message`, `details`, `extra_info`.
+    fn error(&self) -> Map<String, Json> {
+        Map::from_iter([
+            ("type".to_owned(), json!(self.comfy_type)),
+            ("message".to_owned(), json!(self.message)),
+            ("details".to_owned(), json!(self.details)),
+            ("extra_info".to_owned(), json!(self.extra)),
+        ])
+    }
+
+    /// Whether ComfyUI raised an exception here, so that it reports nothing else of the node.
+    fn is_exception(&self) -> bool {
+        self.comfy_type.starts_with("exception_")
     }
 }
 
@@ -100,6 +163,75 @@ impl Problems {
     /// Whether all that is wrong is that something is not here: a node class, a model file, a picture.
     pub fn only_missing(&self) -> bool {
         self.0.iter().all(|problem| problem.kind.is_missing())
+    }
+
+    /// Adds what the editor's form says of what is missing: packs of nodes, and where models can be had.
+    pub fn explain(&mut self, hints: &Hints) {
+        for problem in &mut self.0 {
+            match problem.kind {
+                ProblemKind::UnknownClass => {
+                    let Some(pack) = hints.pack(&problem.class) else { continue };
+                    problem.advice.push_str(&format!("; it comes with {}", pack.describe()));
+                    problem.about.insert("pack".into(), json!(pack.name));
+                }
+                ProblemKind::FileMissing => {
+                    let name = problem.about.get("name").and_then(Json::as_str).unwrap_or_default();
+                    let Some(url) = hints.url(name) else { continue };
+                    problem.advice.push_str(&format!("; the workflow says that it can be had from {url}"));
+                    problem.about.insert("url".into(), json!(url));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The body of ComfyUI's answer 400 to a prompt of which no output can run: `{"error", "node_errors"}`.
+    ///
+    /// As there, an unknown class or a lack of outputs is answered alone. Of a prompt of which some outputs can run the
+    /// answer is 200, with [`node_errors`](Self::node_errors).
+    pub fn to_response(&self) -> Json {
+        if let Some(problem) = self.0.iter().find(|problem| problem.kind.is_of_whole_prompt()) {
+            return json!({ "error": problem.error(), "node_errors": {} });
+        }
+        let of_outputs = self.reported().filter(|p| p.node.as_ref().is_some_and(|id| p.dependent_outputs.contains(id)));
+        let details: Vec<_> = of_outputs.map(|problem| format!("{}: {}", problem.message, problem.details)).collect();
+        json!({
+            "error": {
+                "type": "prompt_outputs_failed_validation",
+                "message": "Prompt outputs failed validation",
+                "details": details.join("\n"),
+                "extra_info": {},
+            },
+            "node_errors": self.node_errors(),
+        })
+    }
+
+    /// ComfyUI's `node_errors`: for each node with errors of its own these, its class and the outputs that need it.
+    pub fn node_errors(&self) -> Json {
+        let mut nodes: IndexMap<&NodeId, (Vec<Json>, &Problem)> = IndexMap::new();
+        for problem in self.reported() {
+            let Some(node) = &problem.node else { continue };
+            nodes.entry(node).or_insert((Vec::new(), problem)).0.push(Json::Object(problem.error()));
+        }
+        let entries = nodes.into_iter().map(|(id, (errors, problem))| {
+            let outputs = &problem.dependent_outputs;
+            (id.to_string(), json!({ "errors": errors, "dependent_outputs": outputs, "class_type": problem.class }))
+        });
+        Json::Object(entries.collect())
+    }
+
+    /// The problems that ComfyUI would report: where it raises an exception it tells nothing else of that node.
+    fn reported(&self) -> impl Iterator<Item = &Problem> {
+        let mut raised: IndexMap<&NodeId, &Problem> = IndexMap::new();
+        for problem in self.0.iter().filter(|problem| problem.is_exception()) {
+            if let Some(node) = &problem.node {
+                raised.entry(node).or_insert(problem);
+            }
+        }
+        self.0.iter().filter(move |problem| {
+            let only = problem.node.as_ref().and_then(|node| raised.get(node));
+            only.is_none_or(|only| std::ptr::eq(*only, *problem))
+        })
     }
 }
 

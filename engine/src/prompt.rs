@@ -52,6 +52,8 @@ pub enum Given {
     Link { node: NodeId, slot: usize },
     /// A constant. An array stands here as it is, without the `{"__value__": [...]}` it has in a file.
     Constant(Value),
+    /// A bare array that is no link: neither ComfyUI nor we can tell what it means.
+    Malformed(Value),
 }
 
 impl Given {
@@ -64,7 +66,7 @@ impl Given {
         match self {
             Self::Link { node, slot } => json!([node, slot]),
             Self::Constant(array @ Value::Array(_)) => json!({ "__value__": array }),
-            Self::Constant(value) => value.clone(),
+            Self::Constant(value) | Self::Malformed(value) => value.clone(),
         }
     }
 }

@@ -1,248 +1,366 @@
-//! The checks of one node's inputs: ComfyUI's, in its order, with its error types and details.
+//! The checks of one node's inputs: ComfyUI's, in its order, with its error types, messages and details.
 
 use indexmap::IndexMap;
 use serde_json::{Map, Value as Json, json};
 
 use crate::constant;
 use crate::error::nearest;
-use crate::folders::FolderPaths;
-use crate::node::Registry;
+use crate::folders::{Annotated, FolderPaths};
+use crate::live::{self, Live};
+use crate::names::{elsewhere, nearest_file};
 use crate::problem::{Problem, ProblemKind};
 use crate::prompt::{Given, NodeId, Prompt};
-use crate::schema::{Input, Kind, Options, integer};
+use crate::schema::{Folders, Input, Kind, Options, Schema, integer};
+use crate::stock::{self, Known};
 
 /// Lists of choices longer than this are not printed.
 const LONG_LIST: usize = 20;
 
+/// Classes that read a file of the user's without a check of their own, so that ComfyUI looks for it in the list.
+const UNCHECKED_FILES: [&str; 3] = ["Load3D", "OpenAIInputFiles", "GeminiInputFiles"];
+
 pub(crate) struct Validator<'a> {
     pub prompt: &'a Prompt,
-    pub registry: &'a Registry,
+    pub known: Known<'a>,
     pub folders: &'a FolderPaths,
 }
 
-/// What a check found: kind, ComfyUI's details, extra_info, and words for people.
-struct Finding {
-    kind: ProblemKind,
-    details: String,
-    extra: Vec<(&'static str, Json)>,
-    advice: String,
+/// What a check found: kind, ComfyUI's texts, and words for people.
+#[derive(Default)]
+pub(crate) struct Finding {
+    pub kind: Option<ProblemKind>,
+    /// Where it is not the kind's own.
+    pub message: Option<String>,
+    pub details: String,
+    pub extra: Vec<(&'static str, Json)>,
+    pub advice: String,
+    pub about: Vec<(&'static str, Json)>,
+}
+
+impl Finding {
+    pub(crate) fn new(kind: ProblemKind, details: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { kind: Some(kind), details: details.into(), advice: advice.into(), ..Self::default() }
+    }
+
+    fn with(mut self, extra: impl IntoIterator<Item = (&'static str, Json)>) -> Self {
+        self.extra.extend(extra);
+        self
+    }
+
+    fn about(mut self, about: impl IntoIterator<Item = (&'static str, Json)>) -> Self {
+        self.about.extend(about);
+        self
+    }
+
+    fn message(self, message: String) -> Self {
+        Self { message: Some(message), ..self }
+    }
+
+    /// The finding as a problem of a node, or of the whole prompt.
+    pub(crate) fn problem(self, node: Option<(&NodeId, &str)>, input: Option<&str>) -> Problem {
+        let owned = |pairs: Vec<(&'static str, Json)>| pairs.into_iter().map(|(k, v)| (k.to_owned(), v));
+        let kind = self.kind.unwrap_or(ProblemKind::CustomValidation);
+        let mut extra = Map::new();
+        let comfy_type = kind.comfy_type();
+        // ComfyUI knows no input where an exception was raised.
+        if let Some(input) = input.filter(|_| !comfy_type.starts_with("exception_")) {
+            extra.insert("input_name".into(), json!(input));
+        }
+        extra.extend(owned(self.extra));
+        Problem {
+            node: node.map(|(id, _)| id.clone()),
+            class: node.map(|(_, class)| class.to_owned()).unwrap_or_default(),
+            input: input.map(str::to_owned),
+            kind,
+            comfy_type,
+            message: self.message.unwrap_or_else(|| kind.message().to_owned()),
+            details: self.details,
+            extra,
+            advice: self.advice,
+            about: owned(self.about).collect(),
+            dependent_outputs: Vec::new(),
+        }
+    }
+}
+
+/// An input of a node under examination.
+struct Place<'a> {
+    class: &'a str,
+    live: &'a Live<'a>,
+}
+
+impl Place<'_> {
+    fn kind(&self) -> &Kind {
+        &self.live.input.kind
+    }
+
+    fn name(&self) -> &str {
+        &self.live.name
+    }
+
+    fn config(&self, folders: &dyn Folders) -> Json {
+        stock::config(self.class, self.live.input, self.name(), folders)
+    }
 }
 
 impl Validator<'_> {
-    /// Everything wrong with the inputs of the node `id`. Constants are converted in `inputs`.
+    /// Everything wrong with the inputs of the node `id`. Constants are converted in `inputs`, and what the class does not
+    /// declare is taken out.
     pub(crate) fn node(&self, id: &NodeId, inputs: &mut IndexMap<String, Given>) -> Vec<Problem> {
-        let class_type = &self.prompt.nodes[id].class_type;
-        let Some(class) = self.registry.class(class_type) else { return Vec::new() };
+        let class = self.prompt.nodes[id].class_type.as_str();
+        let Some(schema) = self.known.declared(class) else { return Vec::new() };
         let mut problems = Vec::new();
-        let mut report = |input: &str, finding: Finding| {
-            let mut extra: Map<String, Json> = finding.extra.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
-            extra.insert("input_name".into(), json!(input));
-            problems.push(Problem {
-                node: Some(id.clone()),
-                class: class_type.clone(),
-                input: Some(input.to_owned()),
-                kind: finding.kind,
-                details: finding.details,
-                extra,
-                advice: finding.advice,
-            });
-        };
-        for input in &class.schema.inputs {
-            let checked = match inputs.get_mut(&input.name) {
-                None if input.optional => Ok(()),
-                None => Err(missing(input)),
-                Some(Given::Link { node, slot }) => self.link(input, node, *slot),
-                Some(Given::Constant(value)) => self.constant(input, value).map(|converted| *value = converted),
+        let all = live::inputs(schema, inputs);
+        for live in &all {
+            let place = Place { class, live };
+            let checked = match inputs.get_mut(&live.name) {
+                None if live.optional => Ok(()),
+                None => Err(missing(&place)),
+                Some(Given::Link { node, slot }) => self.link(&place, node, *slot),
+                Some(Given::Malformed(array)) => Err(self.malformed(&place, array)),
+                Some(Given::Constant(value)) => self.constant(&place, value).map(|converted| *value = converted),
             };
             if let Err(finding) = checked {
-                report(&input.name, finding);
+                problems.push(finding.problem(Some((id, class)), Some(&live.name)));
             }
         }
         for (name, given) in inputs.iter() {
-            if matches!(given, Given::Link { .. }) && class.schema.input(name).is_none() {
-                report(name, undeclared(name, class_type, class.schema.inputs.iter().map(|i| i.name.as_str())));
+            if !matches!(given, Given::Constant(_)) && !all.iter().any(|live| live.name == *name) {
+                let finding = undeclared(name, class, all.iter().map(|live| live.name.as_str()));
+                problems.push(finding.problem(Some((id, class)), Some(name)));
             }
         }
-        inputs.retain(|name, _| class.schema.input(name).is_some());
+        if let Some((input, finding)) = of_class(schema, inputs) {
+            problems.push(finding.problem(Some((id, class)), Some(input)));
+        }
+        inputs.retain(|name, _| all.iter().any(|live| live.name == *name));
         problems
     }
 
-    fn link(&self, input: &Input, from: &NodeId, slot: usize) -> Result<(), Finding> {
+    fn link(&self, place: &Place, from: &NodeId, slot: usize) -> Result<(), Finding> {
         let Some(source) = self.prompt.nodes.get(from) else {
-            return Err(Finding {
-                kind: ProblemKind::DanglingLink,
-                details: format!("'{from}'"),
-                extra: vec![("exception_type", json!("KeyError"))],
-                advice: format!("is linked to node {from}, which does not exist; connect it to a node that does"),
-            });
+            let advice = format!("is linked to node {from}, which does not exist; connect it to a node that does");
+            return Err(Finding::new(ProblemKind::DanglingLink, format!("'{from}'"), advice)
+                .with([("exception_type", json!("KeyError")), ("traceback", json!([]))]));
         };
-        let Some(class) = self.registry.class(&source.class_type) else { return Ok(()) };
-        let Some(output) = class.schema.outputs.get(slot) else {
-            let count = class.schema.outputs.len();
-            return Err(Finding {
-                kind: ProblemKind::DanglingLink,
-                details: "tuple index out of range".into(),
-                extra: vec![("exception_type", json!("IndexError"))],
-                advice: format!(
-                    "is linked to output {slot} of node {from} ({}), which has {count} outputs; choose one below {count}",
-                    source.class_type
-                ),
-            });
+        let Some(schema) = self.known.declared(&source.class_type) else { return Ok(()) };
+        let class = &source.class_type;
+        let Some(output) = schema.outputs.get(slot) else {
+            let count = schema.outputs.len();
+            let advice = format!(
+                "is linked to output {slot} of node {from} ({class}), which has {count} outputs; choose one below {count}"
+            );
+            return Err(Finding::new(ProblemKind::DanglingLink, "tuple index out of range", advice)
+                .with([("exception_type", json!("IndexError")), ("traceback", json!([]))]));
         };
-        let wanted = input.kind.type_name();
-        if compatible(&output.ty, wanted, &input.kind) {
+        let wanted = place.kind().type_name();
+        if compatible(&output.ty, wanted, place.kind()) {
             return Ok(());
         }
-        Err(Finding {
-            kind: ProblemKind::ReturnTypeMismatch,
-            details: format!("{}, received_type({}) mismatch input_type({wanted})", input.name, output.ty),
-            extra: vec![
-                ("input_config", input.to_json(self.folders)),
-                ("received_type", json!(output.ty)),
-                ("linked_node", json!([from, slot])),
-            ],
-            advice: format!(
-                "wants {wanted} but is linked to output {slot} of node {from} ({}), which gives {}; connect an output of type {wanted}",
-                source.class_type, output.ty
-            ),
-        })
+        let details =
+            format!("{}, received_type({}) mismatch input_type({})", place.name(), output.ty, self.type_text(place));
+        let advice = format!(
+            "wants {wanted} but is linked to output {slot} of node {from} ({class}), which gives {}; connect an output of type {wanted}",
+            output.ty
+        );
+        Err(Finding::new(ProblemKind::ReturnTypeMismatch, details, advice).with([
+            ("input_config", place.config(self.folders)),
+            ("received_type", json!(output.ty)),
+            ("linked_node", json!([from, slot])),
+        ]))
     }
 
-    fn constant(&self, input: &Input, value: &Json) -> Result<Json, Finding> {
-        let converted = constant::convert(&input.kind, value).map_err(|exception| {
-            let kind = input.kind.type_name();
-            Finding {
-                kind: ProblemKind::InvalidInputType,
-                details: format!("{}, {}, {exception}", input.name, constant::text(value)),
-                extra: vec![
-                    ("input_config", input.to_json(self.folders)),
+    /// The declared type as Python prints it: of a combo of the old kind, its choices.
+    fn type_text(&self, place: &Place) -> String {
+        match place.config(self.folders).get(0) {
+            Some(Json::String(name)) => name.clone(),
+            Some(list) => constant::repr(list),
+            None => place.kind().type_name().to_owned(),
+        }
+    }
+
+    fn malformed(&self, place: &Place, array: &Json) -> Finding {
+        let pair = array.as_array().filter(|parts| parts.len() == 2);
+        let advice =
+            "is an array that is no link; write [\"node id\", output number], or {\"__value__\": [...]} for a constant";
+        match pair {
+            // ComfyUI looks its first part up among the nodes' ids, which are strings.
+            Some(parts) => {
+                let id = parts[0].as_str().map_or_else(|| constant::repr(&parts[0]), |id| format!("'{id}'"));
+                let known = parts[0].as_str().is_some_and(|id| self.prompt.nodes.contains_key(id));
+                let (details, raised) = match (known, &parts[0]) {
+                    (true, _) => ("tuple indices must be integers or slices".to_owned(), "TypeError"),
+                    (_, Json::Array(_)) => ("unhashable type: 'list'".to_owned(), "TypeError"),
+                    (_, Json::Object(_)) => ("unhashable type: 'dict'".to_owned(), "TypeError"),
+                    _ => (id, "KeyError"),
+                };
+                Finding::new(ProblemKind::DanglingLink, details, advice)
+                    .with([("exception_type", json!(raised)), ("traceback", json!([]))])
+            }
+            None => Finding::new(ProblemKind::BadLink, place.name(), advice)
+                .with([("input_config", place.config(self.folders)), ("received_value", array.clone())]),
+        }
+    }
+
+    fn constant(&self, place: &Place, value: &Json) -> Result<Json, Finding> {
+        let kind = place.kind();
+        let converted = constant::convert(kind, value).map_err(|exception| {
+            let ty = kind.type_name();
+            let details = format!("{}, {}, {exception}", place.name(), constant::text(value));
+            let advice = format!("is {value}, which is no {ty} ({exception}); give it one");
+            Finding::new(ProblemKind::InvalidInputType, details, advice)
+                .message(format!("Failed to convert an input value to a {ty} value"))
+                .with([
+                    ("input_config", place.config(self.folders)),
                     ("received_value", value.clone()),
                     ("exception_message", json!(exception)),
-                ],
-                advice: format!("is {value}, which is no {kind} ({exception}); give it one"),
-            }
+                ])
         })?;
-        match &input.kind {
+        match kind {
             Kind::Int { min, max, .. } => {
                 let given = constant::as_int(&converted).unwrap_or_default();
                 let bounds = (min.filter(|min| given < *min), max.filter(|max| given > *max));
-                self.bounds(input, &converted, bounds.0.map(integer), bounds.1.map(integer))?;
+                self.bounds(place, &converted, bounds.0.map(integer), bounds.1.map(integer))?;
             }
             Kind::Float { min, max, .. } => {
-                let given = converted.as_f64().unwrap_or(f64::NAN);
+                let given = constant::as_float(&converted);
                 let bounds = (min.filter(|min| given < *min), max.filter(|max| given > *max));
-                self.bounds(input, &converted, bounds.0.map(|v| json!(v)), bounds.1.map(|v| json!(v)))?;
+                self.bounds(place, &converted, bounds.0.map(|v| json!(v)), bounds.1.map(|v| json!(v)))?;
             }
-            Kind::Combo { options, .. } => self.choice(input, options, &converted)?,
-            Kind::Socket(wanted) => {
-                return Err(Finding {
-                    kind: ProblemKind::ReturnTypeMismatch,
-                    details: format!("{}, received_type(constant) mismatch input_type({wanted})", input.name),
-                    extra: vec![("received_value", converted.clone())],
-                    advice: format!("is the constant {converted} but wants {wanted}; connect an output of that type"),
-                });
+            Kind::Combo { options, .. } => self.choice(place, options, &converted)?,
+            Kind::DynamicCombo(choices) => {
+                let keys: Vec<_> = choices.iter().map(|choice| choice.key.clone()).collect();
+                self.choice(place, &Options::Fixed(keys), &converted)?;
             }
-            Kind::Boolean { .. } | Kind::Text { .. } | Kind::Widget { .. } => {}
-            Kind::DynamicCombo(_) | Kind::Autogrow(_) => {}
+            Kind::Socket(wanted) if wanted != "*" => {
+                let details = format!("{}, received_type(constant) mismatch input_type({wanted})", place.name());
+                let advice = format!("is the constant {converted} but wants {wanted}; connect an output of that type");
+                return Err(Finding::new(ProblemKind::ReturnTypeMismatch, details, advice)
+                    .with([("input_config", place.config(self.folders)), ("received_value", converted)]));
+            }
+            Kind::Socket(_) | Kind::Boolean { .. } | Kind::Text { .. } | Kind::Widget { .. } | Kind::Autogrow(_) => {}
         }
         Ok(converted)
     }
 
     /// `below` and `above` are the limits that the value is beyond of.
-    fn bounds(&self, input: &Input, value: &Json, below: Option<Json>, above: Option<Json>) -> Result<(), Finding> {
-        let (kind, limit, word) = match (below, above) {
-            (Some(min), _) => (ProblemKind::ValueSmallerThanMin, min, "smaller than the least allowed value"),
-            (_, Some(max)) => (ProblemKind::ValueBiggerThanMax, max, "bigger than the greatest allowed value"),
+    fn bounds(&self, place: &Place, value: &Json, below: Option<Json>, above: Option<Json>) -> Result<(), Finding> {
+        let (kind, limit, option, word) = match (below, above) {
+            (Some(min), _) => (ProblemKind::ValueSmallerThanMin, min, "min", "smaller than the least allowed value"),
+            (_, Some(max)) => (ProblemKind::ValueBiggerThanMax, max, "max", "bigger than the greatest allowed value"),
             (None, None) => return Ok(()),
         };
-        Err(Finding {
-            kind,
-            details: input.name.clone(),
-            extra: vec![("input_config", input.to_json(self.folders)), ("received_value", value.clone())],
-            advice: format!("is {value}, {word} {limit}; set {limit} or a value within"),
-        })
+        let config = place.config(self.folders);
+        // As it is declared: `0` or `0.0`.
+        let declared = config.pointer(&format!("/1/{option}")).unwrap_or(&limit);
+        let side = if option == "min" { "smaller" } else { "bigger" };
+        let message = format!("Value {} {side} than {option} of {}", constant::text(value), constant::text(declared));
+        let advice = format!("is {value}, {word} {limit}; set {limit} or a value within");
+        Err(Finding::new(kind, place.name(), advice)
+            .message(message)
+            .with([("input_config", config), ("received_value", value.clone())]))
     }
 
-    fn choice(&self, input: &Input, options: &Options, value: &Json) -> Result<(), Finding> {
+    fn choice(&self, place: &Place, options: &Options, value: &Json) -> Result<(), Finding> {
         let text = value.as_str().unwrap_or_default();
         if let Options::Files { folder, besides } = options {
             let found = besides.iter().any(|name| name == text) || self.folders.find(folder, text).is_some();
             return if found && value.is_string() {
                 Ok(())
             } else {
-                Err(self.file_missing(input, folder, options, value))
+                Err(self.file_missing(place, folder, options, value))
             };
         }
-        if let Options::Values(choices) = options
-            && choices.contains(value)
-        {
+        let values: Vec<Json> = match options {
+            Options::Values(values) => values.clone(),
+            other => other.list(self.folders).into_iter().map(Json::from).collect(),
+        };
+        if values.iter().any(|choice| constant::equal(choice, value)) {
             return Ok(());
         }
         let list = options.list(self.folders);
-        if value.is_string() && list.iter().any(|option| option == text) {
-            return Ok(());
-        }
         let hint = match nearest(text, list.iter().map(String::as_str)) {
             Some(near) => format!("did you mean '{near}'?"),
+            None if list.is_empty() => "there are no choices here".to_owned(),
             None => format!("use one of {}", list.join(", ")),
         };
-        Err(Finding {
-            advice: format!("is {value}, which is none of its choices; {hint}"),
-            ..self.not_in_list(input, &list, value)
-        })
+        let advice = format!("is {value}, which is none of its choices; {hint}");
+        Err(self.not_in_list(place, &values, value, ProblemKind::ValueNotInList, advice))
     }
 
-    fn not_in_list(&self, input: &Input, list: &[String], value: &Json) -> Finding {
+    fn not_in_list(&self, place: &Place, list: &[Json], value: &Json, kind: ProblemKind, advice: String) -> Finding {
         let long = list.len() > LONG_LIST;
         let shown = if long { format!("(list of length {})", list.len()) } else { constant::repr(&json!(list)) };
-        let config = if long { Json::Null } else { input.to_json(self.folders) };
-        Finding {
-            kind: ProblemKind::ValueNotInList,
-            details: format!("{}: '{}' not in {shown}", input.name, constant::text(value)),
-            extra: vec![("input_config", config), ("received_value", value.clone())],
-            advice: String::new(),
-        }
+        let config = if long { Json::Null } else { place.config(self.folders) };
+        let details = format!("{}: '{}' not in {shown}", place.name(), constant::text(value));
+        Finding::new(kind, details, advice).with([("input_config", config), ("received_value", value.clone())])
     }
 
-    fn file_missing(&self, input: &Input, folder: &str, options: &Options, value: &Json) -> Finding {
-        let list = options.list(self.folders);
+    fn file_missing(&self, place: &Place, folder: &str, options: &Options, value: &Json) -> Finding {
         let text = value.as_str().unwrap_or_default();
-        let near = nearest(text, list.iter().map(String::as_str));
-        let places: Vec<_> = self.folders.directories(folder).iter().map(|dir| dir.display().to_string()).collect();
+        // `a.png [output]` lies in another folder.
+        let own = if folder == "input" { Annotated::parse(text).folder } else { folder };
+        let list = if own == folder { options.list(self.folders) } else { self.folders.list(own) };
+        let near = nearest_file(text, &list);
+        let places: Vec<_> = self.folders.directories(own).iter().map(|dir| dir.display().to_string()).collect();
         let places = places.join(" or ");
-        let near = near.map(|near| format!(" (there is '{near}')")).unwrap_or_default();
+        let hint = near.map(|near| format!(" (there is '{near}')")).unwrap_or_default();
         let advice =
-            format!("names the file {value}, which is not in {places}{near}; put it there or set another name");
-        if folder == "input" {
-            let details = format!("{} - Invalid image file: {}", input.name, constant::text(value));
-            return Finding { kind: ProblemKind::FileMissing, details, extra: Vec::new(), advice };
+            format!("names the file {value}, which is not in {places}{hint}; put it there or set another name");
+        let about = [("folder", json!(own)), ("name", value.clone()), ("nearest", json!(near))];
+        let found = (folder != "input").then(|| elsewhere(text, folder, self.folders)).flatten();
+        let about = about.into_iter().chain([("elsewhere", json!(found))]).filter(|(_, v)| !v.is_null());
+        if folder == "input" && !UNCHECKED_FILES.contains(&place.class) {
+            let what = match place.class {
+                "LoadLatent" => "latent",
+                "LoadAudio" => "audio",
+                "LoadVideo" => "video",
+                _ => "image",
+            };
+            let details = format!("{} - Invalid {what} file: {}", place.name(), constant::text(value));
+            return Finding::new(ProblemKind::InputFileMissing, details, advice).about(about);
         }
-        Finding { kind: ProblemKind::FileMissing, advice, ..self.not_in_list(input, &list, value) }
+        let kind = if folder == "input" { ProblemKind::InputFileMissing } else { ProblemKind::FileMissing };
+        let list: Vec<Json> = list.into_iter().map(Json::from).collect();
+        self.not_in_list(place, &list, value, kind, advice).about(about)
     }
 }
 
-fn missing(input: &Input) -> Finding {
-    let advice = match &input.kind {
+fn missing(place: &Place) -> Finding {
+    let advice = match place.kind() {
         Kind::Socket(ty) => format!("is missing; connect an output of type {ty}"),
         kind => format!("is missing; connect it or set a value of type {}", kind.type_name()),
     };
-    Finding { kind: ProblemKind::RequiredInputMissing, details: input.name.clone(), extra: Vec::new(), advice }
+    let name = place.name();
+    let details = if stock::is_newer(place.class) { name.rsplit('.').next().unwrap_or(name) } else { name };
+    Finding::new(ProblemKind::RequiredInputMissing, details, advice)
 }
 
 fn undeclared<'a>(name: &str, class: &str, declared: impl Iterator<Item = &'a str>) -> Finding {
     let hint = nearest(name, declared).map(|near| format!("; did you mean '{near}'?")).unwrap_or_default();
-    Finding {
-        kind: ProblemKind::UndeclaredLink,
-        details: format!("{class} got an unexpected keyword argument '{name}'"),
-        extra: vec![("exception_type", json!("TypeError"))],
-        advice: format!("is linked, but {class} has no such input{hint}; remove the link"),
+    let details = format!("{class} got an unexpected keyword argument '{name}'");
+    let advice = format!("is linked, but {class} has no such input{hint}; remove the link");
+    Finding::new(ProblemKind::UndeclaredLink, details, advice)
+        .with([("exception_type", json!("TypeError")), ("traceback", json!([]))])
+}
+
+/// What some of ComfyUI's classes check of themselves, apart from files.
+fn of_class<'s>(schema: &'s Schema, inputs: &IndexMap<String, Given>) -> Option<(&'s str, Finding)> {
+    let lacks = |name: &str| !inputs.contains_key(name);
+    if schema.class != "ComfySoftSwitchNode" || !lacks("on_false") || !lacks("on_true") {
+        return None;
     }
+    let text = "At least one of on_false or on_true must be connected to Switch node";
+    let input = schema.input("switch").map(|input: &Input| input.name.as_str())?;
+    let advice = "has nothing to choose from; connect on_false or on_true";
+    Some((input, Finding::new(ProblemKind::CustomValidation, format!("{input} - {text}"), advice)))
 }
 
 /// Whether an output of type `given` may feed an input of type `wanted`: equal, `*`, or comma lists with a common member.
 /// An old-style combo takes nothing but a combo.
 fn compatible(given: &str, wanted: &str, kind: &Kind) -> bool {
-    if given == wanted || given == "*" || wanted == "*" {
+    const MATCHED: &str = "COMFY_MATCHTYPE_V3";
+    if given == wanted || given == "*" || wanted == "*" || given == MATCHED || wanted == MATCHED {
         return true;
     }
     if matches!(kind, Kind::Combo { .. }) {

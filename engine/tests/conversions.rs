@@ -8,7 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use redraft_engine::object_info::ObjectInfo;
-use redraft_engine::schema::Schemas;
+use redraft_engine::schema::{Folders, Schemas};
+use redraft_engine::stock::Stock;
 use redraft_engine::workflow::{Context, LocalTime, parse_json, read};
 use serde_json::Value;
 
@@ -36,7 +37,7 @@ fn shared() -> Option<PathBuf> {
 }
 
 /// What the two prompts differ in, in words.
-fn difference(ours: &Value, theirs: &Value, schemas: &ObjectInfo) -> Option<String> {
+fn difference(ours: &Value, theirs: &Value, schemas: &dyn Schemas) -> Option<String> {
     let (ours, theirs) = (ours.as_object().unwrap(), theirs.as_object().unwrap());
     let ids = |prompt: &serde_json::Map<String, Value>| prompt.keys().cloned().collect::<Vec<_>>();
     if ids(ours) != ids(theirs) {
@@ -77,8 +78,28 @@ fn same(ours: &Value, theirs: &Value) -> bool {
 fn group(name: &str, least: usize) {
     let Some(shared) = shared() else { return };
     let info = fs::read(shared.join("reference/object_info-0.8.0.json")).unwrap();
-    let schemas = ObjectInfo::from_json(&parse_json(&info).unwrap().0);
-    let context = Context { schemas: &schemas, folders: &(), seed: 0, now: LocalTime::default() };
+    let recorded = ObjectInfo::from_json(&parse_json(&info).unwrap().0);
+    compare(&shared, name, least, &recorded, &());
+    // The declarations that we carry, which know folders in place of files, convert to the same.
+    compare(&shared, name, least, &Stock, &ItsFiles);
+}
+
+/// The files of the machine that the pairs were recorded on.
+struct ItsFiles;
+
+impl Folders for ItsFiles {
+    fn list(&self, folder: &str) -> Vec<String> {
+        let files: &[&str] = match folder {
+            "input" => &["example.png"],
+            "configs" => &["anything_v3.yaml"],
+            _ => &[],
+        };
+        files.iter().map(|name| (*name).to_owned()).collect()
+    }
+}
+
+fn compare(shared: &Path, name: &str, least: usize, schemas: &dyn Schemas, folders: &dyn Folders) {
+    let context = Context { schemas, folders, seed: 0, now: LocalTime::default() };
     let mut files: Vec<_> =
         fs::read_dir(shared.join("conversions").join(name)).unwrap().map(|e| e.unwrap().path()).collect();
     files.retain(|file| file.to_str().unwrap().ends_with(".workflow.json"));
@@ -89,7 +110,7 @@ fn group(name: &str, least: usize) {
         let theirs: Value = serde_json::from_slice(&fs::read(format!("{stem}.prompt.json")).unwrap()).unwrap();
         let reason = OTHERWISE.iter().find(|(end, _)| stem.ends_with(end));
         let found = match read(&fs::read(file).unwrap(), &context) {
-            Ok(workflow) => difference(&workflow.prompt.to_json(), &theirs, &schemas),
+            Ok(workflow) => difference(&workflow.prompt.to_json(), &theirs, schemas),
             Err(error) => Some(error.to_string()),
         };
         match (found, reason) {

@@ -48,9 +48,8 @@ fn node(id: &str, entry: &Value, remarks: &mut Vec<Remark>) -> Result<PromptNode
     };
     let inputs = inputs.iter().map(|(name, value)| {
         let given = given(value);
-        if let (Given::Constant(Value::Array(_)), Value::Array(_)) = (&given, value) {
-            let text =
-                format!("input `{name}`: {} is no link `[\"id\", slot]`; it is taken as a constant", brief(value));
+        if let Given::Malformed(_) = &given {
+            let text = format!("input `{name}`: {} is no link: write `[\"id\", slot]`", brief(value));
             remarks.push(Remark::warning(id, text));
         }
         (name.clone(), given)
@@ -59,7 +58,8 @@ fn node(id: &str, entry: &Value, remarks: &mut Vec<Remark>) -> Result<PromptNode
     Ok(PromptNode { class_type, inputs: inputs.collect(), title: title.map(str::to_owned) })
 }
 
-/// What a value in `inputs` means: a link, or a constant, whose wrapping `{"__value__": [...]}` is taken off.
+/// What a value in `inputs` means: a link, or a constant, whose wrapping `{"__value__": [...]}` is taken off. A bare
+/// array that is no link is neither.
 pub(super) fn given(value: &Value) -> Given {
     if let Value::Array(pair) = value
         && let [Value::String(node), slot] = pair.as_slice()
@@ -67,7 +67,10 @@ pub(super) fn given(value: &Value) -> Given {
     {
         return Given::link(node.as_str(), slot);
     }
-    Given::Constant(unwrapped(value).clone())
+    match value {
+        Value::Array(_) => Given::Malformed(value.clone()),
+        value => Given::Constant(unwrapped(value).clone()),
+    }
 }
 
 /// The value without its wrapping `{"__value__": ...}`, if it has one.
@@ -111,9 +114,11 @@ mod tests {
     fn links_and_constants_are_told_apart() {
         assert_eq!(given(&json!(["4", 1])), Given::link("4", 1));
         assert_eq!(given(&json!(["4", 1.0])), Given::link("4", 1));
-        for constant in
-            [json!([4, 1]), json!(["4", -1]), json!(["4", 1, 2]), json!("4"), json!(null), json!(["4", "1"])]
-        {
+        for array in [json!([4, 1]), json!(["4", -1]), json!(["4", 1, 2]), json!(["4", "1"]), json!([])] {
+            assert_eq!(given(&array), Given::Malformed(array.clone()));
+            assert_eq!(given(&array).to_json(), array);
+        }
+        for constant in [json!("4"), json!(null), json!({"a": [1]})] {
             assert_eq!(given(&constant), Given::Constant(constant.clone()));
         }
         assert_eq!(given(&json!({"__value__": ["4", 1]})), Given::Constant(json!(["4", 1])));

@@ -136,6 +136,10 @@ impl Builder<'_> {
             self.report_unknown(raw);
             return Ok(assemble(raw, role, widgets::unknown(raw), None));
         };
+        if class != raw.class {
+            let text = format!("the class `{}` is called `{class}` today", raw.class.escape_debug());
+            self.remarks.push(Remark::note(&raw.id, text));
+        }
         let parts = widgets::known(schema, raw, self.context, &mut self.remarks);
         let mut node = assemble(raw, role, parts, Some(schema.display_name.clone()));
         class.clone_into(&mut node.class);

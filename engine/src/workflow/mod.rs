@@ -11,6 +11,7 @@ mod convert;
 mod dynamic_prompt;
 mod graph;
 mod group;
+mod hints;
 mod json;
 mod pictures;
 mod png;
@@ -26,6 +27,8 @@ use serde_json::Value;
 use thiserror::Error;
 
 pub use self::advance::advance;
+pub(crate) use self::hints::base_name;
+pub use self::hints::{Hints, Pack};
 pub use self::json::{MAX_JSON, parse as parse_json};
 use crate::prompt::Prompt;
 use crate::schema::{Folders, Schemas};

@@ -47,8 +47,12 @@ pub(super) struct Parts {
 
 /// Lays out a class and gives it the values and links of a saved node.
 pub(super) fn known(schema: &Schema, raw: &ui::Node, context: &Context<'_>, remarks: &mut Vec<Remark>) -> Parts {
-    let mut layout =
-        Layout { context, parts: Parts::default(), short: Vec::new(), stored: stored(schema, &raw.widgets) };
+    let (stored, dummies) = stored(schema, &raw.widgets);
+    if dummies > 0 {
+        let text = format!("{dummies} saved values of inputs that are sockets today are left out");
+        remarks.push(Remark::note(&raw.id, text));
+    }
+    let mut layout = Layout { context, parts: Parts::default(), short: Vec::new(), stored };
     for input in &schema.inputs {
         layout.sockets(&input.name, input);
     }
@@ -58,7 +62,7 @@ pub(super) fn known(schema: &Schema, raw: &ui::Node, context: &Context<'_>, rema
     layout.additions(schema);
     layout.report(raw, remarks);
     let mut parts = layout.parts;
-    adjust(&schema.class, &mut parts.widgets);
+    adjust(&schema.class, &mut parts.widgets, &raw.id, remarks);
     link(&mut parts, raw, true, remarks);
     let declared = schema.outputs.iter().map(|output| &output.ty);
     parts.outputs = outputs(declared, raw);
@@ -83,15 +87,17 @@ pub(super) fn unknown(raw: &ui::Node) -> Parts {
     parts
 }
 
-fn stored<'a>(schema: &Schema, values: &'a Value) -> Stored<'a> {
+/// The saved values, and how many were dummies.
+fn stored<'a>(schema: &Schema, values: &'a Value) -> (Stored<'a>, usize) {
     match values {
-        Value::Object(values) => Stored::Named(values, HashSet::new()),
+        Value::Object(values) => (Stored::Named(values, HashSet::new()), 0),
         Value::Array(values) => {
             let mut list: Vec<_> = values.iter().enumerate().collect();
             drop_dummies(schema, &mut list);
-            Stored::List(list.into_iter())
+            let dummies = values.len() - list.len();
+            (Stored::List(list.into_iter()), dummies)
         }
-        _ => Stored::List(Vec::new().into_iter()),
+        _ => (Stored::List(Vec::new().into_iter()), 0),
     }
 }
 
@@ -277,9 +283,10 @@ fn upload(schema: &Schema) -> Option<Upload> {
 }
 
 /// What the editor changes in old values.
-fn adjust(class: &str, widgets: &mut [Widget]) {
+fn adjust(class: &str, widgets: &mut [Widget], id: &str, remarks: &mut Vec<Remark>) {
     for widget in widgets {
         let Some(Value::String(text)) = &mut widget.value else { continue };
+        let before = text.clone();
         match (class, widget.name.as_str()) {
             ("KSampler" | "KSamplerAdvanced", "sampler_name") => {
                 if let Some(name) = text.strip_prefix("sample_") {
@@ -290,6 +297,15 @@ fn adjust(class: &str, widgets: &mut [Widget]) {
                 text.push_str(" [output]");
             }
             _ => {}
+        }
+        if *text != before {
+            let text = format!(
+                "`{}` was saved as `{}`: `{}` is meant",
+                widget.name,
+                before.escape_debug(),
+                text.escape_debug()
+            );
+            remarks.push(Remark::note(id, text));
         }
     }
 }

@@ -1,0 +1,94 @@
+//! The inputs that a node has in the end: a class may declare some that depend on what the node was given.
+
+use indexmap::IndexMap;
+use serde_json::Value as Json;
+
+use crate::prompt::Given;
+use crate::schema::{Autogrow, Input, Kind, Schema};
+
+/// An input of a node, by the name that it has in the prompt.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Live<'s> {
+    /// `width`, or `resize_type.width` for what a choice brings and `images.image0` for a socket that was added.
+    pub name: String,
+    pub input: &'s Input,
+    pub optional: bool,
+}
+
+/// The inputs of a node of a class, in declared order: a choice's own follow it, added sockets stand in its place.
+pub(crate) fn inputs<'s>(schema: &'s Schema, given: &IndexMap<String, Given>) -> Vec<Live<'s>> {
+    let mut all = Vec::with_capacity(schema.inputs.len());
+    for input in &schema.inputs {
+        expand(input.name.clone(), input, input.optional, given, &mut all);
+    }
+    all
+}
+
+fn expand<'s>(
+    name: String,
+    input: &'s Input,
+    optional: bool,
+    given: &IndexMap<String, Given>,
+    all: &mut Vec<Live<'s>>,
+) {
+    match &input.kind {
+        Kind::Autogrow(grow) => added(&name, grow, optional, given, all),
+        Kind::DynamicCombo(choices) => {
+            let chosen = match given.get(&name) {
+                Some(Given::Constant(Json::String(key))) => choices.iter().find(|choice| choice.key == *key),
+                _ => None,
+            };
+            let prefix = name.clone();
+            all.push(Live { name, input, optional });
+            for inner in chosen.into_iter().flat_map(|choice| &choice.inputs) {
+                expand(format!("{prefix}.{}", inner.name), inner, inner.optional, given, all);
+            }
+        }
+        _ => all.push(Live { name, input, optional }),
+    }
+}
+
+/// The sockets that are there. As in ComfyUI none of them must be, except that a required input has at least one.
+fn added<'s>(name: &str, grow: &'s Autogrow, optional: bool, given: &IndexMap<String, Given>, all: &mut Vec<Live<'s>>) {
+    let before = all.len();
+    for index in 0..grow.max {
+        let Some(socket) = grow.name(index).map(|socket| format!("{name}.{socket}")) else { break };
+        if given.contains_key(&socket) {
+            expand(socket, &grow.template, index >= grow.min, given, all);
+        }
+    }
+    if let (true, Some(first)) = (all.len() == before && !optional && grow.min > 0, grow.name(0)) {
+        expand(format!("{name}.{first}"), &grow.template, false, given, all);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::schema::Schemas;
+    use crate::stock::Stock;
+
+    fn names(class: &str, given: &[(&str, Json)]) -> Vec<(String, bool)> {
+        let given = given.iter().map(|(name, value)| ((*name).to_owned(), Given::Constant(value.clone()))).collect();
+        inputs(Stock.schema(class).unwrap(), &given).into_iter().map(|live| (live.name, live.optional)).collect()
+    }
+
+    #[test]
+    fn a_choice_brings_its_inputs() {
+        let found = names("ResizeImageMaskNode", &[("resize_type", json!("scale longer dimension"))]);
+        let found: Vec<_> = found.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(found, ["input", "resize_type", "resize_type.longer_size", "scale_method"]);
+        assert_eq!(names("ResizeImageMaskNode", &[("resize_type", json!("none such"))]).len(), 3);
+    }
+
+    #[test]
+    fn sockets_are_those_that_were_added() {
+        assert_eq!(names("BatchImagesNode", &[]), [("images.image0".to_owned(), false)]);
+        let found = names("BatchImagesNode", &[("images.image1", json!(0)), ("images.image7", json!(0))]);
+        assert_eq!(found, [("images.image1".to_owned(), false), ("images.image7".to_owned(), true)]);
+    }
+}
