@@ -7,6 +7,7 @@
 pub mod cache;
 pub mod constant;
 pub mod cx;
+pub mod draw;
 pub mod error;
 pub mod event;
 pub mod exec;
@@ -19,6 +20,7 @@ pub mod plan;
 pub mod problem;
 pub mod prompt;
 pub mod schema;
+pub mod settable;
 mod validate;
 pub mod workflow;
 
