@@ -244,7 +244,8 @@ fn picture(prompt: &Value, workflow: &Value) -> Vec<u8> {
     let mut encoder = png::Encoder::new(&mut bytes, 1, 1);
     for (keyword, json) in [("prompt", prompt), ("workflow", workflow)] {
         // As Python writes it: all but ASCII is escaped.
-        let text = json.to_string().encode_utf16().map(|unit| match u8::try_from(unit) {
+        let json = json.to_string();
+        let text = json.encode_utf16().map(|unit| match u8::try_from(unit) {
             Ok(byte) if byte.is_ascii() => char::from(byte).to_string(),
             _ => format!("\\u{unit:04x}"),
         });
@@ -256,7 +257,7 @@ fn picture(prompt: &Value, workflow: &Value) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
 
     #[test]
     fn drawn_graphs_keep_their_plan(drawn in graphs(), seed in any::<u64>(), words in any::<bool>()) {
