@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
-use tch::{Device, Kind, Tensor};
+use tch::Tensor;
 
 use super::names::SaveLocation;
 use super::python_json;
+use crate::ops::bytes::eight_bits;
 
 /// How hard a PNG is compressed; the pixels are the same either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,13 +92,6 @@ pub fn encode(image: &Tensor, metadata: &[(String, Value)], compression: Compres
     encode_bytes(&eight_bits(image)?, size, color, &texts, compression)
 }
 
-/// Values times 255, clipped to 0 … 255 and cut to whole numbers; NaN becomes 0.
-fn eight_bits(image: &Tensor) -> Result<Vec<u8>> {
-    let flat = image.to_device(Device::Cpu).to_kind(Kind::Float).contiguous().view(-1);
-    let floats: Vec<f32> = Vec::try_from(&flat).context("cannot read the picture's values: this is a bug")?;
-    Ok(floats.into_iter().map(|value| (255.0 * value).clamp(0.0, 255.0) as u8).collect())
-}
-
 pub(super) fn encode_bytes(
     pixels: &[u8],
     (width, height): (u32, u32),
@@ -151,6 +145,7 @@ mod tests {
     use super::*;
     use crate::pictures::names::save_location;
     use serde_json::json;
+    use tch::{Device, Kind};
 
     fn location(folder: &Path, prefix: &str) -> SaveLocation {
         let now = chrono::NaiveDate::from_ymd_opt(2026, 1, 2).unwrap().and_hms_opt(3, 4, 5).unwrap();
