@@ -59,17 +59,35 @@ pub fn save_batch(
     let mut saved = Vec::new();
     for number in 0..batch {
         let png = encode(&images.get(number), metadata, compression)?;
-        loop {
-            let file_name = location.file_name(number as usize, counter);
-            let path = location.folder.join(&file_name);
-            counter = counter.checked_add(1).context("the file names have run out of numbers: use another prefix")?;
-            if write_new(&path, &png)? {
-                saved.push(Saved { path, file_name });
-                break;
-            }
-        }
+        saved.push(write_numbered(
+            location,
+            &mut counter,
+            |counter| location.file_name(number as usize, counter),
+            &png,
+        )?);
     }
     Ok(saved)
+}
+
+/// Writes a new file under the first free number from `counter` on, which then is the next one. `name` makes a file name of
+/// a number.
+///
+/// # Errors
+/// If the folder cannot be written to.
+pub fn write_numbered(
+    location: &SaveLocation,
+    counter: &mut u64,
+    name: impl Fn(u64) -> String,
+    bytes: &[u8],
+) -> Result<Saved> {
+    loop {
+        let file_name = name(*counter);
+        let path = location.folder.join(&file_name);
+        *counter = counter.checked_add(1).context("the file names have run out of numbers: use another prefix")?;
+        if write_new(&path, bytes)? {
+            return Ok(Saved { path, file_name });
+        }
+    }
 }
 
 /// One picture (H × W × C, C = 3 or 4, values 0 … 1) as the bytes of a PNG file; see [`save_batch`].

@@ -1,3 +1,4 @@
+mod animation;
 mod batch;
 mod channels;
 mod empty_image;
