@@ -53,8 +53,7 @@ pub(crate) fn survey(directory: &Path) -> Outcome {
 fn one(file: &Path, registry: &Registry, folders: &FolderPaths) -> Outcome<Lacks> {
     let workflow = source::read(file, 0, registry, folders)?;
     let problems = check(&workflow.prompt, registry, folders, &Targets::Outputs).problems.0;
-    let lacks_class =
-        |problem: &&Problem| matches!(problem.kind, ProblemKind::NotRunnable | ProblemKind::UnknownClass);
+    let lacks_class = |problem: &&Problem| matches!(problem.kind, ProblemKind::NotRunnable | ProblemKind::UnknownClass);
     let classes: IndexSet<String> = problems.iter().filter(lacks_class).map(|problem| problem.class.clone()).collect();
     let wrong = problems.iter().filter(|problem| !problem.kind.is_missing());
     let name = file.file_name().unwrap_or_default().to_string_lossy();

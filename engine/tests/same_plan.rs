@@ -83,8 +83,9 @@ fn plan_keys(prompt: &Prompt, registry: &Registry) -> (Vec<Key>, Vec<Key>) {
         keys.sort_unstable();
         keys
     };
-    let keys = |at: &[_]| sorted(at.iter().map(|at| plan.step(*at).key).collect());
-    (keys(plan.order()), keys(plan.targets()))
+    let all = plan.order().map(|at| plan.step(at).key).collect();
+    let outputs = plan.targets().iter().map(|at| plan.step(*at).key).collect();
+    (sorted(all), sorted(outputs))
 }
 
 /// A graph without circles: of each node a kind, its values, and which earlier nodes it takes from.
@@ -312,7 +313,7 @@ fn identities(prompt: &Prompt) -> Vec<String> {
         for (name, given) in &node.inputs {
             inputs.push(match given {
                 Given::Link { node, slot } => format!("{name}<-{slot} {}", of(prompt, node, known, depth + 1)),
-                Given::Constant(value) => format!("{name}={value}"),
+                Given::Constant(value) | Given::Malformed(value) => format!("{name}={value}"),
             });
         }
         inputs.sort();
