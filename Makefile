@@ -7,7 +7,7 @@ BASE := run
 TINY := redraft-tiny.safetensors
 SHARED ?= ../shared
 
-.PHONY: run test bench check libtorch build conformance clean
+.PHONY: run test bench fuzz check libtorch build conformance clean
 
 run: build $(BASE)/models/checkpoints/$(TINY) $(BASE)/models/vae/$(TINY) $(BASE)/input/draft.png
 	$(REDRAFT) run workflows/SD1.5_image2image_KSampler.json --base-directory $(BASE) \
@@ -27,6 +27,19 @@ check: libtorch
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
 	@if $(CARGO) tree -p redraft-engine -e normal | grep -E 'tch v|torch-sys'; \
 	then echo "error: the engine must not depend on tch" >&2; exit 1; fi
+
+# Each target for FUZZ_SECONDS, with cargo-fuzz (cargo install cargo-fuzz --locked). The engine has no `unsafe`: without a
+# sanitizer the fuzzer is several times faster, and RUSTC_BOOTSTRAP lets the stable compiler build it. `make test` runs
+# the same harness for some seconds (engine/tests/fuzz.rs).
+FUZZ_SECONDS ?= 600
+FUZZ = cd fuzz && RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --fuzz-dir . --sanitizer none
+FUZZ_LIMITS = -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -max_len=20000
+
+fuzz:
+	@mkdir -p fuzz/corpus/ui fuzz/corpus/api fuzz/corpus/picture_metadata
+	$(FUZZ) ui corpus/ui seeds/ui -- $(FUZZ_LIMITS) -dict=json.dict
+	$(FUZZ) api corpus/api seeds/api -- $(FUZZ_LIMITS) -dict=json.dict
+	$(FUZZ) picture_metadata corpus/picture_metadata ../engine/tests/data/metadata -- $(FUZZ_LIMITS) -dict=media.dict
 
 bench: build
 	$(CARGO) bench -p redraft-nodes

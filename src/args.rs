@@ -28,6 +28,10 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Prints the API form of a workflow
     Convert(ConvertArgs),
+    /// Prints the inputs of a workflow that --set and --inputs can set, as a JSON Schema
+    Inputs(FileArgs),
+    /// Draws what a workflow runs, for Graphviz or Mermaid
+    Graph(GraphArgs),
     /// Holds nodes against recorded outputs, tensor by tensor
     Verify(VerifyArgs),
     /// Lists the nodes, or prints one node's documentation
@@ -96,7 +100,10 @@ pub(crate) struct Compute {
 /// Changes to a workflow before it is checked.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Changes {
-    /// Set an input; NODE is an id or a title
+    /// Set inputs to the values of a JSON object, {"NODE.INPUT": VALUE}; --set comes after
+    #[arg(long, value_name = "FILE.json")]
+    pub(crate) inputs: Option<PathBuf>,
+    /// Set an input; NODE is an id or a title; `redraft inputs` lists what can be set
     #[arg(long = "set", value_name = "NODE.INPUT=VALUE")]
     pub(crate) sets: Vec<String>,
     /// Use FILE where a model or picture that matches PATTERN (`*` and `?`) is missing
@@ -156,6 +163,34 @@ pub(crate) struct ConvertArgs {
     /// Say on stderr everything that was left out, moved, defaulted or renamed
     #[arg(long)]
     pub(crate) explain: bool,
+}
+
+/// A workflow that is only read.
+#[derive(Args, Debug)]
+pub(crate) struct FileArgs {
+    /// A workflow: UI or API JSON, or a file that carries one
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) places: Places,
+    /// Decides between the options of dynamic prompts, {a|b}
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) prompt_seed: u64,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct GraphArgs {
+    #[command(flatten)]
+    pub(crate) source: FileArgs,
+    #[arg(long, value_enum, default_value = "dot")]
+    pub(crate) format: GraphFormat,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum GraphFormat {
+    /// Graphviz: `redraft graph FILE | dot -Tsvg > graph.svg`
+    Dot,
+    /// For Markdown files
+    Mermaid,
 }
 
 #[derive(Args, Debug)]

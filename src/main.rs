@@ -5,6 +5,8 @@ mod bars;
 mod check;
 mod dump;
 mod exit;
+mod graph;
+mod inputs;
 mod nodes;
 mod places;
 mod run;
@@ -44,6 +46,8 @@ fn dispatch(command: Command) -> Outcome {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::check(&args),
         Command::Convert(args) => check::convert(&args),
+        Command::Inputs(args) => inputs::inputs(&args),
+        Command::Graph(args) => graph::graph(&args),
         Command::Verify(args) => verify::verify(args),
         Command::Nodes { name } => nodes::nodes(name.as_deref()),
         Command::ObjectInfo(places) => nodes::object_info(&places),

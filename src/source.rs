@@ -9,6 +9,7 @@ use redraft_engine::names;
 use redraft_engine::node::Registry;
 use redraft_engine::prompt::{Given, NodeId, Prompt};
 use redraft_engine::schema::{Kind, Options};
+use redraft_engine::settable::{self, Addresses};
 use redraft_engine::stock::Known;
 use redraft_engine::workflow::{self, Context, LocalTime, MAX_JSON, Workflow};
 use serde_json::Value as Json;
@@ -25,6 +26,9 @@ pub(crate) fn load(
     note: &mut dyn FnMut(String),
 ) -> Outcome<Workflow> {
     let mut workflow = read(file, changes.prompt_seed, registry, folders)?;
+    if let Some(file) = &changes.inputs {
+        apply_inputs(&mut workflow.prompt, file, registry)?;
+    }
     for set in &changes.sets {
         apply_set(&mut workflow.prompt, set, registry).map_err(|e| Stop::wrong(format!("--set '{set}': {e}")))?;
     }
@@ -58,65 +62,60 @@ pub(crate) fn read(file: &Path, seed: u64, registry: &Registry, folders: &Folder
 /// The most bytes that are read: a picture may be larger than a workflow; its metadata may not.
 const MAX_BYTES: u64 = 16 * MAX_JSON as u64;
 
-/// A file's bytes. A pipe or a device does not say how many it has: no more than allowed are taken.
+/// What a reader looks at: the whole file, or the header of a model, which may be far larger. A pipe or a device does not say
+/// how many bytes it has: no more than allowed are taken.
 fn read_bytes(file: &Path) -> Outcome<Vec<u8>> {
     let too_large =
         || Stop::wrong(format!("{}: more than {MAX_BYTES} bytes are no workflow; name another file", file.display()));
-    let opened = fs_err::File::open(file).map_err(Stop::wrong)?;
-    if opened.metadata().map_err(Stop::wrong)?.len() > MAX_BYTES {
+    let mut opened = fs_err::File::open(file).map_err(Stop::wrong)?;
+    let mut bytes = Vec::new();
+    (&mut opened).take(16).read_to_end(&mut bytes).map_err(Stop::wrong)?;
+    let header = workflow::needed(&bytes);
+    let size = opened.metadata().map_err(Stop::wrong)?.len();
+    if header.unwrap_or(size) > MAX_BYTES {
         return Err(too_large());
     }
-    let mut bytes = Vec::new();
-    opened.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(Stop::wrong)?;
+    let wanted = header.unwrap_or(MAX_BYTES + 1).saturating_sub(bytes.len() as u64);
+    opened.take(wanted).read_to_end(&mut bytes).map_err(Stop::wrong)?;
     if bytes.len() as u64 > MAX_BYTES { Err(too_large()) } else { Ok(bytes) }
 }
 
-/// The node that an address means: its id, or its title if only one has it.
-fn find_node(prompt: &Prompt, address: &str) -> Result<NodeId, String> {
-    if let Some((id, _)) = prompt.nodes.get_key_value(address) {
-        return Ok(id.clone());
+/// Sets what a file says: a JSON object of values by address.
+fn apply_inputs(prompt: &mut Prompt, file: &Path, registry: &Registry) -> Outcome<()> {
+    let wrong = |why: String| Stop::wrong(format!("--inputs {}: {why}", file.display()));
+    let bytes = fs_err::read(file).map_err(Stop::wrong)?;
+    let (values, _) = workflow::parse_json(&bytes).map_err(|error| wrong(error.to_string()))?;
+    let Json::Object(values) = values else {
+        return Err(wrong("is no object; write {\"NODE.INPUT\": VALUE}".to_owned()));
+    };
+    for (address, value) in values {
+        let found = Addresses::new(prompt, registry).find(&address);
+        let (id, input) = found.map_err(|e| wrong(format!("'{address}': {e}")))?;
+        let id = id.clone();
+        set(prompt, &id, input, value);
     }
-    let titled = prompt.nodes.iter().filter(|(_, node)| node.title.as_deref() == Some(address));
-    let titled: Vec<_> = titled.map(|(id, _)| id).collect();
-    match titled.as_slice() {
-        [] => Err(format!("no node has the id or title '{address}'; `redraft convert` shows both")),
-        [one] => Ok((*one).clone()),
-        many => {
-            let ids: Vec<_> = many.iter().map(|id| id.as_str()).collect();
-            Err(format!("the nodes {} have the title '{address}'; name one by its id", ids.join(", ")))
-        }
-    }
+    Ok(())
 }
 
-fn apply_set(prompt: &mut Prompt, set: &str, registry: &Registry) -> Result<(), String> {
-    let (address, text) = set.split_once('=').ok_or("has no value; write NODE.INPUT=VALUE")?;
-    // Titles and inputs may contain dots: the first split that names a node wins.
-    let splits = address.match_indices('.').map(|(at, _)| (&address[..at], &address[at + 1..]));
-    let mut error = "has no input; write NODE.INPUT=VALUE".to_owned();
-    for (node, input) in splits {
-        match find_node(prompt, node) {
-            Ok(id) => return set_input(prompt, &id, input, text, registry),
-            Err(why) => error = why,
-        }
-    }
-    Err(error)
-}
-
-fn set_input(prompt: &mut Prompt, id: &NodeId, input: &str, text: &str, registry: &Registry) -> Result<(), String> {
-    let Some(node) = prompt.nodes.get_mut(id) else { return Ok(()) };
-    let schema = registry.class(&node.class_type).map(|class| &class.schema);
-    let declared = schema.and_then(|schema| schema.input(input));
-    if declared.is_none() && !node.inputs.contains_key(input) {
-        let names: Vec<_> = schema.map(|s| s.inputs.iter().map(|i| i.name.clone()).collect()).unwrap_or_default();
-        return Err(format!("node {id} ({}) has no input '{input}'; it has {}", node.class_type, names.join(", ")));
-    }
+fn apply_set(prompt: &mut Prompt, set_text: &str, registry: &Registry) -> Result<(), String> {
+    let (address, text) = set_text.split_once('=').ok_or("has no value; write NODE.INPUT=VALUE")?;
+    let (id, input) = Addresses::new(prompt, registry).find(address)?;
+    let id = id.clone();
+    let class = registry.class(&prompt.nodes[&id].class_type);
+    let declared = class.and_then(|class| settable::input_of(&class.schema, &input));
     let is_text = matches!(declared.map(|input| &input.kind), Some(Kind::Text { .. } | Kind::Combo { .. }));
     let value = match serde_json::from_str(text) {
         Ok(value) if !is_text => value,
         _ => Json::String(text.to_owned()),
     };
-    node.inputs.insert(input.to_owned(), Given::Constant(value));
+    set(prompt, &id, input, value);
     Ok(())
+}
+
+fn set(prompt: &mut Prompt, id: &NodeId, input: String, value: Json) {
+    if let Some(node) = prompt.nodes.get_mut(id) {
+        node.inputs.insert(input, Given::Constant(value));
+    }
 }
 
 /// Puts another file in the place of each missing one whose name matches.

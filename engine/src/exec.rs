@@ -39,11 +39,11 @@ impl Engine {
     /// Runs a plan. The observer sees everything; finished results are kept whatever happens to later nodes.
     pub fn run(&mut self, plan: &Plan, metadata: &Metadata, observer: &mut dyn Observer, cancel: &Cancel) -> Outcome {
         let started = Instant::now();
-        self.cache.begin(&plan.order().iter().map(|&at| plan.step(at).key).collect());
+        self.cache.begin(&plan.order().map(|at| plan.step(at).key).collect());
         let cached = self.cached(plan);
         let needed = needed(plan, &cached);
         observer.event(Event::Start { nodes: needed });
-        let ids = plan.order().iter().filter(|at| cached.contains_key(*at)).map(|&at| plan.step(at).id.clone());
+        let ids = plan.order().filter(|at| cached.contains_key(at)).map(|at| plan.step(at).id.clone());
         observer.event(Event::Cached { nodes: ids.collect() });
 
         let mut run = Run { engine: self, plan, metadata, observer, cancel, cached, done: HashMap::new() };
@@ -58,7 +58,7 @@ impl Engine {
 
     /// The entries at hand. One whose files have been removed since is not.
     fn cached(&self, plan: &Plan) -> HashMap<NodeIndex, Rc<Entry>> {
-        let entries = plan.order().iter().filter_map(|&at| Some((at, self.cache.get(&plan.step(at).key)?)));
+        let entries = plan.order().filter_map(|at| Some((at, self.cache.get(&plan.step(at).key)?)));
         entries.filter(|(_, entry)| entry.saved.iter().all(|file| file.path.exists())).collect()
     }
 }

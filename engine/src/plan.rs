@@ -1,6 +1,6 @@
 //! From a prompt to a graph that can run: everything that is wrong is found here, all at once, before anything runs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use petgraph::algo::toposort;
 use petgraph::graph::{DiGraph, NodeIndex};
@@ -44,10 +44,20 @@ pub struct Step<'r> {
     pub key: Key,
 }
 
+impl Step<'_> {
+    /// The outputs that its inputs take: node and slot.
+    fn links(&self) -> impl Iterator<Item = (NodeIndex, usize)> {
+        self.inputs.iter().filter_map(|(_, source)| match source {
+            Source::Link { from, slot } => Some((*from, *slot)),
+            Source::Constant(_) => None,
+        })
+    }
+}
+
 /// A checked workflow: a directed acyclic graph whose edges run from a source to who uses it.
 pub struct Plan<'r> {
+    /// Nodes were added sources first. An edge says which slot it leaves from.
     graph: DiGraph<Step<'r>, usize>,
-    order: Vec<NodeIndex>,
     targets: Vec<NodeIndex>,
     /// The prompt with its constants converted, as it stands in the metadata of saved files.
     pub prompt: Prompt,
@@ -55,7 +65,7 @@ pub struct Plan<'r> {
 
 impl std::fmt::Debug for Plan<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.order.iter().map(|&i| &self.graph[i].id)).finish()
+        f.debug_list().entries(self.graph.node_weights().map(|step| &step.id)).finish()
     }
 }
 
@@ -102,52 +112,21 @@ impl<'r> Plan<'r> {
         targets: &[NodeId],
         salt: &str,
     ) -> Self {
-        let reachable = reachable(&prompt, targets);
-        let ids: Vec<&NodeId> = prompt.nodes.keys().filter(|id| reachable.contains(*id)).collect();
-        let mut skeleton: DiGraph<&NodeId, ()> = DiGraph::new();
-        let index: HashMap<&NodeId, NodeIndex> = ids.iter().map(|&id| (id, skeleton.add_node(id))).collect();
-        for &id in &ids {
-            for given in prompt.nodes[id].inputs.values() {
-                if let Given::Link { node, .. } = given {
-                    skeleton.add_edge(index[node], index[id], ());
+        let mut graph = DiGraph::new();
+        let mut index: HashMap<NodeId, NodeIndex> = HashMap::new();
+        for id in sources_first(&prompt, &reachable(&prompt, targets)) {
+            if let Some(class) = registry.class(&prompt.nodes[&id].class_type) {
+                let step = plan_step(&prompt, &id, class, &index, &graph, salt, folders);
+                let links: Vec<_> = step.links().collect();
+                let at = graph.add_node(step);
+                for (from, slot) in links {
+                    graph.add_edge(from, at, slot);
                 }
+                index.insert(id, at);
             }
         }
-        // The graph below has the same indices: nodes are added in the same order.
-        let order = toposort(&skeleton, None).unwrap_or_default();
-        let mut keys: HashMap<NodeIndex, Key> = HashMap::new();
-        let mut steps: HashMap<NodeIndex, Step<'r>> = HashMap::new();
-        for &at in &order {
-            let id = skeleton[at];
-            if let Some(class) = registry.class(&prompt.nodes[id].class_type) {
-                let step = plan_step(&prompt, id, class, &index, &keys, salt, folders);
-                keys.insert(at, step.key);
-                steps.insert(at, step);
-            }
-        }
-        let graph = skeleton.filter_map(|at, _| steps.remove(&at), |_, ()| Some(0usize));
         let targets = targets.iter().filter_map(|id| index.get(id).copied()).collect();
-        let mut plan = Self { graph, order, targets, prompt: prompt.clone() };
-        plan.number_edges();
-        plan
-    }
-
-    /// Gives every edge the slot it leaves from.
-    fn number_edges(&mut self) {
-        self.graph.clear_edges();
-        for at in self.graph.node_indices() {
-            let links: Vec<_> = self.graph[at]
-                .inputs
-                .iter()
-                .filter_map(|(_, source)| match source {
-                    Source::Link { from, slot } => Some((*from, *slot)),
-                    Source::Constant(_) => None,
-                })
-                .collect();
-            for (from, slot) in links {
-                self.graph.add_edge(from, at, slot);
-            }
-        }
+        Self { graph, targets, prompt }
     }
 
     pub fn step(&self, at: NodeIndex) -> &Step<'r> {
@@ -160,30 +139,38 @@ impl<'r> Plan<'r> {
     }
 
     /// Every node, sources first.
-    pub fn order(&self) -> &[NodeIndex] {
-        &self.order
+    pub fn order(&self) -> impl Iterator<Item = NodeIndex> {
+        self.graph.node_indices()
     }
 
     /// The nodes whose outputs `at` takes, in the order of its inputs.
     pub fn sources(&self, at: NodeIndex) -> impl Iterator<Item = NodeIndex> {
-        self.graph[at].inputs.iter().filter_map(|(_, source)| match source {
-            Source::Link { from, .. } => Some(*from),
-            Source::Constant(_) => None,
-        })
+        self.graph[at].links().map(|(from, _)| from)
     }
+}
 
-    /// How many inputs take something from `at`.
-    pub fn uses(&self, at: NodeIndex) -> usize {
-        self.graph.edges(at).count()
+/// The nodes among `wanted` in an order in which each comes after those that it is linked to. They form no cycle.
+fn sources_first(prompt: &Prompt, wanted: &HashSet<NodeId>) -> Vec<NodeId> {
+    let mut graph: DiGraph<&NodeId, ()> = DiGraph::new();
+    let ids = prompt.nodes.keys().filter(|id| wanted.contains(*id));
+    let index: HashMap<&NodeId, NodeIndex> = ids.map(|id| (id, graph.add_node(id))).collect();
+    let order: Vec<NodeIndex> = graph.node_indices().collect();
+    for at in order {
+        for given in prompt.nodes[graph[at]].inputs.values() {
+            if let Given::Link { node, .. } = given {
+                graph.add_edge(index[node], at, ());
+            }
+        }
     }
+    toposort(&graph, None).unwrap_or_default().into_iter().map(|at| graph[at].clone()).collect()
 }
 
 fn plan_step<'r>(
     prompt: &Prompt,
     id: &NodeId,
     class: &'r Class,
-    index: &HashMap<&NodeId, NodeIndex>,
-    keys: &HashMap<NodeIndex, Key>,
+    index: &HashMap<NodeId, NodeIndex>,
+    graph: &DiGraph<Step<'r>, usize>,
     salt: &str,
     folders: &FolderPaths,
 ) -> Step<'r> {
@@ -195,7 +182,7 @@ fn plan_step<'r>(
             None | Some(Given::Malformed(_)) => {}
             Some(Given::Link { node: from, slot }) => {
                 let from = index[from];
-                key.link(&name, keys[&from], *slot);
+                key.link(&name, graph[from].key, *slot);
                 inputs.push((name, Source::Link { from, slot: *slot }));
             }
             Some(Given::Constant(converted)) => {

@@ -1,7 +1,7 @@
 //! Workflow files: one reader per form, all ending in the same [`Prompt`].
 //!
-//! [`read`] looks at the content, never at a name: a PNG or WebP with metadata, an API form, the editor's own form in any
-//! schema, or the body of a request. What a file said that could not be kept as it was is in [`Workflow::remarks`].
+//! [`read`] looks at the content, never at a name: a picture, video, sound or model with metadata, an API form, the
+//! editor's own form in any schema, or the body of a request. What a file said that could not be kept as it was is in [`Workflow::remarks`].
 
 mod advance;
 mod api;
@@ -13,14 +13,12 @@ mod graph;
 mod group;
 mod hints;
 mod json;
-mod pictures;
-mod png;
+mod media;
 mod random;
 mod replace;
 mod resolve;
 mod subgraph;
 mod ui;
-mod webp;
 mod widgets;
 
 use serde_json::Value;
@@ -30,6 +28,7 @@ pub use self::advance::advance;
 pub(crate) use self::hints::base_name;
 pub use self::hints::{Hints, Pack};
 pub use self::json::{MAX_JSON, parse as parse_json};
+pub use self::media::needed;
 use crate::prompt::Prompt;
 use crate::schema::{Folders, Schemas};
 
@@ -135,8 +134,8 @@ pub enum ReadError {
     TooLarge { bytes: usize, limit: usize },
     #[error("line {line}, column {column}: {message}")]
     Json { line: usize, column: usize, message: String },
-    /// The text in a picture is broken.
-    #[error("the picture's `{keyword}`: {error}")]
+    /// The text in a picture or the like is broken.
+    #[error("`{keyword}` in the file's metadata: {error}")]
     Embedded { keyword: String, error: Box<ReadError> },
     /// The file is whole, and is something else.
     #[error("{0}")]
@@ -163,8 +162,8 @@ impl ReadError {
 /// # Errors
 /// When the bytes are no workflow, or one that has no meaning; the message says where and what to do.
 pub fn read(bytes: &[u8], context: &Context<'_>) -> Result<Workflow, ReadError> {
-    match pictures::texts(bytes) {
-        Some(texts) => read_picture(texts?, context),
+    match media::texts(bytes) {
+        Some(texts) => read_media(texts?, context),
         None => {
             let (value, tolerated) = json::parse(bytes)?;
             let mut workflow = read_value(&value, context)?;
@@ -220,7 +219,7 @@ fn nan_remark() -> Remark {
     Remark::general(Severity::Note, "`NaN` or an infinity, which JSON does not have, was read as null")
 }
 
-fn read_picture(texts: pictures::Texts, context: &Context<'_>) -> Result<Workflow, ReadError> {
+fn read_media(texts: media::Texts, context: &Context<'_>) -> Result<Workflow, ReadError> {
     let mut problems: Vec<_> =
         texts.problems.iter().map(|problem| Remark::general(Severity::Warning, problem.clone())).collect();
     let text = |keyword: &str| texts.by_keyword.get(keyword).filter(|text| !text.trim().is_empty());
@@ -259,16 +258,20 @@ fn read_picture(texts: pictures::Texts, context: &Context<'_>) -> Result<Workflo
     Ok(workflow)
 }
 
-fn no_metadata(texts: &pictures::Texts) -> String {
+fn no_metadata(texts: &media::Texts) -> String {
+    let what = texts.what;
     let mut message = if texts.by_keyword.contains_key("parameters") {
-        "the picture has no workflow, only the `parameters` of AUTOMATIC1111's web UI, which is another program's: \
-         rebuild it in ComfyUI and save that"
-            .to_owned()
+        format!(
+            "this is {what} without a workflow, with only the `parameters` of AUTOMATIC1111's web UI, which is another \
+             program's: rebuild it in ComfyUI and save that"
+        )
     } else {
-        "the picture has no workflow in its metadata: give one that ComfyUI saved, before any other program touched it"
-            .to_owned()
+        format!(
+            "this is {what} without a workflow in its metadata: give one that ComfyUI saved, before any other program \
+             touched it"
+        )
     };
-    for problem in texts.problems.iter().take(5) {
+    for problem in &texts.problems {
         message.push_str("; ");
         message.push_str(problem);
     }

@@ -1,10 +1,19 @@
-//! What the networks are made of: weights, layers, attention, noise. All `unsafe` of this crate lives here.
+//! What networks and picture nodes are made of: weights, layers, attention, noise, resizing, filters. All `unsafe` of this
+//! crate lives here.
 
 pub mod attention;
+pub mod bislerp;
+pub mod bytes;
+pub mod canny;
+pub mod composite;
 pub mod cuda;
+pub mod filters;
+pub mod lanczos;
 pub mod layers;
 pub mod noise;
 pub mod numerics;
+pub mod quantise;
+pub mod resize;
 pub mod tensor_file;
 pub mod weights;
 pub mod weights_file;

@@ -3,6 +3,7 @@
 //! The reference reads and writes through Pillow; the pixels here are held against Pillow 13's, format by format.
 //! Files come from strangers: sizes are checked before memory is taken, and no name leaves its directory.
 
+pub mod animation;
 pub mod draft;
 mod frame;
 mod gif_file;

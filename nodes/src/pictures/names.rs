@@ -23,6 +23,11 @@ impl SaveLocation {
     pub fn file_name(&self, batch_number: usize, counter: u64) -> String {
         format!("{}_{counter:05}_.png", self.name.replace("%batch_num%", &batch_number.to_string()))
     }
+
+    /// `NAME_00001_.EXTENSION` for a file that holds a whole batch: `%batch_num%` stays as it is.
+    pub fn batch_file_name(&self, counter: u64, extension: &str) -> String {
+        format!("{}_{counter:05}_.{extension}", self.name)
+    }
 }
 
 /// Works out where a `filename_prefix` leads, and makes the folder.

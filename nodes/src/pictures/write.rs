@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
-use tch::{Device, Kind, Tensor};
+use tch::Tensor;
 
 use super::names::SaveLocation;
 use super::python_json;
+use crate::ops::bytes::eight_bits;
 
 /// How hard a PNG is compressed; the pixels are the same either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,17 +59,35 @@ pub fn save_batch(
     let mut saved = Vec::new();
     for number in 0..batch {
         let png = encode(&images.get(number), metadata, compression)?;
-        loop {
-            let file_name = location.file_name(number as usize, counter);
-            let path = location.folder.join(&file_name);
-            counter = counter.checked_add(1).context("the file names have run out of numbers: use another prefix")?;
-            if write_new(&path, &png)? {
-                saved.push(Saved { path, file_name });
-                break;
-            }
-        }
+        saved.push(write_numbered(
+            location,
+            &mut counter,
+            |counter| location.file_name(number as usize, counter),
+            &png,
+        )?);
     }
     Ok(saved)
+}
+
+/// Writes a new file under the first free number from `counter` on, which then is the next one. `name` makes a file name of
+/// a number.
+///
+/// # Errors
+/// If the folder cannot be written to.
+pub fn write_numbered(
+    location: &SaveLocation,
+    counter: &mut u64,
+    name: impl Fn(u64) -> String,
+    bytes: &[u8],
+) -> Result<Saved> {
+    loop {
+        let file_name = name(*counter);
+        let path = location.folder.join(&file_name);
+        *counter = counter.checked_add(1).context("the file names have run out of numbers: use another prefix")?;
+        if write_new(&path, bytes)? {
+            return Ok(Saved { path, file_name });
+        }
+    }
 }
 
 /// One picture (H × W × C, C = 3 or 4, values 0 … 1) as the bytes of a PNG file; see [`save_batch`].
@@ -89,13 +108,6 @@ pub fn encode(image: &Tensor, metadata: &[(String, Value)], compression: Compres
         metadata.iter().map(|(key, value)| (key.as_str(), python_json::dumps(value))).collect();
     let size = (u32::try_from(width)?, u32::try_from(height)?);
     encode_bytes(&eight_bits(image)?, size, color, &texts, compression)
-}
-
-/// Values times 255, clipped to 0 … 255 and cut to whole numbers; NaN becomes 0.
-fn eight_bits(image: &Tensor) -> Result<Vec<u8>> {
-    let flat = image.to_device(Device::Cpu).to_kind(Kind::Float).contiguous().view(-1);
-    let floats: Vec<f32> = Vec::try_from(&flat).context("cannot read the picture's values: this is a bug")?;
-    Ok(floats.into_iter().map(|value| (255.0 * value).clamp(0.0, 255.0) as u8).collect())
 }
 
 pub(super) fn encode_bytes(
@@ -151,6 +163,7 @@ mod tests {
     use super::*;
     use crate::pictures::names::save_location;
     use serde_json::json;
+    use tch::{Device, Kind};
 
     fn location(folder: &Path, prefix: &str) -> SaveLocation {
         let now = chrono::NaiveDate::from_ymd_opt(2026, 1, 2).unwrap().and_hms_opt(3, 4, 5).unwrap();

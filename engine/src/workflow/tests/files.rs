@@ -59,9 +59,9 @@ fn a_picture_without_a_workflow_says_so() {
     let text = read_picture(&[("parameters", "a cat\nSteps: 20")]).unwrap_err().to_string();
     assert!(text.contains("AUTOMATIC1111"), "{text}");
     let text = read_picture(&[]).unwrap_err().to_string();
-    assert!(text.starts_with("the picture has no workflow in its metadata"), "{text}");
+    assert!(text.starts_with("this is a PNG picture without a workflow in its metadata: give"), "{text}");
     let text = read_picture(&[("prompt", "{")]).unwrap_err().to_string();
-    assert!(text.starts_with("the picture's `prompt`: line 1, column 1"), "{text}");
+    assert!(text.starts_with("`prompt` in the file's metadata: line 1, column 1"), "{text}");
 }
 
 #[test]
@@ -74,8 +74,10 @@ fn a_picture_with_a_broken_prompt_gives_its_workflow() {
 
 #[test]
 fn a_webp_is_read_like_a_png() {
-    let bytes =
-        webp::tests::file(&[r#"prompt:{"1": {"class_type": "Load", "inputs": {}}}"#, "workflow:{\"nodes\": []}"], true);
+    let bytes = media::webp::tests::file(
+        &[r#"prompt:{"1": {"class_type": "Load", "inputs": {}}}"#, "workflow:{\"nodes\": []}"],
+        true,
+    );
     let schemas = schemas();
     let context = Context { schemas: &schemas, folders: &(), seed: 0, now: LocalTime::default() };
     let workflow = read(&bytes, &context).unwrap();

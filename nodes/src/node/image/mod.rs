@@ -1,3 +1,17 @@
+mod animation;
+mod batch;
+mod channels;
+mod empty_image;
+mod get_image_size;
+mod image_add_noise;
+mod image_batch;
+mod image_composite_masked;
+mod image_invert;
+mod image_pad_for_outpaint;
 mod load_image;
+mod postprocessing;
+mod preprocessors;
 mod preview_image;
 mod save_image;
+mod transform;
+mod upscaling;

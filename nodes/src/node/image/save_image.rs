@@ -6,8 +6,8 @@ use redraft_engine::event::SavedFile;
 use redraft_engine::node::Run;
 use serde_json::Value as Json;
 
-use crate::pictures::names::save_location;
-use crate::pictures::write::{Compression, save_batch};
+use crate::pictures::names::{SaveLocation, save_location};
+use crate::pictures::write::{Compression, Saved, save_batch};
 use crate::values::Image;
 
 /// Saves pictures as PNG files in the output folder, each with the workflow that made it.
@@ -40,23 +40,32 @@ pub(super) fn save(
     kind: &str,
     compression: Compression,
 ) -> anyhow::Result<()> {
-    let size = images.0.size();
-    let side = |dim: usize| size.get(dim).and_then(|side| usize::try_from(*side).ok()).unwrap_or(0);
-    let now = chrono::Local::now().naive_local();
-    let location = save_location(prefix, folder, side(2), side(1), now)?;
+    let location = location(images, prefix, folder)?;
     for saved in save_batch(&location, &images.0, &metadata(cx), compression)? {
-        cx.saved(SavedFile {
-            path: std::path::absolute(saved.path)?,
-            filename: saved.file_name,
-            subfolder: location.subfolder.clone(),
-            kind: kind.to_owned(),
-        });
+        announce(cx, &location, saved, kind)?;
     }
     Ok(())
 }
 
+/// Where pictures go whose names begin with `prefix`.
+pub(super) fn location(images: &Image, prefix: &str, folder: &Path) -> anyhow::Result<SaveLocation> {
+    let size = images.0.size();
+    let side = |dim: usize| size.get(dim).and_then(|side| usize::try_from(*side).ok()).unwrap_or(0);
+    save_location(prefix, folder, side(2), side(1), chrono::Local::now().naive_local())
+}
+
+pub(super) fn announce(cx: &mut Cx, location: &SaveLocation, saved: Saved, kind: &str) -> anyhow::Result<()> {
+    cx.saved(SavedFile {
+        path: std::path::absolute(saved.path)?,
+        filename: saved.file_name,
+        subfolder: location.subfolder.clone(),
+        kind: kind.to_owned(),
+    });
+    Ok(())
+}
+
 /// What is written into the files: `prompt`, then the keys of `extra_pnginfo`.
-fn metadata(cx: &Cx) -> Vec<(String, Json)> {
+pub(super) fn metadata(cx: &Cx) -> Vec<(String, Json)> {
     if cx.metadata.disabled {
         return Vec::new();
     }

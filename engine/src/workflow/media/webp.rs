@@ -1,10 +1,6 @@
 //! The texts that ComfyUI writes into WebP files: EXIF strings such as `prompt:{...}`.
 
-use super::pictures::Texts;
-
-const EXIF_PREFIX: &[u8] = b"Exif\0\0";
-/// The type of an EXIF entry that is a text.
-const ASCII: u16 = 2;
+use super::{Texts, exif};
 
 pub(super) fn recognise(bytes: &[u8]) -> bool {
     matches!(bytes, [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..])
@@ -18,11 +14,11 @@ pub(super) fn texts(bytes: &[u8]) -> Texts {
         let Some((length, after)) = after.split_first_chunk::<4>() else { break };
         let length = usize::try_from(u32::from_le_bytes(*length)).unwrap_or(usize::MAX);
         let Some(data) = after.get(..length) else {
-            found.problems.push("the picture is cut off".to_owned());
+            found.cut_off();
             break;
         };
-        if kind == b"EXIF" && exif(data, &mut found).is_none() {
-            found.problems.push("the picture's EXIF data are damaged".to_owned());
+        if kind == b"EXIF" {
+            exif::texts(data, &mut found);
         }
         // Chunks are padded to an even length.
         rest = after.get(length.saturating_add(length % 2)..).unwrap_or_default();
@@ -30,48 +26,8 @@ pub(super) fn texts(bytes: &[u8]) -> Texts {
     found
 }
 
-/// A TIFF structure, in either byte order.
-struct Tiff<'a> {
-    bytes: &'a [u8],
-    little: bool,
-}
-
-impl Tiff<'_> {
-    fn short(&self, at: usize) -> Option<u16> {
-        let bytes: [u8; 2] = self.bytes.get(at..at.checked_add(2)?)?.try_into().ok()?;
-        Some(if self.little { u16::from_le_bytes(bytes) } else { u16::from_be_bytes(bytes) })
-    }
-
-    fn long(&self, at: usize) -> Option<usize> {
-        let bytes: [u8; 4] = self.bytes.get(at..at.checked_add(4)?)?.try_into().ok()?;
-        usize::try_from(if self.little { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) }).ok()
-    }
-}
-
-/// Takes the texts of the first directory, each split at its first colon.
-fn exif(data: &[u8], found: &mut Texts) -> Option<()> {
-    let bytes = data.strip_prefix(EXIF_PREFIX).unwrap_or(data);
-    let tiff = Tiff { bytes, little: bytes.starts_with(b"II") };
-    let directory = tiff.long(4)?;
-    for entry in 0..usize::from(tiff.short(directory)?) {
-        let at = directory + 2 + 12 * entry;
-        let length = tiff.long(at + 4)?;
-        if tiff.short(at + 2)? != ASCII {
-            continue;
-        }
-        // Four bytes or fewer stand in the entry itself.
-        let start = if length > 4 { tiff.long(at + 8)? } else { at + 8 };
-        let text = bytes.get(start..start.checked_add(length)?)?;
-        let text = String::from_utf8_lossy(text);
-        if let Some((keyword, value)) = text.trim_end_matches('\0').split_once(':') {
-            found.by_keyword.insert(keyword.to_lowercase(), value.to_owned());
-        }
-    }
-    Some(())
-}
-
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::workflow) mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
@@ -91,7 +47,7 @@ pub(super) mod tests {
         let start = 8 + 2 + 12 * texts.len() + 4;
         for (number, text) in texts.iter().enumerate() {
             tiff.extend(short(0x0110 - u16::try_from(number).unwrap()));
-            tiff.extend(short(ASCII));
+            tiff.extend(short(2));
             tiff.extend(long(text.len() + 1));
             tiff.extend(long(start + data.len()));
             data.extend(text.bytes().chain([0]));
@@ -119,10 +75,10 @@ pub(super) mod tests {
     fn damage_is_told_of() {
         let mut bytes = file(&["prompt:{}"], true);
         bytes.truncate(bytes.len() - 3);
-        assert_eq!(texts(&bytes).problems, ["the picture is cut off"]);
+        assert_eq!(texts(&bytes).problems, ["the file is cut off"]);
         let mut bytes = file(&["prompt:{}"], true);
         // The length of the text, far beyond the chunk.
         bytes[36] = 0xff;
-        assert_eq!(texts(&bytes).problems, ["the picture's EXIF data are damaged"]);
+        assert_eq!(texts(&bytes).problems, ["the EXIF data are damaged"]);
     }
 }

@@ -1,0 +1,373 @@
+//! The inputs of a workflow that can be set from outside: their addresses, and a JSON Schema of them.
+//!
+//! An address is `NODE.INPUT`, where NODE is an id, or a title that only one node has.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::{Map, Value, json};
+
+use crate::prompt::{Given, NodeId, Prompt, PromptNode};
+use crate::schema::{Folders, Input, Kind, Options, Schema, Schemas, integer};
+
+/// The longest title that is offered as an address, in bytes.
+const LONGEST_TITLE: usize = 256;
+
+/// One input that takes a constant.
+struct Settable<'a> {
+    id: &'a NodeId,
+    node: &'a PromptNode,
+    /// `seed`, or `mode.width` where the choice of `mode` brought it.
+    name: String,
+    /// Absent where the class, or the input, is not declared.
+    declared: Option<&'a Input>,
+    value: Value,
+}
+
+/// The settable inputs as a JSON Schema (draft 2020-12) of an object of values by address.
+///
+/// Each property's `default` is the value in the workflow now. Inputs that are linked are left out. `x-node`,
+/// `x-class`, `x-input` say which input it is, and `x-title-address` is its other address where there is one. Integers
+/// are exact. `multipleOf` stands only where all that the editor can reach are multiples; `x-step` is the editor's step.
+pub fn schema(prompt: &Prompt, schemas: &dyn Schemas, folders: &dyn Folders) -> Value {
+    let addresses = Addresses::new(prompt, schemas);
+    let mut properties = Map::new();
+    for settable in settables(prompt, schemas, folders) {
+        let address = format!("{}.{}", settable.id, settable.name);
+        properties.insert(address, settable.property(&addresses, folders));
+    }
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": false,
+    })
+}
+
+/// The addresses of a prompt.
+pub struct Addresses<'p> {
+    prompt: &'p Prompt,
+    schemas: &'p dyn Schemas,
+    by_title: HashMap<&'p str, Vec<&'p NodeId>>,
+}
+
+impl<'p> Addresses<'p> {
+    pub fn new(prompt: &'p Prompt, schemas: &'p dyn Schemas) -> Self {
+        let mut by_title: HashMap<_, Vec<_>> = HashMap::new();
+        for (id, node) in &prompt.nodes {
+            if let Some(title) = &node.title {
+                by_title.entry(title.as_str()).or_default().push(id);
+            }
+        }
+        Self { prompt, schemas, by_title }
+    }
+
+    /// The input that an address means.
+    ///
+    /// # Errors
+    /// When it means none, or its title is that of several nodes, in words that follow the address.
+    pub fn find(&self, address: &str) -> Result<(&'p NodeId, String), String> {
+        // Ids, titles and inputs may contain dots: every split is tried, those by an id first.
+        let splits = || address.match_indices('.').map(|(at, _)| (&address[..at], &address[at + 1..]));
+        let by_id = splits().filter_map(|(id, input)| Some((self.prompt.nodes.get_key_value(id)?.0, input)));
+        let mut why = None;
+        for (node, input) in by_id
+            .map(|(id, input)| (Ok(id), input))
+            .chain(splits().filter_map(|(title, input)| Some((self.titled(title)?, input))))
+        {
+            let found = node.and_then(|id| has_input(&self.prompt.nodes[id], id, input, self.schemas).map(|()| id));
+            match found {
+                Ok(id) => return Ok((id, input.to_owned())),
+                Err(problem) => why = why.or(Some(problem)),
+            }
+        }
+        Err(why.unwrap_or_else(|| match address.split_once('.') {
+            Some((node, _)) => format!("no node has the id or title '{node}'; `redraft inputs` shows all addresses"),
+            None => "has no input; write NODE.INPUT".to_owned(),
+        }))
+    }
+
+    /// The one node of a title, if there is any.
+    fn titled(&self, title: &str) -> Option<Result<&'p NodeId, String>> {
+        Some(match self.by_title.get(title)?.as_slice() {
+            [one] => Ok(one),
+            many => {
+                let ids: Vec<_> = many.iter().map(|id| id.as_str()).collect();
+                Err(format!("the nodes {} have the title '{title}'; name one by its id", ids.join(", ")))
+            }
+        })
+    }
+}
+
+fn has_input(node: &PromptNode, id: &NodeId, input: &str, schemas: &dyn Schemas) -> Result<(), String> {
+    let schema = schemas.schema(&node.class_type);
+    if node.inputs.contains_key(input) || schema.is_some_and(|schema| input_of(schema, input).is_some()) {
+        return Ok(());
+    }
+    let declared = schema.into_iter().flat_map(|schema| schema.inputs.iter().map(|input| input.name.as_str()));
+    let mut names: Vec<&str> = declared.collect();
+    if names.is_empty() {
+        names = node.inputs.keys().map(String::as_str).collect();
+    }
+    Err(format!("node {id} ({}) has no input '{input}'; it has {}", node.class_type, names.join(", ")))
+}
+
+/// The declaration of an input, also of one that a choice brings, such as `mode.width`.
+pub fn input_of<'s>(schema: &'s Schema, name: &str) -> Option<&'s Input> {
+    among(&schema.inputs, name)
+}
+
+fn among<'s>(inputs: &'s [Input], name: &str) -> Option<&'s Input> {
+    inputs.iter().find_map(|input| match (name.strip_prefix(input.name.as_str())?, &input.kind) {
+        ("", _) => Some(input),
+        (rest, Kind::DynamicCombo(choices)) => {
+            let rest = rest.strip_prefix('.')?;
+            choices.iter().find_map(|choice| among(&choice.inputs, rest))
+        }
+        _ => None,
+    })
+}
+
+fn settables<'a>(prompt: &'a Prompt, schemas: &'a dyn Schemas, folders: &dyn Folders) -> Vec<Settable<'a>> {
+    let mut all = Vec::new();
+    for (id, node) in &prompt.nodes {
+        let from = all.len();
+        if let Some(schema) = schemas.schema(&node.class_type) {
+            declared(id, node, &schema.inputs, "", folders, &mut all);
+        }
+        // What the class does not declare, or nobody does, is settable if it is a constant now.
+        let known: HashSet<String> = all[from..].iter().map(|settable| settable.name.clone()).collect();
+        for (name, given) in &node.inputs {
+            if let (Given::Constant(value), false) = (given, known.contains(name)) {
+                all.push(Settable { id, node, name: name.clone(), declared: None, value: value.clone() });
+            }
+        }
+    }
+    all
+}
+
+fn declared<'a>(
+    id: &'a NodeId,
+    node: &'a PromptNode,
+    inputs: &'a [Input],
+    prefix: &str,
+    folders: &dyn Folders,
+    all: &mut Vec<Settable<'a>>,
+) {
+    for input in inputs {
+        let name = format!("{prefix}{}", input.name);
+        let value = match node.inputs.get(&name) {
+            Some(Given::Link { .. }) => continue,
+            Some(Given::Constant(value) | Given::Malformed(value)) => value.clone(),
+            None if input.is_widget() => input.kind.default(folders).unwrap_or_default(),
+            None => continue,
+        };
+        let chosen = match &input.kind {
+            Kind::DynamicCombo(choices) => choices.iter().find(|choice| value.as_str() == Some(&choice.key)),
+            _ => None,
+        };
+        all.push(Settable { id, node, name: name.clone(), declared: Some(input), value });
+        if let Some(choice) = chosen {
+            declared(id, node, &choice.inputs, &format!("{name}."), folders, all);
+        }
+    }
+}
+
+impl Settable<'_> {
+    fn property(self, addresses: &Addresses<'_>, folders: &dyn Folders) -> Value {
+        let mut property = match self.declared {
+            Some(input) => of_kind(&input.kind, &self.value, folders),
+            None => type_of(&self.value).map(|ty| ("type".to_owned(), json!(ty))).into_iter().collect(),
+        };
+        let title = self.node.title.as_deref();
+        let shown = title.unwrap_or(&self.node.class_type);
+        property.insert("title".into(), json!(format!("{shown}.{}", self.name)));
+        if let Some(input) = self.declared.filter(|input| !input.tooltip.is_empty()) {
+            property.insert("description".into(), json!(input.tooltip));
+        }
+        property.insert("x-node".into(), json!(self.id));
+        property.insert("x-class".into(), json!(self.node.class_type));
+        property.insert("x-input".into(), json!(self.name));
+        if let Some(title) = title.filter(|title| title.len() <= LONGEST_TITLE) {
+            let address = format!("{title}.{}", self.name);
+            if addresses.find(&address).is_ok_and(|(id, input)| *id == *self.id && input == self.name) {
+                property.insert("x-title-address".into(), json!(address));
+            }
+        }
+        property.insert("default".into(), self.value);
+        Value::Object(property)
+    }
+}
+
+/// The type of a value that nobody declared.
+fn type_of(value: &Value) -> Option<&'static str> {
+    Some(match value {
+        Value::Bool(_) => "boolean",
+        // A whole number may stand where a fraction may.
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+        Value::Null => return None,
+    })
+}
+
+/// What a declaration asks of a value.
+fn of_kind(kind: &Kind, value: &Value, folders: &dyn Folders) -> Map<String, Value> {
+    let mut out = Map::new();
+    let mut put = |name: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            out.insert(name.into(), value);
+        }
+    };
+    match kind {
+        Kind::Int { min, max, step, .. } => {
+            put("type", Some(json!("integer")));
+            put("minimum", min.map(integer));
+            put("maximum", max.map(integer));
+            let multiple = step.filter(|step| *step > 1 && min.is_none_or(|min| min % step == 0));
+            let now = value.as_i64().map(i128::from).or(value.as_u64().map(i128::from));
+            put("multipleOf", multiple.filter(|step| now.is_none_or(|now| now % step == 0)).map(integer));
+            put("x-step", step.map(integer));
+        }
+        Kind::Float { min, max, step, .. } => {
+            put("type", Some(json!("number")));
+            put("minimum", min.map(|v| json!(v)));
+            put("maximum", max.map(|v| json!(v)));
+            put("x-step", step.map(|v| json!(v)));
+        }
+        Kind::Boolean { .. } => put("type", Some(json!("boolean"))),
+        Kind::Text { multiline, dynamic_prompts, .. } => {
+            put("type", Some(json!("string")));
+            put("x-multiline", multiline.then_some(json!(true)));
+            put("x-dynamic-prompts", dynamic_prompts.then_some(json!(true)));
+        }
+        Kind::Combo { options, .. } => {
+            let choices = match options {
+                Options::Values(values) => values.clone(),
+                _ => options.list(folders).into_iter().map(Value::String).collect(),
+            };
+            put("type", choices.iter().all(Value::is_string).then_some(json!("string")));
+            put("enum", (!choices.is_empty()).then_some(Value::Array(choices)));
+            if let Options::Files { folder, .. } = options {
+                put("x-folder", Some(json!(folder)));
+            }
+        }
+        Kind::DynamicCombo(choices) => {
+            put("type", Some(json!("string")));
+            put("enum", Some(choices.iter().map(|choice| json!(choice.key)).collect()));
+        }
+        Kind::Widget { ty, .. } => put("x-widget", Some(json!(ty))),
+        Kind::Socket(ty) => put("x-socket", Some(json!(ty))),
+        Kind::Autogrow(_) => {}
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::object_info::ObjectInfo;
+    use crate::workflow::{Context, LocalTime, read_value};
+
+    fn schemas() -> ObjectInfo {
+        ObjectInfo::from_json(&json!({
+            "Sample": {"display_name": "Sample", "output": ["LATENT"], "input": {"required": {
+                "model": ["MODEL"],
+                "seed": ["INT", {"default": 0, "min": 0, "max": u64::MAX, "tooltip": "The noise's."}],
+                "width": ["INT", {"default": 512, "min": 16, "max": 16384, "step": 8}],
+                "cfg": ["FLOAT", {"default": 8.0, "min": 0.0, "max": 100.0, "step": 0.1}],
+                "name": [["a", "b"], {}],
+                "mode": ["COMFY_DYNAMICCOMBO_V3", {"options": [{"key": "k", "inputs": {"required": {"n": ["INT", {}]}}}]}],
+            }, "optional": {"text": ["STRING", {"multiline": true, "default": "x"}]}}},
+        }))
+    }
+
+    fn prompt(nodes: &Value) -> Prompt {
+        let schemas = schemas();
+        let context = Context { schemas: &schemas, folders: &(), seed: 0, now: LocalTime::default() };
+        read_value(nodes, &context).unwrap().prompt
+    }
+
+    fn nodes() -> Value {
+        json!({
+            "3": {"class_type": "Sample", "_meta": {"title": "A.B"}, "inputs": {
+                "model": ["4", 0], "seed": u64::MAX, "width": 500, "cfg": ["5", 0], "name": "b", "mode": "k", "mode.n": 4}},
+            "4": {"class_type": "Foreign", "_meta": {"title": "Twice"}, "inputs": {"file": "f", "list": {"__value__": [1]}, "nil": null}},
+            "5": {"class_type": "Foreign", "_meta": {"title": "Twice"}, "inputs": {"on": true, "n": 3}},
+            "A": {"class_type": "Foreign", "_meta": {"title": "5"}, "inputs": {"B.seed": 1}},
+        })
+    }
+
+    #[test]
+    fn properties_say_what_is_allowed_and_what_is_set() {
+        let schema = schema(&prompt(&nodes()), &schemas(), &());
+        let properties = schema["properties"].as_object().unwrap();
+        assert_eq!(
+            properties["3.seed"],
+            json!({"type": "integer", "minimum": 0, "maximum": u64::MAX, "title": "A.B.seed",
+                "description": "The noise's.", "x-node": "3", "x-class": "Sample", "x-input": "seed",
+                "default": u64::MAX})
+        );
+        let addresses: Vec<_> = properties.keys().map(String::as_str).collect();
+        let all = [
+            "3.seed", "3.width", "3.name", "3.mode", "3.mode.n", "3.text", "4.file", "4.list", "4.nil", "5.on", "5.n",
+            "A.B.seed",
+        ];
+        assert_eq!(addresses, all);
+        // 500 is allowed, and no multiple of 8.
+        assert_eq!(properties["3.width"]["multipleOf"], Value::Null);
+        assert_eq!(properties["3.width"]["x-step"], 8);
+        assert_eq!(properties["3.name"]["enum"], json!(["a", "b"]));
+        assert_eq!(properties["3.mode.n"]["default"], 4);
+        assert_eq!(properties["3.text"]["default"], "x");
+        assert_eq!(
+            properties["4.list"],
+            json!({"type": "array", "title": "Twice.list", "x-node": "4",
+            "x-class": "Foreign", "x-input": "list", "default": [1]})
+        );
+        // Node A has such an input, and ids come first.
+        assert_eq!(properties["3.seed"].get("x-title-address"), None);
+        assert_eq!(properties["3.width"]["x-title-address"], "A.B.width");
+        assert!(schema.to_string().contains("18446744073709551615"));
+    }
+
+    #[test]
+    fn width_within_the_editor_s_grid_is_a_multiple() {
+        let mut nodes = nodes();
+        nodes["3"]["inputs"]["width"] = json!(512);
+        let schema = schema(&prompt(&nodes), &schemas(), &());
+        assert_eq!(schema["properties"]["3.width"]["multipleOf"], 8);
+    }
+
+    #[test]
+    fn every_address_leads_to_its_input() {
+        let prompt = prompt(&nodes());
+        let schemas = schemas();
+        let schema = schema(&prompt, &schemas, &());
+        let addresses = Addresses::new(&prompt, &schemas);
+        for (address, property) in schema["properties"].as_object().unwrap() {
+            let both = [Some(address.as_str()), property["x-title-address"].as_str()];
+            for address in both.into_iter().flatten() {
+                let (id, input) = addresses.find(address).unwrap();
+                assert_eq!(
+                    (json!(id), json!(input)),
+                    (property["x-node"].clone(), property["x-input"].clone()),
+                    "{address}"
+                );
+            }
+        }
+        assert_eq!(schema["properties"].as_object().unwrap().len(), 12);
+    }
+
+    #[test]
+    fn a_wrong_address_says_why() {
+        let prompt = prompt(&nodes());
+        let error = |address: &str| Addresses::new(&prompt, &schemas()).find(address).unwrap_err();
+        assert_eq!(error("9.seed"), "no node has the id or title '9'; `redraft inputs` shows all addresses");
+        assert_eq!(error("Twice.n"), "the nodes 4, 5 have the title 'Twice'; name one by its id");
+        assert_eq!(error("5.x"), "node 5 (Foreign) has no input 'x'; it has on, n");
+        assert_eq!(error("seed"), "has no input; write NODE.INPUT");
+    }
+}

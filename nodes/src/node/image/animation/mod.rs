@@ -1,0 +1,23 @@
+mod save_animated_png;
+mod save_animated_webp;
+
+use redraft_engine::cx::Cx;
+
+use super::save_image::{announce, location};
+use crate::pictures::write::write_numbered;
+use crate::values::Image;
+
+/// How long a frame is shown in milliseconds, cut as the reference cuts it.
+fn milliseconds(fps: f64) -> u64 {
+    (1000.0 / fps) as u64
+}
+
+/// Writes one file for a batch into the output folder and announces it.
+fn save(cx: &mut Cx, images: &Image, prefix: &str, extension: &str, bytes: &[u8]) -> anyhow::Result<()> {
+    let folder = cx.folders.output.clone();
+    let location = location(images, prefix, &folder)?;
+    let mut counter = location.counter;
+    let name = |counter| location.batch_file_name(counter, extension);
+    let saved = write_numbered(&location, &mut counter, name, bytes)?;
+    announce(cx, &location, saved, "output")
+}

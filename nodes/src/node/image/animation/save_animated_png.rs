@@ -1,0 +1,35 @@
+use redraft_engine::Node;
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+
+use super::super::save_image::metadata;
+use super::{milliseconds, save};
+use crate::pictures::animation;
+use crate::values::Image;
+
+/// Saves a batch as one moving PNG file in the output folder, with the workflow that made it.
+#[derive(Node)]
+#[node(category = "image/animation", output, hidden("prompt", "extra_pnginfo"))]
+struct SaveAnimatedPNG {
+    /// The frames.
+    images: Image,
+    /// How the file's name begins.
+    #[input(default = "ComfyUI")]
+    filename_prefix: String,
+    /// Frames per second.
+    #[input(default = 6.0, min = 0.01, max = 1000.0, step = 0.01)]
+    fps: f64,
+    /// From 0, large and fast, to 9. The pixels are the same.
+    #[input(default = 4, min = 0, max = 9)]
+    compress_level: i64,
+}
+
+impl Run for SaveAnimatedPNG {
+    type Out = ();
+
+    fn run(self, cx: &mut Cx) -> anyhow::Result<()> {
+        let level = u8::try_from(self.compress_level)?;
+        let bytes = animation::png(&self.images.0, milliseconds(self.fps), level, &metadata(cx))?;
+        save(cx, &self.images, &self.filename_prefix, "png", &bytes)
+    }
+}

@@ -1,0 +1,34 @@
+use redraft_engine::Node;
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+
+use crate::ops::resize::{Crop, ImageMethod, picture_size, resize_pictures, with_kept_shape};
+use crate::values::Image;
+
+/// Resizes pictures.
+#[derive(Node)]
+#[node(category = "image/upscaling", display = "Upscale Image")]
+struct ImageScale {
+    image: Image,
+    upscale_method: ImageMethod,
+    /// In pixels; 0 keeps the shape, and where both are 0 the size.
+    #[input(default = 512, min = 0, max = 16384, step = 1)]
+    width: i64,
+    #[input(default = 512, min = 0, max = 16384, step = 1)]
+    height: i64,
+    /// Whether pictures of another shape are cut instead of stretched.
+    crop: Crop,
+}
+
+impl Run for ImageScale {
+    type Out = Image;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Image> {
+        if self.width == 0 && self.height == 0 {
+            return Ok(self.image);
+        }
+        let Image(image) = self.image;
+        let (width, height) = with_kept_shape(picture_size(&image)?, self.width, self.height);
+        Ok(Image(resize_pictures(&image, width, height, self.upscale_method.0, self.crop)?))
+    }
+}

@@ -1,0 +1,199 @@
+//! Writing a batch of pictures as one moving picture: PNG and WebP, as the reference's save nodes do through Pillow.
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use tch::Tensor;
+use webp::{AnimEncoder, AnimFrame, Encoder, PixelLayout, WebPConfig};
+
+use super::python_json;
+use crate::ops::bytes::eight_bits;
+
+/// The longest side of a WebP picture.
+const MAX_WEBP_SIDE: usize = 16383;
+/// EXIF tags, as the reference fills them: the prompt's, and that of the first further text; each next one is one lower.
+const MODEL: u16 = 0x0110;
+const MAKE: u16 = 0x010F;
+
+/// A batch in eight bits a channel. Pictures equal to the one before are one frame, shown for longer.
+struct Frames {
+    width: usize,
+    height: usize,
+    alpha: bool,
+    /// Bytes, and how long they are shown in milliseconds.
+    frames: Vec<(Vec<u8>, u64)>,
+}
+
+impl Frames {
+    /// From B×H×W×C, C = 3 or 4, values 0 … 1.
+    fn new(images: &Tensor, milliseconds: u64) -> Result<Frames> {
+        let size = images.size();
+        let &[count, height, width, channels @ (3 | 4)] = size.as_slice() else {
+            bail!("pictures of shape {size:?} cannot be saved: make them RGB or RGBA");
+        };
+        ensure!(
+            count > 0 && width > 0 && height > 0,
+            "there is no picture to save: connect one with at least one pixel"
+        );
+        let mut frames: Vec<(Vec<u8>, u64)> = Vec::new();
+        for picture in images.unbind(0) {
+            let bytes = eight_bits(&picture)?;
+            match frames.last_mut() {
+                Some((last, shown)) if *last == bytes => *shown += milliseconds,
+                _ => frames.push((bytes, milliseconds)),
+            }
+        }
+        Ok(Frames { width: usize::try_from(width)?, height: usize::try_from(height)?, alpha: channels == 4, frames })
+    }
+}
+
+/// A batch (B×H×W×C, C = 3 or 4, values 0 … 1) as the bytes of a PNG file that repeats without end; of equal pictures a
+/// still one. The texts stand in `comf` chunks behind the pixels.
+///
+/// # Errors
+/// If the shape is another one, or a frame is to be shown for more than 65535 seconds.
+pub fn png(images: &Tensor, milliseconds: u64, level: u8, metadata: &[(String, Value)]) -> Result<Vec<u8>> {
+    const BUG: &str = "the pictures cannot be compressed: this is a bug";
+    let Frames { width, height, alpha, frames } = Frames::new(images, milliseconds)?;
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, u32::try_from(width)?, u32::try_from(height)?);
+    encoder.set_color(if alpha { png::ColorType::Rgba } else { png::ColorType::Rgb });
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_deflate_compression(png::DeflateCompression::Level(level));
+    encoder.set_filter(png::Filter::Adaptive);
+    let moving = frames.len() > 1;
+    if moving {
+        encoder.set_animated(u32::try_from(frames.len())?, 0).context(BUG)?;
+    }
+    let mut writer = encoder.write_header().context(BUG)?;
+    for (pixels, shown) in &frames {
+        if moving {
+            let (seconds, parts) = delay(*shown)?;
+            writer.set_frame_delay(seconds, parts).context(BUG)?;
+        }
+        writer.write_image_data(pixels).context(BUG)?;
+    }
+    for (key, value) in metadata {
+        let text = format!("{key}\0{}", python_json::dumps(value));
+        writer.write_chunk(png::chunk::ChunkType(*b"comf"), text.as_bytes()).context(BUG)?;
+    }
+    writer.finish().context(BUG)?;
+    Ok(bytes)
+}
+
+/// Milliseconds as a fraction of a second in lowest terms.
+fn delay(milliseconds: u64) -> Result<(u16, u16)> {
+    let (mut divisor, mut rest) = (1000, milliseconds % 1000);
+    while rest > 0 {
+        (divisor, rest) = (rest, divisor % rest);
+    }
+    let parts = u16::try_from(1000 / divisor)?;
+    let shown = u16::try_from(milliseconds / divisor)
+        .with_context(|| format!("a frame cannot be shown for {milliseconds} ms: set a higher fps"))?;
+    Ok((shown, parts))
+}
+
+/// How a WebP file is compressed.
+#[derive(Debug, Clone, Copy)]
+pub struct WebpSettings {
+    pub lossless: bool,
+    /// 0 to 100: of the picture, or, where lossless, of the compression.
+    pub quality: u8,
+    /// 0, fast, to 6, small.
+    pub method: u8,
+}
+
+/// A batch (B×H×W×C, C = 3 or 4, values 0 … 1) as the bytes of a WebP file that repeats without end; one picture as a still
+/// one. The texts stand in its EXIF data.
+///
+/// # Errors
+/// If the shape is another one, a side is longer than 16383 pixels, or libwebp cannot hold the pictures.
+pub fn webp(
+    images: &Tensor,
+    milliseconds: u64,
+    settings: WebpSettings,
+    metadata: &[(String, Value)],
+) -> Result<Vec<u8>> {
+    let Frames { width, height, alpha, frames } = Frames::new(images, milliseconds)?;
+    ensure!(
+        width <= MAX_WEBP_SIDE && height <= MAX_WEBP_SIDE,
+        "pictures of {width} × {height} pixels do not fit into a webp file: \
+         scale them down to {MAX_WEBP_SIDE} a side, or save a png"
+    );
+    let (wide, high) = (u32::try_from(width)?, u32::try_from(height)?);
+    let mut config = WebPConfig::new().map_err(|()| anyhow::anyhow!("libwebp does not start: this is a bug"))?;
+    config.lossless = i32::from(settings.lossless);
+    config.quality = f32::from(settings.quality);
+    config.method = i32::from(settings.method);
+    let layout = if alpha { PixelLayout::Rgba } else { PixelLayout::Rgb };
+    let bytes = if let [(pixels, _)] = frames.as_slice() {
+        let encoded = Encoder::new(pixels, layout, wide, high).encode_advanced(&config);
+        encoded.map_err(|error| anyhow::anyhow!("the picture cannot be compressed ({error:?}): save a png"))?.to_vec()
+    } else {
+        let mut encoder = AnimEncoder::new(wide, high, &config);
+        let mut start = 0;
+        for (pixels, shown) in &frames {
+            let place = i32::try_from(start).context("the animation is too long: set a higher fps")?;
+            encoder.add_frame(AnimFrame::new(pixels, layout, wide, high, place, None));
+            start += shown;
+        }
+        let encoded = encoder.try_encode();
+        encoded.map_err(|error| anyhow::anyhow!("the pictures cannot be compressed ({error:?}): save a png"))?.to_vec()
+    };
+    let texts = metadata.iter().map(|(key, value)| format!("{key}:{}", python_json::dumps(value)));
+    with_exif(bytes, (width, height), alpha, &exif(texts))
+}
+
+/// EXIF data that hold the texts, the first as the camera's model; empty where there are none.
+fn exif(texts: impl Iterator<Item = String>) -> Vec<u8> {
+    let tags = std::iter::once(MODEL).chain((0..=MAKE).rev());
+    let mut entries: Vec<(u16, String)> = tags.zip(texts.map(|text| text + "\0")).collect();
+    if entries.is_empty() {
+        return Vec::new();
+    }
+    entries.sort();
+    let mut directory = Vec::from(*b"II*\0\x08\0\0\0");
+    directory.extend((entries.len() as u16).to_le_bytes());
+    // Behind the header, the entries of 12 bytes, and the place of a next directory.
+    let mut place = 8 + 2 + 12 * entries.len() + 4;
+    for (tag, text) in &entries {
+        directory.extend(tag.to_le_bytes());
+        directory.extend([2, 0]);
+        directory.extend((text.len() as u32).to_le_bytes());
+        directory.extend((place as u32).to_le_bytes());
+        place += text.len();
+    }
+    directory.extend([0; 4]);
+    entries.iter().for_each(|(_, text)| directory.extend(text.as_bytes()));
+    directory
+}
+
+/// The WebP file with an EXIF chunk at its end. The header that announces it is added where the file has none.
+fn with_exif(webp: Vec<u8>, (width, height): (usize, usize), alpha: bool, exif: &[u8]) -> Result<Vec<u8>> {
+    const HAS_EXIF: u8 = 0x08;
+    const HAS_ALPHA: u8 = 0x10;
+    if exif.is_empty() {
+        return Ok(webp);
+    }
+    let mut chunks = webp.get(12..).context("libwebp wrote no file: this is a bug")?.to_vec();
+    if chunks.starts_with(b"VP8X") {
+        chunks[8] |= HAS_EXIF;
+    } else {
+        let flags = if alpha { HAS_EXIF | HAS_ALPHA } else { HAS_EXIF };
+        let side = |length: usize| ((length - 1) as u32).to_le_bytes();
+        let header = [&b"VP8X\x0A\0\0\0"[..], &[flags, 0, 0, 0], &side(width)[..3], &side(height)[..3]].concat();
+        chunks.splice(0..0, header);
+    }
+    chunks.extend(b"EXIF");
+    chunks.extend((exif.len() as u32).to_le_bytes());
+    chunks.extend(exif);
+    if exif.len() % 2 == 1 {
+        chunks.push(0);
+    }
+    let size =
+        u32::try_from(chunks.len() + 4).context("the webp file would be larger than 4 GiB: save fewer frames")?;
+    Ok([&b"RIFF"[..], &size.to_le_bytes(), b"WEBP", &chunks].concat())
+}
+
+#[cfg(test)]
+#[path = "animation_tests.rs"]
+mod tests;

@@ -1,0 +1,20 @@
+//! `redraft graph`.
+
+use redraft_engine::draw::{Format, draw};
+use redraft_engine::node::Registry;
+
+use crate::args::{GraphArgs, GraphFormat};
+use crate::exit::{Exit, Outcome, say};
+use crate::{places, source};
+
+pub(crate) fn graph(args: &GraphArgs) -> Outcome {
+    let registry = Registry::linked();
+    let folders = places::folders(&args.source.places)?;
+    let workflow = source::read(&args.source.file, args.source.prompt_seed, &registry, &folders)?;
+    let format = match args.format {
+        GraphFormat::Dot => Format::Dot,
+        GraphFormat::Mermaid => Format::Mermaid,
+    };
+    say(draw(&workflow.prompt, &registry, format).trim_end());
+    Ok(Exit::Done)
+}
