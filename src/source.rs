@@ -175,8 +175,71 @@ fn matches(pattern: &str, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use redraft_engine::prompt::PromptNode;
+    use serde_json::json;
+
     use super::*;
 
+    fn prompt() -> Prompt {
+        let node = |class: &str, title: &str| PromptNode {
+            class_type: class.to_owned(),
+            inputs: [("seed".to_owned(), Given::Constant(json!(1)))].into_iter().collect(),
+            title: Some(title.to_owned()),
+        };
+        Prompt {
+            nodes: [("3".into(), node("KSampler", "v1.5 sampler")), ("7:2".into(), node("X", "X"))]
+                .into_iter()
+                .collect(),
+        }
+    }
+
+    fn given(prompt: &Prompt, id: &str, input: &str) -> Json {
+        prompt.nodes[id].inputs[input].to_json()
+    }
+
+    #[test]
+    fn set_finds_nodes_by_id_and_by_titles_with_dots() {
+        let registry = Registry::linked();
+        let mut prompt = prompt();
+        apply_set(&mut prompt, "v1.5 sampler.seed=18446744073709551615", &registry).unwrap();
+        apply_set(&mut prompt, "7:2.seed={\"a\": 1}", &registry).unwrap();
+        apply_set(&mut prompt, "3.sampler_name=5", &registry).unwrap();
+        assert_eq!(given(&prompt, "3", "seed"), json!(u64::MAX));
+        assert_eq!(given(&prompt, "7:2", "seed"), json!({"a": 1}));
+        // A combo's choice is a text, whatever it looks like.
+        assert_eq!(given(&prompt, "3", "sampler_name"), json!("5"));
+        let error = apply_set(&mut prompt, "7:2.steps=3", &registry).unwrap_err();
+        assert_eq!(error, "node 7:2 (X) has no input 'steps'; it has seed");
+    }
+
+    #[test]
+    fn a_file_of_inputs_sets_them_all() {
+        let registry = Registry::linked();
+        let mut prompt = prompt();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs_err::write(file.path(), r#"{"3.seed": 18446744073709551615, "X.seed": [1, 2]}"#).unwrap();
+        apply_inputs(&mut prompt, file.path(), &registry).unwrap();
+        assert_eq!(given(&prompt, "3", "seed"), json!(u64::MAX));
+        assert_eq!(prompt.nodes["7:2"].inputs["seed"], Given::Constant(json!([1, 2])));
+        fs_err::write(file.path(), r#"{"9.seed": 1}"#).unwrap();
+        let stop = apply_inputs(&mut prompt, file.path(), &registry).unwrap_err();
+        assert!(
+            stop.message.ends_with("'9.seed': no node has the id or title '9'; `redraft inputs` shows all addresses")
+        );
+    }
+
+    #[test]
+    fn of_a_model_only_the_header_is_read() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs_err::write(file.path(), [&b"\x02\0\0\0\0\0\0\0{}"[..], &[7; 1000]].concat()).unwrap();
+        assert_eq!(bytes(file.path()).unwrap().len(), 16);
+        fs_err::write(file.path(), [b'{'; 1000]).unwrap();
+        assert_eq!(bytes(file.path()).unwrap().len(), 1000);
+        fs_err::write(file.path(), b"{}").unwrap();
+        assert_eq!(bytes(file.path()).unwrap(), b"{}");
+    }
     #[test]
     fn patterns_match_as_a_shell_matches_them() {
         for (pattern, name) in [

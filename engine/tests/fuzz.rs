@@ -112,7 +112,10 @@ fn ten_megabytes_of_nested_json_are_refused_quickly() {
     {
         let begun = Instant::now();
         let error = redraft_engine::workflow::read(bytes, &context).unwrap_err().to_string();
-        assert!(error.contains("nested deeper than 128 levels"), "{error}");
+        assert!(
+            ["nested deeper than 128 levels", "more than 2097152 values"].iter().any(|why| error.contains(why)),
+            "{error}"
+        );
         // Some milliseconds where nothing else runs.
         assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     }

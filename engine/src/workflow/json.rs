@@ -6,6 +6,8 @@ use super::ReadError;
 
 /// The largest JSON text that is read, in bytes.
 pub const MAX_JSON: usize = 64 << 20;
+/// How many values one text may hold. Each takes some hundred bytes once it is read, however short it is written.
+const MAX_VALUES: usize = 1 << 21;
 
 /// Parses one JSON text, and says whether `NaN` or an infinity stood in it.
 ///
@@ -13,7 +15,7 @@ pub const MAX_JSON: usize = 64 << 20;
 /// `null`. Integers keep all their 64 bits. A byte order mark of UTF-8 is passed over.
 ///
 /// # Errors
-/// When the text is too large, no JSON, cut off, nested deeper than 128 levels, or not UTF-8; with line and column.
+/// When the text is too large or holds too many values, is no JSON, cut off, nested deeper than 128 levels, or not UTF-8; with line and column.
 pub fn parse(bytes: &[u8]) -> Result<(Value, bool), ReadError> {
     if bytes.len() > MAX_JSON {
         return Err(ReadError::TooLarge { bytes: bytes.len(), limit: MAX_JSON });
@@ -26,6 +28,9 @@ pub fn parse(bytes: &[u8]) -> Result<(Value, bool), ReadError> {
         ReadError::json(line, column, "neither JSON nor a picture that can be read: these bytes are no UTF-8 text")
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.len() > MAX_VALUES && values(text) > MAX_VALUES {
+        return Err(ReadError::TooMany { limit: MAX_VALUES });
+    }
     if text.trim().is_empty() {
         return Err(ReadError::json(1, 1, "the file is empty: give it a workflow"));
     }
@@ -36,6 +41,21 @@ pub fn parse(bytes: &[u8]) -> Result<(Value, bool), ReadError> {
             tolerant.map(|value| (value, true)).ok_or_else(|| explain(&strict))
         }
     }
+}
+
+/// How many values a text holds at most: one, and one more behind each comma and each opening bracket.
+fn values(text: &str) -> usize {
+    let (mut count, mut quoted, mut escaped) = (1, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = quoted,
+            b'"' => quoted = !quoted,
+            b',' | b'[' | b'{' if !quoted => count += 1,
+            _ => {}
+        }
+    }
+    count
 }
 
 fn explain(error: &serde_json::Error) -> ReadError {
@@ -130,6 +150,14 @@ mod tests {
     fn depth_is_an_error_and_not_an_abort() {
         let deep = "[".repeat(100_000);
         assert_eq!(message(deep.as_bytes()), "line 1, column 128: nested deeper than 128 levels: no workflow is");
+    }
+
+    #[test]
+    fn many_values_are_refused_before_they_take_memory() {
+        let many = |count: usize| format!("[\"{}\\\"\"{}]", ",".repeat(1 << 21), ",{}".repeat(count));
+        let refused = "the JSON has more than 2097152 values, which no workflow has: give the workflow itself";
+        assert_eq!(message(many(1 << 20).as_bytes()), refused);
+        assert!(parse(many(1000).as_bytes()).is_ok());
     }
 
     #[test]

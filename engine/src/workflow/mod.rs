@@ -132,6 +132,8 @@ impl std::fmt::Display for Remark {
 pub enum ReadError {
     #[error("{bytes} bytes are more than the {limit} that a workflow may have: give the workflow itself")]
     TooLarge { bytes: usize, limit: usize },
+    #[error("the JSON has more than {limit} values, which no workflow has: give the workflow itself")]
+    TooMany { limit: usize },
     #[error("line {line}, column {column}: {message}")]
     Json { line: usize, column: usize, message: String },
     /// The text in a picture or the like is broken.

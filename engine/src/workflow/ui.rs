@@ -6,6 +6,9 @@
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
+/// How many unreadable entries of a graph are told of.
+const MAX_PROBLEMS: usize = 50;
+
 /// A graph: the root, or the inside of a subgraph.
 #[derive(Debug, Default)]
 pub(super) struct Graph {
@@ -72,7 +75,7 @@ impl Graph {
         for (place, entry) in items(&graph["nodes"]).enumerate() {
             match node(entry, place) {
                 Ok(node) => read.nodes.push(node),
-                Err(problem) => read.problems.push(format!("entry {place} of `nodes` {problem}; it is left out")),
+                Err(problem) => read.problem(|| format!("entry {place} of `nodes` {problem}; it is left out")),
             }
         }
         for (place, entry) in items(&graph["links"]).enumerate() {
@@ -81,12 +84,21 @@ impl Graph {
                     read.links.insert(id, link);
                 }
                 None if entry.is_null() => {}
-                None => read.problems.push(format!("entry {place} of `links` is no link; it is left out")),
+                None => read.problem(|| format!("entry {place} of `links` is no link; it is left out")),
             }
         }
         read.inputs = items(&graph["inputs"]).map(boundary).collect();
         read.outputs = items(&graph["outputs"]).map(boundary).collect();
         read
+    }
+
+    /// Notes a problem, until there are more than anybody reads.
+    fn problem(&mut self, words: impl FnOnce() -> String) {
+        match self.problems.len() {
+            ..MAX_PROBLEMS => self.problems.push(words()),
+            MAX_PROBLEMS => self.problems.push("more of the file's entries are left out".to_owned()),
+            _ => {}
+        }
     }
 }
 
