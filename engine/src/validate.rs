@@ -6,6 +6,7 @@ use serde_json::{Map, Value as Json, json};
 use crate::constant;
 use crate::error::nearest;
 use crate::folders::FolderPaths;
+use crate::io::ANY;
 use crate::node::Registry;
 use crate::problem::{Problem, ProblemKind};
 use crate::prompt::{Given, NodeId, Prompt};
@@ -134,7 +135,7 @@ impl Validator<'_> {
                 self.bounds(input, &converted, bounds.0.map(|v| json!(v)), bounds.1.map(|v| json!(v)))?;
             }
             Kind::Combo { options, .. } => self.choice(input, options, &converted)?,
-            Kind::Socket(wanted) => {
+            Kind::Socket(wanted) if wanted != ANY => {
                 return Err(Finding {
                     kind: ProblemKind::ReturnTypeMismatch,
                     details: format!("{}, received_type(constant) mismatch input_type({wanted})", input.name),
@@ -142,7 +143,7 @@ impl Validator<'_> {
                     advice: format!("is the constant {converted} but wants {wanted}; connect an output of that type"),
                 });
             }
-            Kind::Boolean { .. } | Kind::Text { .. } | Kind::Widget { .. } => {}
+            Kind::Boolean { .. } | Kind::Text { .. } | Kind::Widget { .. } | Kind::Socket(_) => {}
             Kind::DynamicCombo(_) | Kind::Autogrow(_) => {}
         }
         Ok(converted)
