@@ -28,8 +28,11 @@ impl Bars {
                 self.spin();
             }
             Event::Progress { done, total, .. } => self.steps(*done, *total),
-            Event::Executed { images, .. } => {
-                self.bar.suspend(|| images.iter().for_each(|file| say(file.path.display())));
+            Event::Executed { images, texts, .. } => {
+                self.bar.suspend(|| {
+                    images.iter().for_each(|file| say(file.path.display()));
+                    texts.iter().for_each(say);
+                });
             }
             Event::Warning { node, message } => {
                 let node = node.as_ref().map(|node| format!("node {node}: ")).unwrap_or_default();

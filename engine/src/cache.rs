@@ -7,11 +7,12 @@ use crate::event::SavedFile;
 use crate::io::Socket;
 use crate::key::Key;
 
-/// What a node left behind: its outputs, and the files it wrote.
+/// What a node left behind: its outputs, the files it wrote, the texts it showed.
 #[derive(Clone, Debug, Default)]
 pub struct Entry {
     pub outputs: Vec<Socket>,
     pub saved: Vec<SavedFile>,
+    pub texts: Vec<String>,
 }
 
 /// A policy for keeping results.

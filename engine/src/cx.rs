@@ -65,6 +65,7 @@ pub struct Cx<'a> {
     pub(crate) cancel: &'a Cancel,
     pub(crate) observer: &'a mut dyn Observer,
     pub(crate) saved: Vec<SavedFile>,
+    pub(crate) texts: Vec<String>,
 }
 
 impl Cx<'_> {
@@ -82,6 +83,11 @@ impl Cx<'_> {
     /// Announces a file that now stands complete on the disk.
     pub fn saved(&mut self, file: SavedFile) {
         self.saved.push(file);
+    }
+
+    /// Shows a text to the user.
+    pub fn show_text(&mut self, text: String) {
+        self.texts.push(text);
     }
 
     /// What the program gave all nodes under this type. Fails if it did not.

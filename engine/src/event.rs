@@ -52,6 +52,7 @@ pub enum Event {
     Executed {
         node: NodeId,
         images: Vec<SavedFile>,
+        texts: Vec<String>,
         cached: bool,
     },
     Warning {
@@ -99,9 +100,14 @@ impl Event {
             }
             Self::Progress { node, done, total } => ("progress", json!({ "node": node, "value": done, "max": total })),
             Self::Finished { node, seconds } => ("finished", json!({ "node": node, "seconds": seconds })),
-            Self::Executed { node, images, cached } => {
+            Self::Executed { node, images, texts, cached } => {
                 let paths: Vec<_> = images.iter().map(|file| file.path.display().to_string()).collect();
-                let output = json!({ "images": images });
+                let mut output = serde_json::Map::new();
+                for (name, shown) in [("images", json!(images)), ("text", json!(texts))] {
+                    if shown != json!([]) {
+                        output.insert(name.to_owned(), shown);
+                    }
+                }
                 ("executed", json!({ "node": node, "output": output, "paths": paths, "cached": cached }))
             }
             Self::Warning { node, message } => ("warning", json!({ "node": node, "message": message })),

@@ -122,8 +122,9 @@ impl Run<'_, '_> {
     fn announce(&mut self, at: NodeIndex, entry: &Entry, cached: bool) {
         let id = &self.plan.step(at).id;
         self.observer.outputs(id, &entry.outputs);
-        if !entry.saved.is_empty() {
-            self.observer.event(Event::Executed { node: id.clone(), images: entry.saved.clone(), cached });
+        if !entry.saved.is_empty() || !entry.texts.is_empty() {
+            let (images, texts) = (entry.saved.clone(), entry.texts.clone());
+            self.observer.event(Event::Executed { node: id.clone(), images, texts, cached });
         }
     }
 
@@ -161,9 +162,10 @@ impl Run<'_, '_> {
             cancel: self.cancel,
             observer: &mut *self.observer,
             saved: Vec::new(),
+            texts: Vec::new(),
         };
         let outputs = call_over_lists(step, &inputs, &mut cx)?;
-        let entry = Entry { outputs, saved: cx.saved };
+        let entry = Entry { outputs, saved: cx.saved, texts: cx.texts };
         self.announce(at, &entry, false);
         self.observer.event(Event::Finished { node: step.id.clone(), seconds: started.elapsed().as_secs_f64() });
         Ok(entry)

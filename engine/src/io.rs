@@ -152,6 +152,23 @@ impl<T: Wire> Field for T {
     }
 }
 
+/// A value of any type, handed on or looked at as it is: a `*` socket.
+#[derive(Clone, Debug)]
+pub struct Wildcard(pub Value);
+
+/// The name of the type that fits every other.
+pub const ANY: &str = "*";
+
+impl Field for Wildcard {
+    fn kind(_: Widget) -> Kind {
+        Kind::Socket(ANY.to_owned())
+    }
+
+    fn from_value(value: &Value) -> Result<Self, Misfit> {
+        Ok(Self(value.clone()))
+    }
+}
+
 fn mismatch(wanted: &str, value: &Value) -> Misfit {
     let found = match value.downcast::<Json>() {
         Some(constant) => format!("the constant {constant}"),
@@ -258,7 +275,9 @@ impl Field for f64 {
     }
 
     fn from_value(value: &Value) -> Result<Self, Misfit> {
-        value.downcast().copied().ok_or_else(|| mismatch("FLOAT", value))
+        // An INT gets here through a `*` socket only.
+        let whole = || value.downcast::<i128>().map(|&number| number as f64);
+        value.downcast().copied().or_else(whole).ok_or_else(|| mismatch("FLOAT", value))
     }
 }
 
@@ -350,6 +369,14 @@ impl<T: Wire> Emit for T {
 
     fn into_socket(self) -> Socket {
         Rc::new([Value::wire(self)])
+    }
+}
+
+impl Emit for Wildcard {
+    const TYPE: &'static str = ANY;
+
+    fn into_socket(self) -> Socket {
+        Rc::new([self.0])
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Map, Value as Json, json};
 use crate::constant;
 use crate::error::nearest;
 use crate::folders::{Annotated, FolderPaths};
+use crate::io::ANY;
 use crate::live::{self, Live};
 use crate::names::{elsewhere, nearest_file};
 use crate::problem::{Problem, ProblemKind};
@@ -234,7 +235,7 @@ impl Validator<'_> {
                 let keys: Vec<_> = choices.iter().map(|choice| choice.key.clone()).collect();
                 self.choice(place, &Options::Fixed(keys), &converted)?;
             }
-            Kind::Socket(wanted) if wanted != "*" => {
+            Kind::Socket(wanted) if wanted != ANY => {
                 let details = format!("{}, received_type(constant) mismatch input_type({wanted})", place.name());
                 let advice = format!("is the constant {converted} but wants {wanted}; connect an output of that type");
                 return Err(Finding::new(ProblemKind::ReturnTypeMismatch, details, advice)

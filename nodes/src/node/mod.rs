@@ -4,4 +4,7 @@ mod conditioning;
 mod image;
 mod latent;
 mod loaders;
+mod logic;
+mod mask;
 mod sampling;
+mod utils;

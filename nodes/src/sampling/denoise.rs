@@ -1,7 +1,7 @@
 //! The two seams of sampling: what a sampler asks for ([`Denoise`]), and what a network offers ([`Network`]).
 
 use anyhow::Result;
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// What the guided network makes of a noisy state.
 #[derive(Debug)]
@@ -63,4 +63,9 @@ pub struct LatentFormat {
 impl LatentFormat {
     /// Stable Diffusion 1.x: 4 channels, 0.18215.
     pub const SD15: LatentFormat = LatentFormat { channels: 4, scale: 0.18215 };
+
+    /// A latent in the network's scale as VAE units, float32 on the CPU.
+    pub fn in_vae_units(&self, latent: &Tensor) -> Tensor {
+        (latent.to_kind(Kind::Float) / self.scale).to_device(Device::Cpu)
+    }
 }

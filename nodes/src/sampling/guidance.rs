@@ -8,9 +8,11 @@ use anyhow::{Result, ensure};
 use tch::{Kind, Tensor};
 
 use super::denoise::{Denoise, Denoised, Network, OnStep};
-use super::inpaint::repeated_to_batch;
+use super::hooks::Hooks;
 use super::parameterisation::{Parameterisation, check_sigma};
 use super::regions::{Rect, Region};
+use crate::ops::composite::fill_batch;
+use crate::values::Conditioning;
 
 /// Whether prompts of equal shape share a call of the network. A setting, never a function of free memory: the results
 /// differ in the last bits.
@@ -33,17 +35,56 @@ pub struct Prompts<'a> {
     pub batching: Batching,
 }
 
-/// A network under classifier-free guidance.
+/// How the predictions under several conditionings become one. Each names the lists that it takes, in order.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Rule {
+    /// Positive, and negative unless only one is given: classifier-free guidance. `cfg` 0 is the negative prediction, 1 the
+    /// positive one.
+    Cfg { cfg: f64 },
+    /// Positive, middle, negative: from the negative to the middle by `negative`, from the middle to the positive by
+    /// `conds`; nested, the second inside the first.
+    Dual { conds: f64, negative: f64, nested: bool },
+    /// Positive, empty, negative: Perp-Neg (Armandpour et al. 2023, arXiv:2304.04968), where of the negative only that
+    /// counts which is perpendicular to the positive.
+    PerpNeg { cfg: f64, scale: f64 },
+}
+
+/// What a sampling run is guided by: a rule and its conditionings.
+#[derive(Debug, Clone)]
+pub struct Guide {
+    /// How the predictions become one.
+    pub rule: Rule,
+    /// In the rule's order.
+    pub conditionings: Vec<Conditioning>,
+}
+
+impl Guide {
+    /// Classifier-free guidance from the negative to the positive conditioning.
+    pub fn cfg(positive: &Conditioning, negative: &Conditioning, cfg: f64) -> Guide {
+        Guide { rule: Rule::Cfg { cfg }, conditionings: vec![positive.clone(), negative.clone()] }
+    }
+
+    /// Names of the conditionings, in order.
+    pub fn names(&self) -> [&'static str; 3] {
+        match self.rule {
+            Rule::Cfg { .. } => ["positive", "negative", ""],
+            Rule::Dual { .. } => ["first", "second", "negative"],
+            Rule::PerpNeg { .. } => ["positive", "empty", "negative"],
+        }
+    }
+}
+
+/// A network under guidance.
 pub struct Guidance<'a> {
     /// Network, parameterisation, batching.
     pub prompts: Prompts<'a>,
-    /// What to move towards.
-    pub positive: Vec<Region>,
-    /// What to move away from.
-    pub negative: Vec<Region>,
-    /// How far: 0 is the negative prediction, 1 the positive one.
-    pub cfg: f64,
-    /// Whether the negative prediction is needed even where `cfg` is 1.
+    /// How the predictions become one.
+    pub rule: Rule,
+    /// What to move towards and away from, in the rule's order.
+    pub lists: Vec<Vec<Region>>,
+    /// They may change the predictions.
+    pub hooks: &'a Hooks,
+    /// Whether the negative prediction is needed even where the rule would leave it out.
     pub always_negative: bool,
     /// Told about each step.
     pub on_step: &'a mut OnStep<'a>,
@@ -51,15 +92,57 @@ pub struct Guidance<'a> {
 
 impl Denoise for Guidance<'_> {
     fn denoise(&mut self, x: &Tensor, sigma: f64) -> Result<Denoised> {
-        let skip_negative = is_one(self.cfg) && !self.always_negative;
-        let negative: &[Region] = if skip_negative { &[] } else { &self.negative };
-        let [cond, uncond] = self.prompts.predict([&self.positive, negative], x, sigma)?;
-        let denoised = if skip_negative { cond } else { &uncond + (cond - &uncond) * self.cfg };
-        Ok(Denoised { denoised, uncond })
+        match self.rule {
+            Rule::Cfg { cfg } => self.cfg(x, sigma, cfg),
+            Rule::Dual { conds, negative, nested: true } => self.nested(x, sigma, conds, negative),
+            Rule::Dual { conds, negative, nested: false } => self.chained(x, sigma, conds, negative),
+            Rule::PerpNeg { cfg, scale } => self.perp_neg(x, sigma, cfg, scale),
+        }
     }
 
     fn on_step(&mut self, step: usize, total: usize, denoised: &Tensor) -> Result<()> {
         (self.on_step)(step, total, denoised)
+    }
+}
+
+impl Guidance<'_> {
+    /// The list at a place of the rule; nothing if it is not there or not needed.
+    fn list(&self, place: usize, needed: bool) -> &[Region] {
+        self.lists.get(place).filter(|_| needed).map_or(&[], Vec::as_slice)
+    }
+
+    fn cfg(&self, x: &Tensor, sigma: f64, cfg: f64) -> Result<Denoised> {
+        let needed = self.always_negative || !is_one(cfg);
+        let lists = [self.list(0, true), self.list(1, needed)];
+        let [cond, uncond] = self.hooks.before_guidance(self.prompts.predict(lists, x, sigma)?)?;
+        let denoised = if needed { &uncond + (cond - &uncond) * cfg } else { cond };
+        Ok(Denoised { denoised, uncond })
+    }
+
+    fn nested(&self, x: &Tensor, sigma: f64, conds: f64, negative: f64) -> Result<Denoised> {
+        let lists = [self.list(2, true), self.list(1, true), self.list(0, true)];
+        let [base, uncond, cond] = self.prompts.predict(lists, x, sigma)?;
+        let inner = &uncond + (cond - &uncond) * conds;
+        Ok(Denoised { denoised: &base + (inner - &base) * negative, uncond })
+    }
+
+    fn chained(&self, x: &Tensor, sigma: f64, conds: f64, negative: f64) -> Result<Denoised> {
+        let base_needed = self.always_negative || !is_one(negative);
+        let middle_needed = base_needed || !is_one(conds);
+        let lists = [self.list(2, base_needed), self.list(1, middle_needed), self.list(0, true)];
+        let [uncond, middle, cond] = self.prompts.predict(lists, x, sigma)?;
+        Ok(Denoised { denoised: &uncond + (&middle - &uncond) * negative + (cond - &middle) * conds, uncond })
+    }
+
+    fn perp_neg(&self, x: &Tensor, sigma: f64, cfg: f64, scale: f64) -> Result<Denoised> {
+        let negative_needed = self.always_negative || scale != 0.0;
+        let empty_needed = negative_needed || !is_one(cfg);
+        let lists = [self.list(0, true), self.list(2, negative_needed), self.list(1, empty_needed)];
+        let [cond, uncond, empty] = self.hooks.before_guidance(self.prompts.predict(lists, x, sigma)?)?;
+        let (towards, away) = (cond - &empty, &uncond - &empty);
+        let along = (&away * &towards).sum(towards.kind()) / towards.norm().square();
+        let across = &away - along * &towards;
+        Ok(Denoised { denoised: &empty + (towards - across * scale) * cfg, uncond })
     }
 }
 
@@ -140,11 +223,11 @@ impl Job<'_> {
     }
 
     fn context(&self) -> Tensor {
-        repeated_to_batch(&self.region.context, self.input.size()[0])
+        fill_batch(&self.region.context, self.input.size()[0])
     }
 
     fn extra_channels(&self) -> Option<Tensor> {
-        let channels = repeated_to_batch(self.region.extra_channels.as_ref()?, self.input.size()[0]);
+        let channels = fill_batch(self.region.extra_channels.as_ref()?, self.input.size()[0]);
         Some(self.area.map_or_else(|| channels.shallow_clone(), |area| area.of(&channels)))
     }
 }

@@ -68,9 +68,9 @@ fn guided(cfg: f64, always_negative: bool) -> (f64, f64, usize) {
     let (network, sampling) = (Texts::default(), Parameterisation::sd15());
     let mut guidance = Guidance {
         prompts: Prompts { network: &network, sampling: &sampling, batching: Batching::Together },
-        positive: plain(2.0),
-        negative: plain(3.0),
-        cfg,
+        rule: Rule::Cfg { cfg },
+        lists: vec![plain(2.0), plain(3.0)],
+        hooks: &Hooks::default(),
         always_negative,
         on_step: &mut |_, _, _| Ok(()),
     };
@@ -90,7 +90,7 @@ fn guidance_extrapolates_and_skips_the_negative_at_one() {
 
 #[test]
 fn entries_are_averaged_by_weight() {
-    let weighted = |value: f64, strength: f64| Entry { strength, ..Entry::new(text(value, 77)) };
+    let weighted = |value: f64, strength: f64| Entry { strength: Some(strength), ..Entry::new(text(value, 77)) };
     let positive = regions(vec![weighted(1.0, 1.0), weighted(4.0, 2.0)]);
     let [cond, _] = predict(&Texts::default(), [&positive, &[]], Batching::Together, 1);
     assert!((at(&cond, 5, 5) - 3.0).abs() < 1e-6);

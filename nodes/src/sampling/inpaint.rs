@@ -4,6 +4,8 @@ use anyhow::{Result, ensure};
 use tch::{Device, Kind, Tensor};
 
 use super::denoise::{Denoise, Denoised, LatentFormat};
+use super::hooks::{Hooks, Levels};
+use crate::ops::composite::fill_batch;
 use crate::values::Entry;
 
 /// A denoiser that sees the known latent, noised to the current level, where the mask is 0, and answers with the known
@@ -17,15 +19,20 @@ pub struct Inpaint<'a> {
     pub latent: Tensor,
     /// The noise that is laid over it.
     pub noise: Tensor,
+    /// They may change the mask at each level.
+    pub hooks: &'a Hooks,
+    /// The run's noise levels, which hooks may look at.
+    pub levels: Levels<'a>,
 }
 
 impl Denoise for Inpaint<'_> {
     fn denoise(&mut self, x: &Tensor, sigma: f64) -> Result<Denoised> {
-        let keep = 1f64 - &self.mask;
+        let mask = &self.hooks.mask(&self.mask, sigma, &self.levels);
+        let keep = 1f64 - mask;
         let known = &self.noise * sigma + &self.latent;
-        let seen = x * &self.mask + known * &keep;
+        let seen = x * mask + known * &keep;
         let result = self.inner.denoise(&seen, sigma)?;
-        Ok(Denoised { denoised: result.denoised * &self.mask + &self.latent * keep, ..result })
+        Ok(Denoised { denoised: result.denoised * mask + &self.latent * keep, ..result })
     }
 
     fn on_step(&mut self, step: usize, total: usize, denoised: &Tensor) -> Result<()> {
@@ -44,18 +51,7 @@ pub fn fitted_mask(mask: &Tensor, shape: &[i64], device: Device) -> Result<Tenso
     let (height, width) = (size[size.len() - 2], size[size.len() - 1]);
     let mask = mask.to_device(device).to_kind(Kind::Float).reshape([-1, 1, height, width]);
     let mask = mask.upsample_bilinear2d([shape[2], shape[3]], false, None, None).repeat([1, shape[1], 1, 1]);
-    Ok(repeated_to_batch(&mask, shape[0]))
-}
-
-/// The first images of a batch, repeated from the start if there are too few.
-pub(crate) fn repeated_to_batch(tensor: &Tensor, batch: i64) -> Tensor {
-    let count = tensor.size()[0];
-    if count == batch {
-        return tensor.shallow_clone();
-    }
-    let mut repeats = vec![1; tensor.dim()];
-    repeats[0] = (batch + count - 1) / count;
-    tensor.repeat(repeats).narrow(0, 0, batch)
+    Ok(fill_batch(&mask, shape[0]))
 }
 
 /// The five extra input channels of an inpainting checkpoint, B×5×h×w: the rounded mask, then the latent of the picture
@@ -132,6 +128,7 @@ fn spread_over_batch(tensor: &Tensor, batch: i64) -> Tensor {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::sampling::parameterisation::Parameterisation;
 
     struct Recorder(Option<Tensor>);
 
@@ -154,7 +151,15 @@ mod tests {
     fn known_part_is_noised_on_the_way_in_and_restored_on_the_way_out() {
         for (mask, seen, denoised) in [(1.0, 5.0, 50.0), (0.0, 2.0 * 3.0 + 1.0, 1.0), (0.5, 6.0, 30.5)] {
             let mut recorder = Recorder(None);
-            let mut inpaint = Inpaint { inner: &mut recorder, mask: full(mask), latent: full(1.0), noise: full(2.0) };
+            let (hooks, sampling) = (Hooks::default(), Parameterisation::sd15());
+            let mut inpaint = Inpaint {
+                inner: &mut recorder,
+                mask: full(mask),
+                latent: full(1.0),
+                noise: full(2.0),
+                hooks: &hooks,
+                levels: Levels { sampling: &sampling, sigmas: &[] },
+            };
             let result = inpaint.denoise(&full(5.0), 3.0).unwrap();
             assert_eq!(result.denoised.double_value(&[0, 0, 0, 0]), denoised);
             assert_eq!(recorder.0.unwrap().double_value(&[0, 0, 0, 0]), seen);

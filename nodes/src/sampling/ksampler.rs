@@ -4,7 +4,8 @@ use anyhow::{Context, Result, ensure};
 use tch::{Device, Kind, Tensor};
 
 use super::denoise::{Denoise, LatentFormat, Network, OnStep};
-use super::guidance::{Batching, Guidance, Prompts};
+use super::guidance::{Batching, Guidance, Guide, Prompts};
+use super::hooks::{Hooks, Levels};
 use super::inpaint::{Inpaint, fitted_mask, masked_latent_channels};
 use super::noise::{initial_noise, no_noise, noise_source};
 use super::parameterisation::Parameterisation;
@@ -20,6 +21,8 @@ pub struct SampleRequest<'a> {
     pub network: &'a dyn Network,
     /// What its output means.
     pub sampling: &'a Parameterisation,
+    /// What is changed about how it is sampled.
+    pub hooks: &'a Hooks,
     /// Seed of all noise; its low 32 bits make the initial noise.
     pub seed: u64,
     /// Steps of the schedule, at least 1.
@@ -56,20 +59,18 @@ pub struct SigmasRequest<'a> {
     pub network: &'a dyn Network,
     /// What its output means.
     pub sampling: &'a Parameterisation,
+    /// What is changed about how it is sampled.
+    pub hooks: &'a Hooks,
     /// Seed of the sampler's own noise.
     pub seed: u64,
     /// The initial noise, shaped as the latent, float32 on the CPU.
     pub noise: &'a Tensor,
-    /// Strength of the guidance; 1 leaves the negative prompts out.
-    pub cfg: f64,
+    /// What to show, what to avoid, and how strongly.
+    pub guide: &'a Guide,
     /// The sampler.
     pub sampler: &'a Sampler,
     /// The noise levels. With none, the latent stays as it is.
     pub sigmas: &'a Sigmas,
-    /// What to show.
-    pub positive: &'a Conditioning,
-    /// What to avoid.
-    pub negative: &'a Conditioning,
     /// What to start from: B×C×h×w, with the network's number of channels.
     pub samples: &'a Tensor,
     /// Where to paint.
@@ -98,13 +99,12 @@ pub fn sample(request: &SampleRequest, on_step: &mut OnStep) -> Result<Latent> {
     let explicit = SigmasRequest {
         network: request.network,
         sampling: request.sampling,
+        hooks: request.hooks,
         seed: request.seed,
         noise: &noise,
-        cfg: request.cfg,
+        guide: &Guide::cfg(request.positive, request.negative, request.cfg),
         sampler: request.sampler,
         sigmas: &sigmas,
-        positive: request.positive,
-        negative: request.negative,
         samples: &samples,
         noise_mask: request.latent.noise_mask.as_ref(),
         batching: request.batching,
@@ -128,12 +128,11 @@ pub fn sample_sigmas(request: &SigmasRequest, on_step: &mut OnStep) -> Result<Te
     let noise = request.noise.to_device(device);
     let latent = request.samples.to_device(device) * format.scale;
     let mask = request.noise_mask.map(|mask| fitted_mask(mask, &shape, device)).transpose()?;
-    let (positive, negative) = regions(request, &latent, mask.as_ref())?;
     let mut guidance = Guidance {
         prompts: Prompts { network: request.network, sampling: request.sampling, batching: request.batching },
-        positive,
-        negative,
-        cfg: request.cfg,
+        rule: request.guide.rule,
+        lists: regions(request, &latent, mask.as_ref())?,
+        hooks: request.hooks,
         always_negative: request.sampler.needs_uncond,
         on_step: &mut |step, total, denoised| on_step(step, total, denoised),
     };
@@ -148,16 +147,18 @@ pub fn sample_sigmas(request: &SigmasRequest, on_step: &mut OnStep) -> Result<Te
             } else {
                 noise
             };
-            inpaint = Inpaint { inner: &mut guidance, mask, latent, noise };
+            let levels = Levels { sampling: request.sampling, sigmas: &sigmas };
+            inpaint = Inpaint { inner: &mut guidance, mask, latent, noise, hooks: request.hooks, levels };
             &mut inpaint
         }
     };
-    let sampled = request.sampler.run(model, x, &sigmas, draws.as_mut())?;
-    Ok((sampled.to_kind(Kind::Float) / format.scale).to_device(Device::Cpu))
+    let sampler = request.sampler.for_model(request.sampling);
+    let sampled = sampler.run(model, x, &sigmas, draws.as_mut())?;
+    Ok(format.in_vae_units(&sampled))
 }
 
 /// The prompts of a request, made ready for its latents.
-fn regions(request: &SigmasRequest, latent: &Tensor, mask: Option<&Tensor>) -> Result<(Vec<Region>, Vec<Region>)> {
+fn regions(request: &SigmasRequest, latent: &Tensor, mask: Option<&Tensor>) -> Result<Vec<Vec<Region>>> {
     let (_, _, height, width) = latent.size4()?;
     let (device, format) = (request.network.device(), request.network.latent_format());
     let ready = |conditioning: &Conditioning| -> Result<Vec<Region>> {
@@ -169,10 +170,11 @@ fn regions(request: &SigmasRequest, latent: &Tensor, mask: Option<&Tensor>) -> R
         }
         Ok(regions)
     };
-    let mut positive = ready(request.positive).context("in the positive conditioning")?;
-    let mut negative = ready(request.negative).context("in the negative conditioning")?;
-    match_areas(&mut positive, &mut negative);
-    Ok((positive, negative))
+    let named = request.guide.conditionings.iter().zip(request.guide.names());
+    let resolved = named.map(|(list, name)| ready(list).with_context(|| format!("in the {name} conditioning")));
+    let mut lists = resolved.collect::<Result<Vec<_>>>()?;
+    match_areas(&mut lists);
+    Ok(lists)
 }
 
 /// The latent with the network's number of channels: an all-zero one is repeated along them. An error for any other

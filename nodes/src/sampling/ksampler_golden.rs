@@ -111,17 +111,21 @@ fn inpainting_checkpoints() {
 fn regions() {
     let entry = |value: f64| text(value).0.remove(0);
     let area = Area::Latent { height: 12, width: 8, y: 4, x: 8 };
-    let masked = || Entry { mask: Some(hole()), mask_strength: 0.8, ..entry(0.5) };
+    let masked = || Entry { mask: Some(hole()), mask_strength: Some(0.8), ..entry(0.5) };
     let timed =
         |value: f64, start: f64, end: f64| Entry { start_percent: Some(start), end_percent: Some(end), ..entry(value) };
     let cases = [
         (
             "area",
-            vec![Entry { area: Some(area), strength: 0.7, ..entry(0.5) }, entry(0.1)],
+            vec![Entry { area: Some(area), strength: Some(0.7), ..entry(0.5) }, entry(0.1)],
             [4.681397, -12.874109, 2.260723],
         ),
-        ("mask", vec![masked(), Entry { strength: 0.5, ..entry(0.1) }], [4.681397, -12.874109, 2.280085]),
-        ("bounds", vec![Entry { set_area_to_bounds: true, ..masked() }, entry(0.1)], [4.681397, -12.874109, 2.264029]),
+        ("mask", vec![masked(), Entry { strength: Some(0.5), ..entry(0.1) }], [4.681397, -12.874109, 2.280085]),
+        (
+            "bounds",
+            vec![Entry { set_area_to_bounds: Some(true), ..masked() }, entry(0.1)],
+            [4.681397, -12.874109, 2.264029],
+        ),
         ("default", vec![masked(), Entry { default: true, ..entry(0.9) }], [8.889373, -10.967386, 3.231720]),
         ("times", vec![timed(0.5, 0.0, 0.3), timed(0.9, 0.3, 1.0)], [7.668331, -12.226256, 2.883135]),
         ("combine", vec![entry(0.5), entry(0.1)], [5.694374, -12.739782, 2.394833]),

@@ -77,6 +77,7 @@ pub(super) fn run(setting: Setting) -> Result<Latent> {
     let request = SampleRequest {
         network: &setting.network,
         sampling: &Parameterisation::sd15(),
+        hooks: &Hooks::default(),
         seed: setting.seed,
         steps: setting.steps,
         cfg: setting.cfg,
@@ -171,6 +172,7 @@ fn a_cancelled_run_ends_with_the_callers_error() {
     let request = SampleRequest {
         network: &Toy::default(),
         sampling: &Parameterisation::sd15(),
+        hooks: &Hooks::default(),
         seed: 0,
         steps: STEPS,
         cfg: 1.0,

@@ -3,6 +3,7 @@
 pub mod brownian;
 pub mod denoise;
 pub mod guidance;
+pub mod hooks;
 pub mod inpaint;
 pub mod ksampler;
 pub mod noise;
@@ -11,3 +12,4 @@ pub mod regions;
 pub mod samplers;
 pub mod schedules;
 mod seed_sequence;
+pub mod tables;

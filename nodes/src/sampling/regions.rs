@@ -92,16 +92,16 @@ impl Region {
         );
         let mask = entry.mask.as_ref().map(|mask| resized_mask(mask, height, width, device)).transpose()?;
         let area = match (&mask, entry.set_area_to_bounds) {
-            (Some(mask), true) => Some(bounds(mask)),
+            (Some(mask), Some(true)) => Some(bounds(mask)),
             _ => entry.area.map(|area| in_latent_units(area, height, width)),
         };
         let level = |percent: f64| sampling.percent_to_sigma(percent) as f32;
         Ok(Region {
             context: entry.cond.to_device(device).to_kind(Kind::Float),
             area,
-            strength: entry.strength,
+            strength: entry.strength.unwrap_or(1.0),
             mask,
-            mask_strength: entry.mask_strength,
+            mask_strength: entry.mask_strength.unwrap_or(1.0),
             from: entry.start_percent.map(level),
             until: entry.end_percent.map(level),
             default: entry.default,
@@ -157,11 +157,18 @@ impl Region {
     }
 }
 
-/// Gives every region with an area a counterpart in the other list, so that both predictions see the same crop: a copy
+/// Gives every region with an area a counterpart in each other list, so that all predictions see the same crop: a copy
 /// with the text of the other list's smallest region around it.
-pub fn match_areas(positive: &mut Vec<Region>, negative: &mut Vec<Region>) {
-    add_counterparts(positive, negative);
-    add_counterparts(negative, positive);
+pub fn match_areas(lists: &mut [Vec<Region>]) {
+    for from in 0..lists.len() {
+        let given = std::mem::take(&mut lists[from]);
+        for (to, list) in lists.iter_mut().enumerate() {
+            if to != from {
+                add_counterparts(&given, list);
+            }
+        }
+        lists[from] = given;
+    }
 }
 
 fn add_counterparts(from: &[Region], to: &mut Vec<Region>) {
@@ -275,7 +282,7 @@ mod tests {
     #[test]
     fn an_area_fades_only_at_inner_edges() {
         let area = Area::Latent { height: 16, width: 8, y: 0, x: 40 };
-        let region = region(|entry| (entry.area, entry.strength) = (Some(area), 2.0));
+        let region = region(|entry| (entry.area, entry.strength) = (Some(area), Some(2.0)));
         let weight = region.weight(&x(1), Some(region.area.unwrap())).unwrap();
         assert_eq!(weight.size(), [1, 1, 16, 8]);
         let at = |y, x| weight.double_value(&[0, 0, y, x]);
@@ -295,10 +302,10 @@ mod tests {
     fn mask_bounds() {
         let mask = Tensor::zeros([1, 32, 48], (Kind::Float, Device::Cpu));
         let _ = mask.narrow(1, 5, 20).narrow(2, 30, 3).fill_(0.5);
-        let found = region(|entry| (entry.mask, entry.set_area_to_bounds) = (Some(mask), true));
+        let found = region(|entry| (entry.mask, entry.set_area_to_bounds) = (Some(mask), Some(true)));
         assert_eq!(found.area, Some(Rect { height: 20, width: 8, y: 5, x: 30 }));
         let empty = Tensor::zeros([1, 32, 48], (Kind::Float, Device::Cpu));
-        let found = region(|entry| (entry.mask, entry.set_area_to_bounds) = (Some(empty), true));
+        let found = region(|entry| (entry.mask, entry.set_area_to_bounds) = (Some(empty), Some(true)));
         assert_eq!(found.area, Some(Rect { height: 8, width: 8, y: 0, x: 0 }));
     }
 
@@ -306,7 +313,7 @@ mod tests {
     fn masks_are_scaled_and_repeated_over_the_batch() {
         let mask = Tensor::full([2, 32, 48], 0.5, (Kind::Float, Device::Cpu));
         let region = region(|entry| {
-            (entry.mask, entry.mask_strength, entry.strength) = (Some(mask), 3.0, 2.0);
+            (entry.mask, entry.mask_strength, entry.strength) = (Some(mask), Some(3.0), Some(2.0));
         });
         let weight = region.weight(&x(4), None).unwrap();
         assert_eq!(weight.size(), [4, 1, 32, 48]);
@@ -324,12 +331,12 @@ mod tests {
     #[test]
     fn every_area_gets_a_counterpart() {
         let area = |height| Some(Area::Latent { height, width: height, y: 0, x: 0 });
-        let mut positive = vec![region(|entry| entry.area = area(8))];
-        let mut negative = vec![region(|_| ()), region(|entry| entry.area = area(16))];
-        match_areas(&mut positive, &mut negative);
-        let sides = |regions: &[Region]| regions.iter().map(|r| r.area.map(|a| a.height)).collect::<Vec<_>>();
-        assert_eq!(sides(&negative), [None, Some(16), Some(8)]);
+        let positive = vec![region(|entry| entry.area = area(8))];
+        let negative = vec![region(|_| ()), region(|entry| entry.area = area(16))];
+        let mut lists = [positive, negative];
+        match_areas(&mut lists);
+        let sides = lists.map(|regions| regions.iter().map(|r| r.area.map(|a| a.height)).collect::<Vec<_>>());
         // Nothing of the positive list encloses the negative's 16x16.
-        assert_eq!(sides(&positive), [Some(8)]);
+        assert_eq!(sides, [vec![Some(8)], vec![None, Some(16), Some(8)]]);
     }
 }

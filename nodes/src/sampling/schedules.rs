@@ -100,7 +100,7 @@ fn lengthened(steps: usize, denoise: f64) -> Result<usize> {
     Ok(total as usize)
 }
 
-fn last(mut values: Vec<f32>, count: usize) -> Vec<f32> {
+pub(super) fn last(mut values: Vec<f32>, count: usize) -> Vec<f32> {
     values.split_off(values.len().saturating_sub(count))
 }
 
@@ -160,6 +160,79 @@ pub fn karras(steps: usize, sigma_min: f64, sigma_max: f64, rho: f64) -> Vec<f32
 /// Evenly spaced in ln σ.
 pub fn exponential(steps: usize, sigma_min: f64, sigma_max: f64) -> Vec<f32> {
     with_zero(&linspace(sigma_max.ln(), sigma_min.ln(), steps).exp())
+}
+
+/// In ln σ, by the ρ-th power of the way.
+pub fn polyexponential(steps: usize, sigma_min: f64, sigma_max: f64, rho: f64) -> Vec<f32> {
+    let way = linspace(1.0, 0.0, steps).pow_tensor_scalar(rho);
+    with_zero(&(way * (sigma_max.ln() - sigma_min.ln()) + sigma_min.ln()).exp())
+}
+
+/// At the quantiles of a Laplace distribution of ln σ around `mu` (Hang et al. 2024, arXiv:2407.03297), within bounds.
+/// As many levels as steps: no 0 follows.
+pub fn laplace(steps: usize, (sigma_min, sigma_max): (f64, f64), mu: f64, beta: f64) -> Vec<f32> {
+    let off: Tensor = 0.5 - linspace(0.0, 1.0, steps);
+    // 1e-5 keeps the logarithm finite at both ends.
+    let inside: Tensor = 1.0 - off.abs() * 2.0;
+    let spread = (inside + 1e-5).log();
+    let levels = (mu - off.sign() * beta * spread).exp();
+    to_vec(&levels.clamp(sigma_min, sigma_max))
+}
+
+/// The continuous variance-preserving process of Song et al. (2021), arXiv:2011.13456, from time 1 to `end`.
+pub fn variance_preserving(steps: usize, beta_d: f64, beta_min: f64, end: f64) -> Vec<f32> {
+    let t = linspace(1.0, end, steps);
+    with_zero(&(t.square() * beta_d / 2.0 + t * beta_min).expm1().sqrt())
+}
+
+/// Every hundredth timestep from the last on, without the first of them for a `denoise` below 1 (in tenths).
+pub fn turbo(sampling: &Parameterisation, steps: usize, denoise: f64) -> Vec<f32> {
+    let left_out = 10 - ((10.0 * denoise) as usize).min(10);
+    let timesteps: Vec<f32> = (1..=10).rev().map(|k| (k * 100 - 1) as f32).skip(left_out).take(steps).collect();
+    with_zero(&sampling.sigma_at(&Tensor::from_slice(&timesteps)))
+}
+
+/// Evenly spaced from 1 to 0, shifted: e^shift/(e^shift + 1/σ − 1). For flow models (Esser et al. 2024, arXiv:2403.03206).
+pub fn flow_shifted(steps: usize, shift: f64) -> Vec<f32> {
+    let odds = shift.exp();
+    to_vec(&(odds / (odds + (1.0 / linspace(1.0, 0.0, steps + 1) - 1.0))))
+}
+
+/// Levels from 1 down to 0, stretched so that the last above 0 is `end`.
+pub fn stretched_to(levels: &[f32], end: f64) -> Vec<f32> {
+    let Some(lowest) = levels.iter().rev().find(|level| **level != 0.0) else { return levels.to_vec() };
+    let factor = (1.0 - lowest) / (1.0 - end) as f32;
+    levels.iter().map(|&level| if level == 0.0 { 0.0 } else { 1.0 - (1.0 - level) / factor }).collect()
+}
+
+/// How new levels lie between two old ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spacing {
+    Linear,
+    Cosine,
+    Sine,
+}
+
+/// The levels with `steps` − 1 new ones after each that is within `highest` and `lowest` and not the last.
+pub fn extended(sigmas: &Sigmas, steps: i64, (highest, lowest): (f32, f32), spacing: Spacing) -> Sigmas {
+    let way = linspace(0.0, 1.0, steps as usize + 1).slice(0, 1, -1, 1);
+    let quarter = |way: &Tensor| way * std::f64::consts::PI / 2.0;
+    let way = match spacing {
+        Spacing::Linear => way,
+        Spacing::Cosine => quarter(&way).sin(),
+        Spacing::Sine => 1.0 - quarter(&way).cos(),
+    };
+    let way = to_vec(&way);
+    let mut levels = Vec::new();
+    for pair in sigmas.0.windows(2) {
+        let (level, next) = (pair[0], pair[1]);
+        levels.push(level);
+        if lowest <= level && level <= highest {
+            levels.extend(way.iter().map(|way| way * (next - level) + level));
+        }
+    }
+    levels.extend(sigmas.0.last());
+    Sigmas(levels)
 }
 
 /// Sabour et al. (2024), "Align Your Steps", the schedule that is optimal in Kullback-Leibler divergence for a Gaussian.

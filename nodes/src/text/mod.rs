@@ -11,6 +11,8 @@ pub mod encode;
 mod float_literal;
 pub mod pickle;
 pub mod prompt_weights;
+pub mod python_regex;
+pub mod python_text;
 pub mod tokenizer;
 pub mod torch_file;
 

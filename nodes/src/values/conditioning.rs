@@ -16,14 +16,14 @@ pub struct Entry {
     pub pooled: Option<Tensor>,
     /// The rectangle that the prompt acts in; the whole latent without one.
     pub area: Option<Area>,
-    /// Weight of the entry's prediction in the average.
-    pub strength: f64,
+    /// Weight of the entry's prediction in the average; 1 if not set.
+    pub strength: Option<f64>,
     /// Weight per place: H×W or N×H×W, resized to the latent.
     pub mask: Option<Tensor>,
-    /// Factor on the mask.
-    pub mask_strength: f64,
-    /// Whether only the mask's bounding box is evaluated; it then replaces the area.
-    pub set_area_to_bounds: bool,
+    /// Factor on the mask; 1 if not set.
+    pub mask_strength: Option<f64>,
+    /// Whether only the mask's bounding box is evaluated; it then replaces the area. Not if not set.
+    pub set_area_to_bounds: Option<bool>,
     /// Where in the schedule the prompt begins to act, 0 (noise) to 1 (clean).
     pub start_percent: Option<f64>,
     /// Where in the schedule it ceases to act, 0 to 1.
@@ -52,10 +52,10 @@ impl Entry {
             cond,
             pooled: None,
             area: None,
-            strength: 1.0,
+            strength: None,
             mask: None,
-            mask_strength: 1.0,
-            set_area_to_bounds: false,
+            mask_strength: None,
+            set_area_to_bounds: None,
             start_percent: None,
             end_percent: None,
             default: false,
@@ -82,6 +82,21 @@ impl Clone for Entry {
             concat_latent: share(&self.concat_latent),
             concat_mask: share(&self.concat_mask),
         }
+    }
+}
+
+impl Conditioning {
+    /// The same prompts, each changed.
+    pub fn map(self, change: impl Fn(&mut Entry)) -> Conditioning {
+        Conditioning(
+            self.0
+                .into_iter()
+                .map(|mut entry| {
+                    change(&mut entry);
+                    entry
+                })
+                .collect(),
+        )
     }
 }
 

@@ -10,12 +10,16 @@ use crate::models::unet::UNet;
 use crate::models::vae::Vae;
 use crate::networks::Networks;
 use crate::ops::weights::Weights;
+use crate::sampling::hooks::{Hook, Hooks};
+use crate::sampling::parameterisation::Parameterisation;
 
 /// MODEL: a noise predictor.
 #[derive(Clone)]
 pub struct Model {
     pub family: Family,
     pub weights: Weights,
+    /// What nodes have changed about how it is sampled.
+    pub hooks: Hooks,
 }
 
 /// CLIP: a text encoder, if the file it was taken from has one.
@@ -35,6 +39,16 @@ pub struct VaeRecipe {
 impl Model {
     pub fn network(&self, networks: &Networks) -> Result<Rc<UNet>> {
         networks.unet(&self.weights)
+    }
+
+    /// What its network's output means, and on which noise levels it was trained.
+    pub fn sampling(&self) -> Parameterisation {
+        Parameterisation::sd15()
+    }
+
+    /// The same with one more change to how it is sampled.
+    pub fn with_hook(self, hook: impl Hook + 'static) -> Model {
+        Model { hooks: self.hooks.with(hook), ..self }
     }
 }
 

@@ -84,14 +84,8 @@ fn options(entry: &Entry) -> Map<String, Json> {
     put("area", area);
     put("start_percent", entry.start_percent.map(|v| json!(v)));
     put("end_percent", entry.end_percent.map(|v| json!(v)));
-    if entry.mask.is_some() {
-        put("mask_strength", Some(json!(entry.mask_strength)));
-    }
-    if entry.mask.is_some() || entry.area.is_some() {
-        put("set_area_to_bounds", Some(json!(entry.set_area_to_bounds)));
-    }
-    if entry.area.is_some() || entry.strength != 1.0 {
-        put("strength", Some(json!(entry.strength)));
-    }
+    put("mask_strength", entry.mask_strength.map(|v| json!(v)));
+    put("set_area_to_bounds", entry.set_area_to_bounds.map(|v| json!(v)));
+    put("strength", entry.strength.map(|v| json!(v)));
     options
 }

@@ -1,2 +1,23 @@
 mod clip_set_last_layer;
 mod clip_text_encode;
+mod conditioning_average;
+mod conditioning_combine;
+mod conditioning_concat;
+mod conditioning_set_area;
+mod conditioning_set_mask;
+mod conditioning_set_timestep_range;
+mod conditioning_zero_out;
+mod inpaint_model_conditioning;
+
+use anyhow::Context;
+use redraft_engine::cx::Cx;
+
+use crate::values::{Conditioning, Entry};
+
+/// The prompt that counts where a node takes only one.
+fn only_first<'a>(cx: &mut Cx, conditioning: &'a Conditioning) -> anyhow::Result<&'a Entry> {
+    if conditioning.0.len() > 1 {
+        cx.warn("conditioning_from holds more than one prompt, of which only the first counts");
+    }
+    conditioning.0.first().context("conditioning_from holds no prompt; connect one that does")
+}

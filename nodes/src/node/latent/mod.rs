@@ -1,7 +1,56 @@
 mod empty_latent_image;
+mod empty_latents;
+mod latent_arithmetic;
+mod latent_batch;
+mod latent_batch_seed_behavior;
+mod latent_blend;
+mod latent_composite;
+mod latent_composite_masked;
+mod latent_concat;
+mod latent_crop;
+mod latent_cut;
+mod latent_cut_to_batch;
+mod latent_flip;
 mod latent_from_batch;
+mod latent_interpolate;
+mod latent_operations;
+mod latent_rotate;
+mod latent_upscale;
+mod latent_upscale_by;
+mod rebatch;
+mod rebatch_latents;
 mod repeat_latent_batch;
+mod replace_video_latent_frames;
+mod set_latent_noise_mask;
 mod vae_decode;
 mod vae_decode_tiled;
 mod vae_encode;
+mod vae_encode_for_inpaint;
 mod vae_encode_tiled;
+
+use anyhow::Result;
+use tch::Tensor;
+
+use crate::ops::composite::fill_batch;
+use crate::ops::resize::{Crop, Method, resize};
+use crate::values::Latent;
+
+/// The samples of `other` in the size of `latent`'s.
+fn resized_to(latent: &Latent, other: &Latent) -> Result<Tensor> {
+    let (_, _, height, width) = latent.samples.size4()?;
+    if latent.samples.size()[1..] == other.samples.size()[1..] {
+        return Ok(other.samples.shallow_clone());
+    }
+    resize(&other.samples, width, height, Method::Bilinear, Crop::Center)
+}
+
+/// [`resized_to`], with as many members as `latent`.
+fn fitted_to(latent: &Latent, other: &Latent) -> Result<Tensor> {
+    Ok(fill_batch(&resized_to(latent, other)?, latent.samples.size()[0]))
+}
+
+/// The places of a batch's members, counted from 0 where it remembers none.
+fn places(latent: &Latent) -> impl Iterator<Item = i64> {
+    let counted = || (0..latent.samples.size()[0]).collect();
+    latent.batch_index.clone().unwrap_or_else(counted).into_iter()
+}

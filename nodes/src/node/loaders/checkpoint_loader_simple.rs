@@ -4,6 +4,7 @@ use redraft_engine::{Node, Outputs};
 
 use crate::models::families::recognise;
 use crate::ops::weights::Weights;
+use crate::sampling::hooks::Hooks;
 use crate::values::{Clip, Model, VaeRecipe};
 
 /// Opens a checkpoint: a diffusion model with the text encoder and the VAE it was trained with.
@@ -35,7 +36,7 @@ impl Run for CheckpointLoaderSimple {
         let contents = recognise(&weights)?;
         let (family, model) = contents.model()?.clone();
         Ok(Parts {
-            model: Model { family, weights: model },
+            model: Model { family, weights: model, hooks: Hooks::default() },
             clip: Clip { weights: contents.clip, last_layer: None },
             vae: VaeRecipe { weights: contents.vae },
         })

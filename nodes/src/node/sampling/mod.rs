@@ -1,5 +1,17 @@
+mod custom;
+mod differential_diffusion;
+mod flow_schedulers;
+mod guiders;
 mod ksampler;
 mod ksampler_advanced;
+mod model_schedulers;
+mod noises;
+mod sampler_custom;
+mod sampler_custom_advanced;
+mod samplers;
+mod schedulers;
+mod sigmas;
+mod tabled_schedulers;
 
 use redraft_engine::cx::Cx;
 use redraft_engine::io::Combo;
@@ -11,7 +23,6 @@ use crate::networks::Networks;
 use crate::sampling::denoise::Network;
 use crate::sampling::guidance::Batching;
 use crate::sampling::ksampler::{SampleRequest, sample};
-use crate::sampling::parameterisation::Parameterisation;
 use crate::sampling::samplers::{SAMPLERS, Sampler};
 use crate::sampling::schedules::{SCHEDULES, Schedule};
 use crate::values::{Conditioning, Latent, Model};
@@ -82,7 +93,8 @@ impl Settings {
         let unet = model.network(&networks)?;
         let request = SampleRequest {
             network: &UNetNetwork { unet: &unet, family: model.family },
-            sampling: &Parameterisation::sd15(),
+            sampling: &model.sampling(),
+            hooks: &model.hooks,
             seed: self.seed,
             steps: self.steps,
             cfg: self.cfg,

@@ -11,9 +11,12 @@ use crate::sampling::noise::Noise;
 /// Points of the numerical integration.
 const POINTS: i32 = 200;
 
-/// φ(σ) = σ·(exp(σ^0.3) + 10), the paper's recommended noise scaling.
-fn scaled(sigma: f64) -> f64 {
-    sigma * (sigma.powf(0.3).exp() + 10.0)
+/// φ(σ): the paper's recommended noise scaling σ·(exp(σ^0.3) + 10), or a power of σ.
+fn scaling(power: Option<f64>) -> impl Fn(f64) -> f64 {
+    move |sigma| match power {
+        None => sigma * (sigma.powf(0.3).exp() + 10.0),
+        Some(power) => sigma.powf(power),
+    }
 }
 
 /// Extended reverse-time stochastic solver of up to third order.
@@ -24,6 +27,7 @@ pub(super) fn er_sde(
     p: &Parameters,
     noise: &mut dyn Noise,
 ) -> Result<Tensor> {
+    let scaled = scaling(p.scaling_power);
     let mut before: Option<Tensor> = None;
     let mut derivative_before: Option<Tensor> = None;
     for (i, sigma, next) in steps(sigmas) {

@@ -72,6 +72,23 @@ pub(super) fn euler_cfg_pp(
     Ok(x)
 }
 
+/// Euler's method where the difference of guidance counts twice: slope (x − D + (U − D))/σ.
+pub(super) fn euler_pp(
+    model: &mut dyn Denoise,
+    mut x: Tensor,
+    sigmas: &[f64],
+    _: &Parameters,
+    _: &mut dyn Noise,
+) -> Result<Tensor> {
+    for (i, sigma, next) in steps(sigmas) {
+        let result = model.denoise(&x, sigma)?;
+        model.on_step(i, sigmas.len() - 1, &result.denoised)?;
+        let shifted = &x - &result.denoised + result.uncond;
+        x = &x + slope(&shifted, sigma, &result.denoised) * (next - sigma);
+    }
+    Ok(x)
+}
+
 /// Ancestral sampling of Ho et al. (2020), arXiv:2006.11239, algorithm 2, on the variance-preserving state
 /// y = x/√(1+σ²).
 pub(super) fn ddpm(

@@ -23,6 +23,7 @@ use tch::Tensor;
 
 use super::denoise::Denoise;
 use super::noise::{Noise, NoiseKind};
+use super::parameterisation::Parameterisation;
 
 /// A sampling method: from the state `x` at the first noise level to the state at the last.
 pub type Solve = fn(&mut dyn Denoise, Tensor, &[f64], &Parameters, &mut dyn Noise) -> Result<Tensor>;
@@ -62,6 +63,25 @@ pub struct Parameters {
     pub form: Form,
     /// Step control of DPM-Solver-adaptive.
     pub control: StepControl,
+    /// SA-Solver's settings.
+    pub adams: Adams,
+    /// ER-SDE's noise scaling: the exponent η + 1 of the reverse-time equation instead of the paper's own.
+    pub scaling_power: Option<f64>,
+}
+
+/// The settings of SA-Solver.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Adams {
+    /// The order of the predictor, at least 1.
+    pub predictor: usize,
+    /// The order of the corrector; 0 for none.
+    pub corrector: usize,
+    /// Whether the corrected state is evaluated again.
+    pub evaluate_corrected: bool,
+    /// Whether order 2 takes the paper's simple weights.
+    pub simple: bool,
+    /// The highest and the lowest level between which noise is added; without them, 20 % and 80 % of the model's schedule.
+    pub noisy: Option<(f64, f64)>,
 }
 
 /// Forms of a second-order correction.
@@ -108,11 +128,14 @@ const PARAMETERS: Parameters = Parameters {
         derivative: 0.0,
         safety: 0.81,
     },
+    adams: Adams { predictor: 3, corrector: 4, evaluate_corrected: false, simple: false, noisy: None },
+    scaling_power: None,
 };
 /// No noise along the way.
 const STILL: Parameters = Parameters { eta: 0.0, ..PARAMETERS };
 const PLUS: Parameters = Parameters { cfg_pp: true, ..PARAMETERS };
 const STILL_PLUS: Parameters = Parameters { cfg_pp: true, ..STILL };
+const PECE: Parameters = Parameters { adams: Adams { evaluate_corrected: true, ..PARAMETERS.adams }, ..PARAMETERS };
 const SECOND: Parameters = Parameters { form: Form::Second, ..PARAMETERS };
 
 /// A deterministic sampler.
@@ -185,7 +208,7 @@ pub static SAMPLERS: &[Sampler] = &[
     ancestral("seeds_2", seeds::seeds_2),
     ancestral("seeds_3", seeds::seeds_3),
     ancestral("sa_solver", sa_solver::sa_solver),
-    ancestral("sa_solver_pece", sa_solver::sa_solver_pece),
+    Sampler { parameters: PECE, ..ancestral("sa_solver_pece", sa_solver::sa_solver) },
     Sampler { fresh_mask_noise: true, ..plain("ddim", euler::euler) },
     Sampler { discards_penultimate: true, ..plain("uni_pc", unipc::unipc) },
     Sampler {
@@ -203,6 +226,19 @@ impl Sampler {
             bail!("no sampler is called {name:?}: use one of {}", names.join(", "));
         };
         Ok(sampler)
+    }
+
+    /// Euler's method with the slope of [`euler::euler_pp`]; a node offers it, KSampler does not.
+    pub fn euler_pp() -> Sampler {
+        Sampler { parameters: STILL_PLUS, needs_uncond: true, ..plain("euler_pp", euler::euler_pp) }
+    }
+
+    /// The same with what depends on the model filled in.
+    pub(super) fn for_model(&self, sampling: &Parameterisation) -> Sampler {
+        let mut sampler = self.clone();
+        let level = |percent: f64| sampling.percent_to_sigma(percent);
+        sampler.parameters.adams.noisy.get_or_insert_with(|| (level(0.2), level(0.8)));
+        sampler
     }
 
     /// Samples from the state `x` at the first of `sigmas` to the last. With fewer than two levels nothing happens.

@@ -1,0 +1,21 @@
+use redraft_engine::Node;
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+
+use crate::values::Conditioning;
+
+/// Joins two conditionings: both act, and their predictions are averaged.
+#[derive(Node)]
+#[node(category = "conditioning", display = "Conditioning (Combine)")]
+struct ConditioningCombine {
+    conditioning_1: Conditioning,
+    conditioning_2: Conditioning,
+}
+
+impl Run for ConditioningCombine {
+    type Out = Conditioning;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Conditioning> {
+        Ok(Conditioning(self.conditioning_1.0.into_iter().chain(self.conditioning_2.0).collect()))
+    }
+}

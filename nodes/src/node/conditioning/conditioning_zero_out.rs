@@ -1,0 +1,23 @@
+use redraft_engine::Node;
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+
+use crate::values::Conditioning;
+
+/// Makes a conditioning of zeros: no prompt at all, not even an empty one.
+#[derive(Node)]
+#[node(category = "advanced/conditioning")]
+struct ConditioningZeroOut {
+    conditioning: Conditioning,
+}
+
+impl Run for ConditioningZeroOut {
+    type Out = Conditioning;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Conditioning> {
+        Ok(self.conditioning.map(|entry| {
+            entry.cond = entry.cond.zeros_like();
+            entry.pooled = entry.pooled.take().map(|pooled| pooled.zeros_like());
+        }))
+    }
+}

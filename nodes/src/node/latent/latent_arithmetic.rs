@@ -1,0 +1,59 @@
+//! Latents added, subtracted, multiplied.
+
+use redraft_engine::Node;
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+
+use super::fitted_to;
+use crate::values::Latent;
+
+/// Adds latents. The second ones are resized and repeated to fit.
+#[derive(Node)]
+#[node(category = "latent/advanced")]
+struct LatentAdd {
+    samples1: Latent,
+    samples2: Latent,
+}
+
+impl Run for LatentAdd {
+    type Out = Latent;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Latent> {
+        let other = fitted_to(&self.samples1, &self.samples2)?;
+        Ok(self.samples1.with_samples(&self.samples1.samples + other))
+    }
+}
+
+/// Subtracts latents. The second ones are resized and repeated to fit.
+#[derive(Node)]
+#[node(category = "latent/advanced")]
+struct LatentSubtract {
+    samples1: Latent,
+    samples2: Latent,
+}
+
+impl Run for LatentSubtract {
+    type Out = Latent;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Latent> {
+        let other = fitted_to(&self.samples1, &self.samples2)?;
+        Ok(self.samples1.with_samples(&self.samples1.samples - other))
+    }
+}
+
+/// Multiplies latents with a number.
+#[derive(Node)]
+#[node(category = "latent/advanced")]
+struct LatentMultiply {
+    samples: Latent,
+    #[input(default = 1.0, min = -10.0, max = 10.0, step = 0.01)]
+    multiplier: f64,
+}
+
+impl Run for LatentMultiply {
+    type Out = Latent;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Latent> {
+        Ok(self.samples.with_samples(&self.samples.samples * self.multiplier))
+    }
+}

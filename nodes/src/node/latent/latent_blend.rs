@@ -1,0 +1,31 @@
+use redraft_engine::Node;
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+
+use crate::ops::resize::{Crop, Method, resize};
+use crate::values::Latent;
+
+/// Mixes latents. The second ones are resized to fit.
+#[derive(Node)]
+#[node(category = "_for_testing", display = "Latent Blend")]
+struct LatentBlend {
+    samples1: Latent,
+    samples2: Latent,
+    /// The share of the first.
+    #[input(default = 0.5, min = 0, max = 1, step = 0.01)]
+    blend_factor: f64,
+}
+
+impl Run for LatentBlend {
+    type Out = Latent;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Latent> {
+        let (one, two) = (&self.samples1.samples, &self.samples2.samples);
+        let (_, _, height, width) = one.size4()?;
+        let two = match one.size() == two.size() {
+            true => two.shallow_clone(),
+            false => resize(two, width, height, Method::Bicubic, Crop::Center)?,
+        };
+        Ok(self.samples1.with_samples(one * self.blend_factor + two * (1.0 - self.blend_factor)))
+    }
+}

@@ -1,0 +1,36 @@
+use redraft_engine::Node;
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+
+use crate::ops::composite::{Place, composite};
+use crate::values::{Latent, Mask};
+
+/// Lays latents over others at a place, where a mask says so.
+#[derive(Node)]
+#[node(category = "latent")]
+struct LatentCompositeMasked {
+    destination: Latent,
+    source: Latent,
+    /// In pixels.
+    #[input(default = 0, min = 0, max = 16384, step = 8)]
+    x: i64,
+    /// In pixels.
+    #[input(default = 0, min = 0, max = 16384, step = 8)]
+    y: i64,
+    /// Whether the source is stretched to the destination's size.
+    #[input(default = false)]
+    resize_source: bool,
+    /// Stretched to the source; everywhere, without one.
+    mask: Option<Mask>,
+}
+
+impl Run for LatentCompositeMasked {
+    type Out = Latent;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Latent> {
+        let mask = self.mask.as_ref().map(|mask| &mask.0);
+        let place = Place { x: self.x / 8, y: self.y / 8, resize_source: self.resize_source };
+        let samples = composite(&self.destination.samples, &self.source.samples, mask, place);
+        Ok(self.destination.with_samples(samples))
+    }
+}

@@ -1,0 +1,53 @@
+use redraft_engine::Node;
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+use tch::Tensor;
+
+use crate::ops::masks::batched;
+use crate::values::Mask;
+
+/// Fades a mask out towards its edges.
+///
+/// At the right and the bottom the reference counts from the first column or row instead of the last one; so does this.
+#[derive(Node)]
+#[node(category = "mask")]
+struct FeatherMask {
+    mask: Mask,
+    /// How many pixels fade at the left edge.
+    #[input(default = 0, min = 0, max = 16384, step = 1)]
+    left: usize,
+    #[input(default = 0, min = 0, max = 16384, step = 1)]
+    top: usize,
+    #[input(default = 0, min = 0, max = 16384, step = 1)]
+    right: usize,
+    #[input(default = 0, min = 0, max = 16384, step = 1)]
+    bottom: usize,
+}
+
+impl Run for FeatherMask {
+    type Out = Mask;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Mask> {
+        let mask = batched(&self.mask.0)?;
+        let (_, height, width) = mask.size3()?;
+        let columns = |factors: Vec<f32>| Tensor::from_slice(&factors);
+        let rows = |factors: Vec<f32>| Tensor::from_slice(&factors).unsqueeze(1);
+        let faded = mask * columns(rise(self.left, width as usize)) * columns(fall(self.right, width as usize));
+        Ok(Mask(faded * rows(rise(self.top, height as usize)) * rows(fall(self.bottom, height as usize))))
+    }
+}
+
+/// Factors that rise to 1 over the first `reach` of `count` places.
+fn rise(reach: usize, count: usize) -> Vec<f32> {
+    let reach = reach.min(count);
+    (0..count).map(|place| if place < reach { ((place + 1) as f64 / reach as f64) as f32 } else { 1.0 }).collect()
+}
+
+/// [`rise`] counted from the other end, but with the lowest factor at the first place.
+fn fall(reach: usize, count: usize) -> Vec<f32> {
+    let mut factors = rise(reach, count);
+    if let Some(rest) = factors.get_mut(1..) {
+        rest.reverse();
+    }
+    factors
+}

@@ -1,0 +1,27 @@
+use redraft_engine::Node;
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+
+use crate::ops::masks::{batched, grown};
+use crate::values::Mask;
+
+/// Widens a mask by some pixels, or narrows it by as many if the number is negative.
+#[derive(Node)]
+#[node(category = "mask", display = "Grow Mask")]
+struct GrowMask {
+    mask: Mask,
+    /// Pixels.
+    #[input(default = 0, min = -16384, max = 16384, step = 1)]
+    expand: i64,
+    /// Whether a point grows to a diamond instead of a square.
+    #[input(default = true)]
+    tapered_corners: bool,
+}
+
+impl Run for GrowMask {
+    type Out = Mask;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Mask> {
+        Ok(Mask(grown(&batched(&self.mask.0)?, self.expand, self.tapered_corners)?))
+    }
+}

@@ -1,0 +1,20 @@
+use redraft_engine::Node;
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+
+use crate::values::Mask;
+
+/// Turns a mask around: 1 becomes 0.
+#[derive(Node)]
+#[node(category = "mask")]
+struct InvertMask {
+    mask: Mask,
+}
+
+impl Run for InvertMask {
+    type Out = Mask;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Mask> {
+        Ok(Mask(1.0 - self.mask.0))
+    }
+}

@@ -1,0 +1,41 @@
+use anyhow::Context;
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+use redraft_engine::{Combo, Node};
+
+use crate::pictures::read;
+use crate::values::Mask;
+
+/// Reads one channel of a picture from the input folder as a mask. Alpha is turned around: 1 is transparent.
+#[derive(Node)]
+#[node(category = "mask", display = "Load Image (as Mask)")]
+struct LoadImageMask {
+    /// The picture's file.
+    #[input(files = "input", upload = Image)]
+    image: String,
+    channel: Channel,
+}
+
+#[derive(Combo)]
+enum Channel {
+    Alpha,
+    Red,
+    Green,
+    Blue,
+}
+
+impl Run for LoadImageMask {
+    type Out = Mask;
+
+    fn run(self, cx: &mut Cx) -> anyhow::Result<Mask> {
+        let gone = || format!("the picture '{}' is not there any more; put it back", self.image);
+        let path = cx.folders.find("input", &self.image).with_context(gone)?;
+        let channel = match self.channel {
+            Channel::Alpha => read::Channel::Alpha,
+            Channel::Red => read::Channel::Red,
+            Channel::Green => read::Channel::Green,
+            Channel::Blue => read::Channel::Blue,
+        };
+        Ok(Mask(read::read_mask(&path, channel)?))
+    }
+}

@@ -1,0 +1,14 @@
+mod crop_mask;
+mod feather_mask;
+mod grow_mask;
+mod image_color_to_mask;
+mod image_to_mask;
+mod invert_mask;
+mod join_image_with_alpha;
+mod load_image_mask;
+mod mask_composite;
+mod mask_to_image;
+mod porter_duff_image_composite;
+mod solid_mask;
+mod split_image_with_alpha;
+mod threshold_mask;

@@ -1,0 +1,67 @@
+//! What the nodes SamplerCustom and SamplerCustomAdvanced have in common.
+
+use redraft_engine::Outputs;
+use redraft_engine::cx::Cx;
+
+use super::UNetNetwork;
+use crate::networks::Networks;
+use crate::sampling::denoise::Network;
+use crate::sampling::guidance::Batching;
+use crate::sampling::ksampler::{SigmasRequest, fitted_channels, sample_sigmas};
+use crate::sampling::samplers::Sampler;
+use crate::values::{Guider, Latent, NoiseChoice, Sigmas};
+
+/// What both return.
+#[derive(Outputs)]
+pub(super) struct Sampled {
+    /// The latent at the last noise level.
+    #[output(name = "output")]
+    output: Latent,
+    /// The clean latent that the model expected behind it in the last step.
+    #[output(name = "denoised_output")]
+    denoised_output: Latent,
+}
+
+/// What both are given. `seed` is that of the sampler's own noise.
+pub(super) struct Custom {
+    pub(super) guider: Guider,
+    pub(super) noise: NoiseChoice,
+    pub(super) seed: u64,
+    pub(super) sampler: Sampler,
+    pub(super) sigmas: Sigmas,
+    pub(super) latent: Latent,
+}
+
+impl Custom {
+    /// Samples; every step is progress of the node.
+    pub(super) fn run(self, cx: &mut Cx) -> anyhow::Result<Sampled> {
+        let model = &self.guider.model;
+        let unet = model.network(&*cx.service::<Networks>()?)?;
+        let network = UNetNetwork { unet: &unet, family: model.family };
+        let format = network.latent_format();
+        let latent = self.latent.with_samples(fitted_channels(&self.latent.samples, format)?);
+        let request = SigmasRequest {
+            network: &network,
+            sampling: &model.sampling(),
+            hooks: &model.hooks,
+            seed: self.seed,
+            noise: &self.noise.draw(&latent)?,
+            guide: &self.guider.guide,
+            sampler: &self.sampler,
+            sigmas: &self.sigmas,
+            samples: &latent.samples,
+            noise_mask: latent.noise_mask.as_ref(),
+            batching: Batching::Together,
+        };
+        let mut last = None;
+        let output = sample_sigmas(&request, &mut |step, total, denoised| {
+            last = Some(denoised.shallow_clone());
+            cx.progress(step + 1, total)
+        })?;
+        let denoised = last.map(|denoised| format.in_vae_units(&denoised));
+        Ok(Sampled {
+            denoised_output: latent.with_samples(denoised.unwrap_or_else(|| output.shallow_clone())),
+            output: latent.with_samples(output),
+        })
+    }
+}

@@ -1,0 +1,108 @@
+//! What guides a sampling run.
+
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+use redraft_engine::{Combo, Node};
+
+use crate::sampling::guidance::{Guide, Rule};
+use crate::values::{Conditioning, Guider, Model};
+
+/// Guides by one conditioning alone.
+#[derive(Node)]
+#[node(category = "sampling/custom_sampling/guiders")]
+struct BasicGuider {
+    model: Model,
+    conditioning: Conditioning,
+}
+
+impl Run for BasicGuider {
+    type Out = Guider;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Guider> {
+        let guide = Guide { rule: Rule::Cfg { cfg: 1.0 }, conditionings: vec![self.conditioning] };
+        Ok(Guider { model: self.model, guide })
+    }
+}
+
+/// Guides from a negative towards a positive conditioning.
+#[derive(Node)]
+#[node(category = "sampling/custom_sampling/guiders")]
+struct CFGGuider {
+    model: Model,
+    positive: Conditioning,
+    negative: Conditioning,
+    #[input(default = 8.0, min = 0.0, max = 100.0, step = 0.1, round = 0.01)]
+    cfg: f64,
+}
+
+impl Run for CFGGuider {
+    type Out = Guider;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Guider> {
+        Ok(Guider { model: self.model, guide: Guide::cfg(&self.positive, &self.negative, self.cfg) })
+    }
+}
+
+/// Guides from a negative to a second, and from the second to a first conditioning.
+#[derive(Node)]
+#[node(category = "sampling/custom_sampling/guiders")]
+struct DualCFGGuider {
+    model: Model,
+    cond1: Conditioning,
+    cond2: Conditioning,
+    negative: Conditioning,
+    /// From the second to the first.
+    #[input(default = 8.0, min = 0.0, max = 100.0, step = 0.1, round = 0.01)]
+    cfg_conds: f64,
+    /// From the negative to the second.
+    #[input(default = 8.0, min = 0.0, max = 100.0, step = 0.1, round = 0.01)]
+    cfg_cond2_negative: f64,
+    style: Style,
+}
+
+#[derive(Combo, PartialEq)]
+enum Style {
+    Regular,
+    Nested,
+}
+
+impl Run for DualCFGGuider {
+    type Out = Guider;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Guider> {
+        let rule = Rule::Dual {
+            conds: self.cfg_conds,
+            negative: self.cfg_cond2_negative,
+            nested: self.style == Style::Nested,
+        };
+        Ok(Guider {
+            model: self.model,
+            guide: Guide { rule, conditionings: vec![self.cond1, self.cond2, self.negative] },
+        })
+    }
+}
+
+/// Guides away from that in the negative conditioning only which does not work against the positive one (Perp-Neg).
+#[derive(Node)]
+#[node(category = "_for_testing", experimental)]
+struct PerpNegGuider {
+    model: Model,
+    positive: Conditioning,
+    negative: Conditioning,
+    /// An empty prompt.
+    empty_conditioning: Conditioning,
+    #[input(default = 8.0, min = 0.0, max = 100.0, step = 0.1, round = 0.01)]
+    cfg: f64,
+    #[input(default = 1.0, min = 0.0, max = 100.0, step = 0.01)]
+    neg_scale: f64,
+}
+
+impl Run for PerpNegGuider {
+    type Out = Guider;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Guider> {
+        let rule = Rule::PerpNeg { cfg: self.cfg, scale: self.neg_scale };
+        let conditionings = vec![self.positive, self.empty_conditioning, self.negative];
+        Ok(Guider { model: self.model, guide: Guide { rule, conditionings } })
+    }
+}

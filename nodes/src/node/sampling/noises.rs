@@ -1,0 +1,65 @@
+//! Noise: none, drawn from a seed, added to a latent.
+
+use redraft_engine::Node;
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+use tch::Tensor;
+
+use crate::sampling::denoise::LatentFormat;
+use crate::values::{Latent, Model, NoiseChoice, Sigmas};
+
+/// No noise: the latent brings its own.
+#[derive(Node)]
+#[node(category = "sampling/custom_sampling/noise")]
+struct DisableNoise {}
+
+impl Run for DisableNoise {
+    type Out = NoiseChoice;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<NoiseChoice> {
+        Ok(NoiseChoice::Disabled)
+    }
+}
+
+/// Noise that is drawn from a seed.
+#[derive(Node)]
+#[node(category = "sampling/custom_sampling/noise")]
+struct RandomNoise {
+    #[input(default = 0, min = 0, max = u64::MAX, control_after_generate)]
+    noise_seed: u64,
+}
+
+impl Run for RandomNoise {
+    type Out = NoiseChoice;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<NoiseChoice> {
+        Ok(NoiseChoice::Random(self.noise_seed))
+    }
+}
+
+/// Adds noise to a latent: as much as lies between the first and the last of the noise levels.
+#[derive(Node)]
+#[node(category = "_for_testing/custom_sampling/noise", experimental)]
+struct AddNoise {
+    #[expect(dead_code, reason = "all supported families add noise alike")]
+    model: Model,
+    noise: NoiseChoice,
+    sigmas: Sigmas,
+    latent_image: Latent,
+}
+
+impl Run for AddNoise {
+    type Out = Latent;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Latent> {
+        let level = match self.sigmas.0.as_slice() {
+            [] => return Ok(self.latent_image),
+            [only] => *only,
+            [first, .., last] => (first - last).abs(),
+        };
+        let format = LatentFormat::SD15;
+        let noise: Tensor = self.noise.draw(&self.latent_image)? * f64::from(level);
+        let noisy = format.in_vae_units(&(noise + &self.latent_image.samples * format.scale));
+        Ok(self.latent_image.with_samples(noisy.nan_to_num(0.0, 0.0, 0.0)))
+    }
+}

@@ -1,0 +1,132 @@
+//! Noise levels from two bounds.
+
+use redraft_engine::Node;
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+
+use crate::sampling::schedules;
+use crate::values::Sigmas;
+
+/// Spaces noise levels evenly in their ρ-th root (Karras et al. 2022).
+#[derive(Node)]
+#[node(category = "sampling/custom_sampling/schedulers")]
+struct KarrasScheduler {
+    #[input(default = 20, min = 1, max = 10000)]
+    steps: usize,
+    #[input(default = 14.614642, min = 0.0, max = 5000.0, step = 0.01)]
+    sigma_max: f64,
+    #[input(default = 0.0291675, min = 0.0, max = 5000.0, step = 0.01)]
+    sigma_min: f64,
+    #[input(default = 7.0, min = 0.0, max = 100.0, step = 0.01)]
+    rho: f64,
+}
+
+impl Run for KarrasScheduler {
+    type Out = Sigmas;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Sigmas> {
+        anyhow::ensure!(self.rho != 0.0, "rho is 0, and there is no 0th root; set one above 0");
+        Ok(Sigmas(schedules::karras(self.steps, self.sigma_min, self.sigma_max, self.rho)))
+    }
+}
+
+/// Spaces noise levels evenly in their logarithm.
+#[derive(Node)]
+#[node(category = "sampling/custom_sampling/schedulers")]
+struct ExponentialScheduler {
+    #[input(default = 20, min = 1, max = 10000)]
+    steps: usize,
+    #[input(default = 14.614642, min = 0.0, max = 5000.0, step = 0.01)]
+    sigma_max: f64,
+    #[input(default = 0.0291675, min = 0.0, max = 5000.0, step = 0.01)]
+    sigma_min: f64,
+}
+
+impl Run for ExponentialScheduler {
+    type Out = Sigmas;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Sigmas> {
+        have_logarithms(self.sigma_max, self.sigma_min)?;
+        Ok(Sigmas(schedules::exponential(self.steps, self.sigma_min, self.sigma_max)))
+    }
+}
+
+/// Spaces noise levels in their logarithm, by the ρ-th power of the way.
+#[derive(Node)]
+#[node(category = "sampling/custom_sampling/schedulers")]
+struct PolyexponentialScheduler {
+    #[input(default = 20, min = 1, max = 10000)]
+    steps: usize,
+    #[input(default = 14.614642, min = 0.0, max = 5000.0, step = 0.01)]
+    sigma_max: f64,
+    #[input(default = 0.0291675, min = 0.0, max = 5000.0, step = 0.01)]
+    sigma_min: f64,
+    #[input(default = 1.0, min = 0.0, max = 100.0, step = 0.01)]
+    rho: f64,
+}
+
+impl Run for PolyexponentialScheduler {
+    type Out = Sigmas;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Sigmas> {
+        have_logarithms(self.sigma_max, self.sigma_min)?;
+        Ok(Sigmas(schedules::polyexponential(self.steps, self.sigma_min, self.sigma_max, self.rho)))
+    }
+}
+
+/// Spaces noise levels at the quantiles of a Laplace distribution of their logarithm (Hang et al. 2024).
+#[derive(Node)]
+#[node(category = "sampling/custom_sampling/schedulers")]
+struct LaplaceScheduler {
+    /// Also the number of levels: no 0 follows.
+    #[input(default = 20, min = 1, max = 10000)]
+    steps: usize,
+    #[input(default = 14.614642, min = 0.0, max = 5000.0, step = 0.01)]
+    sigma_max: f64,
+    #[input(default = 0.0291675, min = 0.0, max = 5000.0, step = 0.01)]
+    sigma_min: f64,
+    #[input(default = 0.0, min = -10.0, max = 10.0, step = 0.1)]
+    mu: f64,
+    #[input(default = 0.5, min = 0.0, max = 10.0, step = 0.1)]
+    beta: f64,
+}
+
+impl Run for LaplaceScheduler {
+    type Out = Sigmas;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Sigmas> {
+        let bounds = (self.sigma_min, self.sigma_max);
+        Ok(Sigmas(schedules::laplace(self.steps, bounds, self.mu, self.beta)))
+    }
+}
+
+/// Spaces noise levels as the continuous variance-preserving process does (Song et al. 2021).
+#[derive(Node)]
+#[node(category = "sampling/custom_sampling/schedulers")]
+struct VPScheduler {
+    #[input(default = 20, min = 1, max = 10000)]
+    steps: usize,
+    #[input(default = 19.9, min = 0.0, max = 5000.0, step = 0.01)]
+    beta_d: f64,
+    #[input(default = 0.1, min = 0.0, max = 5000.0, step = 0.01)]
+    beta_min: f64,
+    /// The time at which it ends.
+    #[input(default = 0.001, min = 0.0, max = 1.0, step = 0.0001)]
+    eps_s: f64,
+}
+
+impl Run for VPScheduler {
+    type Out = Sigmas;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Sigmas> {
+        Ok(Sigmas(schedules::variance_preserving(self.steps, self.beta_d, self.beta_min, self.eps_s)))
+    }
+}
+
+fn have_logarithms(sigma_max: f64, sigma_min: f64) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        sigma_max > 0.0 && sigma_min > 0.0,
+        "sigma_max is {sigma_max} and sigma_min {sigma_min}, but 0 has no logarithm; set both above 0"
+    );
+    Ok(())
+}

@@ -1,0 +1,197 @@
+//! Noise levels cut, turned, changed.
+
+use std::sync::LazyLock;
+
+use anyhow::Context;
+use fancy_regex::Regex;
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+use redraft_engine::{Combo, Node, Outputs};
+
+use crate::sampling::schedules::{Spacing, extended};
+use crate::values::{Model, Sigmas};
+
+/// The two parts of a cut.
+#[derive(Outputs)]
+struct Parts {
+    #[output(name = "high_sigmas")]
+    high: Sigmas,
+    #[output(name = "low_sigmas")]
+    low: Sigmas,
+}
+
+/// Cuts noise levels at a step, whose level ends one part and begins the other.
+#[derive(Node)]
+#[node(category = "sampling/custom_sampling/sigmas")]
+struct SplitSigmas {
+    sigmas: Sigmas,
+    #[input(default = 0, min = 0, max = 10000)]
+    step: usize,
+}
+
+impl Run for SplitSigmas {
+    type Out = Parts;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Parts> {
+        let levels = &self.sigmas.0;
+        let high = levels.iter().take(self.step + 1).copied().collect();
+        let low = levels.iter().skip(self.step).copied().collect();
+        Ok(Parts { high: Sigmas(high), low: Sigmas(low) })
+    }
+}
+
+/// Cuts noise levels so that a share of the steps is in the lower part. If that is no step, the upper part is empty.
+#[derive(Node)]
+#[node(category = "sampling/custom_sampling/sigmas")]
+struct SplitSigmasDenoise {
+    sigmas: Sigmas,
+    #[input(default = 1.0, min = 0.0, max = 1.0, step = 0.01)]
+    denoise: f64,
+}
+
+impl Run for SplitSigmasDenoise {
+    type Out = Parts;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Parts> {
+        let levels = &self.sigmas.0;
+        let steps = (self.sigmas.steps() as f64 * self.denoise).round_ties_even() as usize;
+        let high = if steps == 0 { 0 } else { levels.len().saturating_sub(steps) };
+        let low = levels.len().saturating_sub(steps + 1);
+        Ok(Parts { high: Sigmas(levels[..high].to_vec()), low: Sigmas(levels[low..].to_vec()) })
+    }
+}
+
+/// Turns noise levels around. A 0 at the start becomes 0.0001.
+#[derive(Node)]
+#[node(category = "sampling/custom_sampling/sigmas")]
+struct FlipSigmas {
+    sigmas: Sigmas,
+}
+
+impl Run for FlipSigmas {
+    type Out = Sigmas;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Sigmas> {
+        let mut levels: Vec<f32> = self.sigmas.0.into_iter().rev().collect();
+        if let Some(first) = levels.first_mut().filter(|first| **first == 0.0) {
+            *first = 0.0001;
+        }
+        Ok(Sigmas(levels))
+    }
+}
+
+/// Sets the first noise level.
+#[derive(Node)]
+#[node(category = "sampling/custom_sampling/sigmas")]
+struct SetFirstSigma {
+    sigmas: Sigmas,
+    #[input(default = 136.0, min = 0.0, max = 20000.0, step = 0.001)]
+    sigma: f64,
+}
+
+impl Run for SetFirstSigma {
+    type Out = Sigmas;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Sigmas> {
+        let mut levels = self.sigmas.0;
+        *levels.first_mut().context("there are no sigmas, so no first one; use a scheduler that gives some")? =
+            self.sigma as f32;
+        Ok(Sigmas(levels))
+    }
+}
+
+/// Divides the steps that begin between two noise levels.
+#[derive(Node)]
+#[node(category = "sampling/custom_sampling/sigmas")]
+struct ExtendIntermediateSigmas {
+    sigmas: Sigmas,
+    /// Into how many each is divided.
+    #[input(default = 2, min = 1, max = 100)]
+    steps: i64,
+    /// The highest level; -1 for none.
+    #[input(default = -1.0, min = -1.0, max = 20000.0, step = 0.01)]
+    start_at_sigma: f64,
+    /// The lowest level.
+    #[input(default = 12.0, min = 0.0, max = 20000.0, step = 0.01)]
+    end_at_sigma: f64,
+    spacing: Choice,
+}
+
+#[derive(Combo)]
+enum Choice {
+    Linear,
+    Cosine,
+    Sine,
+}
+
+impl Run for ExtendIntermediateSigmas {
+    type Out = Sigmas;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Sigmas> {
+        let start = if self.start_at_sigma < 0.0 { f32::INFINITY } else { self.start_at_sigma as f32 };
+        let spacing = match self.spacing {
+            Choice::Linear => Spacing::Linear,
+            Choice::Cosine => Spacing::Cosine,
+            Choice::Sine => Spacing::Sine,
+        };
+        Ok(extended(&self.sigmas, self.steps, (start, self.end_at_sigma as f32), spacing))
+    }
+}
+
+#[derive(Outputs)]
+struct Level {
+    #[output(name = "sigma_value")]
+    sigma: f64,
+}
+
+/// Gives a model's noise level at a part of the schedule.
+#[derive(Node)]
+#[node(category = "sampling/custom_sampling/sigmas")]
+struct SamplingPercentToSigma {
+    model: Model,
+    /// 0 is pure noise, 1 the clean picture.
+    #[input(default = 0.0, min = 0.0, max = 1.0, step = 0.0001)]
+    sampling_percent: f64,
+    /// Whether at 0 and 1 the model's own highest and lowest level are given, instead of levels beyond all others.
+    #[input(default = false)]
+    return_actual_sigma: bool,
+}
+
+impl Run for SamplingPercentToSigma {
+    type Out = Level;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Level> {
+        let sampling = self.model.sampling();
+        let sigma = match (self.return_actual_sigma, self.sampling_percent) {
+            (true, 0.0) => f64::from(sampling.sigma_max()),
+            (true, 1.0) => f64::from(sampling.sigma_min()),
+            (_, percent) => sampling.percent_to_sigma(percent),
+        };
+        Ok(Level { sigma })
+    }
+}
+
+/// Takes noise levels from a text: all numbers in it.
+#[derive(Node)]
+#[node(category = "_for_testing/custom_sampling", experimental)]
+struct ManualSigmas {
+    #[input(default = "1, 0.5")]
+    sigmas: String,
+}
+
+/// What counts as a number; no exponents.
+static NUMBER: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"[-+]?\d*\.*\d+").ok());
+
+impl Run for ManualSigmas {
+    type Out = Sigmas;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Sigmas> {
+        let pattern = NUMBER.as_ref().context("the pattern for numbers is broken; this is a bug")?;
+        let number = |text: &str| {
+            let parsed = text.parse::<f64>().map(|number| number as f32);
+            parsed.with_context(|| format!("'{text}' is no number; write sigmas such as 14.6, 2.5, 0"))
+        };
+        let found = pattern.find_iter(&self.sigmas).map(|found| number(found?.as_str()));
+        Ok(Sigmas(found.collect::<anyhow::Result<_>>()?))
+    }
+}

@@ -1,0 +1,5 @@
+mod custom_combo;
+mod preview_any;
+mod primitives;
+mod regex;
+mod strings;

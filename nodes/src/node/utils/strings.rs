@@ -1,0 +1,224 @@
+//! Texts joined, cut, searched, changed: by Python's rules, in characters.
+
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+use redraft_engine::{Combo, Node, Outputs};
+
+use crate::text::python_text::{capitalize, is_space, slice, title};
+
+/// Joins two texts.
+#[derive(Node)]
+#[node(category = "utils/string", display = "Concatenate")]
+struct StringConcatenate {
+    #[input(multiline)]
+    string_a: String,
+    #[input(multiline)]
+    string_b: String,
+    /// What stands between them.
+    #[input(default = "")]
+    delimiter: String,
+}
+
+impl Run for StringConcatenate {
+    type Out = String;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<String> {
+        Ok(self.string_a + &self.delimiter + &self.string_b)
+    }
+}
+
+/// Cuts a part out of a text.
+#[derive(Node)]
+#[node(category = "utils/string", display = "Substring")]
+struct StringSubstring {
+    #[input(multiline)]
+    string: String,
+    /// The first character, from 0; a negative number counts from the end.
+    start: i64,
+    /// The character before which it ends; a negative number counts from the end.
+    end: i64,
+}
+
+impl Run for StringSubstring {
+    type Out = String;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<String> {
+        Ok(slice(&self.string, self.start.into(), self.end.into()))
+    }
+}
+
+#[derive(Outputs)]
+struct Length {
+    #[output(name = "length")]
+    length: u64,
+}
+
+/// Counts a text's characters.
+#[derive(Node)]
+#[node(category = "utils/string", display = "Length")]
+struct StringLength {
+    #[input(multiline)]
+    string: String,
+}
+
+impl Run for StringLength {
+    type Out = Length;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Length> {
+        Ok(Length { length: self.string.chars().count() as u64 })
+    }
+}
+
+/// Changes a text's capitals.
+#[derive(Node)]
+#[node(category = "utils/string", display = "Case Converter")]
+struct CaseConverter {
+    #[input(multiline)]
+    string: String,
+    mode: Case,
+}
+
+#[derive(Combo)]
+enum Case {
+    #[combo(name = "UPPERCASE")]
+    Upper,
+    #[combo(name = "lowercase")]
+    Lower,
+    #[combo(name = "Capitalize")]
+    Capitalize,
+    #[combo(name = "Title Case")]
+    Title,
+}
+
+impl Run for CaseConverter {
+    type Out = String;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<String> {
+        Ok(match self.mode {
+            Case::Upper => self.string.to_uppercase(),
+            Case::Lower => self.string.to_lowercase(),
+            Case::Capitalize => capitalize(&self.string),
+            Case::Title => title(&self.string),
+        })
+    }
+}
+
+/// Takes white space off a text's ends.
+#[derive(Node)]
+#[node(category = "utils/string", display = "Trim")]
+struct StringTrim {
+    #[input(multiline)]
+    string: String,
+    mode: Ends,
+}
+
+#[derive(Combo)]
+enum Ends {
+    #[combo(name = "Both")]
+    Both,
+    #[combo(name = "Left")]
+    Left,
+    #[combo(name = "Right")]
+    Right,
+}
+
+impl Run for StringTrim {
+    type Out = String;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<String> {
+        let trimmed = match self.mode {
+            Ends::Both => self.string.trim_matches(is_space),
+            Ends::Left => self.string.trim_start_matches(is_space),
+            Ends::Right => self.string.trim_end_matches(is_space),
+        };
+        Ok(trimmed.to_owned())
+    }
+}
+
+/// Replaces every occurrence of a text in another.
+#[derive(Node)]
+#[node(category = "utils/string", display = "Replace")]
+struct StringReplace {
+    #[input(multiline)]
+    string: String,
+    #[input(multiline)]
+    find: String,
+    #[input(multiline)]
+    replace: String,
+}
+
+impl Run for StringReplace {
+    type Out = String;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<String> {
+        Ok(self.string.replace(&self.find, &self.replace))
+    }
+}
+
+/// Both texts, lowered unless their capitals count.
+fn compared(a: String, b: String, case_sensitive: bool) -> (String, String) {
+    if case_sensitive { (a, b) } else { (a.to_lowercase(), b.to_lowercase()) }
+}
+
+#[derive(Outputs)]
+struct Contains {
+    #[output(name = "contains")]
+    contains: bool,
+}
+
+/// Says whether a text contains another.
+#[derive(Node)]
+#[node(category = "utils/string", display = "Contains")]
+struct StringContains {
+    #[input(multiline)]
+    string: String,
+    #[input(multiline)]
+    substring: String,
+    #[input(default = true)]
+    case_sensitive: bool,
+}
+
+impl Run for StringContains {
+    type Out = Contains;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Contains> {
+        let (string, substring) = compared(self.string, self.substring, self.case_sensitive);
+        Ok(Contains { contains: string.contains(&substring) })
+    }
+}
+
+/// Says whether a text begins or ends with another, or equals it.
+#[derive(Node)]
+#[node(category = "utils/string", display = "Compare")]
+struct StringCompare {
+    #[input(multiline)]
+    string_a: String,
+    #[input(multiline)]
+    string_b: String,
+    mode: Comparison,
+    #[input(default = true)]
+    case_sensitive: bool,
+}
+
+#[derive(Combo)]
+enum Comparison {
+    #[combo(name = "Starts With")]
+    StartsWith,
+    #[combo(name = "Ends With")]
+    EndsWith,
+    #[combo(name = "Equal")]
+    Equal,
+}
+
+impl Run for StringCompare {
+    type Out = bool;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<bool> {
+        let (a, b) = compared(self.string_a, self.string_b, self.case_sensitive);
+        Ok(match self.mode {
+            Comparison::StartsWith => a.starts_with(&b),
+            Comparison::EndsWith => a.ends_with(&b),
+            Comparison::Equal => a == b,
+        })
+    }
+}
