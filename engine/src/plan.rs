@@ -68,6 +68,18 @@ impl<'r> Plan<'r> {
         targets: &Targets,
         salt: &str,
     ) -> Result<Self, Problems> {
+        Self::tolerating(prompt, registry, folders, targets, salt, |_| false)
+    }
+
+    /// [`Plan::new`] for a prompt in which problems of some kinds may stand. They must be such that the nodes can be called.
+    pub fn tolerating(
+        prompt: Prompt,
+        registry: &'r Registry,
+        folders: &FolderPaths,
+        targets: &Targets,
+        salt: &str,
+        tolerated: fn(ProblemKind) -> bool,
+    ) -> Result<Self, Problems> {
         let mut problems = unknown_classes(&prompt, registry);
         let targets = choose_targets(&prompt, registry, targets, &mut problems);
         let reachable = reachable(&prompt, &targets);
@@ -79,6 +91,7 @@ impl<'r> Plan<'r> {
         for id in &ids {
             problems.extend(validator.node(id, &mut converted.nodes[*id].inputs));
         }
+        problems.retain(|problem| !tolerated(problem.kind));
         if !problems.is_empty() {
             let position: HashMap<&NodeId, usize> = prompt.nodes.keys().zip(0..).collect();
             problems.sort_by_key(|p| p.node.as_ref().and_then(|id| position.get(id)).copied());
