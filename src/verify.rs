@@ -9,6 +9,7 @@ use redraft_engine::cx::{Cancel, Metadata};
 use redraft_engine::exec::{Engine, Outcome as RunOutcome};
 use redraft_engine::node::Registry;
 use redraft_engine::plan::{Plan, Targets};
+use redraft_engine::problem::ProblemKind;
 use serde_json::json;
 
 use self::case::{Case, Difference};
@@ -124,7 +125,9 @@ fn compare(
     let case = Case::read(folder)?;
     let workflow = source::load(&case.workflow, &Changes::default(), registry, &engine.folders, &mut |_| {})?;
     let salt = session::salt(engine);
-    let plan = Plan::new(workflow.prompt, registry, &engine.folders, &Targets::All, &salt)
+    // Cases are recorded from the nodes themselves, whose declared limits only the editor and the server keep.
+    let beyond_limits = |kind| matches!(kind, ProblemKind::ValueSmallerThanMin | ProblemKind::ValueBiggerThanMax);
+    let plan = Plan::tolerating(workflow.prompt, registry, &engine.folders, &Targets::All, &salt, beyond_limits)
         .map_err(|problems| Stop::wrong(problems.to_string().replace('\n', "; ")))?;
     let mut taken = Taken::default();
     let metadata = Metadata { disabled: true, ..Metadata::default() };

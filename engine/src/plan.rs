@@ -12,7 +12,7 @@ use crate::io::Value;
 use crate::key::{Key, KeyBuilder};
 use crate::live::{self, Live};
 use crate::node::{Class, Registry};
-use crate::problem::Problems;
+use crate::problem::{ProblemKind, Problems};
 use crate::prompt::{Given, NodeId, Prompt};
 
 /// Which nodes a run is for.
@@ -78,7 +78,20 @@ impl<'r> Plan<'r> {
         targets: &Targets,
         salt: &str,
     ) -> Result<Self, Problems> {
-        let checked = check(&prompt, registry, folders, targets);
+        Self::tolerating(prompt, registry, folders, targets, salt, |_| false)
+    }
+
+    /// [`Plan::new`] for a prompt in which problems of some kinds may stand. They must be such that the nodes can be called.
+    pub fn tolerating(
+        prompt: Prompt,
+        registry: &'r Registry,
+        folders: &FolderPaths,
+        targets: &Targets,
+        salt: &str,
+        tolerated: fn(ProblemKind) -> bool,
+    ) -> Result<Self, Problems> {
+        let mut checked = check(&prompt, registry, folders, targets);
+        checked.problems.0.retain(|problem| !tolerated(problem.kind));
         if !checked.problems.0.is_empty() {
             return Err(checked.problems);
         }
