@@ -42,7 +42,7 @@ impl Run for LoadImageOutput {
     }
 }
 
-fn load(cx: &Cx, name: &str) -> anyhow::Result<(Image, Mask)> {
+pub(super) fn load(cx: &Cx, name: &str) -> anyhow::Result<(Image, Mask)> {
     let gone = || format!("the picture '{name}' is not there any more; put it back");
     let picture = read::read(&cx.folders.find("input", name).with_context(gone)?)?;
     Ok((Image(picture.image), Mask(picture.mask)))
