@@ -102,3 +102,20 @@ fn joined(weak: &Tensor, strong: &Tensor) -> Tensor {
         edges = grown;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// Figures from kornia 0.9.0: `canny(picture, 0.3, 1.2)[1]`, a bright corner under a pattern.
+    #[test]
+    fn edges_are_kornias() {
+        let bright = |at: i64| if at / 7 >= 2 && at % 7 >= 3 { 0.7 } else { 0.0 };
+        let values: Vec<f32> = (0..49).map(|at| bright(at) + (at * 37 % 49) as f32 / 49.0 * 0.3).collect();
+        let picture = Tensor::from_slice(&values).view([1, 1, 7, 7]).repeat([1, 3, 1, 1]);
+        let edges: Vec<i64> = Vec::try_from(canny(&picture, 0.3, 1.2).to_kind(Kind::Int64).flatten(0, -1)).unwrap();
+        let drawn: Vec<String> = edges.chunks(7).map(|row| row.iter().map(i64::to_string).collect()).collect();
+        assert_eq!(drawn, ["0000000", "0000000", "0001111", "0001000", "0001000", "0010000", "0010000"]);
+    }
+}

@@ -234,3 +234,67 @@ impl Palette {
         out
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// Pixels of no pattern: each channel is (7919 · place + 13) mod 251.
+    fn pixels() -> Vec<Rgb> {
+        let value = |at: usize| ((7919 * at + 13) % 251) as u8;
+        (0..48).map(|at| [value(3 * at), value(3 * at + 1), value(3 * at + 2)]).collect()
+    }
+
+    /// Figures from Pillow 13.0: `image.quantize(colors=n).getpalette()`.
+    #[test]
+    fn palettes_are_pillows() {
+        assert_eq!(median_cut(&pixels(), 1), [[126, 128, 124]]);
+        assert_eq!(median_cut(&pixels(), 2), [[79, 187, 74], [176, 63, 179]]);
+        assert_eq!(median_cut(&pixels(), 4), [[124, 204, 91], [30, 168, 55], [204, 91, 187], [146, 33, 171]]);
+        assert_eq!(
+            median_cut(&pixels(), 7),
+            [
+                [95, 233, 120],
+                [158, 170, 57],
+                [44, 182, 69],
+                [10, 148, 35],
+                [219, 106, 172],
+                [183, 70, 208],
+                [146, 33, 171]
+            ]
+        );
+    }
+
+    /// Figures from Pillow 13.0, 8 pixels a row: `image.quantize(palette=p, dither=...)`, places in the palette.
+    #[test]
+    fn colours_are_assigned_as_pillow_assigns_them() {
+        let pixels = pixels();
+        let colours = median_cut(&pixels, 4);
+        let places = |chosen: Vec<Rgb>| -> Vec<usize> {
+            chosen.iter().map(|c| colours.iter().position(|colour| colour == c).unwrap()).collect()
+        };
+        let mut palette = Palette::new(colours.clone());
+        assert_eq!(
+            places(palette.map(&pixels)),
+            [
+                1, 2, 0, 1, 3, 0, 0, 3, 1, 2, 3, 1, 2, 3, 1, 2, 0, 1, 2, 0, 1, 3, 0, 0, 3, 0, 0, 3, 1, 2, 3, 1, 2, 3,
+                1, 2, 0, 1, 2, 0, 1, 3, 0, 0, 3, 0, 0, 3
+            ]
+        );
+        assert_eq!(
+            places(palette.dither(&pixels, 8)),
+            [
+                1, 3, 0, 1, 3, 0, 0, 3, 1, 2, 3, 1, 2, 3, 1, 2, 0, 1, 2, 0, 1, 3, 0, 0, 2, 0, 0, 3, 0, 2, 3, 1, 2, 3,
+                1, 2, 0, 1, 2, 0, 1, 3, 0, 0, 3, 0, 0, 3
+            ]
+        );
+    }
+
+    #[test]
+    fn more_colours_than_are_told_apart_lose_their_last_bits() {
+        let few: Vec<Rgb> = (0..60_000u32).map(|v| [(v >> 8) as u8, v as u8, 7]).collect();
+        let many: Vec<Rgb> = (0..70_000u32).map(|v| [(v >> 9) as u8, (v >> 1) as u8, v as u8]).collect();
+        assert_eq!((scale(&few), scale(&many)), (0, 1));
+    }
+}

@@ -21,8 +21,29 @@ impl Run for LoadImage {
     type Out = (Image, Mask);
 
     fn run(self, cx: &mut Cx) -> anyhow::Result<(Image, Mask)> {
-        let gone = || format!("the picture '{}' is not there any more; put it back", self.image);
-        let picture = read::read(&cx.folders.find("input", &self.image).with_context(gone)?)?;
-        Ok((Image(picture.image), Mask(picture.mask)))
+        load(cx, &self.image)
     }
+}
+
+/// Reads a picture, as [`LoadImage`] does; the editor offers those of the output folder, named `NAME [output]`.
+#[derive(Node)]
+#[node(category = "image", display = "Load Image (from Outputs)", experimental)]
+struct LoadImageOutput {
+    /// The picture's file.
+    #[input(files = "input", upload = Image)]
+    image: String,
+}
+
+impl Run for LoadImageOutput {
+    type Out = (Image, Mask);
+
+    fn run(self, cx: &mut Cx) -> anyhow::Result<(Image, Mask)> {
+        load(cx, &self.image)
+    }
+}
+
+pub(super) fn load(cx: &Cx, name: &str) -> anyhow::Result<(Image, Mask)> {
+    let gone = || format!("the picture '{name}' is not there any more; put it back");
+    let picture = read::read(&cx.folders.find("input", name).with_context(gone)?)?;
+    Ok((Image(picture.image), Mask(picture.mask)))
 }

@@ -15,3 +15,4 @@ mod preview_image;
 mod save_image;
 mod transform;
 mod upscaling;
+mod webcam_capture;
