@@ -16,16 +16,18 @@ pub(super) fn lambda(sigma: f64) -> f64 {
 /// `eta` 0 there is no noise; with 1 it is as much as the stochastic process has between the levels.
 ///
 /// For a float32 state every operation is rounded to float32, as in ComfyUI: where σ_down is small, it is the difference
-/// of two almost equal squares. (The double's own rounding does not show: it has more than twice the digits.)
+/// of two almost equal squares.
 pub(super) fn ancestral_split(sigma: f64, next: f64, eta: f64, kind: Kind) -> (f64, f64) {
     if eta == 0.0 {
         return (next, 0.0);
     }
-    let f = |value: f64| if kind == Kind::Float { f64::from(value as f32) } else { value };
-    let square = |value: f64| f(value * value);
-    let between = f(f(square(next) * f(square(sigma) - square(next))) / square(sigma));
-    let up = f(f(eta) * f(between.sqrt())).min(next);
-    (f(f(square(next) - square(up)).sqrt()), up)
+    // libtorch's own powers: they differ from multiplication and square root in the last bit.
+    let square = |level: &Tensor| level.pow_tensor_scalar(2);
+    let (from, to) = (scalar(sigma, kind), scalar(next, kind));
+    let between = square(&to) * (square(&from) - square(&to)) / square(&from);
+    let up = (between.pow_tensor_scalar(0.5) * eta).minimum(&to);
+    let down = (square(&to) - square(&up)).pow_tensor_scalar(0.5);
+    (down.double_value(&[]), up.double_value(&[]))
 }
 
 /// The level at `r` of the way from `sigma` to `next` in λ, both above 0.
