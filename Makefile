@@ -18,8 +18,8 @@ run: build $(BASE)/models/checkpoints/$(TINY) $(BASE)/models/vae/$(TINY) $(BASE)
 test: export OMP_NUM_THREADS = 1
 test: libtorch
 	@if $(CARGO) nextest --version >/dev/null 2>&1; \
-	then $(CARGO) nextest run --release --workspace; \
-	else $(CARGO) test --release --workspace; fi
+	then $(CARGO) nextest run --release --workspace --no-fail-fast; \
+	else $(CARGO) test --release --workspace --no-fail-fast; fi
 
 # What CI asks besides the tests.
 check: libtorch

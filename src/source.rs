@@ -234,11 +234,11 @@ mod tests {
     fn of_a_model_only_the_header_is_read() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs_err::write(file.path(), [&b"\x02\0\0\0\0\0\0\0{}"[..], &[7; 1000]].concat()).unwrap();
-        assert_eq!(bytes(file.path()).unwrap().len(), 16);
+        assert_eq!(read_bytes(file.path()).unwrap().len(), 16);
         fs_err::write(file.path(), [b'{'; 1000]).unwrap();
-        assert_eq!(bytes(file.path()).unwrap().len(), 1000);
+        assert_eq!(read_bytes(file.path()).unwrap().len(), 1000);
         fs_err::write(file.path(), b"{}").unwrap();
-        assert_eq!(bytes(file.path()).unwrap(), b"{}");
+        assert_eq!(read_bytes(file.path()).unwrap(), b"{}");
     }
     #[test]
     fn patterns_match_as_a_shell_matches_them() {

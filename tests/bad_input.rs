@@ -67,7 +67,7 @@ fn files_that_are_no_workflow() {
             br#"{"name": "redraft", "version": 1}"#.to_vec(),
             &["neither nodes nor a prompt (its first key is `name`)"],
         ),
-        ("a picture without workflow", png.clone(), &["the picture has no workflow in its metadata"]),
+        ("a picture without workflow", png.clone(), &["without a workflow in its metadata"]),
         ("a picture cut off", png[..20].to_vec(), &["cut off"]),
         (
             "nodes of the wrong shape",
@@ -496,8 +496,8 @@ fn options_that_are_wrong() {
     base.write("list.yaml", "- a\n- b\n");
     base.write("wrong.yaml", "a:\n  checkpoints: [1, 2]\n");
     let cases: Vec<(&[&str], &[&str])> = vec![
-        (&["--set", "16"], &["--set '16'", "write NODE.INPUT=VALUE"]),
-        (&["--set", "16=5"], &["--set '16=5'", "write NODE.INPUT=VALUE"]),
+        (&["--set", "16"], &["--set '16'", "write NODE.INPUT"]),
+        (&["--set", "16=5"], &["--set '16=5'", "write NODE.INPUT"]),
         (&["--set", "99.steps=5"], &["no node has the id or title '99'"]),
         (&["--set", "16.step=5"], &["node 16 (KSampler) has no input 'step'", "steps"]),
         (&["--set", "16.steps=many"], &["node 16 (KSampler), input 'steps'", "\"many\""]),

@@ -77,7 +77,8 @@ pub(super) fn texts(bytes: &[u8]) -> Option<Result<Texts, ReadError>> {
         return Some(Ok(found));
     }
     let kind = match bytes {
-        [0xff, second, ..] if second & 0xe0 == 0xe0 => "an MP3 or AAC sound without tags",
+        // Layer III of MPEG audio, or ADTS. (0xff 0xfe, a byte order mark, is neither.)
+        [0xff, second, ..] if second & 0xe6 == 0xe2 || second & 0xf6 == 0xf0 => "an MP3 or AAC sound without tags",
         [b'G', b'I', b'F', b'8', ..] => "a GIF picture",
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'A', b'V', b'E', ..] => "a WAV sound",
         [b'P', b'K', 3, 4, ..] => "a zip archive",

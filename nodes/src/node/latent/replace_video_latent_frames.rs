@@ -10,11 +10,11 @@ use crate::values::Latent;
 struct ReplaceVideoLatentFrames {
     /// Whose frames are replaced.
     destination: Latent,
-    /// What replaces them.
-    source: Option<Latent>,
     /// The first frame that is replaced; a negative number counts from the end.
     #[input(default = 0, min = -16384, max = 16384, step = 1)]
     index: i64,
+    /// What replaces them.
+    source: Option<Latent>,
 }
 
 impl Run for ReplaceVideoLatentFrames {
