@@ -1,12 +1,14 @@
 //! The editor's workflows against what the official frontend 1.35.9 makes of each: values, nodes, ids, titles, order.
 //!
-//! The pairs lie in `shared/conversions` beside the repository, or where `REDRAFT_SHARED` says; without them the tests
-//! say so and pass.
+//! One test for each file. The pairs lie in `shared/conversions` beside the repository, or where `REDRAFT_SHARED` says;
+//! without them this says so and passes.
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
+use libtest_mimic::{Arguments, Failed, Trial};
 use redraft_engine::object_info::ObjectInfo;
 use redraft_engine::schema::{Folders, Schemas};
 use redraft_engine::stock::Stock;
@@ -75,13 +77,51 @@ fn same(ours: &Value, theirs: &Value) -> bool {
     }
 }
 
-fn group(name: &str, least: usize) {
-    let Some(shared) = shared() else { return };
+/// The folders of pairs, and how many each has at least.
+const GROUPS: [(&str, usize); 5] =
+    [("documentation", 134), ("edge", 29), ("examples", 8), ("pictures", 55), ("templates", 41)];
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let mut trials = Vec::new();
+    if let Some(shared) = shared() {
+        let shared: &'static Path = Box::leak(shared.into_boxed_path());
+        for (group, least) in GROUPS {
+            let files = workflows(&shared.join("conversions").join(group));
+            assert!(files.len() >= least, "only {} files in {group}", files.len());
+            for file in files {
+                let name = file.file_name().unwrap().to_str().unwrap();
+                let name = format!("{group}::{}", name.strip_suffix(WORKFLOW).unwrap());
+                trials.push(Trial::test(name, move || converts(shared, &file)));
+            }
+        }
+        trials.push(Trial::test("damaged_files_never_panic", || {
+            damaged_files_never_panic(shared);
+            Ok(())
+        }));
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+const WORKFLOW: &str = ".workflow.json";
+
+fn workflows(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.to_str().unwrap().ends_with(WORKFLOW));
+    files.sort();
+    files
+}
+
+fn recorded(shared: &Path) -> ObjectInfo {
     let info = fs::read(shared.join("reference/object_info-0.8.0.json")).unwrap();
-    let recorded = ObjectInfo::from_json(&parse_json(&info).unwrap().0);
-    compare(&shared, name, least, &recorded, &());
-    // The declarations that we carry, which know folders in place of files, convert to the same.
-    compare(&shared, name, least, &Stock, &ItsFiles);
+    ObjectInfo::from_json(&parse_json(&info).unwrap().0)
+}
+
+/// Holds one file against its pair, with the recorded declarations, and with those that we carry, which know folders in place
+/// of files.
+fn converts(shared: &Path, file: &Path) -> Result<(), Failed> {
+    compare(file, &recorded(shared), &())?;
+    Ok(compare(file, &Stock, &ItsFiles)?)
 }
 
 /// The files of the machine that the pairs were recorded on.
@@ -98,56 +138,20 @@ impl Folders for ItsFiles {
     }
 }
 
-fn compare(shared: &Path, name: &str, least: usize, schemas: &dyn Schemas, folders: &dyn Folders) {
+fn compare(file: &Path, schemas: &dyn Schemas, folders: &dyn Folders) -> Result<(), String> {
     let context = Context { schemas, folders, seed: 0, now: LocalTime::default() };
-    let mut files: Vec<_> =
-        fs::read_dir(shared.join("conversions").join(name)).unwrap().map(|e| e.unwrap().path()).collect();
-    files.retain(|file| file.to_str().unwrap().ends_with(".workflow.json"));
-    files.sort();
-    let (mut failures, mut equal) = (Vec::new(), 0);
-    for file in &files {
-        let stem = file.to_str().unwrap().strip_suffix(".workflow.json").unwrap();
-        let theirs: Value = serde_json::from_slice(&fs::read(format!("{stem}.prompt.json")).unwrap()).unwrap();
-        let reason = OTHERWISE.iter().find(|(end, _)| stem.ends_with(end));
-        let found = match read(&fs::read(file).unwrap(), &context) {
-            Ok(workflow) => difference(&workflow.prompt.to_json(), &theirs, schemas),
-            Err(error) => Some(error.to_string()),
-        };
-        match (found, reason) {
-            (Some(difference), None) => failures.push(format!("{stem}: {difference}")),
-            (None, Some((_, reason))) => failures.push(format!("{stem}: no longer differs: {reason}")),
-            (None, None) => equal += 1,
-            (Some(_), Some(_)) => {}
-        }
+    let stem = file.to_str().unwrap().strip_suffix(WORKFLOW).unwrap();
+    let theirs: Value = serde_json::from_slice(&fs::read(format!("{stem}.prompt.json")).unwrap()).unwrap();
+    let reason = OTHERWISE.iter().find(|(end, _)| stem.ends_with(end));
+    let found = match read(&fs::read(file).unwrap(), &context) {
+        Ok(workflow) => difference(&workflow.prompt.to_json(), &theirs, schemas),
+        Err(error) => Some(error.to_string()),
+    };
+    match (found, reason) {
+        (Some(difference), None) => Err(difference),
+        (None, Some((_, reason))) => Err(format!("no longer differs: {reason}")),
+        _ => Ok(()),
     }
-    eprintln!("{name}: {equal} of {} as the frontend converts them", files.len());
-    assert!(failures.is_empty(), "{} of {} differ:\n{}", failures.len(), files.len(), failures.join("\n"));
-    assert!(files.len() >= least, "only {} files in {name}", files.len());
-}
-
-#[test]
-fn documentation() {
-    group("documentation", 134);
-}
-
-#[test]
-fn edge() {
-    group("edge", 29);
-}
-
-#[test]
-fn examples() {
-    group("examples", 8);
-}
-
-#[test]
-fn pictures() {
-    group("pictures", 55);
-}
-
-#[test]
-fn templates() {
-    group("templates", 41);
 }
 
 /// The value that a depth-first walk comes to as number `at`.
@@ -164,11 +168,8 @@ fn place(value: &mut Value, at: usize) -> Option<&mut Value> {
 }
 
 /// Parts of real files put in wrong places: an error or a prompt, never a panic.
-#[test]
-fn damaged_files_never_panic() {
-    let Some(shared) = shared() else { return };
-    let info = fs::read(shared.join("reference/object_info-0.8.0.json")).unwrap();
-    let schemas = ObjectInfo::from_json(&parse_json(&info).unwrap().0);
+fn damaged_files_never_panic(shared: &Path) {
+    let schemas = recorded(shared);
     let context = Context { schemas: &schemas, folders: &(), seed: 0, now: LocalTime::default() };
     let mut state = 1u64;
     let mut random = |below: usize| {
@@ -177,7 +178,7 @@ fn damaged_files_never_panic() {
         (state >> 33) as usize % below
     };
     let mut converted = 0;
-    for group in ["documentation", "edge", "examples", "pictures", "templates"] {
+    for (group, _) in GROUPS {
         for file in fs::read_dir(shared.join("conversions").join(group)).unwrap().map(|e| e.unwrap().path()) {
             let whole: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
             for _ in 0..4 {
