@@ -1,9 +1,11 @@
 //! `redraft check` and `redraft convert`.
 
 use redraft_engine::check::check as check_prompt;
+use redraft_engine::folders::FolderPaths;
 use redraft_engine::node::Registry;
 use redraft_engine::plan::Targets;
-use redraft_engine::workflow::{Remark, Severity};
+use redraft_engine::problem::Problem;
+use redraft_engine::workflow::{Hints, Remark, Severity};
 use serde_json::{Value as Json, json};
 
 use crate::args::{CheckArgs, ConvertArgs};
@@ -26,6 +28,7 @@ pub(crate) fn check(args: &CheckArgs) -> Outcome {
     let mut checked = check_prompt(&workflow.prompt, &registry, &folders, &Targets::Outputs);
     let stop = of_problems(&args.file, &mut checked.problems, workflow.workflow_json.as_ref());
     let problems = &checked.problems.0;
+    notes.extend(unused_models(&Hints::of(workflow.workflow_json.as_ref()), problems, &folders));
     let exit = if problems.is_empty() { Exit::Done } else { stop.exit };
     if args.json {
         let notes = notes.iter().map(|note| json!({ "severity": "note", "node": null, "text": note }));
@@ -42,6 +45,24 @@ pub(crate) fn check(args: &CheckArgs) -> Outcome {
     }
     say(format!("{}: nothing is wrong or missing", args.file.display()));
     Ok(exit)
+}
+
+/// Models that the workflow lists, that are not here, and that no problem names: those of nodes that are unknown here.
+fn unused_models(hints: &Hints, problems: &[Problem], folders: &FolderPaths) -> Vec<String> {
+    let named = |name: &str| problems.iter().any(|problem| problem.advice.contains(name));
+    let missing = hints.models().filter(|(model, directory)| {
+        !folders.directories(directory).is_empty()
+            && folders.find(directory, &model.name).is_none()
+            && !named(&model.name)
+    });
+    missing
+        .map(|(model, directory)| {
+            format!(
+                "the workflow lists the model {} for {directory}, which is not there; it can be had from {}",
+                model.name, model.url
+            )
+        })
+        .collect()
 }
 
 fn remark_json(remark: &Remark) -> Json {

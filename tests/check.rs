@@ -40,6 +40,9 @@ fn one_report_names_everything_that_is_missing() {
     let base = Base::new();
     let mut file = editor();
     file["nodes"][2]["widgets_values"] = json!([3.5]);
+    // What a node that nobody here knows needs, only the file itself can say.
+    file["nodes"][3]["properties"]["models"] =
+        json!([{ "name": "theirs.pth", "url": "https://example.com/theirs", "directory": "loras" }]);
     let path = base.write_json("ui.json", &file);
     let done = base.command("check", &[&path]).finish().expect_code(3);
     for words in [
@@ -48,6 +51,7 @@ fn one_report_names_everything_that_is_missing() {
         "node 3 (FluxGuidance): FluxGuidance is one of ComfyUI's own nodes, which redraft cannot run yet",
         "there is no node class Their Node here; it comes with the pack their-pack 1.2.0",
         "its 2 saved values have no names",
+        "the workflow lists the model theirs.pth for loras, which is not there; it can be had from https://example.com/theirs",
     ] {
         assert!(done.stderr.contains(words), "{words}\n{}", done.stderr);
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use indexmap::IndexMap;
 use serde_json::Value;
 
 /// Longer texts are no names.
@@ -11,8 +12,19 @@ const MAX_TEXT: usize = 1000;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hints {
     packs: HashMap<String, Pack>,
-    /// By the file's name without folders.
-    urls: HashMap<String, String>,
+    /// By the file's name without folders, in the order of the file.
+    models: IndexMap<String, Model>,
+}
+
+/// A model that a workflow says it needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Model {
+    /// The file's name, as the workflow has it.
+    pub name: String,
+    /// Where it can be had.
+    pub url: String,
+    /// The model folder that it belongs into, `checkpoints`.
+    pub directory: Option<String>,
 }
 
 /// A pack of nodes.
@@ -38,11 +50,11 @@ impl Hints {
     pub fn of(workflow: Option<&Value>) -> Self {
         let mut hints = Self::default();
         let Some(workflow) = workflow else { return hints };
-        hints.models(&workflow["models"]);
+        hints.add_models(&workflow["models"]);
         let inner = workflow["definitions"]["subgraphs"].as_array().into_iter().flatten();
         let groups = workflow["extra"]["groupNodes"].as_object().into_iter().flat_map(|groups| groups.values());
         for graph in std::iter::once(workflow).chain(inner).chain(groups) {
-            hints.models(&graph["models"]);
+            hints.add_models(&graph["models"]);
             graph["nodes"].as_array().into_iter().flatten().for_each(|node| hints.node(node));
         }
         hints
@@ -50,7 +62,7 @@ impl Hints {
 
     fn node(&mut self, node: &Value) {
         let properties = &node["properties"];
-        self.models(&properties["models"]);
+        self.add_models(&properties["models"]);
         let pack = text(&properties["cnr_id"]).or_else(|| text(&properties["aux_id"]));
         if let (Some(class), Some(name)) = (text(&node["type"]), pack) {
             let version = text(&properties["ver"]).filter(|version| version.len() <= 20);
@@ -58,10 +70,11 @@ impl Hints {
         }
     }
 
-    fn models(&mut self, models: &Value) {
+    fn add_models(&mut self, models: &Value) {
         for model in models.as_array().into_iter().flatten() {
             if let (Some(name), Some(url)) = (text(&model["name"]), text(&model["url"])) {
-                self.urls.entry(base_name(&name).to_owned()).or_insert(url);
+                let directory = text(&model["directory"]);
+                self.models.entry(base_name(&name).to_owned()).or_insert(Model { name, url, directory });
             }
         }
     }
@@ -73,7 +86,12 @@ impl Hints {
 
     /// Where a model of this name can be had.
     pub fn url(&self, name: &str) -> Option<&str> {
-        self.urls.get(base_name(name)).map(String::as_str)
+        self.models.get(base_name(name)).map(|model| model.url.as_str())
+    }
+
+    /// The models that the workflow lists with their folder, whether a node that is known here uses them or not.
+    pub fn models(&self) -> impl Iterator<Item = (&Model, &str)> {
+        self.models.values().filter_map(|model| Some((model, model.directory.as_deref()?)))
     }
 }
 
@@ -112,6 +130,8 @@ mod tests {
         assert!(hints.pack("D").unwrap().describe().starts_with("ComfyUI, but not"));
         assert_eq!(hints.url("SD\\b.ckpt"), Some("https://x/b"));
         assert_eq!(hints.url("a.safetensors"), Some("https://x/a"));
+        let listed: Vec<_> = hints.models().map(|(model, directory)| (model.name.as_str(), directory)).collect();
+        assert_eq!(listed, [("a.safetensors", "vae")]);
         assert_eq!(Hints::of(None), Hints::default());
     }
 }
