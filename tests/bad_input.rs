@@ -496,7 +496,7 @@ fn options_that_are_wrong() {
     base.write("list.yaml", "- a\n- b\n");
     base.write("wrong.yaml", "a:\n  checkpoints: [1, 2]\n");
     let cases: Vec<(&[&str], &[&str])> = vec![
-        (&["--set", "16"], &["--set '16'", "write NODE.INPUT"]),
+        (&["--set", "16"], &["--set '16'", "write NODE.INPUT=VALUE"]),
         (&["--set", "16=5"], &["--set '16=5'", "write NODE.INPUT"]),
         (&["--set", "99.steps=5"], &["no node has the id or title '99'"]),
         (&["--set", "16.step=5"], &["node 16 (KSampler) has no input 'step'", "steps"]),
