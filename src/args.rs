@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use redraft_engine::cache::Policy;
 
 const EXIT_CODES: &str = "Exit codes:
   0    done
@@ -128,6 +129,16 @@ pub(crate) struct RunArgs {
     pub(crate) compute: Compute,
     #[command(flatten)]
     pub(crate) changes: Changes,
+    /// Run this node and what it needs, whether it saves something or not, and nothing else; NODE is an id, a title or a class
+    #[arg(long, value_name = "NODE")]
+    pub(crate) only: Vec<String>,
+    /// What is kept from one workflow to the next: classic (what the next one has, too), lru:N (N results), none, or ram:GB
+    /// (everything while so much memory is free)
+    #[arg(long, value_name = "POLICY", default_value_t)]
+    pub(crate) cache: Policy,
+    /// Go on with the next workflow where one fails; the exit code is that of the first failure
+    #[arg(long)]
+    pub(crate) keep_going: bool,
     /// Run the outputs that nothing is wrong with, as ComfyUI does, and only warn of the others
     #[arg(long)]
     pub(crate) allow_partial: bool,
@@ -202,6 +213,9 @@ pub(crate) struct VerifyArgs {
     pub(crate) places: Places,
     #[command(flatten)]
     pub(crate) compute: Compute,
+    /// A TOML file of cases that are known to differ, each with its size and reason: they are told apart from failures
+    #[arg(long, value_name = "FILE")]
+    pub(crate) known_differences: Option<PathBuf>,
     /// Write the result in JUnit's XML
     #[arg(long, value_name = "FILE")]
     pub(crate) junit: Option<PathBuf>,

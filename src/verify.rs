@@ -5,6 +5,7 @@ mod report;
 
 use std::path::{Path, PathBuf};
 
+use redraft_engine::cache::Policy;
 use redraft_engine::cx::{Cancel, Metadata};
 use redraft_engine::exec::{Engine, Outcome as RunOutcome};
 use redraft_engine::node::Registry;
@@ -57,7 +58,7 @@ fn all(args: &VerifyArgs, line: &Line, cancel: &Cancel) -> Outcome {
         }
     }
     let registry = Registry::linked();
-    let mut engine = session::engine(&args.places, &args.compute)?;
+    let mut engine = session::engine(&args.places, &args.compute, Policy::default())?;
     // What cases save is not wanted, and their base directory may be read-only.
     let scratch = tempfile::tempdir().map_err(Stop::wrong)?;
     engine.folders.output = scratch.path().join("output");

@@ -12,6 +12,7 @@ pub mod draw;
 pub mod error;
 pub mod event;
 pub mod exec;
+pub mod flow;
 pub mod folders;
 pub mod io;
 pub mod key;

@@ -12,10 +12,12 @@ use syn::{Attribute, DeriveInput, Expr, ExprLit, Lit, Meta, parse_macro_input};
 ///
 /// On the struct, `#[node(...)]`: `category = "..."`, `display = "..."` (the editor's title), `class = "..."` (if not the
 /// struct's name), `output` (the node is an end in itself), `hidden("prompt", "extra_pnginfo")`, `reads("embeddings")` (folders
-/// whose files its inputs name), `revision = 1`, `not_idempotent`, `deprecated`, `experimental`.
+/// whose files its inputs name), `revision = 1`, `not_idempotent`, `deprecated`, `experimental`, `validates("image")` (inputs
+/// whose constants `Run::validate` checks in place of their declared limits; `"*"` for all), `validates_types`.
 ///
 /// On a field, `#[input(...)]`: `default`, `min`, `max`, `step`, `round`, `control_after_generate`, `multiline`,
-/// `dynamic_prompts`, `files = "checkpoints"`, `besides = ["none"]`, `upload = Image`, `name = "..."`, `lazy`, `force_input`.
+/// `dynamic_prompts`, `files = "checkpoints"`, `besides = ["none"]`, `upload = Image`, `name = "..."`, `lazy`, `force_input`,
+/// `hidden` (only a node made at run time can be given it), `rest` (the linked inputs that the class does not declare).
 #[proc_macro_derive(Node, attributes(node, input))]
 pub fn derive_node(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
