@@ -34,7 +34,9 @@ impl Bars {
                     texts.iter().for_each(say);
                 });
             }
-            Event::Blocked { node, class, message, .. } => self.line(&format!("node {node} ({class}): not run: {message}")),
+            Event::Blocked { node, class, message, .. } => {
+                self.line(&format!("node {node} ({class}): not run: {message}"))
+            }
             Event::Warning { node, message } => {
                 let node = node.as_ref().map(|node| format!("node {node}: ")).unwrap_or_default();
                 self.line(&format!("warning: {node}{message}"));

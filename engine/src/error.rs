@@ -161,7 +161,11 @@ impl std::fmt::Display for Failure {
         match &self.cause {
             Cause::Cycle(way) => {
                 let way: Vec<_> = way.iter().map(NodeId::as_str).collect();
-                write!(f, ": the nodes that it made depend on each other: {}; remove one of these links", way.join(" -> "))
+                write!(
+                    f,
+                    ": the nodes that it made depend on each other: {}; remove one of these links",
+                    way.join(" -> ")
+                )
             }
             Cause::OutOfMemory => {
                 write!(f, ": {}; use a smaller picture or batch, or a device with more memory", self.message)

@@ -117,7 +117,8 @@ impl Event {
                 json!({ "node": node, "display_node": display_node, "class_type": class, "title": title }),
             ),
             Self::Expanded { node, made } => {
-                let made: Vec<_> = made.iter().map(|(id, display)| json!({ "node": id, "display_node": display })).collect();
+                let made: Vec<_> =
+                    made.iter().map(|(id, display)| json!({ "node": id, "display_node": display })).collect();
                 ("expanded", json!({ "node": node, "nodes": made }))
             }
             Self::Blocked { node, class, message, .. } => {

@@ -61,7 +61,9 @@ impl<T> Lazy<T> {
     pub fn get(self) -> anyhow::Result<T> {
         match self {
             Self::Here(value) => Ok(value),
-            Self::Later(name) => anyhow::bail!("input '{name}' was used without being asked for; ask for it in `needs`"),
+            Self::Later(name) => {
+                anyhow::bail!("input '{name}' was used without being asked for; ask for it in `needs`")
+            }
         }
     }
 
@@ -218,12 +220,7 @@ impl Graph {
     }
 
     /// Adds a node under a name of its own. A node that has the name already stays.
-    pub fn named<'n>(
-        &mut self,
-        name: &str,
-        class: &str,
-        inputs: impl IntoIterator<Item = (&'n str, Feed)>,
-    ) -> NodeId {
+    pub fn named<'n>(&mut self, name: &str, class: &str, inputs: impl IntoIterator<Item = (&'n str, Feed)>) -> NodeId {
         let id = self.id(name);
         let inputs = || inputs.into_iter().filter(|(_, feed)| !feed.is_nothing());
         self.nodes.entry(id.clone()).or_insert_with(|| GraphNode {

@@ -333,7 +333,7 @@ macro_rules! integer_field {
         }
     })* };
 }
-integer_field!(u32, i64, u64, usize);
+integer_field!(u32, i64, i128, u64, usize);
 
 impl Field for f64 {
     fn kind(w: Widget) -> Kind {
@@ -361,7 +361,9 @@ impl Field for bool {
     }
 
     fn from_value(value: &Value) -> Result<Self, Misfit> {
-        value.downcast().copied().ok_or_else(|| mismatch("BOOLEAN", value))
+        // A number gets here from a node made at run time only.
+        let number = || value.downcast::<i128>().map(|&number| number != 0);
+        value.downcast().copied().or_else(number).ok_or_else(|| mismatch("BOOLEAN", value))
     }
 }
 
@@ -475,7 +477,7 @@ macro_rules! plain_emit {
         fn into_socket(self) -> Socket { Rc::new([Value::new($name, <$stored>::from(self))]) }
     })* };
 }
-plain_emit!(u64: "INT", i128; i64: "INT", i128; u32: "INT", i128; f64: "FLOAT", f64; bool: "BOOLEAN", bool; String: "STRING", String);
+plain_emit!(i128: "INT", i128; u64: "INT", i128; i64: "INT", i128; u32: "INT", i128; f64: "FLOAT", f64; bool: "BOOLEAN", bool; String: "STRING", String);
 
 /// An output named after its type, as ComfyUI does where a node names none.
 pub fn output_of<T: Emit>(name: Option<&str>, tooltip: &str) -> crate::schema::Output {

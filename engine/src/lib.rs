@@ -14,6 +14,7 @@ pub mod event;
 pub mod exec;
 pub mod flow;
 pub mod folders;
+pub mod frames;
 pub mod io;
 pub mod key;
 mod live;

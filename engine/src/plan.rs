@@ -246,15 +246,10 @@ static UNDECLARED: Input = Input {
 };
 
 /// What a node is given besides the declared inputs: links, if its class takes them, and hidden values.
-pub(crate) fn undeclared<'s>(
-    class: &Class,
-    given: &IndexMap<String, Given>,
-    declared: &[Live<'s>],
-) -> Vec<Live<'s>> {
+pub(crate) fn undeclared<'s>(class: &Class, given: &IndexMap<String, Given>, declared: &[Live<'s>]) -> Vec<Live<'s>> {
     let hidden = |name: &str| class.schema.hidden.iter().any(|(n, kind)| n == name && *kind == Hidden::Any);
-    let taken = |name: &String, given: &Given| {
-        (class.traits.variadic && matches!(given, Given::Link { .. })) || hidden(name)
-    };
+    let taken =
+        |name: &String, given: &Given| (class.traits.variadic && matches!(given, Given::Link { .. })) || hidden(name);
     let known = |name: &String| declared.iter().any(|live| live.name == *name);
     let names = given.iter().filter(|(name, given)| taken(name, given) && !known(name)).map(|(name, _)| name.clone());
     names.map(|name| Live { name, input: &UNDECLARED, optional: true }).collect()

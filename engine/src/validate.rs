@@ -166,7 +166,9 @@ impl Validator<'_> {
     /// Whether the class checks this input's constants itself, or with `types` what is linked to it.
     fn left_to_class(&self, place: &Place, types: bool) -> bool {
         let class = self.known.runnable(place.class);
-        class.is_some_and(|class| if types { class.traits.validates_types } else { class.traits.validates(place.name()) })
+        class.is_some_and(
+            |class| if types { class.traits.validates_types } else { class.traits.validates(place.name()) },
+        )
     }
 
     fn link(&self, place: &Place, from: &NodeId, slot: usize) -> Result<(), Finding> {

@@ -5,10 +5,7 @@
 mod bench;
 
 use std::cell::Cell;
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bench::{Bench, prompt};
 use redraft_engine::Node;
@@ -173,31 +170,6 @@ impl Run for Wrong {
     }
 }
 
-/// Wakes whoever waits when its time has come: a thread sleeps for it.
-struct Nap {
-    until: Instant,
-    asleep: bool,
-}
-
-impl Future for Nap {
-    type Output = ();
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let left = self.until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Poll::Ready(());
-        }
-        if !self.asleep || left > Duration::ZERO {
-            self.asleep = true;
-            let waker = cx.waker().clone();
-            std::thread::spawn(move || {
-                std::thread::sleep(left);
-                waker.wake();
-            });
-        }
-        Poll::Pending
-    }
-}
-
 #[derive(Node)]
 #[node(category = "flow")]
 struct Sleep {
@@ -212,8 +184,7 @@ impl Run for Sleep {
         let reporter = cx.reporter();
         Ok(Later::new(async move {
             reporter.progress(0, 2)?;
-            let until = Instant::now() + Duration::from_millis(self.milliseconds);
-            Nap { until, asleep: false }.await;
+            futures_timer::Delay::new(Duration::from_millis(self.milliseconds)).await;
             reporter.progress(1, 2)?;
             match self.how.as_str() {
                 "error" => anyhow::bail!("it slept badly"),

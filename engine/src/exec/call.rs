@@ -77,12 +77,13 @@ pub(super) fn needs(class: &Class, inputs: &Inputs) -> Result<Vec<String>, NodeE
     let mut needed = Vec::new();
     for args in inputs.calls(class)? {
         if blocker(&args).is_none() {
-            let asked = class.needs(Args::new(args))?;
-            needed.extend(asked.into_iter().filter(|name| inputs.lacks(name)));
+            for name in class.needs(Args::new(args))? {
+                if inputs.lacks(&name) && !needed.contains(&name) {
+                    needed.push(name);
+                }
+            }
         }
     }
-    needed.sort();
-    needed.dedup();
     Ok(needed)
 }
 

@@ -98,7 +98,8 @@ impl<'a, 'r> Nodes<'a, 'r> {
         let mut all_given = Vec::with_capacity(made.len());
         for (id, mut node) in graph.nodes {
             let class = self.plan.registry.class(&node.class);
-            let class = class.ok_or_else(|| format!("it made a node of the class {}, which does not exist", node.class))?;
+            let class =
+                class.ok_or_else(|| format!("it made a node of the class {}, which does not exist", node.class))?;
             let display = node.display.take().unwrap_or_else(|| self.step(parent).id.clone());
             let given = given(&node.inputs);
             let inputs = self.inputs(class, node, &given, folders)?;

@@ -80,7 +80,10 @@ impl Begun {
 /// Whether a node is done or needs something else first.
 enum Visited {
     /// Its results, and the seconds it took if it was called.
-    Done { entry: Rc<Entry>, called: Option<f64> },
+    Done {
+        entry: Rc<Entry>,
+        called: Option<f64>,
+    },
     NotYet(Begun),
 }
 
@@ -294,9 +297,8 @@ impl<'a, 'r> Run<'a, 'r> {
         for name in names {
             let step = self.nodes.step(at);
             let input = step.inputs.iter().find(|input| input.name == name);
-            let wrong = |why: &str| {
-                NodeError::NodeInput(format!("Node {} says it needs input {name}, but {why}", step.id))
-            };
+            let wrong =
+                |why: &str| NodeError::NodeInput(format!("Node {} says it needs input {name}, but {why}", step.id));
             let input = input.ok_or_else(|| wrong("there is no input to that node at all"))?;
             let (from, _) = input.source.link().ok_or_else(|| wrong("that value is a constant"))?;
             self.asked.insert((at, name));

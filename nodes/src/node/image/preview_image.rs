@@ -21,12 +21,13 @@ impl Run for PreviewImage {
 
     fn run(self, cx: &mut Cx) -> anyhow::Result<()> {
         let folder = cx.folders.temp.clone();
-        let prefix = format!("ComfyUI_temp_{}", letters(cx.node.as_str()));
-        save(cx, &self.images, &prefix, &folder, "temp", Compression::Preview)
+        // The same from run to run for as long as the node stays in the workflow.
+        let letters = cx.kept(|| letters(cx.node.as_str()));
+        save(cx, &self.images, &format!("ComfyUI_temp_{letters}"), &folder, "temp", Compression::Preview)
     }
 }
 
-/// Five letters that differ from run to run and from node to node, as ComfyUI's do, so that previews do not mix.
+/// Five letters that differ from process to process and from node to node, as ComfyUI's do, so that previews do not mix.
 fn letters(node: &str) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos());
     let seed = blake3::hash(format!("{now} {} {node}", std::process::id()).as_bytes());
