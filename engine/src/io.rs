@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use serde_json::Value as Json;
 
+use crate::node::Args;
 use crate::schema::{Control, Kind, Options, Upload};
 
 /// A value on a wire. Cloning it shares it; nobody changes a value that has left its node.
@@ -93,6 +94,11 @@ pub trait Field: Sized {
             Arg::One(value) => Self::from_value(&value),
             Arg::All(list) => list.first().ok_or(Misfit::Missing).and_then(Self::from_value),
         }
+    }
+
+    /// Takes what the input `name` stands for out of a call's inputs: normally the one of that name.
+    fn take(args: &mut Args, name: &str) -> anyhow::Result<Self> {
+        Self::from_arg(args.remove(name)).map_err(|misfit| anyhow::anyhow!("input '{name}' {misfit}"))
     }
 }
 
@@ -236,6 +242,8 @@ pub struct Widget {
     /// Choices besides the files.
     pub besides: &'static [&'static str],
     pub upload: Option<Upload>,
+    /// How the sockets of a [`Grow`](crate::dynamic::Grow) are named; a number follows.
+    pub prefix: Option<&'static str>,
 }
 
 macro_rules! integer_field {
