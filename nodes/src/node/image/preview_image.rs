@@ -20,10 +20,15 @@ impl Run for PreviewImage {
     type Out = ();
 
     fn run(self, cx: &mut Cx) -> anyhow::Result<()> {
-        let folder = cx.folders.temp.clone();
-        let prefix = format!("ComfyUI_temp_{}", letters(cx.node.as_str()));
-        save(cx, &self.images, &prefix, &folder, "temp", Compression::Preview)
+        preview(cx, &self.images)
     }
+}
+
+/// Saves a batch in the temp folder and announces each file.
+pub(in crate::node) fn preview(cx: &mut Cx, images: &Image) -> anyhow::Result<()> {
+    let folder = cx.folders.temp.clone();
+    let prefix = format!("ComfyUI_temp_{}", letters(cx.node.as_str()));
+    save(cx, images, &prefix, &folder, "temp", Compression::Preview)
 }
 
 /// Five letters that differ from run to run and from node to node, as ComfyUI's do, so that previews do not mix.
