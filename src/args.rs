@@ -50,6 +50,8 @@ pub(crate) enum Command {
         seed: u64,
         file: PathBuf,
     },
+    /// Makes a draft picture under the name of each that workflows want and that is missing
+    StandIns(StandInsArgs),
     /// Writes a simple picture to start from
     DraftPicture {
         #[arg(long, default_value_t = 512)]
@@ -202,6 +204,20 @@ pub(crate) enum GraphFormat {
     Dot,
     /// For Markdown files
     Mermaid,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct StandInsArgs {
+    /// Workflows: UI or API JSON, or a picture that carries one
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) places: Places,
+    /// Of each picture that is made, in pixels
+    #[arg(long, default_value_t = 512)]
+    pub(crate) width: u32,
+    #[arg(long, default_value_t = 512)]
+    pub(crate) height: u32,
 }
 
 #[derive(Args, Debug)]

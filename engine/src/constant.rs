@@ -23,7 +23,9 @@ pub fn to_value(kind: &Kind, converted: &Json) -> Value {
         (Kind::Int { .. }, Json::Number(_)) => Value::new("INT", as_int(converted).unwrap_or(0)),
         (Kind::Float { .. }, _) => Value::new("FLOAT", as_float(converted)),
         (Kind::Boolean { .. }, Json::Bool(flag)) => Value::new("BOOLEAN", *flag),
-        (Kind::Text { .. } | Kind::Combo { .. }, Json::String(text)) => Value::new("STRING", text.clone()),
+        (Kind::Text { .. } | Kind::Combo { .. } | Kind::DynamicCombo(_), Json::String(text)) => {
+            Value::new("STRING", text.clone())
+        }
         (Kind::Socket(_), plain) => of_itself(plain),
         (_, other) => Value::new(CONSTANT, other.clone()),
     }

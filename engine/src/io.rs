@@ -10,6 +10,7 @@ use std::rc::Rc;
 use serde_json::Value as Json;
 
 use crate::flow::Returned;
+use crate::node::Args;
 use crate::schema::{Control, Kind, Options, Upload};
 
 /// A value on a wire. Cloning it shares it; nobody changes a value that has left its node.
@@ -156,6 +157,11 @@ pub trait Field: Sized {
     /// As [`from_arg`](Self::from_arg), for fields that must know what their input is called.
     fn from_input(_name: &str, arg: Arg) -> Result<Self, Misfit> {
         Self::from_arg(arg)
+    }
+
+    /// Takes what the input `name` stands for out of a call's inputs: normally the one of that name.
+    fn take(args: &mut Args, name: &str) -> anyhow::Result<Self> {
+        Self::from_input(name, args.remove(name)).map_err(|misfit| anyhow::anyhow!("input '{name}' {misfit}"))
     }
 }
 
@@ -310,6 +316,8 @@ pub struct Widget {
     /// Choices besides the files.
     pub besides: &'static [&'static str],
     pub upload: Option<Upload>,
+    /// How the sockets of a [`Grow`](crate::dynamic::Grow) are named; a number follows.
+    pub prefix: Option<&'static str>,
 }
 
 macro_rules! integer_field {

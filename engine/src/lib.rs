@@ -9,6 +9,7 @@ pub mod check;
 pub mod constant;
 pub mod cx;
 pub mod draw;
+pub mod dynamic;
 pub mod error;
 pub mod event;
 pub mod exec;
@@ -31,4 +32,4 @@ mod validate;
 pub mod workflow;
 
 pub use linkme;
-pub use redraft_engine_derive::{Combo, Node, Outputs};
+pub use redraft_engine_derive::{Choices, Combo, Node, Outputs};

@@ -123,8 +123,12 @@ impl Args {
 
     /// Takes the input `name`. Fails, naming it, if it does not fit the field.
     pub fn take<T: Field>(&mut self, name: &str) -> anyhow::Result<T> {
-        let arg = self.args.get_mut(name).map_or(Arg::Absent, |arg| std::mem::replace(arg, Arg::Absent));
-        T::from_input(name, arg).map_err(|misfit| anyhow::anyhow!("input '{name}' {misfit}"))
+        T::take(self, name)
+    }
+
+    /// Takes the input `name` as it is.
+    pub fn remove(&mut self, name: &str) -> Arg {
+        self.args.get_mut(name).map_or(Arg::Absent, |arg| std::mem::replace(arg, Arg::Absent))
     }
 
     /// Takes everything that was not taken yet.
@@ -132,6 +136,11 @@ impl Args {
         let left: Vec<_> = self.args.iter().filter(|(_, arg)| !matches!(arg, Arg::Absent)).collect();
         let names: Vec<String> = left.into_iter().map(|(name, _)| name.clone()).collect();
         names.into_iter().map(|name| Ok((name.clone(), self.take(&name)?))).collect::<anyhow::Result<_>>().map(Rest)
+    }
+
+    /// The names of the inputs, in declared order, of those that stand for one declared input in the order of their numbers.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.args.keys().map(String::as_str)
     }
 }
 

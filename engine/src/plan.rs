@@ -54,6 +54,8 @@ pub struct StepInput {
     pub lazy: bool,
     /// The node takes the link, not what comes over it.
     pub raw: bool,
+    /// Which of the node's inputs it is in the workflow, where the order of sources comes from.
+    pub place: usize,
 }
 
 /// One node that may be called.
@@ -61,7 +63,7 @@ pub struct Step<'r> {
     pub id: NodeId,
     pub class: &'r Class,
     pub title: String,
-    /// In the order of the workflow; inputs that were given nothing are not here.
+    /// In declared order; inputs that were given nothing are not here.
     pub inputs: Vec<StepInput>,
     pub key: Key,
 }
@@ -226,10 +228,10 @@ fn plan_step<'r>(
                 Source::Constant(constant::to_value(&input.kind, converted))
             }
         };
-        inputs.push(StepInput { name: name.clone(), source, lazy: input.lazy, raw: input.raw_link });
+        let place = node.inputs.get_index_of(name).unwrap_or_default();
+        inputs.push(StepInput { name: name.clone(), source, lazy: input.lazy, raw: input.raw_link, place });
     }
     key.fingerprint(&class.fingerprint(&Offer { inputs: &node.inputs, types: &|_, _| None }));
-    inputs.sort_by_cached_key(|input| node.inputs.get_index_of(&input.name));
     let title = node.title.clone().unwrap_or_else(|| class.schema.display_name.clone());
     Step { id: id.clone(), class, title, inputs, key: key.finish() }
 }

@@ -175,9 +175,9 @@ fn texts(meta: &ParseNestedMeta) -> Result<Vec<LitStr>> {
     Ok(Punctuated::<LitStr, Token![,]>::parse_terminated(&content)?.into_iter().collect())
 }
 
-struct InputField<'a> {
-    field: &'a Field,
-    name: String,
+pub(crate) struct InputField<'a> {
+    pub(crate) field: &'a Field,
+    pub(crate) name: String,
     /// `Widget`'s fields that the attribute sets.
     widget: Vec<TokenStream>,
     lazy: bool,
@@ -189,7 +189,7 @@ struct InputField<'a> {
 }
 
 impl<'a> InputField<'a> {
-    fn parse(field: &'a Field) -> Result<Self> {
+    pub(crate) fn parse(field: &'a Field) -> Result<Self> {
         let name = field.ident.as_ref().map(ToString::to_string).unwrap_or_default();
         let name = name.trim_start_matches("r#").to_owned();
         let mut this =
@@ -223,6 +223,10 @@ impl<'a> InputField<'a> {
                 let kind: syn::Ident = meta.value()?.parse()?;
                 self.widget.push(quote!(upload: Some(::redraft_engine::schema::Upload::#kind)));
             }
+            "prefix" => {
+                let prefix: LitStr = meta.value()?.parse()?;
+                self.widget.push(quote!(prefix: Some(#prefix)));
+            }
             "name" => self.name = text(meta)?,
             "lazy" => self.lazy = true,
             "force_input" => self.force_input = true,
@@ -233,7 +237,7 @@ impl<'a> InputField<'a> {
         Ok(())
     }
 
-    fn schema(&self) -> TokenStream {
+    pub(crate) fn schema(&self) -> TokenStream {
         let Self { field, name, widget, lazy, force_input, .. } = self;
         let (ty, tooltip) = (&field.ty, documentation(&field.attrs));
         quote! {

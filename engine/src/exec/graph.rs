@@ -115,7 +115,7 @@ impl<'a, 'r> Nodes<'a, 'r> {
     fn inputs(
         &self,
         class: &Class,
-        mut node: GraphNode,
+        node: GraphNode,
         given: &IndexMap<String, Given>,
         folders: &FolderPaths,
     ) -> Result<Vec<StepInput>, String> {
@@ -123,12 +123,12 @@ impl<'a, 'r> Nodes<'a, 'r> {
         let beside = undeclared(class, given, &declared);
         let mut inputs = Vec::with_capacity(node.inputs.len());
         for Live { name, input, optional } in declared.into_iter().chain(beside) {
-            let source = match node.inputs.shift_remove(&name) {
-                Some(Feed::Value(value)) => Source::Constant(value),
+            let source = match node.inputs.get(&name) {
+                Some(Feed::Value(value)) => Source::Constant(value.clone()),
                 Some(Feed::Link(Link { node: from, slot })) => {
-                    let found = self.find(&from);
+                    let found = self.find(from);
                     let from = found.ok_or_else(|| format!("it made a link to node {from}, which does not exist"))?;
-                    Source::Link { from, slot }
+                    Source::Link { from, slot: *slot }
                 }
                 None => match input.kind.default(folders) {
                     Some(default) if !optional && input.is_widget() => {
@@ -137,7 +137,8 @@ impl<'a, 'r> Nodes<'a, 'r> {
                     _ => continue,
                 },
             };
-            inputs.push(StepInput { name, source, lazy: input.lazy, raw: input.raw_link });
+            let place = node.inputs.get_index_of(&name).unwrap_or(node.inputs.len());
+            inputs.push(StepInput { name, source, lazy: input.lazy, raw: input.raw_link, place });
         }
         Ok(inputs)
     }
@@ -209,7 +210,9 @@ fn given(inputs: &IndexMap<String, Feed>) -> IndexMap<String, Given> {
 impl RunningGraph for Nodes<'_, '_> {
     fn node(&self, id: &NodeId) -> Option<GraphNode> {
         let step = self.step(self.find(id)?);
-        let inputs = step.inputs.iter().map(|input| {
+        let mut inputs: Vec<_> = step.inputs.iter().collect();
+        inputs.sort_by_key(|input| input.place);
+        let inputs = inputs.into_iter().map(|input| {
             let feed = match &input.source {
                 Source::Constant(value) => Feed::Value(value.clone()),
                 Source::Link { from, slot } => Feed::link(&self.step(*from).id, *slot),

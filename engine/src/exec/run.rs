@@ -196,8 +196,9 @@ impl<'a, 'r> Run<'a, 'r> {
             }
             let strong = |input: &&StepInput| !input.lazy || self.asked.contains(&(at, input.name.clone()));
             let inputs = self.nodes.step(at).inputs.iter().filter(strong);
-            let sources: Vec<_> = inputs.filter_map(|input| input.source.link()).map(|(from, _)| from).collect();
-            for from in sources {
+            let mut sources: Vec<_> = inputs.filter_map(|input| Some((input.place, input.source.link()?.0))).collect();
+            sources.sort_unstable();
+            for (_, from) in sources {
                 if !self.is_at_hand(from) {
                     stack.push(from);
                 }

@@ -3,18 +3,22 @@
 pub mod conditioning;
 pub mod guider;
 pub mod image;
+pub mod image_or_mask;
 pub mod latent;
 pub mod mask;
 pub mod noise;
 pub mod sigmas;
+pub mod svg;
 
 pub use conditioning::{Area, Conditioning, Entry};
 pub use guider::Guider;
 pub use image::Image;
+pub use image_or_mask::ImageOrMask;
 pub use latent::Latent;
 pub use mask::Mask;
 pub use noise::NoiseChoice;
 pub use sigmas::Sigmas;
+pub use svg::Svg;
 pub mod model;
 pub mod parts;
 
@@ -34,6 +38,7 @@ wire!(
     Clip: "CLIP",
     VaeRecipe: "VAE",
     Sigmas: "SIGMAS",
+    Svg: "SVG",
     NoiseChoice: "NOISE",
     Sampler: "SAMPLER",
     Guider: "GUIDER",

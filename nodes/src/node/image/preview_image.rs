@@ -20,11 +20,16 @@ impl Run for PreviewImage {
     type Out = ();
 
     fn run(self, cx: &mut Cx) -> anyhow::Result<()> {
-        let folder = cx.folders.temp.clone();
-        // The same from run to run for as long as the node stays in the workflow.
-        let letters = cx.kept(|| letters(cx.node.as_str()));
-        save(cx, &self.images, &format!("ComfyUI_temp_{letters}"), &folder, "temp", Compression::Preview)
+        preview(cx, &self.images)
     }
+}
+
+/// Saves a batch in the temp folder and announces each file. The files' names begin alike from run to run for as long as the
+/// node stays in the workflow.
+pub(in crate::node) fn preview(cx: &mut Cx, images: &Image) -> anyhow::Result<()> {
+    let folder = cx.folders.temp.clone();
+    let letters = cx.kept(|| letters(cx.node.as_str()));
+    save(cx, images, &format!("ComfyUI_temp_{letters}"), &folder, "temp", Compression::Preview)
 }
 
 /// Five letters that differ from process to process and from node to node, as ComfyUI's do, so that previews do not mix.
