@@ -170,6 +170,10 @@ impl WeightsFile {
 
 /// Names what people hand us instead of a safetensors file.
 fn check_prefix(map: &[u8]) -> Result<()> {
+    // A header of 640 bytes begins like a pickle of protocol 2; only a safetensors file has its JSON at the ninth byte.
+    if map.get(8) == Some(&b'{') {
+        return Ok(());
+    }
     if map.starts_with(b"PK\x03\x04") || map.starts_with(b"\x80\x02") {
         bail!(
             "this is a Python pickle (.ckpt, .pt, .pth), which can run code when loaded; convert it to .safetensors \
