@@ -1,10 +1,13 @@
 //! The nodes, one file each, in folders named as ComfyUI names its categories.
 
 mod conditioning;
+mod guidance;
 mod image;
 mod latent;
 mod loaders;
 mod logic;
 mod mask;
+mod model;
+mod model_patches;
 mod sampling;
 mod utils;

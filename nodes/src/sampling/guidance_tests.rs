@@ -15,7 +15,13 @@ struct Texts {
 type Call = (Vec<i64>, Vec<i64>, Vec<f64>);
 
 impl Network for Texts {
-    fn predict(&self, x: &Tensor, timestep: &Tensor, context: &Tensor, _: &Call) -> Result<Tensor> {
+    fn predict(
+        &self,
+        x: &Tensor,
+        timestep: &Tensor,
+        context: &Tensor,
+        _: &crate::models::patch::Call,
+    ) -> Result<Tensor> {
         let mean = context.mean_dim([1i64, 2].as_slice(), false, Kind::Float);
         let means = (0..mean.size()[0]).map(|i| mean.double_value(&[i])).collect();
         assert_eq!(timestep.size(), [x.size()[0]]);
