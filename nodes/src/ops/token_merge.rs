@@ -47,8 +47,10 @@ impl Merge {
         let wide = |places: &Tensor| places.unsqueeze(-1).expand([-1, -1, x.size()[2]], false);
         let stay = others.gather(1, &wide(&self.staying), false);
         let go = others.gather(1, &wide(&self.taken), false);
-        let takers = x.index_select(1, &self.takers).scatter_reduce(1, &wide(&self.by), &go, "mean");
-        Tensor::cat(&[stay, takers], 1)
+        let by = wide(&self.by);
+        let takers = x.index_select(1, &self.takers);
+        let counts = takers.ones_like().scatter_add(1, &by, &go.ones_like());
+        Tensor::cat(&[stay, takers.scatter_add(1, &by, &go) / counts], 1)
     }
 
     /// All tokens again, those that were taken in as their takers.

@@ -96,8 +96,11 @@ impl Patch for Blurring {
 
 /// 1 where more attention goes than comes on average, B×1×`height`×`width`.
 fn attended(weights: &Tensor, height: i64, width: i64) -> Tensor {
-    let received =
-        weights.mean_dim([1i64].as_slice(), false, None::<Kind>).sum_dim_intlist([1i64].as_slice(), false, None::<Kind>);
+    let received = weights.mean_dim([1i64].as_slice(), false, None::<Kind>).sum_dim_intlist(
+        [1i64].as_slice(),
+        false,
+        None::<Kind>,
+    );
     let mask = received.gt(1.0).to_kind(weights.kind());
     let (batch, total) = (mask.size()[0], mask.size()[1]);
     let rows = rows_of(total, height as f64 / width as f64);

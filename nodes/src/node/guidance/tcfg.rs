@@ -42,7 +42,7 @@ impl Hook for Damped {
 fn damped(of: &Tensor, other: &Tensor) -> Tensor {
     let row = |tensor: &Tensor| tensor.flatten(1, -1).unsqueeze(1).to_kind(Kind::Float);
     let of_row = row(of);
-    let (_, _, vectors) = Tensor::linalg_svd(&Tensor::cat(&[&of_row, &row(other)], 1), false, "");
-    let shared = vectors.narrow(1, 0, 1);
-    (of_row.matmul(&shared.transpose(-2, -1)) * shared).view_as(of)
+    let (_, _, vectors) = Tensor::cat(&[&of_row, &row(other)], 1).svd(true, true);
+    let shared = vectors.narrow(2, 0, 1);
+    (of_row.matmul(&shared) * shared.transpose(-2, -1)).view_as(of)
 }
