@@ -2,6 +2,7 @@
 
 pub mod clip_text;
 pub mod families;
+pub mod patch;
 pub mod random;
 pub mod unet;
 pub mod unet_blocks;

@@ -3,7 +3,8 @@
 use anyhow::{Result, ensure};
 use tch::{Kind, Tensor};
 
-use super::unet_blocks::{Block, Inputs, Site};
+use super::patch::{Call, Part, Site};
+use super::unet_blocks::{Block, Inputs, Place};
 use crate::ops::layers::{Conv2d, GroupNorm, Linear};
 use crate::ops::numerics::{Numerics, Placement};
 use crate::ops::weights::Weights;
@@ -41,14 +42,14 @@ impl UNet {
             "{} has a UNet with vector conditioning (SDXL, SD2 unCLIP), which is not supported",
             w.path().display()
         );
-        let mut site = Site { channels: in_channels, skip: 0, embedding, context: context_width };
+        let mut place = Place { channels: in_channels, skip: 0, embedding, context: context_width };
         let mut skips = Vec::new();
         let mut input = Vec::new();
         for i in 0..w.at("input_blocks").children() {
-            input.push(Block::load(&w.at("input_blocks").at(i), &mut site)?);
-            skips.push(site.channels);
+            input.push(Block::load(&w.at("input_blocks").at(i), &mut place)?);
+            skips.push(place.channels);
         }
-        let middle = Block::load(&w.at("middle_block"), &mut site)?;
+        let middle = Block::load(&w.at("middle_block"), &mut place)?;
         let mut output = Vec::new();
         ensure!(
             w.at("output_blocks").children() == input.len(),
@@ -58,8 +59,8 @@ impl UNet {
             w.at("output_blocks").children()
         );
         for (i, skip) in skips.into_iter().rev().enumerate() {
-            site.skip = skip;
-            output.push(Block::load(&w.at("output_blocks").at(i), &mut site)?);
+            place.skip = skip;
+            output.push(Block::load(&w.at("output_blocks").at(i), &mut place)?);
         }
         let out_channels = w.dim("out.2.weight", 0)?;
         Ok(Self {
@@ -74,8 +75,8 @@ impl UNet {
             input,
             middle,
             output,
-            norm: GroupNorm::load(&w.at("out.0"), site.channels, 1e-5)?,
-            conv: Conv2d::load(&w.at("out.2"), site.channels, out_channels, 3)?,
+            norm: GroupNorm::load(&w.at("out.0"), place.channels, 1e-5)?,
+            conv: Conv2d::load(&w.at("out.2"), place.channels, out_channels, 3)?,
         })
     }
 
@@ -100,17 +101,30 @@ impl UNet {
     /// 0…999; `context` is B×T×[`UNet::context_width`]. All are brought to the network's device and element type first. The
     /// result is B×4×H×W in float32, on the network's device.
     pub fn forward(&self, x: &Tensor, timesteps: &Tensor, context: &Tensor) -> Tensor {
-        let inputs = Inputs { embedding: self.embed_time(timesteps).silu_(), context: self.placement.place(context) };
+        self.patched(x, timesteps, context, &Call::plain())
+    }
+
+    /// The same with the call's patches.
+    pub fn patched(&self, x: &Tensor, timesteps: &Tensor, context: &Tensor, call: &Call) -> Tensor {
+        let (embedding, context) = (self.embed_time(timesteps).silu_(), self.placement.place(context));
+        let at = |part: Part, block: usize| {
+            let site = Site { call, part, block, model_channels: self.model_channels };
+            Inputs { embedding: &embedding, context: &context, site }
+        };
         let mut h = self.placement.image(x);
         let mut skips = Vec::with_capacity(self.input.len());
-        for block in &self.input {
-            h = block.forward(h, &inputs, None);
+        for (i, block) in self.input.iter().enumerate() {
+            let inputs = at(Part::Input, i);
+            h = inputs.site.after_input_block(block.forward(h, &inputs, None));
             skips.push(h.shallow_clone());
+            h = inputs.site.after_skip(h);
         }
-        h = self.middle.forward(h, &inputs, None);
-        for block in &self.output {
+        h = self.middle.forward(h, &at(Part::Middle, 0), None);
+        for (i, block) in self.output.iter().enumerate() {
+            let inputs = at(Part::Output, i);
             if let Some(skip) = skips.pop() {
-                h = Tensor::cat(&[h, skip], 1);
+                let (before, skip) = inputs.site.before_output_block(h, skip);
+                h = Tensor::cat(&[before, skip], 1);
             }
             // Sizes that are no multiple of 8 were rounded up on the way down; the next skip has the size to return to.
             let size = skips.last().map(|s| (s.size()[2], s.size()[3]));

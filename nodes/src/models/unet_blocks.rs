@@ -3,6 +3,7 @@
 use anyhow::{Result, bail, ensure};
 use tch::Tensor;
 
+use super::patch::{Over, Site};
 use crate::ops::attention::{Mask, attention};
 use crate::ops::layers::{Conv2d, GroupNorm, LayerNorm, Linear, upsample_nearest};
 use crate::ops::weights::Weights;
@@ -11,15 +12,17 @@ use crate::ops::weights::Weights;
 const HEADS: i64 = 8;
 
 /// What every block is given besides the picture.
-pub(super) struct Inputs {
+pub(super) struct Inputs<'a> {
     /// The embedded timestep after SiLU, B×E.
-    pub(super) embedding: Tensor,
+    pub(super) embedding: &'a Tensor,
     /// The text, B×T×W.
-    pub(super) context: Tensor,
+    pub(super) context: &'a Tensor,
+    /// Where it is, for patches.
+    pub(super) site: Site<'a>,
 }
 
 /// Where in the network loading has come to.
-pub(super) struct Site {
+pub(super) struct Place {
     /// Channels that arrive from the block before.
     pub(super) channels: i64,
     /// Channels of the skip connection that is joined in front of the next layer; taken by it.
@@ -42,8 +45,8 @@ enum Layer {
 }
 
 impl Block {
-    /// Reads the layers `0`, `1`, … below `weights`, each recognised by its tensors, and moves `site` past them.
-    pub(super) fn load(weights: &Weights, site: &mut Site) -> Result<Self> {
+    /// Reads the layers `0`, `1`, … below `weights`, each recognised by its tensors, and moves `place` past them.
+    pub(super) fn load(weights: &Weights, place: &mut Place) -> Result<Self> {
         let count = weights.children();
         ensure!(
             count > 0,
@@ -51,7 +54,7 @@ impl Block {
             weights.path().display(),
             weights.full_name("")
         );
-        Ok(Self((0..count).map(|i| Layer::load(&weights.at(i), site)).collect::<Result<_>>()?))
+        Ok(Self((0..count).map(|i| Layer::load(&weights.at(i), place)).collect::<Result<_>>()?))
     }
 
     /// Applies the layers. `size` is the height and width that an enlarging layer returns to, twice its input's otherwise.
@@ -61,12 +64,12 @@ impl Block {
 }
 
 impl Layer {
-    fn load(w: &Weights, site: &mut Site) -> Result<Self> {
-        let input = site.channels + std::mem::take(&mut site.skip);
+    fn load(w: &Weights, place: &mut Place) -> Result<Self> {
+        let input = place.channels + std::mem::take(&mut place.skip);
         let mut conv = |name: &str, stride| {
             let w = if name.is_empty() { w.clone() } else { w.at(name) };
-            site.channels = w.dim("weight", 0)?;
-            Conv2d::strided(&w, input, site.channels, 3, stride, 1)
+            place.channels = w.dim("weight", 0)?;
+            Conv2d::strided(&w, input, place.channels, 3, stride, 1)
         };
         if w.contains("weight") {
             return Ok(Self::Conv(conv("", 1)?));
@@ -78,13 +81,13 @@ impl Layer {
             return Ok(Self::Up(conv("conv", 1)?));
         }
         if w.contains("in_layers.0.weight") {
-            let block = ResBlock::load(w, input, site.embedding)?;
-            site.channels = block.channels();
+            let block = ResBlock::load(w, input, place.embedding)?;
+            place.channels = block.channels();
             return Ok(Self::Residual(block));
         }
         if w.contains("transformer_blocks.0.attn1.to_q.weight") && !w.contains("time_stack.0.attn1.to_q.weight") {
-            site.channels = input;
-            return Ok(Self::Transformer(SpatialTransformer::load(w, input, site.context)?));
+            place.channels = input;
+            return Ok(Self::Transformer(SpatialTransformer::load(w, input, place.context)?));
         }
         bail!(
             "{} has a layer {} that is not part of a Stable Diffusion 1.x UNet; the file is of another kind",
@@ -102,8 +105,8 @@ impl Layer {
                 drop(x);
                 conv.forward(&enlarged)
             }
-            Self::Residual(block) => block.forward(x, &inputs.embedding),
-            Self::Transformer(transformer) => transformer.forward(x, &inputs.context),
+            Self::Residual(block) => block.forward(x, inputs.embedding),
+            Self::Transformer(transformer) => transformer.forward(x, inputs),
         }
     }
 }
@@ -181,13 +184,13 @@ impl SpatialTransformer {
         })
     }
 
-    fn forward(&self, x: Tensor, context: &Tensor) -> Tensor {
+    fn forward(&self, x: Tensor, inputs: &Inputs) -> Tensor {
         let size = x.size();
         let tokens = self.norm.forward(&x).flatten(2, 3).transpose(1, 2);
         let mut h = self.proj_in.forward(&tokens.contiguous());
         drop(tokens);
         for block in &self.blocks {
-            h = block.forward(h, context);
+            h = block.forward(h, inputs);
         }
         let h = self.proj_out.forward(&h).view([size[0], size[2], size[3], size[1]]);
         x + h.permute([0, 3, 1, 2])
@@ -220,10 +223,14 @@ impl TransformerBlock {
     }
 
     /// `x` is B×N×W and nobody else's: the sums are made in place.
-    fn forward(&self, mut x: Tensor, context: &Tensor) -> Tensor {
-        let n = self.norm1.forward(&x);
-        x += self.self_attention.forward(&n, &n);
-        x += self.cross_attention.forward(&self.norm2.forward(&x), context);
+    fn forward(&self, mut x: Tensor, inputs: &Inputs) -> Tensor {
+        let site = &inputs.site;
+        let [q, k, v] = site.before_self_attention(&self.norm1.forward(&x));
+        x += site.after_self_attention(self.self_attention.forward([&q, &k, &v], Over::Pixels, site));
+        drop([q, k, v]);
+        let queries = self.norm2.forward(&x);
+        x += self.cross_attention.forward([&queries, inputs.context, inputs.context], Over::Text, site);
+        drop(queries);
         x += self.feed_forward(&self.norm3.forward(&x));
         x
     }
@@ -256,8 +263,15 @@ impl Attention {
         })
     }
 
-    fn forward(&self, x: &Tensor, context: &Tensor) -> Tensor {
-        let (q, k, v) = (self.q.forward(x), self.k.forward(context), self.v.forward(context));
-        self.out.forward(&attention(&q, &k, &v, HEADS, Mask::None))
+    /// Attends from the first to the second, and takes from the third.
+    fn forward(&self, inputs: [&Tensor; 3], over: Over, site: &Site) -> Tensor {
+        let (mut q, mut k, mut v) = (self.q.forward(inputs[0]), self.k.forward(inputs[1]), self.v.forward(inputs[2]));
+        let factors = site.attention_factors(over);
+        if let Some([for_q, for_k, for_v, _]) = factors {
+            (q, k, v) = (q * for_q, k * for_k, v * for_v);
+        }
+        let replaced = if over == Over::Pixels { site.self_attention([&q, &k, &v], HEADS) } else { None };
+        let out = self.out.forward(&replaced.unwrap_or_else(|| attention(&q, &k, &v, HEADS, Mask::None)));
+        if let Some([.., for_out]) = factors { out * for_out } else { out }
     }
 }

@@ -2,11 +2,14 @@
 
 mod conditioning;
 mod dataset;
+mod guidance;
 mod image;
 mod latent;
 mod loaders;
 mod logic;
 mod mask;
+mod model;
+mod model_patches;
 mod sampling;
 mod testing;
 mod transform;

@@ -27,6 +27,63 @@ pub fn randn_sequence(seed: u64, shape: &[i64], count: usize) -> Vec<Tensor> {
     (0..count).map(|_| Tensor::randn(shape, (Kind::Float, Device::Cpu))).collect()
 }
 
+/// libtorch's process-wide CPU generator from a seed on, as a value.
+///
+/// The generator's state is out of reach, so what was drawn is drawn again before each new draw: right for a few draws.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    seed: u64,
+    drawn: Vec<Draw>,
+}
+
+#[derive(Debug, Clone)]
+enum Draw {
+    Normal(Vec<i64>, usize),
+    Below(i64, Vec<i64>),
+}
+
+impl Draw {
+    fn make(&self) -> Vec<Tensor> {
+        match self {
+            Draw::Normal(shape, count) => {
+                (0..*count).map(|_| Tensor::randn(shape.as_slice(), (Kind::Float, Device::Cpu))).collect()
+            }
+            Draw::Below(limit, shape) => vec![Tensor::randint(*limit, shape.as_slice(), (Kind::Int64, Device::Cpu))],
+        }
+    }
+}
+
+impl Stream {
+    /// The generator after `torch.manual_seed(seed)`.
+    pub fn seeded(seed: u64) -> Stream {
+        Stream { seed, drawn: Vec::new() }
+    }
+
+    /// The next standard normal values, float32: the first time what [`randn`] gives.
+    pub fn normal(&mut self, shape: &[i64]) -> Tensor {
+        self.next(Draw::Normal(shape.to_vec(), 1)).swap_remove(0)
+    }
+
+    /// The next `count` tensors of standard normal values: what [`randn_sequence`] gives.
+    pub fn normals(&mut self, shape: &[i64], count: usize) -> Vec<Tensor> {
+        self.next(Draw::Normal(shape.to_vec(), count))
+    }
+
+    /// The next whole numbers from 0 to below `limit`, int64.
+    pub fn below(&mut self, limit: i64, shape: &[i64]) -> Tensor {
+        self.next(Draw::Below(limit, shape.to_vec())).swap_remove(0)
+    }
+
+    fn next(&mut self, draw: Draw) -> Vec<Tensor> {
+        let _drawing = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
+        tch::manual_seed(self.seed.cast_signed());
+        self.drawn.iter().for_each(|draw| drop(draw.make()));
+        let next = draw.make();
+        self.drawn.push(draw);
+        next
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -59,6 +116,18 @@ mod tests {
         assert_eq!(batch.narrow(0, 0, 1), single);
         let sequence = randn_sequence(7, &[1, 4, 8, 8], 3);
         assert_eq!(Tensor::cat(&sequence, 0), batch);
+    }
+
+    #[test]
+    fn a_stream_goes_on_where_it_stopped() {
+        let mut stream = Stream::seeded(7);
+        assert_eq!(stream.normal(&[1, 4, 8, 8]), randn(7, &[1, 4, 8, 8]));
+        // PyTorch 2.11: manual_seed(7); randn(1, 4, 8, 8); randint(4, (6,)); randn(2, 3)
+        let whole: Vec<i64> = stream.below(4, &[6]).try_into().unwrap();
+        let _ = randn(1, &[100]);
+        let then = stream.normal(&[2, 3]);
+        assert_eq!(whole, [1, 1, 3, 1, 3, 2]);
+        assert_eq!(first(&then, 3), [-0.106_241_42, 0.011_055_24, -0.730_081_14]);
     }
 
     #[test]

@@ -170,7 +170,7 @@ impl WeightsFile {
 
 /// Names what people hand us instead of a safetensors file.
 fn check_prefix(map: &[u8]) -> Result<()> {
-    // A header follows its length, whose bytes may be those that another format begins with.
+    // A header of 640 bytes begins like a pickle of protocol 2; only a safetensors file has its JSON at the ninth byte.
     if map.get(8) == Some(&b'{') {
         return Ok(());
     }

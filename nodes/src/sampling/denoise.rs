@@ -3,6 +3,8 @@
 use anyhow::Result;
 use tch::{Device, Kind, Tensor};
 
+use crate::models::patch::Call;
+
 /// What the guided network makes of a noisy state.
 #[derive(Debug)]
 pub struct Denoised {
@@ -32,7 +34,8 @@ pub trait Network {
     ///
     /// `x` is B×C×h×w and already scaled to unit variance (C is 4, or more for checkpoints with extra input channels),
     /// `timestep` is B values, float32, `context` is B×T×W. All are on [`Network::device`].
-    fn predict(&self, x: &Tensor, timestep: &Tensor, context: &Tensor) -> Result<Tensor>;
+    /// The call says what is changed inside of it.
+    fn predict(&self, x: &Tensor, timestep: &Tensor, context: &Tensor, call: &Call) -> Result<Tensor>;
 
     /// Where the network computes.
     fn device(&self) -> Device {
@@ -58,14 +61,41 @@ pub struct LatentFormat {
     pub channels: i64,
     /// VAE units times this is the network's scale.
     pub scale: f64,
+    /// Mean and spread of each channel in VAE units, which are taken off before the scale is applied.
+    pub spread: Option<([f32; 4], [f32; 4])>,
 }
 
 impl LatentFormat {
     /// Stable Diffusion 1.x: 4 channels, 0.18215.
-    pub const SD15: LatentFormat = LatentFormat { channels: 4, scale: 0.18215 };
+    pub const SD15: LatentFormat = LatentFormat { channels: 4, scale: 0.18215, spread: None };
+    /// Playground v2.5.
+    pub const PLAYGROUND: LatentFormat = LatentFormat {
+        channels: 4,
+        scale: 0.5,
+        spread: Some(([-1.6574, 1.886, -1.383, 2.5155], [8.4927, 5.9022, 6.5498, 5.2299])),
+    };
+
+    /// A latent in VAE units in the network's scale. An empty one, all zeros, is not shifted.
+    pub fn in_network_scale(&self, latent: &Tensor) -> Tensor {
+        let Some((mean, spread)) = self.spread else { return latent * self.scale };
+        if latent.count_nonzero(None::<i64>).int64_value(&[]) == 0 {
+            return latent.shallow_clone();
+        }
+        (latent - channels(mean, latent)) * self.scale / channels(spread, latent)
+    }
 
     /// A latent in the network's scale as VAE units, float32 on the CPU.
     pub fn in_vae_units(&self, latent: &Tensor) -> Tensor {
-        (latent.to_kind(Kind::Float) / self.scale).to_device(Device::Cpu)
+        let latent = latent.to_kind(Kind::Float);
+        let latent = match self.spread {
+            None => latent / self.scale,
+            Some((mean, spread)) => &latent * channels(spread, &latent) / self.scale + channels(mean, &latent),
+        };
+        latent.to_device(Device::Cpu)
     }
+}
+
+/// One value for each channel, for a B×C×h×w tensor.
+fn channels(values: [f32; 4], latent: &Tensor) -> Tensor {
+    Tensor::from_slice(&values).view([1, 4, 1, 1]).to_device(latent.device())
 }

@@ -8,9 +8,10 @@ use anyhow::{Result, ensure};
 use tch::{Kind, Tensor};
 
 use super::denoise::{Denoise, Denoised, Network, OnStep};
-use super::hooks::Hooks;
+use super::hooks::{Again, Hooks, Moment, Pair, Under};
 use super::parameterisation::{Parameterisation, check_sigma};
 use super::regions::{Rect, Region};
+use crate::models::patch::{Call, Patch};
 use crate::ops::composite::fill_batch;
 use crate::values::Conditioning;
 
@@ -86,6 +87,8 @@ pub struct Guidance<'a> {
     pub hooks: &'a Hooks,
     /// Whether the negative prediction is needed even where the rule would leave it out.
     pub always_negative: bool,
+    /// Makes prompts that a hook brings ready for the run's latents.
+    pub ready: &'a dyn Fn(&Conditioning) -> Result<Vec<Region>>,
     /// Told about each step.
     pub on_step: &'a mut OnStep<'a>,
 }
@@ -111,18 +114,37 @@ impl Guidance<'_> {
         self.lists.get(place).filter(|_| needed).map_or(&[], Vec::as_slice)
     }
 
+    fn predict<const N: usize>(&self, lists: [&[Region]; N], x: &Tensor, sigma: f64) -> Result<[Tensor; N]> {
+        self.prompts.predict(lists, x, sigma, &self.hooks.patches())
+    }
+
+    /// From one prediction to another, with the hooks that change how.
+    fn guided(&self, pair: &Pair, moment: &Moment) -> Result<Tensor> {
+        let denoised = match self.hooks.guide(pair, moment)? {
+            Some(denoised) => denoised,
+            // Without a negative prediction, `cfg` is 1.
+            None if !moment.guided => pair.cond.shallow_clone(),
+            None => pair.guided(moment.cfg),
+        };
+        self.hooks.after_guidance(denoised, pair, moment)
+    }
+
     fn cfg(&self, x: &Tensor, sigma: f64, cfg: f64) -> Result<Denoised> {
-        let needed = self.always_negative || !is_one(cfg);
-        let lists = [self.list(0, true), self.list(1, needed)];
-        let [cond, uncond] = self.hooks.before_guidance(self.prompts.predict(lists, x, sigma)?)?;
-        let denoised = if needed { &uncond + (cond - &uncond) * cfg } else { cond };
+        let guided = self.always_negative || !is_one(cfg);
+        let lists = [self.list(0, true), self.list(1, guided)];
+        let network = Lists { guidance: self, cond: lists[0], uncond: lists[1] };
+        let moment = Moment { x, sigma, cfg, guided, sampling: self.prompts.sampling, network: &network };
+        let [cond, uncond] = self.hooks.before_guidance(self.predict(lists, x, sigma)?, &moment)?;
+        let denoised = self.guided(&Pair { cond: &cond, uncond: &uncond }, &moment)?;
         Ok(Denoised { denoised, uncond })
     }
 
     fn nested(&self, x: &Tensor, sigma: f64, conds: f64, negative: f64) -> Result<Denoised> {
         let lists = [self.list(2, true), self.list(1, true), self.list(0, true)];
-        let [base, uncond, cond] = self.prompts.predict(lists, x, sigma)?;
-        let inner = &uncond + (cond - &uncond) * conds;
+        let [base, uncond, cond] = self.predict(lists, x, sigma)?;
+        let network = Lists { guidance: self, cond: lists[2], uncond: lists[1] };
+        let moment = Moment { x, sigma, cfg: conds, guided: true, sampling: self.prompts.sampling, network: &network };
+        let inner = self.guided(&Pair { cond: &cond, uncond: &uncond }, &moment)?;
         Ok(Denoised { denoised: &base + (inner - &base) * negative, uncond })
     }
 
@@ -130,19 +152,60 @@ impl Guidance<'_> {
         let base_needed = self.always_negative || !is_one(negative);
         let middle_needed = base_needed || !is_one(conds);
         let lists = [self.list(2, base_needed), self.list(1, middle_needed), self.list(0, true)];
-        let [uncond, middle, cond] = self.prompts.predict(lists, x, sigma)?;
-        Ok(Denoised { denoised: &uncond + (&middle - &uncond) * negative + (cond - &middle) * conds, uncond })
+        let [uncond, middle, cond] = self.predict(lists, x, sigma)?;
+        let network = Lists { guidance: self, cond: lists[1], uncond: lists[0] };
+        // Also where nothing was evaluated to move from: the reference then moves from zeros.
+        let moment =
+            Moment { x, sigma, cfg: negative, guided: true, sampling: self.prompts.sampling, network: &network };
+        let inner = self.guided(&Pair { cond: &middle, uncond: &uncond }, &moment)?;
+        Ok(Denoised { denoised: inner + (cond - &middle) * conds, uncond })
     }
 
     fn perp_neg(&self, x: &Tensor, sigma: f64, cfg: f64, scale: f64) -> Result<Denoised> {
         let negative_needed = self.always_negative || scale != 0.0;
         let empty_needed = negative_needed || !is_one(cfg);
         let lists = [self.list(0, true), self.list(2, negative_needed), self.list(1, empty_needed)];
-        let [cond, uncond, empty] = self.hooks.before_guidance(self.prompts.predict(lists, x, sigma)?)?;
-        let (towards, away) = (cond - &empty, &uncond - &empty);
-        let along = (&away * &towards).sum(towards.kind()) / towards.norm().square();
-        let across = &away - along * &towards;
-        Ok(Denoised { denoised: &empty + (towards - across * scale) * cfg, uncond })
+        let network = Lists { guidance: self, cond: lists[0], uncond: lists[1] };
+        let guided = negative_needed;
+        let moment = Moment { x, sigma, cfg, guided, sampling: self.prompts.sampling, network: &network };
+        let [cond, uncond, empty] = self.hooks.before_guidance(self.predict(lists, x, sigma)?, &moment)?;
+        let denoised = perpendicular(&cond, &uncond, &empty, scale, cfg);
+        let denoised = self.hooks.after_guidance(denoised, &Pair { cond: &cond, uncond: &uncond }, &moment)?;
+        Ok(Denoised { denoised, uncond })
+    }
+}
+
+/// Perp-Neg: from the prediction of an empty prompt towards the positive one, and away from that part of the negative one
+/// which is perpendicular to it.
+pub fn perpendicular(cond: &Tensor, uncond: &Tensor, empty: &Tensor, scale: f64, cfg: f64) -> Tensor {
+    let (towards, away) = (cond - empty, uncond - empty);
+    let along = (&away * &towards).sum(towards.kind()) / towards.norm().square();
+    let across = &away - along * &towards;
+    empty + (towards - across * scale) * cfg
+}
+
+/// The prompts of an evaluation, for hooks that ask the network once more.
+struct Lists<'a, 'g> {
+    guidance: &'a Guidance<'g>,
+    cond: &'a [Region],
+    uncond: &'a [Region],
+}
+
+impl Again for Lists<'_, '_> {
+    fn predict(&self, prompts: Under, x: &Tensor, sigma: f64, patch: Option<&dyn Patch>) -> Result<Tensor> {
+        let brought;
+        let list = match prompts {
+            Under::Cond => self.cond,
+            Under::Uncond => self.uncond,
+            Under::Other(conditioning) => {
+                brought = (self.guidance.ready)(conditioning)?;
+                &brought
+            }
+        };
+        let mut patches = self.guidance.hooks.patches();
+        patches.extend(patch);
+        let [denoised] = self.guidance.prompts.predict([list], x, sigma, &patches)?;
+        Ok(denoised)
     }
 }
 
@@ -165,7 +228,13 @@ struct Job<'a> {
 impl Prompts<'_> {
     /// The denoised latent of each list of prompts, for the state `x` (B×C×H×W) at `sigma`: the average of its active
     /// prompts by weight; 0 where none acts.
-    pub fn predict<const N: usize>(&self, lists: [&[Region]; N], x: &Tensor, sigma: f64) -> Result<[Tensor; N]> {
+    pub fn predict<const N: usize>(
+        &self,
+        lists: [&[Region]; N],
+        x: &Tensor,
+        sigma: f64,
+        patches: &[&dyn Patch],
+    ) -> Result<[Tensor; N]> {
         check_sigma(sigma)?;
         let sigma = sigma as f32;
         let mut jobs = Vec::new();
@@ -175,7 +244,7 @@ impl Prompts<'_> {
         let mut averages = lists.map(|_| Average::new(x));
         while !jobs.is_empty() {
             let batch = self.take_batch(&mut jobs);
-            let outputs = self.run(&batch, sigma)?;
+            let outputs = self.run(&batch, sigma, patches)?;
             for (job, output) in batch.iter().zip(outputs) {
                 averages[job.list].add(job, output);
             }
@@ -194,7 +263,7 @@ impl Prompts<'_> {
     }
 
     /// The denoised crop of each job, from one call of the network.
-    fn run(&self, jobs: &[Job], sigma: f32) -> Result<Vec<Tensor>> {
+    fn run(&self, jobs: &[Job], sigma: f32, patches: &[&dyn Patch]) -> Result<Vec<Tensor>> {
         let x = Tensor::cat(&jobs.iter().map(|job| &job.input).collect::<Vec<_>>(), 0);
         let mut input = self.sampling.scaled_input(&x, sigma);
         let extra: Vec<Tensor> = jobs.iter().filter_map(Job::extra_channels).collect();
@@ -203,7 +272,10 @@ impl Prompts<'_> {
         }
         let batch = x.size()[0];
         let timestep = Tensor::full([batch], f64::from(self.sampling.timestep(sigma)), (Kind::Float, x.device()));
-        let output = self.network.predict(&input, &timestep, &contexts(jobs))?.to_kind(x.kind());
+        let lists: Vec<usize> = jobs.iter().map(|job| job.list).collect();
+        let size = (x.size()[2], x.size()[3]);
+        let call = Call { sigma: f64::from(sigma), lists: &lists, size, patches };
+        let output = self.network.predict(&input, &timestep, &contexts(jobs), &call)?.to_kind(x.kind());
         ensure!(
             output.size() == x.size(),
             "the network answered with shape {:?} where {:?} was expected: is it a model for this latent?",

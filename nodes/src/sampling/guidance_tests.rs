@@ -15,7 +15,13 @@ struct Texts {
 type Call = (Vec<i64>, Vec<i64>, Vec<f64>);
 
 impl Network for Texts {
-    fn predict(&self, x: &Tensor, timestep: &Tensor, context: &Tensor) -> Result<Tensor> {
+    fn predict(
+        &self,
+        x: &Tensor,
+        timestep: &Tensor,
+        context: &Tensor,
+        _: &crate::models::patch::Call,
+    ) -> Result<Tensor> {
         let mean = context.mean_dim([1i64, 2].as_slice(), false, Kind::Float);
         let means = (0..mean.size()[0]).map(|i| mean.double_value(&[i])).collect();
         assert_eq!(timestep.size(), [x.size()[0]]);
@@ -41,7 +47,7 @@ fn predict(network: &Texts, lists: [&[Region]; 2], batching: Batching, batch: i6
     let sampling = Parameterisation::sd15();
     let x = Tensor::zeros([batch, 4, 16, 16], (Kind::Float, Device::Cpu));
     let prompts = Prompts { network, sampling: &sampling, batching };
-    prompts.predict(lists, &x, 1.0).unwrap().map(|prediction| prediction.neg())
+    prompts.predict(lists, &x, 1.0, &[]).unwrap().map(|prediction| prediction.neg())
 }
 
 fn at(tensor: &Tensor, y: i64, x: i64) -> f64 {
@@ -72,6 +78,7 @@ fn guided(cfg: f64, always_negative: bool) -> (f64, f64, usize) {
         lists: vec![plain(2.0), plain(3.0)],
         hooks: &Hooks::default(),
         always_negative,
+        ready: &|_| Ok(Vec::new()),
         on_step: &mut |_, _, _| Ok(()),
     };
     let x = Tensor::zeros([1, 4, 16, 16], (Kind::Float, Device::Cpu));
@@ -144,6 +151,6 @@ fn sigmas_that_are_no_noise_level_are_refused() {
     let prompts = Prompts { network: &network, sampling: &sampling, batching: Batching::Together };
     let x = Tensor::zeros([1, 4, 8, 8], (Kind::Float, Device::Cpu));
     for sigma in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-        assert!(prompts.predict([&[]], &x, sigma).is_err());
+        assert!(prompts.predict([&[]], &x, sigma, &[]).is_err());
     }
 }

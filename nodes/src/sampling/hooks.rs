@@ -1,5 +1,6 @@
 //! Changes to how a model is sampled, which nodes lay over it.
 
+use std::cell::RefCell;
 use std::fmt::Debug;
 use std::rc::Rc;
 
@@ -7,7 +8,10 @@ use anyhow::Result;
 use tch::{Kind, Tensor};
 
 use super::parameterisation::Parameterisation;
+use crate::models::patch::Patch;
 use crate::ops::latent_operation::LatentOperation;
+use crate::ops::noise::Stream;
+use crate::values::Conditioning;
 
 /// The noise levels of a run.
 #[derive(Clone, Copy)]
@@ -18,15 +22,85 @@ pub struct Levels<'a> {
     pub sigmas: &'a [f64],
 }
 
+/// One evaluation of the guided network.
+pub struct Moment<'a> {
+    /// The state, B×C×h×w.
+    pub x: &'a Tensor,
+    pub sigma: f64,
+    /// The strength of the guidance.
+    pub cfg: f64,
+    pub sampling: &'a Parameterisation,
+    /// Whether what to move from was evaluated; its prediction is zeros otherwise.
+    pub guided: bool,
+    /// The network, for hooks that ask it once more.
+    pub network: &'a dyn Again,
+}
+
+/// A network under a run's prompts.
+pub trait Again {
+    /// What the network makes of the state under some prompts, with one more patch: a denoised latent.
+    fn predict(&self, prompts: Under, x: &Tensor, sigma: f64, patch: Option<&dyn Patch>) -> Result<Tensor>;
+}
+
+/// Prompts of a run.
+#[derive(Clone, Copy)]
+pub enum Under<'a> {
+    /// What is moved towards.
+    Cond,
+    /// What is moved from.
+    Uncond,
+    /// Others, which a hook brings.
+    Other(&'a Conditioning),
+}
+
+/// The two predictions that guidance combines.
+pub struct Pair<'a> {
+    pub cond: &'a Tensor,
+    pub uncond: &'a Tensor,
+}
+
+impl Pair<'_> {
+    /// Classifier-free guidance: from the one to the other, `cfg` times as far.
+    pub fn guided(&self, cfg: f64) -> Tensor {
+        self.uncond + (self.cond - self.uncond) * cfg
+    }
+}
+
 /// A change, at the sites that it overrides.
 pub trait Hook: Debug {
+    /// A fresh one for a run that begins, for a hook that remembers something between calls. The stream is the generator
+    /// that the run's initial noise came from.
+    fn begin(&self, _stream: &Rc<RefCell<Stream>>) -> Option<Rc<dyn Hook>> {
+        None
+    }
+
     /// Changes the predictions that guidance is about to combine: what to move towards first, then what to move from.
-    fn before_guidance(&self, _predictions: &mut [Tensor]) -> Result<()> {
+    fn before_guidance(&self, _predictions: &mut [Tensor], _moment: &Moment) -> Result<()> {
         Ok(())
+    }
+
+    /// Takes the place of guidance. The last hook that does so counts.
+    fn guide(&self, _pair: &Pair, _moment: &Moment) -> Result<Option<Tensor>> {
+        Ok(None)
+    }
+
+    /// Changes the denoised latent that guidance gave.
+    fn after_guidance(&self, denoised: Tensor, _pair: &Pair, _moment: &Moment) -> Result<Tensor> {
+        Ok(denoised)
+    }
+
+    /// Whether it needs what to move from even where the guidance's strength is 1.
+    fn needs_uncond(&self) -> bool {
+        false
     }
 
     /// The mask that takes the place of a noise mask (1 = repaint) at the level `sigma`.
     fn mask(&self, _mask: &Tensor, _sigma: f64, _levels: &Levels) -> Option<Tensor> {
+        None
+    }
+
+    /// What it changes inside of the network.
+    fn patch(&self) -> Option<&dyn Patch> {
         None
     }
 }
@@ -42,16 +116,51 @@ impl Hooks {
         self
     }
 
+    /// The same for a run that begins.
+    pub(super) fn begun(&self, stream: Stream) -> Hooks {
+        let stream = Rc::new(RefCell::new(stream));
+        Hooks(self.0.iter().map(|hook| hook.begin(&stream).unwrap_or_else(|| hook.clone())).collect())
+    }
+
     /// What all make of the predictions.
-    pub(super) fn before_guidance<const N: usize>(&self, mut predictions: [Tensor; N]) -> Result<[Tensor; N]> {
-        self.0.iter().try_for_each(|hook| hook.before_guidance(&mut predictions))?;
+    pub(super) fn before_guidance<const N: usize>(
+        &self,
+        mut predictions: [Tensor; N],
+        moment: &Moment,
+    ) -> Result<[Tensor; N]> {
+        self.0.iter().try_for_each(|hook| hook.before_guidance(&mut predictions, moment))?;
         Ok(predictions)
+    }
+
+    /// What takes the place of guidance, if anything does.
+    pub(super) fn guide(&self, pair: &Pair, moment: &Moment) -> Result<Option<Tensor>> {
+        for hook in self.0.iter().rev() {
+            if let Some(denoised) = hook.guide(pair, moment)? {
+                return Ok(Some(denoised));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What all make of the denoised latent.
+    pub(super) fn after_guidance(&self, denoised: Tensor, pair: &Pair, moment: &Moment) -> Result<Tensor> {
+        self.0.iter().try_fold(denoised, |denoised, hook| hook.after_guidance(denoised, pair, moment))
+    }
+
+    /// Whether any needs what to move from.
+    pub(super) fn need_uncond(&self) -> bool {
+        self.0.iter().any(|hook| hook.needs_uncond())
     }
 
     /// What the last that has a say makes of the mask.
     pub(super) fn mask(&self, mask: &Tensor, sigma: f64, levels: &Levels) -> Tensor {
         let changed = self.0.iter().rev().find_map(|hook| hook.mask(mask, sigma, levels));
         changed.unwrap_or_else(|| mask.shallow_clone())
+    }
+
+    /// What they change inside of the network.
+    pub(super) fn patches(&self) -> Vec<&dyn Patch> {
+        self.0.iter().filter_map(|hook| hook.patch()).collect()
     }
 }
 
@@ -60,7 +169,7 @@ impl Hooks {
 pub struct OnGuidedDifference(pub LatentOperation);
 
 impl Hook for OnGuidedDifference {
-    fn before_guidance(&self, predictions: &mut [Tensor]) -> Result<()> {
+    fn before_guidance(&self, predictions: &mut [Tensor], _: &Moment) -> Result<()> {
         match predictions {
             [cond, uncond] => *cond = self.0.apply(&(&*cond - &*uncond))? + &*uncond,
             [cond, ..] => *cond = self.0.apply(cond)?,

@@ -29,7 +29,7 @@ impl Denoise for Inpaint<'_> {
     fn denoise(&mut self, x: &Tensor, sigma: f64) -> Result<Denoised> {
         let mask = &self.hooks.mask(&self.mask, sigma, &self.levels);
         let keep = 1f64 - mask;
-        let known = &self.noise * sigma + &self.latent;
+        let known = self.levels.sampling.at_level(&self.latent, &self.noise, sigma as f32);
         let seen = x * mask + known * &keep;
         let result = self.inner.denoise(&seen, sigma)?;
         Ok(Denoised { denoised: result.denoised * mask + &self.latent * keep, ..result })
@@ -75,7 +75,7 @@ pub(crate) fn masked_latent_channels(
     let mask = mask.reshape([-1, 1, size[size.len() - 2], size[size.len() - 1]]).to_kind(Kind::Float);
     let mask = spread_over_batch(&fitted(&mask, height, width).round(), batch);
     let picture = match &entry.concat_latent {
-        Some(latent) => latent.to_kind(Kind::Float) * format.scale,
+        Some(latent) => format.in_network_scale(&latent.to_kind(Kind::Float)),
         None => latent.shallow_clone(),
     };
     let picture = spread_over_batch(&fitted(&picture, height, width), batch);

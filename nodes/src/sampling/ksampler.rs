@@ -12,7 +12,7 @@ use super::parameterisation::Parameterisation;
 use super::regions::{Region, match_areas};
 use super::samplers::Sampler;
 use super::schedules::{Schedule, window};
-use crate::ops::noise::randn;
+use crate::ops::noise::Stream;
 use crate::values::{Conditioning, Latent, Sigmas};
 
 /// What the nodes KSampler and KSamplerAdvanced are given.
@@ -65,6 +65,8 @@ pub struct SigmasRequest<'a> {
     pub seed: u64,
     /// The initial noise, shaped as the latent, float32 on the CPU.
     pub noise: &'a Tensor,
+    /// The generator that the initial noise came from.
+    pub stream: Stream,
     /// What to show, what to avoid, and how strongly.
     pub guide: &'a Guide,
     /// The sampler.
@@ -91,8 +93,9 @@ pub fn sample(request: &SampleRequest, on_step: &mut OnStep) -> Result<Latent> {
     let Some(sigmas) = window(&sigmas, request.start_at_step, request.end_at_step, request.force_full_denoise) else {
         return Ok(request.latent.with_samples(samples));
     };
+    let mut stream = Stream::seeded(request.seed);
     let noise = if request.add_noise {
-        initial_noise(request.latent, &samples.size(), request.seed)?
+        initial_noise(request.latent, &samples.size(), &mut stream)?
     } else {
         no_noise(&samples.size())
     };
@@ -102,6 +105,7 @@ pub fn sample(request: &SampleRequest, on_step: &mut OnStep) -> Result<Latent> {
         hooks: request.hooks,
         seed: request.seed,
         noise: &noise,
+        stream,
         guide: &Guide::cfg(request.positive, request.negative, request.cfg),
         sampler: request.sampler,
         sigmas: &sigmas,
@@ -126,51 +130,65 @@ pub fn sample_sigmas(request: &SigmasRequest, on_step: &mut OnStep) -> Result<Te
         request.noise.size()
     );
     let noise = request.noise.to_device(device);
-    let latent = request.samples.to_device(device) * format.scale;
+    let latent = format.in_network_scale(&request.samples.to_device(device));
     let mask = request.noise_mask.map(|mask| fitted_mask(mask, &shape, device)).transpose()?;
+    let mut stream = request.stream.clone();
+    let fresh_noise = request.sampler.fresh_mask_noise.then(|| {
+        stream = Stream::seeded(request.seed.wrapping_add(1));
+        stream.normal(&shape).to_device(device)
+    });
+    let hooks = request.hooks.begun(stream.clone());
+    let ready = |conditioning: &Conditioning| ready(request, conditioning, &latent, mask.as_ref());
     let mut guidance = Guidance {
         prompts: Prompts { network: request.network, sampling: request.sampling, batching: request.batching },
         rule: request.guide.rule,
-        lists: regions(request, &latent, mask.as_ref())?,
-        hooks: request.hooks,
-        always_negative: request.sampler.needs_uncond,
+        lists: regions(request.guide, &ready)?,
+        hooks: &hooks,
+        always_negative: request.sampler.needs_uncond || hooks.need_uncond(),
+        ready: &ready,
         on_step: &mut |step, total, denoised| on_step(step, total, denoised),
     };
     let x = request.sampling.noised(&latent, &noise, first as f32);
-    let mut draws = noise_source(request.sampler.noise, request.seed, &x, &sigmas)?;
+    let mut draws = noise_source(request.sampler.noise, request.seed, &stream, &x, &sigmas)?;
     let mut inpaint;
-    let model: &mut dyn Denoise = match mask {
+    let model: &mut dyn Denoise = match &mask {
         None => &mut guidance,
         Some(mask) => {
-            let noise = if request.sampler.fresh_mask_noise {
-                randn(request.seed.wrapping_add(1), &shape).to_device(device)
-            } else {
-                noise
-            };
+            let noise = fresh_noise.unwrap_or(noise);
             let levels = Levels { sampling: request.sampling, sigmas: &sigmas };
-            inpaint = Inpaint { inner: &mut guidance, mask, latent, noise, hooks: request.hooks, levels };
+            let latent = latent.shallow_clone();
+            inpaint =
+                Inpaint { inner: &mut guidance, mask: mask.shallow_clone(), latent, noise, hooks: &hooks, levels };
             &mut inpaint
         }
     };
     let sampler = request.sampler.for_model(request.sampling);
     let sampled = sampler.run(model, x, &sigmas, draws.as_mut())?;
-    Ok(format.in_vae_units(&sampled))
+    let last = sigmas.last().copied().unwrap_or_default() as f32;
+    Ok(format.in_vae_units(&request.sampling.unfaded(sampled, last)))
 }
 
-/// The prompts of a request, made ready for its latents.
-fn regions(request: &SigmasRequest, latent: &Tensor, mask: Option<&Tensor>) -> Result<Vec<Vec<Region>>> {
+/// Prompts made ready for a request's latents.
+fn ready(
+    request: &SigmasRequest,
+    conditioning: &Conditioning,
+    latent: &Tensor,
+    mask: Option<&Tensor>,
+) -> Result<Vec<Region>> {
     let (_, _, height, width) = latent.size4()?;
     let (device, format) = (request.network.device(), request.network.latent_format());
-    let ready = |conditioning: &Conditioning| -> Result<Vec<Region>> {
-        let mut regions = Region::resolve_all(conditioning, (height, width), device, request.sampling)?;
-        if request.network.takes_masked_latent() {
-            for (region, entry) in regions.iter_mut().zip(&conditioning.0) {
-                region.extra_channels = Some(masked_latent_channels(entry, mask, latent, format)?);
-            }
+    let mut regions = Region::resolve_all(conditioning, (height, width), device, request.sampling)?;
+    if request.network.takes_masked_latent() {
+        for (region, entry) in regions.iter_mut().zip(&conditioning.0) {
+            region.extra_channels = Some(masked_latent_channels(entry, mask, latent, format)?);
         }
-        Ok(regions)
-    };
-    let named = request.guide.conditionings.iter().zip(request.guide.names());
+    }
+    Ok(regions)
+}
+
+/// A guide's prompts, made ready, with equal areas in all lists.
+fn regions(guide: &Guide, ready: &dyn Fn(&Conditioning) -> Result<Vec<Region>>) -> Result<Vec<Vec<Region>>> {
+    let named = guide.conditionings.iter().zip(guide.names());
     let resolved = named.map(|(list, name)| ready(list).with_context(|| format!("in the {name} conditioning")));
     let mut lists = resolved.collect::<Result<Vec<_>>>()?;
     match_areas(&mut lists);

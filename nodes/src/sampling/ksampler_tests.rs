@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
+use crate::models::patch::Call;
 use crate::values::Entry;
 
 /// A smooth function of everything that it is given, near enough to a noise prediction. The golden values below are
@@ -10,7 +11,7 @@ pub(super) struct Toy {
 }
 
 impl Network for Toy {
-    fn predict(&self, x: &Tensor, timestep: &Tensor, context: &Tensor) -> Result<Tensor> {
+    fn predict(&self, x: &Tensor, timestep: &Tensor, context: &Tensor, _: &Call) -> Result<Tensor> {
         let (state, channels) = (x.narrow(1, 0, 4), x.size()[1]);
         let text = context.mean_dim([1i64, 2].as_slice(), false, Kind::Float).view([-1, 1, 1, 1]);
         let output = &state * 0.95 + (&state * 1.3 + text).sin() * 0.1 + state.roll([1], [-1]) * 0.05;

@@ -1,6 +1,7 @@
 //! Sampling: samplers, schedules, parameterisation, guidance.
 
 pub mod brownian;
+pub mod clock;
 pub mod denoise;
 pub mod guidance;
 pub mod hooks;

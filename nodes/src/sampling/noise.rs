@@ -7,13 +7,18 @@ use anyhow::{Result, bail, ensure};
 use tch::{Device, Kind, Tensor};
 
 use super::brownian::BrownianTree;
-use crate::ops::noise::{randn, randn_sequence};
+use crate::ops::noise::{Stream, randn_sequence};
 use crate::values::Latent;
 
 /// A source of the noise that a sampler adds.
 pub trait Noise {
     /// Unit normal noise for the step from the level `sigma` to `next`, shaped as the state.
     fn draw(&mut self, sigma: f64, next: f64) -> Result<Tensor>;
+
+    /// The same in another shape, for a state that a sampler has resized.
+    fn draw_shaped(&mut self, _shape: &[i64]) -> Result<Tensor> {
+        bail!("this sampler changes the state's shape, which its kind of noise cannot follow: give its row another")
+    }
 }
 
 /// The kinds of noise that samplers ask for.
@@ -25,11 +30,14 @@ pub enum NoiseKind {
     Independent,
     /// Increments of one Brownian path over the noise levels, so that all step counts share a path.
     Brownian,
+    /// What the generator of the initial noise gives next.
+    Continued,
 }
 
 /// The source of a kind of noise for states shaped like `x`, on the levels `sigmas`. `seed` is the node's seed.
-pub fn noise_source(kind: NoiseKind, seed: u64, x: &Tensor, sigmas: &[f64]) -> Result<Box<dyn Noise>> {
+pub fn noise_source(kind: NoiseKind, seed: u64, stream: &Stream, x: &Tensor, sigmas: &[f64]) -> Result<Box<dyn Noise>> {
     Ok(match kind {
+        NoiseKind::Continued => Box::new(Continued { stream: stream.clone(), device: x.device() }),
         NoiseKind::None => Box::new(NoNoise),
         NoiseKind::Independent => Box::new(Independent::new(seed.wrapping_add(1), x)),
         NoiseKind::Brownian => Box::new(BrownianTree::new(seed, x, sigmas)?),
@@ -41,6 +49,22 @@ struct NoNoise;
 impl Noise for NoNoise {
     fn draw(&mut self, _: f64, _: f64) -> Result<Tensor> {
         bail!("this sampler is registered as one without noise, but asked for some: give its row a noise kind")
+    }
+}
+
+/// Draws that follow the initial noise.
+struct Continued {
+    stream: Stream,
+    device: Device,
+}
+
+impl Noise for Continued {
+    fn draw(&mut self, _: f64, _: f64) -> Result<Tensor> {
+        bail!("this kind of noise is drawn in a given shape")
+    }
+
+    fn draw_shaped(&mut self, shape: &[i64]) -> Result<Tensor> {
+        Ok(self.stream.normal(shape).to_device(self.device))
     }
 }
 
@@ -85,9 +109,9 @@ const MOST_VALUES: i64 = 1 << 28;
 /// The noise that sampling a latent starts from: B×C×h×w, float32 on the CPU, one draw for the whole batch. If the
 /// latent's images carry batch places, one image's noise is drawn after the other and each image takes that of its
 /// place, so equal places share noise.
-pub fn initial_noise(latent: &Latent, shape: &[i64], seed: u64) -> Result<Tensor> {
+pub fn initial_noise(latent: &Latent, shape: &[i64], stream: &mut Stream) -> Result<Tensor> {
     let Some(places) = &latent.batch_index else {
-        return Ok(randn(seed, shape));
+        return Ok(stream.normal(shape));
     };
     let (Some(&lowest), Some(&highest)) = (places.iter().min(), places.iter().max()) else {
         bail!("the latent's batch_index is empty: leave it out, or give one place per image");
@@ -100,7 +124,7 @@ pub fn initial_noise(latent: &Latent, shape: &[i64], seed: u64) -> Result<Tensor
         "the latent's batch_index goes from {lowest} to {highest}: for its size places are from 0 to {}",
         most - 1
     );
-    let drawn = randn_sequence(seed, &single, highest as usize + 1);
+    let drawn = stream.normals(&single, highest as usize + 1);
     let chosen: Vec<&Tensor> = places.iter().map(|&place| &drawn[place as usize]).collect();
     Ok(Tensor::cat(&chosen, 0))
 }
@@ -114,6 +138,11 @@ pub fn no_noise(shape: &[i64]) -> Tensor {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::ops::noise::randn;
+
+    fn initial_noise(latent: &Latent, shape: &[i64], seed: u64) -> Result<Tensor> {
+        super::initial_noise(latent, shape, &mut Stream::seeded(seed))
+    }
 
     fn latent(batch: i64, places: Option<Vec<i64>>) -> Latent {
         Latent { batch_index: places, ..Latent::new(Tensor::zeros([batch, 4, 8, 8], (Kind::Float, Device::Cpu))) }
@@ -155,7 +184,7 @@ mod tests {
     #[test]
     fn independent_draws_continue_one_generator() {
         let x = Tensor::zeros([1, 4, 8, 8], (Kind::Float, Device::Cpu));
-        let mut source = noise_source(NoiseKind::Independent, 41, &x, &[]).unwrap();
+        let mut source = noise_source(NoiseKind::Independent, 41, &Stream::seeded(41), &x, &[]).unwrap();
         let drawn: Vec<Tensor> = (0..40).map(|_| source.draw(1.0, 0.5).unwrap()).collect();
         let expected = randn(42, &[40, 4, 8, 8]);
         for (k, noise) in drawn.iter().enumerate() {

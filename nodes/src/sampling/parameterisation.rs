@@ -1,36 +1,52 @@
 //! What a diffusion network predicts, and on which noise levels it was trained.
 //!
-//! Everything here is written for noise levels σ in the variance-exploding form of Karras et al. (2022): the sampler's
-//! state is x = clean + σ·noise, and the network sees x / √(σ²+1). The levels are float32, computed with libtorch's CPU
-//! operations in ComfyUI's order, so that they agree bit for bit.
+//! Most of it is written for noise levels σ in the variance-exploding form of Karras et al. (2022): the sampler's state is
+//! x = clean + σ·noise, and the network sees x / √(σ²+1). Flow models mix instead: x = (1−σ)·clean + σ·noise. The levels
+//! are float32, computed with libtorch's CPU operations in ComfyUI's order, so that they agree bit for bit.
 
 use anyhow::{Result, ensure};
 use tch::{Device, IndexOp, Kind, Tensor};
 
-/// What the network's output means. With σ the noise level, x the state and o the output, D is the denoised latent.
+use super::clock::Clock;
+
+/// What the network's output means. With σ the noise level, s the data's spread, x the state and o the output, D is the
+/// denoised latent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Prediction {
     /// The noise: D = x − σ·o.
     Epsilon,
-    /// The velocity of Salimans and Ho (2022): D = x/(σ²+1) − o·σ/√(σ²+1).
+    /// The velocity of Salimans and Ho (2022): D = x·s²/(σ²+s²) − o·σ·s/√(σ²+s²).
     Velocity,
+    /// The same with the other sign: Karras et al. (2022).
+    Edm,
     /// The denoised latent itself: D = o.
     Sample,
+    /// The denoised latent itself, from a state that is not scaled.
+    Unscaled,
+    /// The noise, for a consistency model (Luo et al. 2023, arXiv:2310.04378), whose D is mixed with x towards timestep 0.
+    Consistency,
+    /// The velocity of a flow, from a state that is not scaled: D = x − σ·o, with states that mix.
+    Flow,
+    /// The velocity of a flow at t = σ/(σ+1): D = x·(1−t) − o·t.
+    RatioFlow,
 }
 
 /// A network's prediction type and the noise levels of its training timesteps.
 #[derive(Debug)]
 pub struct Parameterisation {
     prediction: Prediction,
+    clock: Clock,
     sigmas: Vec<f32>,
-    /// ln σ, float32 on the CPU, taken in float64 before rounding.
+    /// ln σ, float32 on the CPU, taken in the levels' own precision before rounding.
     log_sigmas: Tensor,
+    /// The spread of clean latents.
+    data: f32,
 }
 
-/// The noise level that stands for "before the schedule's start" (percent 0).
-const BEFORE_START: f64 = 999_999_999.9;
 /// ᾱ of the last timestep after rescaling to zero terminal signal; 0 would make σ infinite.
 const ZERO_SNR_ALPHA: f64 = 4.897_345_189_085_343_5e-8;
+/// What a consistency model's timesteps are multiplied by, and its data's spread.
+const CONSISTENCY: (f32, f32) = (10.0, 0.5);
 
 impl Parameterisation {
     /// SD1.x: noise prediction on 1000 timesteps with β = linspace(√0.00085, √0.012)².
@@ -47,13 +63,61 @@ impl Parameterisation {
         if zero_terminal_snr {
             sigmas = with_zero_terminal_snr(&sigmas);
         }
+        Parameterisation::new(prediction, Clock::Table { stride: 1 }, &sigmas, 1.0)
+    }
+
+    /// A consistency model distilled to every twentieth of these timesteps.
+    pub fn consistency(zero_terminal_snr: bool) -> Parameterisation {
+        const STRIDE: i64 = 20;
+        let all = Parameterisation::discrete(Prediction::Consistency, zero_terminal_snr).sigmas;
+        let kept: Vec<f32> = all.iter().skip(STRIDE as usize - 1).step_by(STRIDE as usize).copied().collect();
+        let clock = Clock::Table { stride: STRIDE };
+        Parameterisation::new(Prediction::Consistency, clock, &Tensor::from_slice(&kept), 1.0)
+    }
+
+    /// Levels between two bounds, even in ln σ, for networks that take them as they come.
+    pub fn continuous(prediction: Prediction, clock: Clock, (low, high): (f64, f64), data: f64) -> Parameterisation {
+        let sigmas = Tensor::linspace(low.ln(), high.ln(), 1000, (Kind::Float, Device::Cpu)).exp();
+        Parameterisation::new(prediction, clock, &sigmas, data as f32)
+    }
+
+    /// A rectified flow with its levels shifted towards noise.
+    pub fn flow(shift: f64, multiplier: f64) -> Parameterisation {
+        let clock = Clock::Shifted { shift, multiplier };
+        let timesteps = Tensor::arange_start(1, 1001, (Kind::Int64, Device::Cpu)) / 1000.0 * multiplier;
+        Parameterisation::on_timesteps(Prediction::Flow, clock, &timesteps)
+    }
+
+    /// The same with Flux's shift, in the logarithm.
+    pub fn log_shifted_flow(shift: f64) -> Parameterisation {
+        let timesteps = Tensor::arange_start(1, 10001, (Kind::Int64, Device::Cpu)) / 10000.0;
+        Parameterisation::on_timesteps(Prediction::Flow, Clock::ShiftedLog { shift }, &timesteps)
+    }
+
+    /// Noise prediction on the shifted cosine schedule.
+    pub fn cosine(shift: f64) -> Parameterisation {
+        let timesteps = (Tensor::arange_start(1, 10001, (Kind::Double, Device::Cpu)) / 10000.0).to_kind(Kind::Float);
+        Parameterisation::on_timesteps(Prediction::Epsilon, Clock::Cosine { shift }, &timesteps)
+    }
+
+    fn on_timesteps(prediction: Prediction, clock: Clock, timesteps: &Tensor) -> Parameterisation {
+        let sigmas = clock.sigma_at(timesteps, &[], &Tensor::new());
+        Parameterisation::new(prediction, clock, &sigmas, 1.0)
+    }
+
+    fn new(prediction: Prediction, clock: Clock, sigmas: &Tensor, data: f32) -> Parameterisation {
         let log_sigmas = sigmas.log().to_kind(Kind::Float);
-        Parameterisation { prediction, sigmas: to_vec(&sigmas.to_kind(Kind::Float)), log_sigmas }
+        Parameterisation { prediction, clock, sigmas: to_vec(&sigmas.to_kind(Kind::Float)), log_sigmas, data }
     }
 
     /// What the network's output means.
     pub fn prediction(&self) -> Prediction {
         self.prediction
+    }
+
+    /// Whether states mix noise and picture, σ·noise + (1−σ)·picture, with levels from 0 to 1.
+    pub fn is_flow(&self) -> bool {
+        self.prediction == Prediction::Flow
     }
 
     /// The noise level of each training timestep, ascending.
@@ -71,72 +135,95 @@ impl Parameterisation {
         self.sigmas[self.sigmas.len() - 1]
     }
 
-    /// The training timestep whose ln σ is nearest: a whole number, as float32 because networks embed it as one.
+    /// The timestep of a level, as float32 because networks embed it as one. SD1.x: the one of 1000 whose ln σ is nearest.
     pub fn timestep(&self, sigma: f32) -> f32 {
-        // libtorch's logarithm, not Rust's: schedules produce levels that lie exactly between two timesteps.
-        let distance = (Tensor::from_slice(&[sigma]).log() - &self.log_sigmas).abs();
-        distance.argmin(0, false).int64_value(&[]) as f32
+        self.clock.timestep(sigma, &self.log_sigmas)
     }
 
-    /// The noise level at real timesteps (float32): ln σ interpolated linearly, timesteps limited to the trained range.
+    /// The noise level at real timesteps (float32). SD1.x: ln σ interpolated linearly, timesteps limited to the trained
+    /// range.
     pub fn sigma_at(&self, timesteps: &Tensor) -> Tensor {
-        let t = timesteps.to_kind(Kind::Float).clamp(0.0, (self.sigmas.len() - 1) as f64);
-        let log_at = |index: Tensor| self.log_sigmas.index_select(0, &index.to_kind(Kind::Int64).view(-1)).view_as(&t);
-        let weight = t.frac();
-        ((1f64 - &weight) * log_at(t.floor()) + &weight * log_at(t.ceil())).exp()
+        self.clock.sigma_at(timesteps, &self.sigmas, &self.log_sigmas)
     }
 
     /// The noise level at a part of the schedule, 0 (noise) to 1 (clean): 0 and less give a level above all others, 1
     /// and more give 0.
     pub fn percent_to_sigma(&self, percent: f64) -> f64 {
-        if percent <= 0.0 {
-            return BEFORE_START;
-        }
-        if percent >= 1.0 {
-            return 0.0;
-        }
-        let timestep = Tensor::from_slice(&[((1.0 - percent) * 999.0) as f32]);
-        self.sigma_at(&timestep).double_value(&[0])
+        self.clock.percent_to_sigma(percent, &self.sigmas, &self.log_sigmas)
     }
 
-    /// The network's input for the state `x` at `sigma`: x / √(σ²+1), which has unit variance.
+    /// ln of signal over noise, α/σ, at a level.
+    pub fn half_log_snr(&self, sigma: f64) -> f64 {
+        let level = Tensor::from(sigma as f32);
+        let log = if self.is_flow() { level.logit(None::<f64>) } else { level.log() };
+        -log.double_value(&[])
+    }
+
+    /// The network's input for the state `x` at `sigma`. SD1.x: x / √(σ²+1), which has unit variance.
     pub fn scaled_input(&self, x: &Tensor, sigma: f32) -> Tensor {
-        x / f64::from((sigma * sigma + 1.0).sqrt())
+        match self.prediction {
+            Prediction::Flow | Prediction::Unscaled => x.shallow_clone(),
+            Prediction::RatioFlow => x * f64::from(1.0 - sigma / (sigma + 1.0)),
+            _ => x / f64::from((sigma * sigma + self.data * self.data).sqrt()),
+        }
     }
 
     /// The denoised latent, from the network's output for the state `x` at `sigma`.
     pub fn denoised(&self, x: &Tensor, sigma: f32, output: &Tensor) -> Tensor {
+        let data = self.data;
+        let variance = sigma * sigma + data * data;
         match self.prediction {
-            Prediction::Epsilon => x - output * f64::from(sigma),
+            Prediction::Epsilon | Prediction::Flow => x - output * f64::from(sigma),
             Prediction::Velocity => {
-                let variance = sigma * sigma + 1.0;
-                x / f64::from(variance) - output * f64::from(sigma) / f64::from(variance.sqrt())
+                x * f64::from(data * data) / f64::from(variance)
+                    - output * f64::from(sigma) * f64::from(data) / f64::from(variance.sqrt())
             }
-            Prediction::Sample => output.shallow_clone(),
+            Prediction::Edm => {
+                x * f64::from(data * data) / f64::from(variance)
+                    + output * f64::from(sigma) * f64::from(data) / f64::from(variance.sqrt())
+            }
+            Prediction::Sample | Prediction::Unscaled => output.shallow_clone(),
+            Prediction::Consistency => {
+                let (scale, spread) = CONSISTENCY;
+                let timestep = self.timestep(sigma) * scale;
+                let square = timestep * timestep + spread * spread;
+                let (skip, out) = (spread * spread / square, timestep / square.sqrt());
+                (x - output * f64::from(sigma)) * f64::from(out) + x * f64::from(skip)
+            }
+            Prediction::RatioFlow => {
+                let t = sigma / (sigma + 1.0);
+                x * f64::from(1.0 - t) - output * f64::from(t)
+            }
         }
     }
 
     /// The state that sampling starts from: the latent plus noise at `sigma`. At the highest level the noise is
     /// √(σ²+1) strong instead, so that the network's input has exactly unit variance when the latent is zero.
     pub fn noised(&self, latent: &Tensor, noise: &Tensor, sigma: f32) -> Tensor {
-        let scale = if self.is_full_noise(sigma) { (1.0 + sigma * sigma).sqrt() } else { sigma };
-        noise * f64::from(scale) + latent
+        let adds = !matches!(self.prediction, Prediction::Flow | Prediction::RatioFlow);
+        if adds && self.is_full_noise(sigma) {
+            return noise * f64::from((1.0 + sigma * sigma).sqrt()) + latent;
+        }
+        self.at_level(latent, noise, sigma)
+    }
+
+    /// The latent with noise at `sigma`, whatever the highest level is.
+    pub fn at_level(&self, latent: &Tensor, noise: &Tensor, sigma: f32) -> Tensor {
+        if self.is_flow() {
+            return noise * f64::from(sigma) + latent * f64::from(1.0 - sigma);
+        }
+        noise * f64::from(sigma) + latent
+    }
+
+    /// The latent that a state at `sigma`, where sampling ended, stands for: itself, except that a flow's is faded.
+    pub fn unfaded(&self, state: Tensor, sigma: f32) -> Tensor {
+        if self.is_flow() { state / f64::from(1.0 - sigma) } else { state }
     }
 
     /// Whether `sigma` is the highest trained level (within 1e-5, relative) or above it.
     fn is_full_noise(&self, sigma: f32) -> bool {
         let (sigma, highest) = (f64::from(sigma), f64::from(self.sigma_max()));
         sigma > highest || (sigma - highest).abs() <= 1e-5 * sigma.abs().max(highest.abs())
-    }
-}
-
-impl Clone for Parameterisation {
-    fn clone(&self) -> Parameterisation {
-        Parameterisation {
-            prediction: self.prediction,
-            sigmas: self.sigmas.clone(),
-            log_sigmas: self.log_sigmas.shallow_clone(),
-        }
     }
 }
 
@@ -170,79 +257,5 @@ pub(crate) fn check_sigma(sigma: f64) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sigmas_of_sd15() {
-        let sampling = Parameterisation::sd15();
-        assert_eq!(sampling.sigmas().len(), 1000);
-        assert_eq!(sampling.sigma_min(), 0.029_167_159);
-        assert_eq!(sampling.sigma_max(), 14.614_641);
-        assert_eq!(sampling.sigmas()[499], 1.6128862);
-        assert_eq!(sampling.sigmas()[998], 14.526276);
-    }
-
-    #[test]
-    fn timestep_is_nearest_in_log_sigma() {
-        let sampling = Parameterisation::sd15();
-        for (index, &sigma) in sampling.sigmas().iter().enumerate() {
-            assert_eq!(sampling.timestep(sigma), index as f32);
-        }
-        assert_eq!(sampling.timestep(1000.0), 999.0);
-        assert_eq!(sampling.timestep(1e-9), 0.0);
-    }
-
-    #[test]
-    fn sigma_between_timesteps() {
-        let sampling = Parameterisation::sd15();
-        let at = |t: f32| sampling.sigma_at(&Tensor::from_slice(&[t])).double_value(&[0]) as f32;
-        assert_eq!(at(499.5), 1.6155803);
-        assert_eq!(at(-3.0), at(0.0));
-        assert_eq!(at(5000.0), at(999.0));
-    }
-
-    #[test]
-    fn percent_to_sigma() {
-        let sampling = Parameterisation::sd15();
-        assert_eq!(sampling.percent_to_sigma(0.0), 999_999_999.9);
-        assert_eq!(sampling.percent_to_sigma(1.0), 0.0);
-        assert_eq!(sampling.percent_to_sigma(0.37), 2.5423052310943604);
-        for (percent, sigma) in [(0.2, 5.092408), (0.5, 1.61558), (0.8, 0.571189)] {
-            assert!((sampling.percent_to_sigma(percent) - sigma).abs() < 1e-6 * sigma);
-        }
-    }
-
-    #[test]
-    fn zero_terminal_snr_ends_almost_at_pure_noise() {
-        let sampling = Parameterisation::discrete(Prediction::Velocity, true);
-        assert!((sampling.sigma_max() - 4518.76).abs() < 0.1, "{}", sampling.sigma_max());
-        assert!((sampling.sigma_min() - 0.0291672).abs() < 1e-6);
-    }
-
-    #[test]
-    fn velocity_and_sample_recover_the_clean_latent() {
-        // clean + σ·noise, with the outputs that a perfect network would give.
-        let (clean, noise, sigma) = (0.7f64, -1.3f64, 2.5f32);
-        let x = Tensor::from_slice(&[clean + f64::from(sigma) * noise]);
-        let scale = f64::from(sigma * sigma + 1.0).sqrt();
-        let velocity = (noise - f64::from(sigma) * clean) / scale;
-        for (prediction, output) in
-            [(Prediction::Epsilon, noise), (Prediction::Velocity, velocity), (Prediction::Sample, clean)]
-        {
-            let sampling = Parameterisation::discrete(prediction, false);
-            let denoised = sampling.denoised(&x, sigma, &Tensor::from_slice(&[output]));
-            assert!((denoised.double_value(&[0]) - clean).abs() < 1e-6, "{prediction:?}");
-        }
-    }
-
-    #[test]
-    fn full_noise_is_scaled_to_unit_input() {
-        let sampling = Parameterisation::sd15();
-        let (zero, one) = (Tensor::from_slice(&[0f32]), Tensor::from_slice(&[1f32]));
-        let highest = sampling.sigma_max();
-        let input = sampling.scaled_input(&sampling.noised(&zero, &one, highest), highest);
-        assert_eq!(input.double_value(&[0]), 1.0);
-        assert_eq!(sampling.noised(&one, &one, 2.0).double_value(&[0]), 3.0);
-    }
-}
+#[path = "parameterisation_tests.rs"]
+mod tests;

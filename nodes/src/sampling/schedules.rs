@@ -131,15 +131,28 @@ fn simple(sampling: &Parameterisation, steps: usize) -> Vec<f32> {
 /// Every ⌊1000/n⌋th timestep from timestep 1 on (Song et al. 2020, DDIM). Not n + 1 levels in general: 7 steps give 9.
 fn ddim_uniform(sampling: &Parameterisation, steps: usize) -> Vec<f32> {
     let table = sampling.sigmas();
-    let stride = (table.len() / steps).max(1);
-    let mut levels: Vec<f32> = [0.0].into_iter().chain(table.iter().skip(1).step_by(stride).copied()).collect();
+    let ends_in_zero = is_zero(table[1]);
+    let stride = (table.len() / (steps + usize::from(ends_in_zero))).max(1);
+    let mut levels: Vec<f32> = table.iter().skip(1).step_by(stride).copied().collect();
+    if !ends_in_zero {
+        levels.insert(0, 0.0);
+    }
     levels.reverse();
     levels
 }
 
 /// Timesteps evenly spaced from the last to the first.
 fn normal(sampling: &Parameterisation, steps: usize) -> Vec<f32> {
+    let lowest = Tensor::from(sampling.timestep(sampling.sigma_min()));
+    if is_zero(sampling.sigma_at(&lowest).double_value(&[]) as f32) {
+        return to_vec(&sampling.sigma_at(&timesteps(sampling, steps + 1)));
+    }
     with_zero(&sampling.sigma_at(&timesteps(sampling, steps)))
+}
+
+/// Whether a model's level is as good as 0, so that no 0 follows it.
+fn is_zero(level: f32) -> bool {
+    level.abs() <= 1e-5
 }
 
 /// Timesteps evenly spaced from the last towards "timestep −1", as Stability's generative-models have them.
@@ -148,7 +161,8 @@ fn sgm_uniform(sampling: &Parameterisation, steps: usize) -> Vec<f32> {
 }
 
 fn timesteps(sampling: &Parameterisation, count: usize) -> Tensor {
-    linspace((sampling.sigmas().len() - 1) as f64, 0.0, count)
+    let timestep = |sigma: f32| f64::from(sampling.timestep(sigma));
+    linspace(timestep(sampling.sigma_max()), timestep(sampling.sigma_min()), count)
 }
 
 /// Karras et al. (2022), equation 5: evenly spaced in σ^(1/ρ).

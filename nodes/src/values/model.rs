@@ -10,6 +10,7 @@ use crate::models::unet::UNet;
 use crate::models::vae::Vae;
 use crate::networks::Networks;
 use crate::ops::weights::Weights;
+use crate::sampling::denoise::LatentFormat;
 use crate::sampling::hooks::{Hook, Hooks};
 use crate::sampling::parameterisation::Parameterisation;
 
@@ -20,6 +21,10 @@ pub struct Model {
     pub weights: Weights,
     /// What nodes have changed about how it is sampled.
     pub hooks: Hooks,
+    /// What its network's output means, and on which noise levels it was trained.
+    sampling: Rc<Parameterisation>,
+    /// The latent space that it works in.
+    pub latent_format: LatentFormat,
 }
 
 /// CLIP: a text encoder, if the file it was taken from has one.
@@ -37,13 +42,24 @@ pub struct VaeRecipe {
 }
 
 impl Model {
+    /// A model as its file has it.
+    pub fn new(family: Family, weights: Weights) -> Model {
+        let sampling = Rc::new(Parameterisation::sd15());
+        Model { family, weights, hooks: Hooks::default(), sampling, latent_format: LatentFormat::SD15 }
+    }
+
     pub fn network(&self, networks: &Networks) -> Result<Rc<UNet>> {
         networks.unet(&self.weights)
     }
 
     /// What its network's output means, and on which noise levels it was trained.
-    pub fn sampling(&self) -> Parameterisation {
-        Parameterisation::sd15()
+    pub fn sampling(&self) -> &Parameterisation {
+        &self.sampling
+    }
+
+    /// The same, its network's output read in another way.
+    pub fn with_sampling(self, sampling: Parameterisation) -> Model {
+        Model { sampling: Rc::new(sampling), ..self }
     }
 
     /// The same with one more change to how it is sampled.

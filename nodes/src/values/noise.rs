@@ -4,6 +4,7 @@ use anyhow::Result;
 use tch::Tensor;
 
 use super::Latent;
+use crate::ops::noise::Stream;
 use crate::sampling::noise::{initial_noise, no_noise};
 
 /// How the initial noise of a sampling run is made.
@@ -24,15 +25,17 @@ impl NoiseChoice {
         }
     }
 
-    /// The noise for a latent, shaped as its samples, float32 on the CPU.
+    /// The noise for a latent, shaped as its samples, float32 on the CPU; and the generator that it left behind.
     ///
     /// # Errors
     /// If the latent's batch places are out of range.
-    pub fn draw(self, latent: &Latent) -> Result<Tensor> {
+    pub fn draw(self, latent: &Latent) -> Result<(Tensor, Stream)> {
         let shape = latent.samples.size();
-        match self {
-            NoiseChoice::Disabled => Ok(no_noise(&shape)),
-            NoiseChoice::Random(seed) => initial_noise(latent, &shape, seed),
-        }
+        let mut stream = Stream::seeded(self.seed());
+        let noise = match self {
+            NoiseChoice::Disabled => no_noise(&shape),
+            NoiseChoice::Random(_) => initial_noise(latent, &shape, &mut stream)?,
+        };
+        Ok((noise, stream))
     }
 }

@@ -4,7 +4,6 @@ use redraft_engine::{Node, Outputs};
 
 use crate::models::families::recognise;
 use crate::ops::weights::Weights;
-use crate::sampling::hooks::Hooks;
 use crate::values::{Clip, Model, VaeRecipe};
 
 /// Opens a checkpoint: a diffusion model with the text encoder and the VAE it was trained with.
@@ -36,7 +35,7 @@ impl Run for CheckpointLoaderSimple {
         let contents = recognise(&weights)?;
         let (family, model) = contents.model()?.clone();
         Ok(Parts {
-            model: Model { family, weights: model, hooks: Hooks::default() },
+            model: Model::new(family, model),
             clip: Clip { weights: contents.clip, last_layer: None },
             vae: VaeRecipe { weights: contents.vae },
         })

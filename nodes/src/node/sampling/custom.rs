@@ -37,15 +37,17 @@ impl Custom {
     pub(super) fn run(self, cx: &mut Cx) -> anyhow::Result<Sampled> {
         let model = &self.guider.model;
         let unet = model.network(&*cx.service::<Networks>()?)?;
-        let network = UNetNetwork { unet: &unet, family: model.family };
+        let network = UNetNetwork::new(&unet, model);
         let format = network.latent_format();
         let latent = self.latent.with_samples(fitted_channels(&self.latent.samples, format)?);
+        let (noise, stream) = self.noise.draw(&latent)?;
         let request = SigmasRequest {
             network: &network,
-            sampling: &model.sampling(),
+            sampling: model.sampling(),
             hooks: &model.hooks,
             seed: self.seed,
-            noise: &self.noise.draw(&latent)?,
+            noise: &noise,
+            stream,
             guide: &self.guider.guide,
             sampler: &self.sampler,
             sigmas: &self.sigmas,

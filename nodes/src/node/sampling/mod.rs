@@ -18,9 +18,10 @@ use redraft_engine::io::Combo;
 use tch::{Device, Tensor};
 
 use crate::models::families::Family;
+use crate::models::patch::Call;
 use crate::models::unet::UNet;
 use crate::networks::Networks;
-use crate::sampling::denoise::Network;
+use crate::sampling::denoise::{LatentFormat, Network};
 use crate::sampling::guidance::Batching;
 use crate::sampling::ksampler::{SampleRequest, sample};
 use crate::sampling::samplers::{SAMPLERS, Sampler};
@@ -53,15 +54,26 @@ redraft_engine::combo_field!(&'static Schedule);
 struct UNetNetwork<'a> {
     unet: &'a UNet,
     family: Family,
+    latent_format: LatentFormat,
+}
+
+impl<'a> UNetNetwork<'a> {
+    fn new(unet: &'a UNet, model: &Model) -> Self {
+        Self { unet, family: model.family, latent_format: model.latent_format }
+    }
 }
 
 impl Network for UNetNetwork<'_> {
-    fn predict(&self, x: &Tensor, timestep: &Tensor, context: &Tensor) -> anyhow::Result<Tensor> {
-        Ok(self.unet.forward(x, timestep, context))
+    fn predict(&self, x: &Tensor, timestep: &Tensor, context: &Tensor, call: &Call) -> anyhow::Result<Tensor> {
+        Ok(self.unet.patched(x, timestep, context, call))
     }
 
     fn device(&self) -> Device {
         self.unet.placement().device
+    }
+
+    fn latent_format(&self) -> LatentFormat {
+        self.latent_format
     }
 
     fn takes_masked_latent(&self) -> bool {
@@ -92,8 +104,8 @@ impl Settings {
         let networks = cx.service::<Networks>()?;
         let unet = model.network(&networks)?;
         let request = SampleRequest {
-            network: &UNetNetwork { unet: &unet, family: model.family },
-            sampling: &model.sampling(),
+            network: &UNetNetwork::new(&unet, model),
+            sampling: model.sampling(),
             hooks: &model.hooks,
             seed: self.seed,
             steps: self.steps,

@@ -24,7 +24,7 @@ impl Run for BasicScheduler {
     type Out = Sigmas;
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Sigmas> {
-        self.scheduler.basic(&self.model.sampling(), self.steps, self.denoise)
+        self.scheduler.basic(self.model.sampling(), self.steps, self.denoise)
     }
 }
 
@@ -44,7 +44,7 @@ impl Run for SDTurboScheduler {
     type Out = Sigmas;
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Sigmas> {
-        Ok(Sigmas(schedules::turbo(&self.model.sampling(), self.steps, self.denoise)))
+        Ok(Sigmas(schedules::turbo(self.model.sampling(), self.steps, self.denoise)))
     }
 }
 
@@ -70,6 +70,6 @@ impl Run for BetaSamplingScheduler {
             alpha > 0.0 && beta > 0.0,
             "alpha is {alpha} and beta {beta}, but a beta distribution has both above 0; set them so"
         );
-        Ok(Sigmas(schedules::beta(&self.model.sampling(), self.steps, alpha, beta)))
+        Ok(Sigmas(schedules::beta(self.model.sampling(), self.steps, alpha, beta)))
     }
 }

@@ -3,9 +3,7 @@
 use redraft_engine::Node;
 use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
-use tch::Tensor;
 
-use crate::sampling::denoise::LatentFormat;
 use crate::values::{Latent, Model, NoiseChoice, Sigmas};
 
 /// No noise: the latent brings its own.
@@ -41,7 +39,6 @@ impl Run for RandomNoise {
 #[derive(Node)]
 #[node(category = "_for_testing/custom_sampling/noise", experimental)]
 struct AddNoise {
-    #[expect(dead_code, reason = "all supported families add noise alike")]
     model: Model,
     noise: NoiseChoice,
     sigmas: Sigmas,
@@ -57,9 +54,10 @@ impl Run for AddNoise {
             [only] => *only,
             [first, .., last] => (first - last).abs(),
         };
-        let format = LatentFormat::SD15;
-        let noise: Tensor = self.noise.draw(&self.latent_image)? * f64::from(level);
-        let noisy = format.in_vae_units(&(noise + &self.latent_image.samples * format.scale));
+        let format = self.model.latent_format;
+        let (noise, _) = self.noise.draw(&self.latent_image)?;
+        let latent = format.in_network_scale(&self.latent_image.samples);
+        let noisy = format.in_vae_units(&self.model.sampling().at_level(&latent, &noise, level));
         Ok(self.latent_image.with_samples(noisy.nan_to_num(0.0, 0.0, 0.0)))
     }
 }

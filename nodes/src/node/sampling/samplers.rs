@@ -4,8 +4,9 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 use redraft_engine::{Combo, Node};
 
+use crate::ops::resize::methods;
 use crate::sampling::noise::NoiseKind;
-use crate::sampling::samplers::{Adams, Form, Parameters, Sampler, StepControl};
+use crate::sampling::samplers::{Adams, Form, Growth, Parameters, Sampler, StepControl};
 use crate::values::Model;
 
 /// Chooses one of KSampler's samplers.
@@ -314,6 +315,33 @@ impl Run for SamplerSEEDS2 {
             Phi::Two => Form::Second,
         };
         with("seeds_2", |p| (p.eta, p.s_noise, p.r, p.form) = (self.eta, self.s_noise, self.r, form))
+    }
+}
+
+methods! {
+    /// How a latent is made larger.
+    GrowthMethod: Bislerp, NearestExact, Bilinear, Area, Bicubic
+}
+
+/// Consistency sampling that makes the latent larger on the way.
+#[derive(Node)]
+#[node(category = "sampling/custom_sampling/samplers")]
+struct SamplerLCMUpscale {
+    /// How many times as wide and as high it is in the end.
+    #[input(default = 1.0, min = 0.1, max = 20.0, step = 0.01)]
+    scale_ratio: f64,
+    /// In how many steps it grows; -1 is half of all.
+    #[input(default = -1, min = -1, max = 1000, step = 1)]
+    scale_steps: i64,
+    upscale_method: GrowthMethod,
+}
+
+impl Run for SamplerLCMUpscale {
+    type Out = Sampler;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Sampler> {
+        let steps = usize::try_from(self.scale_steps).ok();
+        Ok(Sampler::lcm_upscale(Growth { ratio: self.scale_ratio, steps, method: self.upscale_method.0 }))
     }
 }
 

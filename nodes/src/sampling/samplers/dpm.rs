@@ -1,9 +1,9 @@
 //! DPM-Solver: Lu et al. (2022), arXiv:2206.00927, in noise prediction.
 
 use anyhow::{Result, ensure};
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
-use super::step::{ancestral_split, interpolated_level, lambda, slope, steps};
+use super::step::{ancestral_split, interpolated_level, scalar, slope, steps};
 use super::{Parameters, StepControl};
 use crate::sampling::denoise::Denoise;
 use crate::sampling::noise::Noise;
@@ -37,9 +37,20 @@ pub(super) fn dpm_2(
     Ok(x)
 }
 
-/// ε = (x − D)/σ at the time t = −ln σ.
+/// The level at the time t = −ln σ; for a float32 state in float32, because the nearest timestep depends on the last bits.
+fn level(t: f64, kind: Kind) -> f64 {
+    scalar(t, kind).neg().exp().double_value(&[])
+}
+
+/// The time at `r` of the way between two, in the same precision.
+fn time_between(t: f64, next: f64, r: f64, kind: Kind) -> f64 {
+    let (t, next) = (scalar(t, kind), scalar(next, kind));
+    (&t + (next - &t) * r).double_value(&[])
+}
+
+/// ε = (x − D)/σ at the time t.
 fn epsilon(model: &mut dyn Denoise, x: &Tensor, t: f64) -> Result<Tensor> {
-    let sigma = (-t).exp();
+    let sigma = level(t, x.kind());
     Ok(slope(x, sigma, &model.denoise(x, sigma)?.denoised))
 }
 
@@ -58,7 +69,7 @@ fn second_order(x: &Tensor, t: f64, next: f64, r: f64, e: &Tensor, e1: &Tensor) 
 fn third_order(model: &mut dyn Denoise, x: &Tensor, t: f64, next: f64, e: &Tensor, e1: &Tensor) -> Result<Tensor> {
     let (r1, r2) = (1.0 / 3.0, 2.0 / 3.0);
     let h = next - t;
-    let inner = t + r2 * h;
+    let inner = time_between(t, next, r2, x.kind());
     let curved = (-inner).exp() * (r2 / r1) * ((r2 * h).exp_m1() / (r2 * h) - 1.0);
     let u2 = x - e * ((-inner).exp() * (r2 * h).exp_m1()) - (e1 - e) * curved;
     let e2 = epsilon(model, &u2, inner)?;
@@ -68,12 +79,12 @@ fn third_order(model: &mut dyn Denoise, x: &Tensor, t: f64, next: f64, e: &Tenso
 
 /// The state at t + r·h by first order, which the higher orders evaluate.
 fn inner_epsilon(model: &mut dyn Denoise, x: &Tensor, t: f64, next: f64, r: f64, e: &Tensor) -> Result<Tensor> {
-    let inner = t + r * (next - t);
+    let inner = time_between(t, next, r, x.kind());
     epsilon(model, &first_order(x, t, inner, e), inner)
 }
 
 /// The first and the last level above 0, as times −ln σ: the methods below ignore the schedule in between.
-fn time_range(sigmas: &[f64]) -> Result<(f64, f64)> {
+fn time_range(sigmas: &[f64], kind: Kind) -> Result<(f64, f64)> {
     let last = match sigmas {
         [.., before, last] if *last == 0.0 => *before,
         [.., last] => *last,
@@ -84,7 +95,12 @@ fn time_range(sigmas: &[f64]) -> Result<(f64, f64)> {
         first > 0.0 && last > 0.0,
         "DPM-Solver needs sigmas above 0 at both ends (a single 0 may follow), but they are {first} and {last}"
     );
-    Ok((lambda(first), lambda(last)))
+    Ok((time_of(first, kind), time_of(last, kind)))
+}
+
+/// −ln σ, in float32 for a float32 state.
+fn time_of(sigma: f64, kind: Kind) -> f64 {
+    scalar(sigma, kind).log().neg().double_value(&[])
 }
 
 /// DPM-Solver-fast: as many evaluations as steps, in equal intervals of −ln σ, mostly of order 3. It ends at the
@@ -96,7 +112,7 @@ pub(super) fn dpm_fast(
     _: &Parameters,
     _: &mut dyn Noise,
 ) -> Result<Tensor> {
-    let (start, end) = time_range(sigmas)?;
+    let (start, end) = time_range(sigmas, x.kind())?;
     let budget = sigmas.len() - 1;
     let intervals = budget / 3 + 1;
     let order = |i: usize| match (budget % 3, intervals - i) {
@@ -105,7 +121,8 @@ pub(super) fn dpm_fast(
         (rest, 1) => rest,
         _ => 3,
     };
-    let time = |i: usize| start + (end - start) * i as f64 / intervals as f64;
+    let times = Tensor::linspace(start, end, intervals as i64 + 1, (scalar(0.0, x.kind()).kind(), Device::Cpu));
+    let time = |i: usize| times.double_value(&[i as i64]);
     for i in 0..intervals {
         let (t, next) = (time(i), time(i + 1));
         let e = epsilon(model, &x, t)?;
@@ -138,7 +155,7 @@ pub(super) fn dpm_adaptive(
     noise: &mut dyn Noise,
 ) -> Result<Tensor> {
     ensure!(p.order == 2 || p.order == 3, "dpm_adaptive has order 2 or 3, not {}: choose one of them", p.order);
-    let (mut t, end) = time_range(sigmas)?;
+    let (mut t, end) = time_range(sigmas, x.kind())?;
     let forward = end > t;
     ensure!(forward || p.eta == 0.0, "dpm_adaptive cannot add noise while sigmas rise: set eta to 0");
     let controlled_order = if p.eta > 0.0 { 1.5 } else { p.order as f64 };
@@ -148,9 +165,10 @@ pub(super) fn dpm_adaptive(
         if (forward && t >= end - 1e-5) || (!forward && t <= end + 1e-5) {
             return Ok(x);
         }
-        let next = if forward { end.min(t + controller.h) } else { end.max(t + controller.h) };
-        let (down, _) = ancestral_split((-t).exp(), (-next).exp(), p.eta, x.kind());
-        let target = if p.eta > 0.0 { end.min(lambda(down)) } else { next };
+        let next = scalar(t + controller.h, x.kind()).double_value(&[]);
+        let next = if forward { end.min(next) } else { end.max(next) };
+        let (down, _) = ancestral_split(level(t, x.kind()), level(next, x.kind()), p.eta, x.kind());
+        let target = if p.eta > 0.0 { end.min(time_of(down, x.kind())) } else { next };
         let e = epsilon(model, &x, t)?;
         let denoised = &x - &e * (-t).exp();
         let (low, high) = both_orders(model, &x, t, target, p.order, &e)?;

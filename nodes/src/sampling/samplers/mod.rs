@@ -11,7 +11,9 @@ mod dpm;
 mod dpmpp;
 mod er_sde;
 mod euler;
+pub mod flow;
 mod heun;
+mod lcm_upscale;
 mod res;
 mod sa_solver;
 mod seeds;
@@ -24,6 +26,8 @@ use tch::Tensor;
 use super::denoise::Denoise;
 use super::noise::{Noise, NoiseKind};
 use super::parameterisation::Parameterisation;
+use crate::ops::resize::Method;
+use flow::OnFlow;
 
 /// A sampling method: from the state `x` at the first noise level to the state at the last.
 pub type Solve = fn(&mut dyn Denoise, Tensor, &[f64], &Parameters, &mut dyn Noise) -> Result<Tensor>;
@@ -44,6 +48,10 @@ pub struct Sampler {
     /// Whether masked parts are noised with a fresh draw (seed + 1) instead of the initial noise.
     pub fresh_mask_noise: bool,
     solve: Solve,
+    /// What it does for a flow model.
+    on_flow: OnFlow,
+    /// The level that stands for 1 in a flow; only when the model is one.
+    flow_start: Option<f64>,
 }
 
 /// The settings of all methods; each reads those that it knows.
@@ -67,6 +75,18 @@ pub struct Parameters {
     pub adams: Adams,
     /// ER-SDE's noise scaling: the exponent η + 1 of the reverse-time equation instead of the paper's own.
     pub scaling_power: Option<f64>,
+    /// How the state grows on the way; only for [`Sampler::lcm_upscale`].
+    pub growth: Growth,
+}
+
+/// How a state grows while it is sampled.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Growth {
+    /// The sides' factor in the end.
+    pub ratio: f64,
+    /// In how many steps it grows; without a number, in half of all.
+    pub steps: Option<usize>,
+    pub method: Method,
 }
 
 /// The settings of SA-Solver.
@@ -130,6 +150,7 @@ const PARAMETERS: Parameters = Parameters {
     },
     adams: Adams { predictor: 3, corrector: 4, evaluate_corrected: false, simple: false, noisy: None },
     scaling_power: None,
+    growth: Growth { ratio: 1.0, steps: None, method: Method::Bislerp },
 };
 /// No noise along the way.
 const STILL: Parameters = Parameters { eta: 0.0, ..PARAMETERS };
@@ -148,7 +169,19 @@ const fn plain(name: &'static str, solve: Solve) -> Sampler {
         needs_uncond: false,
         discards_penultimate: false,
         fresh_mask_noise: false,
+        on_flow: OnFlow::Same,
+        flow_start: None,
     }
+}
+
+/// What runs on the states x/(1−σ) of a flow model.
+const fn unmixed(sampler: Sampler) -> Sampler {
+    Sampler { on_flow: OnFlow::Unmixed, ..sampler }
+}
+
+/// What does something else for a flow model.
+const fn or_own(sampler: Sampler, solve: Solve) -> Sampler {
+    Sampler { on_flow: OnFlow::Own(solve), ..sampler }
 }
 
 /// A sampler that adds independent noise in each step.
@@ -165,32 +198,39 @@ const fn brownian(name: &'static str, solve: Solve) -> Sampler {
 /// noise; here it is always drawn on the CPU.
 pub static SAMPLERS: &[Sampler] = &[
     plain("euler", euler::euler),
-    Sampler { parameters: STILL_PLUS, needs_uncond: true, ..plain("euler_cfg_pp", euler::euler_cfg_pp) },
-    ancestral("euler_ancestral", euler::euler_ancestral),
-    Sampler { parameters: PLUS, needs_uncond: true, ..ancestral("euler_ancestral_cfg_pp", euler::euler_cfg_pp) },
+    unmixed(Sampler { parameters: STILL_PLUS, needs_uncond: true, ..plain("euler_cfg_pp", euler::euler_cfg_pp) }),
+    or_own(ancestral("euler_ancestral", euler::euler_ancestral), flow::euler_ancestral),
+    unmixed(Sampler {
+        parameters: PLUS,
+        needs_uncond: true,
+        ..ancestral("euler_ancestral_cfg_pp", euler::euler_cfg_pp)
+    }),
     plain("heun", heun::heun),
     plain("heunpp2", heun::heunpp2),
-    Sampler { parameters: Parameters { eta: 0.0, r: 1.0, ..SECOND }, ..plain("exp_heun_2_x0", seeds::seeds_2) },
-    Sampler { parameters: Parameters { r: 1.0, ..SECOND }, ..ancestral("exp_heun_2_x0_sde", seeds::seeds_2) },
+    unmixed(Sampler {
+        parameters: Parameters { eta: 0.0, r: 1.0, ..SECOND },
+        ..plain("exp_heun_2_x0", seeds::seeds_2)
+    }),
+    unmixed(Sampler { parameters: Parameters { r: 1.0, ..SECOND }, ..ancestral("exp_heun_2_x0_sde", seeds::seeds_2) }),
     Sampler { discards_penultimate: true, ..plain("dpm_2", dpm::dpm_2) },
-    Sampler { discards_penultimate: true, ..ancestral("dpm_2_ancestral", dpm::dpm_2) },
+    or_own(Sampler { discards_penultimate: true, ..ancestral("dpm_2_ancestral", dpm::dpm_2) }, flow::dpm_2_ancestral),
     plain("lms", adams::lms),
     plain("dpm_fast", dpm::dpm_fast),
     Sampler { parameters: Parameters { order: 3, ..STILL }, ..plain("dpm_adaptive", dpm::dpm_adaptive) },
-    ancestral("dpmpp_2s_ancestral", dpmpp::dpmpp_2s),
+    or_own(ancestral("dpmpp_2s_ancestral", dpmpp::dpmpp_2s), flow::dpmpp_2s_ancestral),
     Sampler { parameters: PLUS, needs_uncond: true, ..ancestral("dpmpp_2s_ancestral_cfg_pp", dpmpp::dpmpp_2s) },
-    brownian("dpmpp_sde", dpmpp::dpmpp_sde),
-    brownian("dpmpp_sde_gpu", dpmpp::dpmpp_sde),
+    unmixed(brownian("dpmpp_sde", dpmpp::dpmpp_sde)),
+    unmixed(brownian("dpmpp_sde_gpu", dpmpp::dpmpp_sde)),
     plain("dpmpp_2m", dpmpp::dpmpp_2m),
     Sampler { parameters: STILL_PLUS, needs_uncond: true, ..plain("dpmpp_2m_cfg_pp", dpmpp::dpmpp_2m_cfg_pp) },
-    brownian("dpmpp_2m_sde", dpmpp::dpmpp_2m_sde),
-    brownian("dpmpp_2m_sde_gpu", dpmpp::dpmpp_2m_sde),
-    Sampler { parameters: SECOND, ..brownian("dpmpp_2m_sde_heun", dpmpp::dpmpp_2m_sde) },
-    Sampler { parameters: SECOND, ..brownian("dpmpp_2m_sde_heun_gpu", dpmpp::dpmpp_2m_sde) },
-    brownian("dpmpp_3m_sde", dpmpp::dpmpp_3m_sde),
-    brownian("dpmpp_3m_sde_gpu", dpmpp::dpmpp_3m_sde),
+    unmixed(brownian("dpmpp_2m_sde", dpmpp::dpmpp_2m_sde)),
+    unmixed(brownian("dpmpp_2m_sde_gpu", dpmpp::dpmpp_2m_sde)),
+    unmixed(Sampler { parameters: SECOND, ..brownian("dpmpp_2m_sde_heun", dpmpp::dpmpp_2m_sde) }),
+    unmixed(Sampler { parameters: SECOND, ..brownian("dpmpp_2m_sde_heun_gpu", dpmpp::dpmpp_2m_sde) }),
+    unmixed(brownian("dpmpp_3m_sde", dpmpp::dpmpp_3m_sde)),
+    unmixed(brownian("dpmpp_3m_sde_gpu", dpmpp::dpmpp_3m_sde)),
     ancestral("ddpm", euler::ddpm),
-    ancestral("lcm", euler::lcm),
+    or_own(ancestral("lcm", euler::lcm), flow::lcm),
     plain("ipndm", adams::ipndm),
     plain("ipndm_v", adams::ipndm_v),
     Sampler { parameters: Parameters { order: 3, ..STILL }, ..plain("deis", deis::deis) },
@@ -204,11 +244,11 @@ pub static SAMPLERS: &[Sampler] = &[
         needs_uncond: true,
         ..plain("gradient_estimation_cfg_pp", euler::gradient_estimation)
     },
-    Sampler { parameters: Parameters { order: 3, ..PARAMETERS }, ..ancestral("er_sde", er_sde::er_sde) },
-    ancestral("seeds_2", seeds::seeds_2),
-    ancestral("seeds_3", seeds::seeds_3),
-    ancestral("sa_solver", sa_solver::sa_solver),
-    Sampler { parameters: PECE, ..ancestral("sa_solver_pece", sa_solver::sa_solver) },
+    unmixed(Sampler { parameters: Parameters { order: 3, ..PARAMETERS }, ..ancestral("er_sde", er_sde::er_sde) }),
+    unmixed(ancestral("seeds_2", seeds::seeds_2)),
+    unmixed(ancestral("seeds_3", seeds::seeds_3)),
+    unmixed(ancestral("sa_solver", sa_solver::sa_solver)),
+    unmixed(Sampler { parameters: PECE, ..ancestral("sa_solver_pece", sa_solver::sa_solver) }),
     Sampler { fresh_mask_noise: true, ..plain("ddim", euler::euler) },
     Sampler { discards_penultimate: true, ..plain("uni_pc", unipc::unipc) },
     Sampler {
@@ -233,11 +273,21 @@ impl Sampler {
         Sampler { parameters: STILL_PLUS, needs_uncond: true, ..plain("euler_pp", euler::euler_pp) }
     }
 
+    /// Consistency sampling on a state that grows; a node offers it, KSampler does not.
+    pub fn lcm_upscale(growth: Growth) -> Sampler {
+        let parameters = Parameters { growth, ..PARAMETERS };
+        Sampler { parameters, noise: NoiseKind::Continued, ..plain("lcm_upscale", lcm_upscale::lcm_upscale) }
+    }
+
     /// The same with what depends on the model filled in.
     pub(super) fn for_model(&self, sampling: &Parameterisation) -> Sampler {
         let mut sampler = self.clone();
         let level = |percent: f64| sampling.percent_to_sigma(percent);
-        sampler.parameters.adams.noisy.get_or_insert_with(|| (level(0.2), level(0.8)));
+        let noisy = sampler.parameters.adams.noisy.get_or_insert_with(|| (level(0.2), level(0.8)));
+        if sampling.is_flow() {
+            sampler.flow_start = Some(level(1e-4));
+            *noisy = (flow::unmixed_level(noisy.0), flow::unmixed_level(noisy.1));
+        }
         sampler
     }
 
@@ -246,7 +296,13 @@ impl Sampler {
         if sigmas.len() < 2 {
             return Ok(x);
         }
-        (self.solve)(model, x, sigmas, &self.parameters, noise)
+        match (self.flow_start, self.on_flow) {
+            (Some(first), OnFlow::Unmixed) => {
+                flow::unmixed(self.solve, (model, x), sigmas, &self.parameters, noise, first)
+            }
+            (Some(_), OnFlow::Own(solve)) => solve(model, x, sigmas, &self.parameters, noise),
+            _ => (self.solve)(model, x, sigmas, &self.parameters, noise),
+        }
     }
 }
 

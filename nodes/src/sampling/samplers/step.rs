@@ -25,7 +25,8 @@ pub(super) fn ancestral_split(sigma: f64, next: f64, eta: f64, kind: Kind) -> (f
     let square = |level: &Tensor| level.pow_tensor_scalar(2);
     let (from, to) = (scalar(sigma, kind), scalar(next, kind));
     let between = square(&to) * (square(&from) - square(&to)) / square(&from);
-    let up = (between.pow_tensor_scalar(0.5) * eta).minimum(&to);
+    // Where levels rise there is no root; ComfyUI's minimum then is σ'.
+    let up = (between.pow_tensor_scalar(0.5) * eta).fmin(&to);
     let down = (square(&to) - square(&up)).pow_tensor_scalar(0.5);
     (down.double_value(&[]), up.double_value(&[]))
 }
@@ -88,6 +89,7 @@ mod tests {
         assert_eq!(split(1.0, 0.0), (1.0, 0.0));
         assert_eq!(split(0.0, 1.0), (0.0, 0.0));
         assert_eq!(split(1.0, 9.0), (0.0, 1.0));
+        assert_eq!(split(3.0, 1.0), (0.0, 3.0));
     }
 
     #[test]

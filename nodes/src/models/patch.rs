@@ -1,0 +1,122 @@
+//! What may be changed inside of a UNet while it computes.
+
+use std::fmt::Debug;
+
+use tch::Tensor;
+
+/// A change, at the sites that it overrides.
+pub trait Patch: Debug {
+    /// What a self-attention makes its queries, keys and values from: B×N×W each.
+    fn before_self_attention(&self, inputs: [Tensor; 3], _site: &Site) -> [Tensor; 3] {
+        inputs
+    }
+
+    /// Takes the place of a self-attention over queries, keys and values, B×N×W each, split into so many heads.
+    fn self_attention(&self, _qkv: [&Tensor; 3], _heads: i64, _site: &Site) -> Option<Tensor> {
+        None
+    }
+
+    /// What a self-attention gives, B×N×W, before it is added to its input.
+    fn after_self_attention(&self, output: Tensor, _site: &Site) -> Tensor {
+        output
+    }
+
+    /// Factors on the projections of queries, keys, values and outputs of an attention.
+    fn attention_factors(&self, _over: Over) -> Option<[f64; 4]> {
+        None
+    }
+
+    /// What an input block gives, B×C×H×W; the next block and the skip connection take it.
+    fn after_input_block(&self, h: Tensor, _site: &Site) -> Tensor {
+        h
+    }
+
+    /// The same for the next block alone.
+    fn after_skip(&self, h: Tensor, _site: &Site) -> Tensor {
+        h
+    }
+
+    /// What an output block takes from the block before, and from its skip connection.
+    fn before_output_block(&self, h: Tensor, skip: Tensor, _site: &Site) -> (Tensor, Tensor) {
+        (h, skip)
+    }
+}
+
+/// What an attention looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    Pixels,
+    Text,
+}
+
+/// A part of the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Input,
+    Middle,
+    Output,
+}
+
+/// One call of the network.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    /// The noise level.
+    pub sigma: f64,
+    /// For each equal share of the batch the list of prompts that it belongs to: 0 what to show, 1 what to avoid.
+    pub lists: &'a [usize],
+    /// Height and width of the latent.
+    pub size: (i64, i64),
+    /// The changes, first ones first.
+    pub patches: &'a [&'a dyn Patch],
+}
+
+/// Where in the network a patch is called.
+#[derive(Debug, Clone, Copy)]
+pub struct Site<'a> {
+    pub call: &'a Call<'a>,
+    pub part: Part,
+    /// The number of the block within its part.
+    pub block: usize,
+    /// How many channels the narrowest blocks have.
+    pub model_channels: i64,
+}
+
+impl Call<'_> {
+    /// A call without patches.
+    pub fn plain() -> Call<'static> {
+        Call { sigma: 0.0, lists: &[], size: (0, 0), patches: &[] }
+    }
+}
+
+impl Site<'_> {
+    pub(super) fn before_self_attention(&self, n: &Tensor) -> [Tensor; 3] {
+        let inputs = [0; 3].map(|_| n.shallow_clone());
+        self.call.patches.iter().fold(inputs, |inputs, patch| patch.before_self_attention(inputs, self))
+    }
+
+    pub(super) fn self_attention(&self, qkv: [&Tensor; 3], heads: i64) -> Option<Tensor> {
+        self.call.patches.iter().find_map(|patch| patch.self_attention(qkv, heads, self))
+    }
+
+    pub(super) fn after_self_attention(&self, output: Tensor) -> Tensor {
+        self.call.patches.iter().fold(output, |output, patch| patch.after_self_attention(output, self))
+    }
+
+    /// The product of all factors, if there are any.
+    pub(super) fn attention_factors(&self, over: Over) -> Option<[f64; 4]> {
+        let factors = self.call.patches.iter().filter_map(|patch| patch.attention_factors(over));
+        factors.reduce(|all, more| std::array::from_fn(|i| all[i] * more[i]))
+    }
+
+    pub(super) fn after_input_block(&self, h: Tensor) -> Tensor {
+        self.call.patches.iter().fold(h, |h, patch| patch.after_input_block(h, self))
+    }
+
+    pub(super) fn after_skip(&self, h: Tensor) -> Tensor {
+        self.call.patches.iter().fold(h, |h, patch| patch.after_skip(h, self))
+    }
+
+    pub(super) fn before_output_block(&self, h: Tensor, skip: Tensor) -> (Tensor, Tensor) {
+        self.call.patches.iter().fold((h, skip), |(h, skip), patch| patch.before_output_block(h, skip, self))
+    }
+}

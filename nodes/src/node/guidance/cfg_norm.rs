@@ -1,0 +1,39 @@
+use redraft_engine::Node;
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+use tch::Tensor;
+
+use super::Patched;
+use crate::sampling::hooks::{Hook, Moment, Pair};
+use crate::values::Model;
+
+/// Limits the guided prediction, place by place, to the length that the positive one has there.
+#[derive(Node)]
+#[node(category = "advanced/guidance", experimental)]
+struct CFGNorm {
+    model: Model,
+    /// Factor on the result.
+    #[input(default = 1.0, min = 0.0, max = 100.0, step = 0.01)]
+    strength: f64,
+}
+
+impl Run for CFGNorm {
+    type Out = Patched;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Patched> {
+        Ok(Patched { model: self.model.with_hook(Limited { strength: self.strength }) })
+    }
+}
+
+#[derive(Debug)]
+struct Limited {
+    strength: f64,
+}
+
+impl Hook for Limited {
+    fn after_guidance(&self, denoised: Tensor, pair: &Pair, _: &Moment) -> anyhow::Result<Tensor> {
+        let length = |tensor: &Tensor| tensor.norm_scalaropt_dim(2.0, [1i64], true);
+        let allowed = length(pair.cond) / (length(&denoised) + 1e-8);
+        Ok(denoised * allowed.clamp(0.0, 1.0) * self.strength)
+    }
+}

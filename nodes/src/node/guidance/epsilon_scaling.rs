@@ -1,0 +1,36 @@
+use redraft_engine::Node;
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+use tch::Tensor;
+
+use crate::sampling::hooks::{Hook, Moment, Pair};
+use crate::values::Model;
+
+/// Divides the predicted noise by a number near 1, against what sampling accumulates (Ning et al. 2023, arXiv:2308.15321).
+#[derive(Node)]
+#[node(class = "Epsilon Scaling", category = "model_patches/unet")]
+struct EpsilonScaling {
+    model: Model,
+    /// Above 1, less noise is taken away in each step.
+    #[input(default = 1.005, min = 0.5, max = 1.5, step = 0.001)]
+    scaling_factor: f64,
+}
+
+impl Run for EpsilonScaling {
+    type Out = Model;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Model> {
+        Ok(self.model.with_hook(Scaled { by: self.scaling_factor }))
+    }
+}
+
+#[derive(Debug)]
+struct Scaled {
+    by: f64,
+}
+
+impl Hook for Scaled {
+    fn after_guidance(&self, denoised: Tensor, _: &Pair, moment: &Moment) -> anyhow::Result<Tensor> {
+        Ok(moment.x - (moment.x - denoised) / self.by)
+    }
+}

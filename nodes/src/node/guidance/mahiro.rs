@@ -1,0 +1,37 @@
+use redraft_engine::Node;
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+use tch::{Kind, Tensor};
+
+use super::Patched;
+use crate::sampling::hooks::{Hook, Moment, Pair};
+use crate::values::Model;
+
+/// Guides more by the direction of the positive prediction, the less it has in common with the negative one.
+#[derive(Node)]
+#[node(category = "_for_testing", display = "Mahiro CFG", experimental)]
+struct Mahiro {
+    model: Model,
+}
+
+impl Run for Mahiro {
+    type Out = Patched;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Patched> {
+        Ok(Patched { model: self.model.with_hook(Leaping) })
+    }
+}
+
+#[derive(Debug)]
+struct Leaping;
+
+impl Hook for Leaping {
+    fn after_guidance(&self, denoised: Tensor, pair: &Pair, moment: &Moment) -> anyhow::Result<Tensor> {
+        let (leap, away) = (pair.cond * moment.cfg, pair.uncond * moment.cfg);
+        let root = |tensor: &Tensor| tensor.abs().sqrt() * tensor.sign();
+        let between = (&leap + &denoised) / 2.0;
+        let likeness = Tensor::cosine_similarity(&root(&away), &root(&between), 1, 1e-8).mean(Kind::Float);
+        let weight = (likeness + 1.0) * 2.0;
+        Ok((&weight * denoised + (4.0 - &weight) * leap) / 4.0)
+    }
+}

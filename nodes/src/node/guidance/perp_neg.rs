@@ -1,0 +1,42 @@
+use redraft_engine::Node;
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+use tch::Tensor;
+
+use crate::sampling::guidance::perpendicular;
+use crate::sampling::hooks::{Hook, Moment, Pair, Under};
+use crate::values::{Conditioning, Model};
+
+/// Guides away from that in the negative conditioning only which does not work against the positive one.
+///
+/// PerpNegGuider does the same with fewer calls of the network.
+#[derive(Node)]
+#[node(category = "_for_testing", display = "Perp-Neg (DEPRECATED by PerpNegGuider)", experimental, deprecated)]
+struct PerpNeg {
+    model: Model,
+    /// An empty prompt.
+    empty_conditioning: Conditioning,
+    #[input(default = 1.0, min = 0.0, max = 100.0, step = 0.01)]
+    neg_scale: f64,
+}
+
+impl Run for PerpNeg {
+    type Out = Model;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Model> {
+        Ok(self.model.with_hook(Perpendicular { empty: self.empty_conditioning, scale: self.neg_scale }))
+    }
+}
+
+#[derive(Debug)]
+struct Perpendicular {
+    empty: Conditioning,
+    scale: f64,
+}
+
+impl Hook for Perpendicular {
+    fn guide(&self, pair: &Pair, moment: &Moment) -> anyhow::Result<Option<Tensor>> {
+        let empty = moment.network.predict(Under::Other(&self.empty), moment.x, moment.sigma, None)?;
+        Ok(Some(perpendicular(pair.cond, pair.uncond, &empty, self.scale, moment.cfg)))
+    }
+}

@@ -1,0 +1,53 @@
+use redraft_engine::Node;
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+use tch::Tensor;
+
+use crate::models::patch::{Part, Patch, Site};
+use crate::sampling::hooks::{Hook, Moment, Pair, Under};
+use crate::values::Model;
+
+/// Guides away from what the network makes of the positive prompt when its middle sees every place by itself.
+///
+/// Perturbed-attention guidance (Ahn et al. 2024, arXiv:2403.17377).
+#[derive(Node)]
+#[node(category = "model_patches/unet")]
+struct PerturbedAttentionGuidance {
+    model: Model,
+    /// How strongly; 0 is not at all.
+    #[input(default = 3.0, min = 0.0, max = 100.0, step = 0.01, round = 0.01)]
+    scale: f64,
+}
+
+impl Run for PerturbedAttentionGuidance {
+    type Out = Model;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Model> {
+        Ok(self.model.with_hook(Perturbed { scale: self.scale }))
+    }
+}
+
+#[derive(Debug)]
+struct Perturbed {
+    scale: f64,
+}
+
+impl Hook for Perturbed {
+    fn after_guidance(&self, denoised: Tensor, pair: &Pair, moment: &Moment) -> anyhow::Result<Tensor> {
+        if self.scale == 0.0 {
+            return Ok(denoised);
+        }
+        let perturbed = moment.network.predict(Under::Cond, moment.x, moment.sigma, Some(&Identity))?;
+        Ok(denoised + (pair.cond - perturbed) * self.scale)
+    }
+}
+
+/// The middle block's self-attention with the identity in place of its weights.
+#[derive(Debug)]
+struct Identity;
+
+impl Patch for Identity {
+    fn self_attention(&self, [_, _, v]: [&Tensor; 3], _: i64, site: &Site) -> Option<Tensor> {
+        (site.part == Part::Middle).then(|| v.shallow_clone())
+    }
+}

@@ -1,0 +1,51 @@
+use redraft_engine::Node;
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+use tch::Tensor;
+
+use super::WHOLE;
+use crate::sampling::hooks::{Hook, Moment, Pair};
+use crate::values::Model;
+
+/// Limits the length of the guided prediction to that of the positive one.
+#[derive(Node)]
+#[node(category = "advanced/model")]
+struct RenormCFG {
+    model: Model,
+    /// Guidance is left out from this noise level up.
+    #[input(default = 100.0, min = 0.0, max = 100.0, step = 0.01)]
+    cfg_trunc: f64,
+    /// How many times as long as the positive prediction it may be; 0 sets no limit.
+    #[input(default = 1.0, min = 0.0, max = 100.0, step = 0.01)]
+    renorm_cfg: f64,
+}
+
+impl Run for RenormCFG {
+    type Out = Model;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Model> {
+        Ok(self.model.with_hook(Limited { below: self.cfg_trunc, most: self.renorm_cfg }))
+    }
+}
+
+#[derive(Debug)]
+struct Limited {
+    below: f64,
+    most: f64,
+}
+
+impl Hook for Limited {
+    fn guide(&self, pair: &Pair, moment: &Moment) -> anyhow::Result<Option<Tensor>> {
+        if moment.sigma >= self.below {
+            return Ok(Some(pair.cond.shallow_clone()));
+        }
+        let guided = pair.guided(moment.cfg);
+        if self.most <= 0.0 {
+            return Ok(Some(guided));
+        }
+        let length = |tensor: &Tensor| tensor.norm_scalaropt_dim(2.0, WHOLE, true);
+        // Image by image; the reference can do this for one image only.
+        let allowed = length(pair.cond) * self.most / length(&guided);
+        Ok(Some(guided * allowed.clamp_max(1.0)))
+    }
+}

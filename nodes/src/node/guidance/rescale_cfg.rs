@@ -1,0 +1,49 @@
+use redraft_engine::Node;
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+use tch::Tensor;
+
+use super::WHOLE;
+use crate::sampling::hooks::{Hook, Moment, Pair};
+use crate::values::Model;
+
+/// Keeps strong guidance from raising the contrast: brings the spread of the guided prediction back to the positive one's.
+///
+/// Lin et al. (2023), arXiv:2305.08891; on the velocity, whatever the model predicts.
+#[derive(Node)]
+#[node(category = "advanced/model")]
+struct RescaleCFG {
+    model: Model,
+    /// How much of the rescaled prediction is taken; the rest is the usual one.
+    #[input(default = 0.7, min = 0.0, max = 1.0, step = 0.01)]
+    multiplier: f64,
+}
+
+impl Run for RescaleCFG {
+    type Out = Model;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Model> {
+        Ok(self.model.with_hook(Rescaled { share: self.multiplier }))
+    }
+}
+
+#[derive(Debug)]
+struct Rescaled {
+    share: f64,
+}
+
+impl Hook for Rescaled {
+    fn guide(&self, pair: &Pair, moment: &Moment) -> anyhow::Result<Option<Tensor>> {
+        let sigma = moment.sigma as f32;
+        let (variance, level) = (sigma * sigma + 1.0, f64::from(sigma));
+        let (variance, deviation) = (f64::from(variance), f64::from(variance.sqrt()));
+        let x = moment.x / variance;
+        let velocity = |denoised: &Tensor| (&x - denoised) * deviation / level;
+        let (cond, uncond) = (velocity(pair.cond), velocity(pair.uncond));
+        let guided = &uncond + (&cond - &uncond) * moment.cfg;
+        let spread = |tensor: &Tensor| tensor.std_dim(WHOLE, true, true);
+        let rescaled = &guided * (spread(&cond) / spread(&guided));
+        let mixed = rescaled * self.share + guided * (1.0 - self.share);
+        Ok(Some(x - mixed * level / deviation))
+    }
+}

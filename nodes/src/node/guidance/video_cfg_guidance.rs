@@ -1,0 +1,75 @@
+//! Guidance of another strength for each picture of a batch.
+
+use redraft_engine::Node;
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+use tch::{Device, Kind, Tensor};
+
+use crate::sampling::hooks::{Hook, Moment, Pair};
+use crate::values::Model;
+
+/// Guides the first picture of a batch weakly and the last as strongly as the sampler says.
+#[derive(Node)]
+#[node(category = "sampling/video_models")]
+struct VideoLinearCFGGuidance {
+    model: Model,
+    /// The strength for the first.
+    #[input(default = 1.0, min = 0.0, max = 100.0, step = 0.5, round = 0.01)]
+    min_cfg: f64,
+}
+
+impl Run for VideoLinearCFGGuidance {
+    type Out = Model;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Model> {
+        Ok(self.model.with_hook(Spread { least: self.min_cfg, over: Over::Rising }))
+    }
+}
+
+/// Guides the middle of a batch as strongly as the sampler says and its ends weakly.
+#[derive(Node)]
+#[node(category = "sampling/video_models")]
+struct VideoTriangleCFGGuidance {
+    model: Model,
+    /// The strength at the ends.
+    #[input(default = 1.0, min = 0.0, max = 100.0, step = 0.5, round = 0.01)]
+    min_cfg: f64,
+}
+
+impl Run for VideoTriangleCFGGuidance {
+    type Out = Model;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Model> {
+        Ok(self.model.with_hook(Spread { least: self.min_cfg, over: Over::Triangle }))
+    }
+}
+
+/// Strengths over the batch, from the least to the sampler's.
+#[derive(Debug)]
+struct Spread {
+    least: f64,
+    over: Over,
+}
+
+#[derive(Debug)]
+enum Over {
+    Rising,
+    Triangle,
+}
+
+impl Hook for Spread {
+    fn guide(&self, pair: &Pair, moment: &Moment) -> anyhow::Result<Option<Tensor>> {
+        let count = pair.cond.size()[0];
+        let line = |from: f64, to: f64| Tensor::linspace(from, to, count, (Kind::Float, Device::Cpu));
+        let strengths = match self.over {
+            Over::Rising => line(self.least, moment.cfg),
+            Over::Triangle => {
+                let way = line(0.0, 1.0);
+                let triangle = (&way - (&way + 0.5).floor()).abs() * 2.0;
+                triangle * (moment.cfg - self.least) + self.least
+            }
+        };
+        let strengths = strengths.to_device(pair.cond.device()).view([-1, 1, 1, 1]);
+        Ok(Some(pair.uncond + strengths * (pair.cond - pair.uncond)))
+    }
+}

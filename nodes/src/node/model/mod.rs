@@ -1,0 +1,4 @@
+mod model_sampling_continuous;
+mod model_sampling_discrete;
+mod model_sampling_flow;
+mod model_sampling_stable_cascade;

@@ -1,0 +1,49 @@
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+use redraft_engine::{Combo, Node};
+
+use crate::sampling::parameterisation::{Parameterisation, Prediction};
+use crate::values::Model;
+
+/// Says what a model with Stable Diffusion's 1000 timesteps predicts.
+#[derive(Node)]
+#[node(category = "advanced/model")]
+struct ModelSamplingDiscrete {
+    model: Model,
+    /// The noise, the velocity, the noise after distillation to few steps, the clean latent, or the latter from a state
+    /// that is not scaled.
+    sampling: Predicts,
+    /// Whether its schedule ends at almost pure noise (zero terminal signal-to-noise ratio).
+    #[input(default = false)]
+    zsnr: bool,
+}
+
+#[derive(Combo)]
+enum Predicts {
+    #[combo(name = "eps")]
+    Noise,
+    #[combo(name = "v_prediction")]
+    Velocity,
+    #[combo(name = "lcm")]
+    Consistency,
+    #[combo(name = "x0")]
+    Clean,
+    #[combo(name = "img_to_img")]
+    Unscaled,
+}
+
+impl Run for ModelSamplingDiscrete {
+    type Out = Model;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Model> {
+        let of = |prediction| Parameterisation::discrete(prediction, self.zsnr);
+        let sampling = match self.sampling {
+            Predicts::Noise => of(Prediction::Epsilon),
+            Predicts::Velocity => of(Prediction::Velocity),
+            Predicts::Consistency => Parameterisation::consistency(self.zsnr),
+            Predicts::Clean => of(Prediction::Sample),
+            Predicts::Unscaled => of(Prediction::Unscaled),
+        };
+        Ok(self.model.with_sampling(sampling))
+    }
+}

@@ -1,0 +1,26 @@
+use anyhow::ensure;
+use redraft_engine::Node;
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+
+use crate::sampling::parameterisation::Parameterisation;
+use crate::values::Model;
+
+/// Has a model sampled on the cosine schedule of Stable Cascade.
+#[derive(Node)]
+#[node(category = "advanced/model")]
+struct ModelSamplingStableCascade {
+    model: Model,
+    /// How far the schedule is moved towards noise; 1 is not at all.
+    #[input(default = 2.0, min = 0.0, max = 100.0, step = 0.01)]
+    shift: f64,
+}
+
+impl Run for ModelSamplingStableCascade {
+    type Out = Model;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Model> {
+        ensure!(self.shift > 0.0, "a shift of {} leaves no noise levels; set one above 0", self.shift);
+        Ok(self.model.with_sampling(Parameterisation::cosine(self.shift)))
+    }
+}

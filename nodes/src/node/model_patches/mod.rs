@@ -1,0 +1,5 @@
+mod attention_multiply;
+mod freeu;
+mod hyper_tile;
+mod patch_model_add_downscale;
+mod tome_patch_model;

@@ -1,0 +1,48 @@
+//! Consistency sampling on a state that grows.
+
+use anyhow::{Result, ensure};
+use tch::Tensor;
+
+use super::Parameters;
+use super::step::steps;
+use crate::ops::resize::{Crop, resize};
+use crate::sampling::denoise::Denoise;
+use crate::sampling::noise::Noise;
+
+/// The most values that a state may grow to (1 GiB).
+const MOST_VALUES: f64 = (1u64 << 28) as f64;
+
+/// Denoises fully, makes the result larger in the first steps, and noises it again to the next level.
+pub(super) fn lcm_upscale(
+    model: &mut dyn Denoise,
+    mut x: Tensor,
+    sigmas: &[f64],
+    p: &Parameters,
+    noise: &mut dyn Noise,
+) -> Result<Tensor> {
+    let growth = p.growth;
+    let (_, _, height, width) = x.size4()?;
+    ensure!(
+        x.numel() as f64 * growth.ratio * growth.ratio <= MOST_VALUES,
+        "a latent of {width}x{height} is too large to grow {} times: set a smaller scale_ratio",
+        growth.ratio
+    );
+    let sizes = match growth.steps {
+        Some(steps) => (steps + 1).min(sigmas.len() + 1),
+        None => (sigmas.len() / 2 + 1).max(2),
+    };
+    for (i, sigma, next) in steps(sigmas) {
+        x = model.denoise(&x, sigma)?.denoised;
+        model.on_step(i, sigmas.len() - 1, &x)?;
+        if i + 1 < sizes {
+            let factor = 1.0 + (growth.ratio - 1.0) * (i + 1) as f64 / (sizes - 1) as f64;
+            let side = |side: i64| (side as f64 * factor).round_ties_even() as i64;
+            x = resize(&x, side(width), side(height), growth.method, Crop::Disabled)?;
+        }
+        if next > 0.0 {
+            let fresh = noise.draw_shaped(&x.size())?;
+            x = x + fresh * next;
+        }
+    }
+    Ok(x)
+}
