@@ -43,6 +43,7 @@ fuzz:
 
 bench: build
 	$(CARGO) bench -p redraft-nodes
+	$(CARGO) bench -p redraft --bench overhead
 	scripts/bench.py
 
 conformance: build
