@@ -23,6 +23,9 @@ const HEIGHT: &str = "512";
 /// same stand-ins.
 type Row = (&'static str, usize, &'static [(u32, u32)]);
 
+/// A test on the folder of the workflows.
+type Check = Box<dyn FnOnce(&Path) -> Result<(), Failed> + Send>;
+
 #[rustfmt::skip]
 const WORKFLOWS: [Row; 35] = [
     ("begin-with__data-types__Preview_as_Text", 1, &[]),
@@ -71,7 +74,7 @@ const TEXTS: [(&str, &str); 2] = [
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let folder = shared("conversions/documentation");
-    let trial = |name: &str, run: Box<dyn FnOnce(&Path) -> Result<(), Failed> + Send>| {
+    let trial = |name: &str, run: Check| {
         let there = folder.clone();
         Trial::test(name, move || run(&there.unwrap())).with_ignored_flag(folder.is_none())
     };
