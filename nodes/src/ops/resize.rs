@@ -83,7 +83,9 @@ impl Method {
 /// # Errors
 /// If a side would be without pixels, before the cut, after it, or in the result.
 pub fn resize(samples: &Tensor, width: i64, height: i64, method: Method, crop: Crop) -> Result<Tensor> {
-    ensure!(width > 0 && height > 0, "cannot resize to {width} × {height} pixels: set sizes of at least 1");
+    // An area without pixels has a mean of nothing: libtorch gives a picture without pixels.
+    let least = if method == Method::Area && crop == Crop::Disabled { 0 } else { 1 };
+    ensure!(width >= least && height >= least, "cannot resize to {width} × {height} pixels: set sizes of at least 1");
     if let [count, channels, frames @ .., rows, columns] = samples.size().as_slice()
         && !frames.is_empty()
     {
@@ -206,7 +208,8 @@ mod tests {
         assert_eq!(Vec::<f32>::try_from(&kept.flatten(0, -1)).unwrap(), [2.0, 3.0, 4.0]);
         let narrow = Tensor::zeros([1, 1, 1000, 10], (Kind::Float, Device::Cpu));
         assert!(center(&narrow, 1000, 1).unwrap_err().to_string().starts_with("nothing of 10 × 1000 pixels is left"));
-        let error = resize(&row, 0, 4, Method::Area, Crop::Disabled).unwrap_err();
+        let error = resize(&row, 0, 4, Method::Bilinear, Crop::Disabled).unwrap_err();
         assert_eq!(error.to_string(), "cannot resize to 0 × 4 pixels: set sizes of at least 1");
+        assert_eq!(resize(&row, 0, 4, Method::Area, Crop::Disabled).unwrap().size(), [1, 1, 4, 0]);
     }
 }

@@ -76,6 +76,24 @@ pub fn subfolder(output: &Path, name: &str) -> Result<(PathBuf, String)> {
     Ok((folder, parts.join("/")))
 }
 
+/// The folder that `name` leads to inside `directory`, if it is there.
+///
+/// # Errors
+/// If the name leads outside, or holds a NUL.
+pub fn inside(directory: &Path, name: &str) -> Result<Option<PathBuf>> {
+    let parts = relative_parts(name)?;
+    let folder = parts.iter().fold(directory.to_path_buf(), |folder, part| folder.join(part));
+    if !folder.is_dir() {
+        return Ok(None);
+    }
+    ensure!(
+        deepest_existing_is_inside(&folder, directory)?,
+        "{name:?} leads out of {}: name another",
+        directory.display()
+    );
+    Ok(Some(folder))
+}
+
 /// Whether a text can stand in the name of one file: no folder in it, no NUL.
 pub fn is_one_name(text: &str) -> bool {
     !text.contains(['/', '\\', '\0'])

@@ -14,6 +14,7 @@ pub mod prompt_weights;
 pub mod python_regex;
 pub mod python_text;
 pub mod tokenizer;
+pub mod torch_archive;
 pub mod torch_file;
 
 pub use chunks::{CHUNK_LENGTH, Chunk, Entry, chunks, referenced_embeddings};

@@ -73,7 +73,7 @@ fn entry_parts(index: usize, entry: &Entry) -> Vec<(String, Part)> {
 }
 
 /// The plain options that a node has set.
-fn options(entry: &Entry) -> Map<String, Json> {
+pub(crate) fn options(entry: &Entry) -> Map<String, Json> {
     let mut options = Map::new();
     let area = entry.area.map(|area| match area {
         Area::Latent { height, width, y, x } => json!([height, width, y, x]),

@@ -12,6 +12,8 @@ mod resolution_bucket;
 mod save_to_folder;
 mod shuffle;
 mod texts;
+mod training_dataset;
+mod training_shard;
 
 use anyhow::{Result, ensure};
 use redraft_engine::Outputs;

@@ -50,8 +50,8 @@ fn resized_to(latent: &Latent, other: &Latent) -> Result<Tensor> {
 /// The last two sides of a latent's samples: of pictures B×C×H×W, of videos B×C×T×H×W.
 fn height_and_width(samples: &Tensor) -> Result<(i64, i64)> {
     match samples.size()[..] {
-        [_, _, .., height, width] => Ok((height, width)),
-        ref size => bail!("a latent is shaped {size:?} and has no height and width; connect one of pictures or videos"),
+        [.., height, width] => Ok((height, width)),
+        ref size => bail!("a latent is shaped {size:?} and has no two sides; connect another"),
     }
 }
 

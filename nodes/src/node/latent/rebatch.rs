@@ -23,13 +23,14 @@ pub(super) fn rebatched(latents: &[Latent], size: i64) -> Result<Vec<Latent>> {
             None => next,
             Some(before) if before.fits(&next) => before.with(&next)?,
             Some(before) => {
-                done.push(before);
+                done.push(before.members(0, size));
                 next
             }
         };
         open = joined.divide(size, &mut done);
     }
-    done.extend(open);
+    // There may be more masks than members.
+    done.extend(open.map(|rest| rest.members(0, size)));
     Ok(done.into_iter().map(Parts::latent).collect())
 }
 
@@ -43,9 +44,13 @@ struct Parts {
 impl Parts {
     fn of(latent: &Latent, counted: i64) -> Result<Parts> {
         let count = latent.samples.size()[0];
-        let (height, width) = third_and_fourth(&latent.samples)?;
-        let ones = || Tensor::ones([count, 1, height * 8, width * 8], (Kind::Float, Device::Cpu));
-        let mask = latent.noise_mask.as_ref().map_or_else(ones, Tensor::shallow_clone);
+        let mask = match &latent.noise_mask {
+            Some(mask) => mask.shallow_clone(),
+            None => {
+                let (height, width) = third_and_fourth(&latent.samples)?;
+                Tensor::ones([count, 1, height * 8, width * 8], (Kind::Float, Device::Cpu))
+            }
+        };
         let have = mask.size()[0];
         let mask = match have < count {
             true => mask.repeat([(count - 1) / have + 1, 1, 1, 1]).narrow(0, 0, count),
@@ -87,7 +92,7 @@ impl Parts {
         }
         let full = count / size;
         done.extend((0..full).map(|n| self.members(n * size, size)));
-        (full * size < count).then(|| self.members(full * size, count - full * size))
+        (full * size < count).then(|| self.members(full * size, i64::MAX / 2))
     }
 
     fn latent(self) -> Latent {

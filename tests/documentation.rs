@@ -1,0 +1,146 @@
+//! The documentation's workflows that need no model and no pack, as they are, on stand-ins for the pictures that they name.
+//!
+//! One test for each. They lie in `shared/conversions/documentation` beside the repository, or where `REDRAFT_SHARED` says;
+//! without them this says so and every test counts as ignored.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use common::{Redraft, shared};
+use libtest_mimic::{Arguments, Failed, Trial};
+use serde_json::Value as Json;
+
+/// The size of the stand-ins, in pixels.
+const WIDTH: &str = "640";
+const HEIGHT: &str = "512";
+
+/// A workflow, how many pictures it names, and the sizes of those that it makes, sorted: those that ComfyUI 0.8.0 makes of the
+/// same stand-ins.
+type Row = (&'static str, usize, &'static [(u32, u32)]);
+
+/// A test on the folder of the workflows.
+type Check = Box<dyn FnOnce(&Path) -> Result<(), Failed> + Send>;
+
+#[rustfmt::skip]
+const WORKFLOWS: [Row; 35] = [
+    ("begin-with__data-types__Preview_as_Text", 1, &[]),
+    ("begin-with__wireless-nodes__Set_Get", 1, &[(640, 512)]),
+    ("data-utilities__batch-video__Batch_Images", 3, &[(640, 512), (640, 512), (640, 512)]),
+    ("data-utilities__color-adjustments__ImageAddNoise", 1, &[(640, 512)]),
+    ("data-utilities__color-adjustments__ImageBlur", 1, &[(640, 512)]),
+    ("data-utilities__color-adjustments__ImageMorphology", 1, &[(640, 512)]),
+    ("data-utilities__color-adjustments__ImageQuantize", 1, &[(640, 512)]),
+    ("data-utilities__color-adjustments__ImageSharpen", 1, &[(640, 512)]),
+    ("data-utilities__color-adjustments__Invert_Image", 1, &[(640, 512)]),
+    ("data-utilities__layer-composite-blend__EmptyImage", 0, &[(1024, 1024)]),
+    ("data-utilities__layer-composite-blend__ImageCompositeMasked-with_Alpha", 1, &[(640, 512), (640, 512), (1024, 1024)]),
+    ("data-utilities__layer-composite-blend__ImageCompositeMasked", 1, &[(1500, 1080), (1500, 1080), (1500, 1080)]),
+    ("data-utilities__layer-composite-blend__Image_Blend", 2, &[(640, 512)]),
+    ("data-utilities__layer-composite-blend__Image_Stitch", 2, &[(640, 512)]),
+    ("data-utilities__mask-alpha__Join-Split_Image_with_Alpha", 2, &[(640, 512), (640, 512), (640, 512)]),
+    ("data-utilities__mask-ops__Convert_Image_to_Mask", 1, &[(640, 512)]),
+    ("data-utilities__mask-ops__Convert_Mask_to_Image", 1, &[(640, 512)]),
+    ("data-utilities__mask-ops__CropMask", 1, &[(256, 256)]),
+    ("data-utilities__mask-ops__GrowMask", 1, &[(640, 512)]),
+    ("data-utilities__mask-ops__InvertMask", 1, &[(640, 512)]),
+    ("data-utilities__mask-ops__Load_Image_(as_Mask)", 2, &[(640, 512), (640, 512)]),
+    ("data-utilities__mask-ops__MaskComposite", 2, &[(640, 512), (640, 512), (640, 512), (640, 512)]),
+    ("data-utilities__mask-ops__MaskPreview", 1, &[(640, 512)]),
+    ("data-utilities__mask-ops__SolidMask", 0, &[(512, 768)]),
+    ("data-utilities__mask-ops__ThresholdMask", 1, &[(640, 512), (640, 512)]),
+    ("data-utilities__resize-crop-pad__Get_Image_Size", 2, &[(640, 512)]),
+    ("data-utilities__resize-crop-pad__ImageCrop", 1, &[(126, 126)]),
+    ("data-utilities__resize-crop-pad__ImageFlip", 1, &[(640, 512)]),
+    ("data-utilities__resize-crop-pad__ImageRotate", 1, &[(512, 640)]),
+    ("data-utilities__resize-crop-pad__ImageScaleToMaxDimension", 1, &[(1024, 819)]),
+    ("data-utilities__resize-crop-pad__Pad_Image_for_Outpainting", 1, &[(1040, 512), (1040, 512)]),
+    ("data-utilities__resize-crop-pad__ResizeAndPadImage", 1, &[(768, 512)]),
+    ("data-utilities__resize-crop-pad__Scale_Image_to_Total_Pixels", 1, &[(1145, 916)]),
+    ("data-utilities__resize-crop-pad__Upscale_Image", 1, &[(768, 480), (768, 480)]),
+    ("data-utilities__resize-crop-pad__Upscale_Image_By", 1, &[(960, 768)]),
+];
+
+/// What some of them show as text.
+const TEXTS: [(&str, &str); 2] = [
+    ("begin-with__data-types__Preview_as_Text", "Comfy with ComfyUI"),
+    ("begin-with__wireless-nodes__Set_Get", "Hello!"),
+];
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let folder = shared("conversions/documentation");
+    let trial = |name: &str, run: Check| {
+        let there = folder.clone();
+        Trial::test(name, move || run(&there.unwrap())).with_ignored_flag(folder.is_none())
+    };
+    let mut trials: Vec<Trial> =
+        WORKFLOWS.iter().map(|row| trial(row.0, Box::new(move |folder| runs(folder, row)))).collect();
+    trials.push(trial("no_workflow_is_left_out", Box::new(no_workflow_is_left_out)));
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn file(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.workflow.json"))
+}
+
+/// The stand-ins are made, the workflow runs, and its pictures have the right sizes.
+fn runs(folder: &Path, &(name, pictures, sizes): &Row) -> Result<(), Failed> {
+    let base = tempfile::tempdir()?;
+    let command =
+        |command: &str| Redraft::new().arg(command).arg(file(folder, name)).arg("--base-directory").arg(base.path());
+    let stand_ins = || command("stand-ins").args(["--width", WIDTH, "--height", HEIGHT]).finish().expect_code(0);
+    let made = stand_ins().stdout;
+    expect("stand-ins", made.lines().filter(|line| Path::new(line).is_file()).count(), pictures)?;
+    expect("stand-ins of a second time", stand_ins().stdout.as_str(), "")?;
+
+    let done = command("run").args(["--device", "cpu"]).finish().expect_code(0);
+    let mut found: Vec<_> =
+        done.stdout.lines().filter(|line| Path::new(line).is_file()).map(|line| size(Path::new(line))).collect();
+    found.sort_unstable();
+    expect("sizes", found.as_slice(), sizes)?;
+    for (_, text) in TEXTS.iter().filter(|(of, _)| *of == name) {
+        expect("texts", done.stdout.lines().any(|line| line == *text), true)?;
+    }
+    Ok(())
+}
+
+fn expect<T: PartialEq + std::fmt::Debug>(what: &str, found: T, wanted: T) -> Result<(), Failed> {
+    if found == wanted { Ok(()) } else { Err(format!("{what}: {found:?} instead of {wanted:?}").into()) }
+}
+
+/// Width and height of a PNG file.
+fn size(path: &Path) -> (u32, u32) {
+    let bytes = fs::read(path).unwrap();
+    assert!(bytes.starts_with(b"\x89PNG\r\n\x1a\n"), "{}", path.display());
+    let number = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
+    (number(16), number(20))
+}
+
+/// Of the documentation's first and last parts, the workflows that lack nothing but pictures are those of the list.
+fn no_workflow_is_left_out(folder: &Path) -> Result<(), Failed> {
+    let base = tempfile::tempdir()?;
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name().into_string().unwrap();
+        let Some(name) = name.strip_suffix(".workflow.json") else { continue };
+        let part = name.starts_with("begin-with__") || name.starts_with("data-utilities__");
+        if part && lacks_only_pictures(&file(folder, name), base.path()) {
+            found.push(name.to_owned());
+        }
+    }
+    found.sort_unstable();
+    let mut wanted: Vec<String> = WORKFLOWS.iter().map(|row| row.0.to_owned()).collect();
+    wanted.sort_unstable();
+    expect("workflows", found, wanted)
+}
+
+fn lacks_only_pictures(file: &Path, base: &Path) -> bool {
+    let done = Redraft::new().arg("check").arg(file).arg("--json").arg("--base-directory").arg(base).finish();
+    let checked: Json = serde_json::from_str(&done.stdout).unwrap();
+    checked["problems"].as_array().unwrap().iter().all(|problem| problem["kind"] == "InputFileMissing")
+}
