@@ -7,6 +7,7 @@ pub mod latent;
 pub mod mask;
 pub mod noise;
 pub mod sigmas;
+pub mod timesteps;
 
 pub use conditioning::{Area, Conditioning, Entry};
 pub use guider::Guider;
@@ -15,6 +16,7 @@ pub use latent::Latent;
 pub use mask::Mask;
 pub use noise::NoiseChoice;
 pub use sigmas::Sigmas;
+pub use timesteps::{ConditioningHooks, TimestepsRange};
 pub mod model;
 pub mod parts;
 
@@ -40,5 +42,7 @@ wire!(
     NoiseChoice: "NOISE",
     Sampler: "SAMPLER",
     Guider: "GUIDER",
+    TimestepsRange: "TIMESTEPS_RANGE",
+    ConditioningHooks: "HOOKS",
     LatentOperation: "LATENT_OPERATION",
 );
