@@ -46,7 +46,8 @@ bench: build
 	scripts/bench.py
 
 conformance: build
-	$(REDRAFT) verify $(SHARED)/conformance --base-directory $(SHARED)/conformance/base
+	$(REDRAFT) verify $(SHARED)/conformance --base-directory $(SHARED)/conformance/base \
+		--known-differences tests/known-differences.toml
 
 build: libtorch
 	$(CARGO) build --release

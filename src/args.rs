@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use redraft_engine::cache::Policy;
 
 const EXIT_CODES: &str = "Exit codes:
   0    done
@@ -49,6 +50,8 @@ pub(crate) enum Command {
         seed: u64,
         file: PathBuf,
     },
+    /// Makes a draft picture under the name of each that workflows want and that is missing
+    StandIns(StandInsArgs),
     /// Writes a simple picture to start from
     DraftPicture {
         #[arg(long, default_value_t = 512)]
@@ -128,6 +131,16 @@ pub(crate) struct RunArgs {
     pub(crate) compute: Compute,
     #[command(flatten)]
     pub(crate) changes: Changes,
+    /// Run this node and what it needs, whether it saves something or not, and nothing else; NODE is an id, a title or a class
+    #[arg(long, value_name = "NODE")]
+    pub(crate) only: Vec<String>,
+    /// What is kept from one workflow to the next: classic (what the next one has, too), lru:N (N results), none, or ram:GB
+    /// (everything while so much memory is free)
+    #[arg(long, value_name = "POLICY", default_value_t)]
+    pub(crate) cache: Policy,
+    /// Go on with the next workflow where one fails; the exit code is that of the first failure
+    #[arg(long)]
+    pub(crate) keep_going: bool,
     /// Run the outputs that nothing is wrong with, as ComfyUI does, and only warn of the others
     #[arg(long)]
     pub(crate) allow_partial: bool,
@@ -137,9 +150,36 @@ pub(crate) struct RunArgs {
     /// Write every tensor that left a node into a file, keyed node/slot[/part]
     #[arg(long, value_name = "FILE.safetensors")]
     pub(crate) dump: Option<PathBuf>,
+    /// Write what a sampler has under way into this folder, one picture a step: NODE-STEP.jpg
+    #[arg(long, value_name = "DIR")]
+    pub(crate) preview_directory: Option<PathBuf>,
+    /// How previews are made [default: auto with --preview-directory, else none]
+    #[arg(long, value_enum, value_name = "METHOD")]
+    pub(crate) preview_method: Option<PreviewMethod>,
     /// One event per line on stdout
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PreviewMethod {
+    /// Not at all
+    None,
+    /// The best that there is: latent2rgb
+    Auto,
+    /// Each latent pixel by a fixed matrix: coarse and at once
+    #[value(name = "latent2rgb")]
+    LatentToRgb,
+}
+
+impl RunArgs {
+    /// Whether previews are made.
+    pub(crate) fn previews(&self) -> bool {
+        match self.preview_method {
+            Some(method) => method != PreviewMethod::None,
+            None => self.preview_directory.is_some(),
+        }
+    }
 }
 
 #[derive(Args, Debug)]
@@ -194,6 +234,20 @@ pub(crate) enum GraphFormat {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct StandInsArgs {
+    /// Workflows: UI or API JSON, or a picture that carries one
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) places: Places,
+    /// Of each picture that is made, in pixels
+    #[arg(long, default_value_t = 512)]
+    pub(crate) width: u32,
+    #[arg(long, default_value_t = 512)]
+    pub(crate) height: u32,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct VerifyArgs {
     /// Each folder below with a case.json is a case
     #[arg(required = true, value_name = "DIR")]
@@ -202,6 +256,9 @@ pub(crate) struct VerifyArgs {
     pub(crate) places: Places,
     #[command(flatten)]
     pub(crate) compute: Compute,
+    /// A TOML file of cases that are known to differ, each with its size and reason: they are told apart from failures
+    #[arg(long, value_name = "FILE")]
+    pub(crate) known_differences: Option<PathBuf>,
     /// Write the result in JUnit's XML
     #[arg(long, value_name = "FILE")]
     pub(crate) junit: Option<PathBuf>,

@@ -34,12 +34,19 @@ impl Bars {
                     texts.iter().for_each(say);
                 });
             }
+            Event::Blocked { node, class, message, .. } => {
+                self.line(&format!("node {node} ({class}): not run: {message}"))
+            }
             Event::Warning { node, message } => {
                 let node = node.as_ref().map(|node| format!("node {node}: ")).unwrap_or_default();
                 self.line(&format!("warning: {node}{message}"));
             }
             Event::Success { .. } | Event::Error(_) | Event::Interrupted { .. } => self.bar.finish_and_clear(),
-            Event::Start { .. } | Event::Cached { .. } | Event::Finished { .. } => {}
+            Event::Preview { .. }
+            | Event::Start { .. }
+            | Event::Cached { .. }
+            | Event::Expanded { .. }
+            | Event::Finished { .. } => {}
         }
     }
 

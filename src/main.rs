@@ -9,9 +9,11 @@ mod graph;
 mod inputs;
 mod nodes;
 mod places;
+mod previews;
 mod run;
 mod session;
 mod source;
+mod stand_ins;
 mod survey;
 mod verify;
 mod worker;
@@ -60,6 +62,7 @@ fn dispatch(command: Command) -> Outcome {
             write_random_checkpoint(&file, size, seed)?;
             Ok(Exit::Done)
         }
+        Command::StandIns(args) => stand_ins::stand_ins(&args),
         Command::DraftPicture { width, height, file } => {
             write_draft(&file, width, height)?;
             Ok(Exit::Done)

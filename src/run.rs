@@ -4,10 +4,13 @@ use std::path::{Path, PathBuf};
 
 use redraft_engine::check::Checked;
 use redraft_engine::cx::{Cancel, Metadata};
+use redraft_engine::event::Event;
 use redraft_engine::exec::{Engine, Outcome as RunOutcome};
 use redraft_engine::node::Registry;
 use redraft_engine::plan::{Plan, Targets};
 use redraft_engine::problem::Problems;
+use redraft_engine::prompt::Prompt;
+use redraft_engine::settable::Addresses;
 use redraft_engine::workflow::{Severity, Workflow};
 use serde_json::{Value as Json, json};
 
@@ -15,6 +18,7 @@ use crate::args::RunArgs;
 use crate::bars::Bars;
 use crate::dump::{Taken, Taking};
 use crate::exit::{Exit, Outcome, Stop, say};
+use crate::previews::Previews;
 use crate::session::{self, of_problems};
 use crate::worker::{self, Line, Message};
 use crate::{places, source};
@@ -25,11 +29,22 @@ pub(crate) fn run(args: RunArgs) -> Outcome {
     }
     // Said before hours are spent, not after.
     places::require_folder_of("--dump", args.dump.as_deref())?;
+    let mut previews = args.preview_directory.clone().map(Previews::into_folder).transpose()?;
     let json = args.json;
     let mut bars = Bars::new();
     worker::run(
-        move |line, cancel| compute(&args, line, &cancel),
+        move |mut line, cancel| {
+            line.previews = args.previews();
+            compute(&args, line, &cancel)
+        },
         move |message| match message {
+            Message::Event(Event::Preview { node, done, image }) if previews.is_some() => {
+                let written = previews.as_mut().map(|previews| previews.write(&node, done, &image));
+                if let Some(Err(error)) = written {
+                    previews = None;
+                    bars.line(&format!("warning: no more previews: {error:#}"));
+                }
+            }
             Message::Event(event) if json => say(event.to_json()),
             Message::Event(event) => bars.show(&event),
             Message::Note(text) if json => say(json!({ "type": "note", "data": { "message": text } })),
@@ -41,7 +56,7 @@ pub(crate) fn run(args: RunArgs) -> Outcome {
 /// Checks all workflows, then runs them one after the other.
 fn compute(args: &RunArgs, mut line: Line, cancel: &Cancel) -> Outcome {
     let registry = Registry::linked();
-    let mut engine = session::engine(&args.places, &args.compute)?;
+    let mut engine = session::engine(&args.places, &args.compute, args.cache)?;
     let salt = session::salt(&engine);
     let mut jobs: Vec<(PathBuf, Plan, Metadata)> = Vec::new();
     for file in &args.files {
@@ -51,26 +66,53 @@ fn compute(args: &RunArgs, mut line: Line, cancel: &Cancel) -> Outcome {
     // Found out now, not when hours of sampling are done.
     let output = &engine.folders.output;
     fs_err::create_dir_all(output).map_err(|e| Stop::wrong(format!("{e}; choose another --output-directory")))?;
-    for (file, plan, metadata) in &jobs {
-        let mut taken = Taken::default();
-        let outcome = if args.dump.is_some() {
-            engine.run(plan, metadata, &mut Taking { inner: line.clone(), taken: &mut taken }, cancel)
-        } else {
-            engine.run(plan, metadata, &mut line, cancel)
-        };
-        if let Some(dump) = &args.dump {
-            taken.write(dump).map_err(|e| Stop::wrong(format!("{}: {e:#}", dump.display())))?;
+    let mut first_failure = None;
+    for (i, (file, plan, metadata)) in jobs.iter().enumerate() {
+        let Err(stop) = one(args, file, plan, metadata, &mut engine, &mut line, cancel) else { continue };
+        if !args.keep_going || stop.exit == Exit::Cancelled || i + 1 == jobs.len() {
+            return Err(match first_failure {
+                Some(exit) if stop.exit != Exit::Cancelled => Stop { exit, ..stop },
+                _ => stop,
+            });
         }
-        match outcome {
-            RunOutcome::Done => {}
-            RunOutcome::Cancelled => return Err(Stop { exit: Exit::Cancelled, message: "cancelled".into() }),
-            RunOutcome::Failed(failure) => {
-                let exit = if failure.out_of_memory { Exit::OutOfMemory } else { Exit::NodeFailed };
-                return Err(Stop { exit, message: format!("{}: {failure}", file.display()) });
+        stop.message.lines().for_each(|text| line.note(format!("error: {text}")));
+        first_failure = first_failure.or(Some(stop.exit));
+    }
+    Ok(first_failure.unwrap_or(Exit::Done))
+}
+
+/// Runs one workflow.
+fn one(
+    args: &RunArgs,
+    file: &Path,
+    plan: &Plan,
+    metadata: &Metadata,
+    engine: &mut Engine,
+    line: &mut Line,
+    cancel: &Cancel,
+) -> Outcome<()> {
+    let mut taken = Taken::default();
+    let outcome = if args.dump.is_some() {
+        engine.run(plan, metadata, &mut Taking { inner: line.clone(), taken: &mut taken }, cancel)
+    } else {
+        engine.run(plan, metadata, line, cancel)
+    };
+    if let Some(dump) = &args.dump {
+        taken.write(dump).map_err(|e| Stop::wrong(format!("{}: {e:#}", dump.display())))?;
+    }
+    match outcome {
+        RunOutcome::Done => Ok(()),
+        RunOutcome::Cancelled => Err(Stop { exit: Exit::Cancelled, message: "cancelled".into() }),
+        RunOutcome::Failed(failure) => {
+            let exit = if failure.out_of_memory() { Exit::OutOfMemory } else { Exit::NodeFailed };
+            let mut message = format!("{}: {failure}", file.display());
+            let inputs = failure.inputs_in_words();
+            if !inputs.is_empty() {
+                message.push_str(&format!("\n{}: node {} was given: {inputs}", file.display(), failure.place()));
             }
+            Err(Stop { exit, message })
         }
     }
-    Ok(Exit::Done)
 }
 
 fn prepare<'r>(
@@ -86,14 +128,15 @@ fn prepare<'r>(
         line.note(format!("warning: {}: {remark}", file.display()));
     }
     let Workflow { prompt, workflow_json, .. } = workflow;
+    let targets = targets(&args.only, &prompt, registry)?;
     let stop = |mut problems: Problems| of_problems(file, &mut problems, workflow_json.as_ref());
     let plan = if args.allow_partial {
-        let planned = Plan::partial(prompt, registry, &engine.folders, &Targets::Outputs, salt);
+        let planned = Plan::partial(prompt, registry, &engine.folders, &targets, salt);
         let (plan, checked) = planned.map_err(stop)?;
         warn_of_dropped(file, checked, workflow_json.as_ref(), line);
         plan
     } else {
-        Plan::new(prompt, registry, &engine.folders, &Targets::Outputs, salt).map_err(stop)?
+        Plan::new(prompt, registry, &engine.folders, &targets, salt).map_err(stop)?
     };
     let metadata = Metadata {
         prompt: plan.prompt.to_json(),
@@ -101,6 +144,19 @@ fn prepare<'r>(
         disabled: args.disable_metadata,
     };
     Ok((plan, metadata))
+}
+
+/// What is run: the outputs, or what `--only` names.
+fn targets(only: &[String], prompt: &Prompt, registry: &Registry) -> Outcome<Targets> {
+    if only.is_empty() {
+        return Ok(Targets::Outputs);
+    }
+    let addresses = Addresses::new(prompt, registry);
+    let found = only.iter().map(|name| match addresses.node(name) {
+        Ok(id) => Ok(id.clone()),
+        Err(why) => Err(Stop::wrong(format!("--only '{name}': {why}"))),
+    });
+    found.collect::<Outcome<_>>().map(Targets::Only)
 }
 
 /// Says which outputs are left out, and why.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use redraft_engine::cache::Policy;
 use redraft_engine::cx::Services;
 use redraft_engine::exec::Engine;
 use redraft_engine::problem::Problems;
@@ -15,12 +16,12 @@ use crate::exit::{Exit, Outcome, Stop};
 use crate::places;
 
 /// An engine on the device that the options choose.
-pub(crate) fn engine(places: &Places, compute: &Compute) -> Outcome<Engine> {
+pub(crate) fn engine(places: &Places, compute: &Compute, cache: Policy) -> Outcome<Engine> {
     let folders = places::folders(places)?;
     let numerics = compute.device.parse::<DeviceChoice>()?.open(compute.force_fp32)?;
     let mut services = Services::default();
     redraft_nodes::provide(&mut services, numerics);
-    Ok(Engine::new(folders, services))
+    Ok(Engine::with_cache(folders, services, cache))
 }
 
 /// What changes every node's numbers, for cache keys.

@@ -1,10 +1,12 @@
 //! `redraft verify`: recorded outputs against what the nodes give now, tensor by tensor.
 
 mod case;
+mod known;
 mod report;
 
 use std::path::{Path, PathBuf};
 
+use redraft_engine::cache::Policy;
 use redraft_engine::cx::{Cancel, Metadata};
 use redraft_engine::exec::{Engine, Outcome as RunOutcome};
 use redraft_engine::node::Registry;
@@ -13,6 +15,7 @@ use redraft_engine::problem::ProblemKind;
 use serde_json::json;
 
 use self::case::{Case, Difference};
+use self::known::{Known, KnownDifferences};
 use crate::args::{Changes, VerifyArgs};
 use crate::bars::Bars;
 use crate::dump::{Taken, Taking};
@@ -27,8 +30,12 @@ struct Verdict {
     seconds: f64,
     /// Why it failed; nothing if it passed.
     failure: Option<String>,
+    /// Why it differs, where that is known; then it did not fail.
+    known: Option<String>,
     difference: Option<Difference>,
-    /// The largest difference over all compared tensors, as a share of the tolerance.
+    /// The largest difference over all compared tensors: over the largest expected value or 1, and as a share of the
+    /// tolerance.
+    largest: f64,
     closeness: f64,
 }
 
@@ -56,8 +63,12 @@ fn all(args: &VerifyArgs, line: &Line, cancel: &Cancel) -> Outcome {
             )));
         }
     }
+    let known = match &args.known_differences {
+        Some(file) => KnownDifferences::read(file)?,
+        None => KnownDifferences::default(),
+    };
     let registry = Registry::linked();
-    let mut engine = session::engine(&args.places, &args.compute)?;
+    let mut engine = session::engine(&args.places, &args.compute, Policy::default())?;
     // What cases save is not wanted, and their base directory may be read-only.
     let scratch = tempfile::tempdir().map_err(Stop::wrong)?;
     engine.folders.output = scratch.path().join("output");
@@ -65,7 +76,7 @@ fn all(args: &VerifyArgs, line: &Line, cancel: &Cancel) -> Outcome {
 
     let mut verdicts = Vec::new();
     for folder in &folders {
-        let verdict = one(folder, &registry, &mut engine, cancel);
+        let verdict = one(folder, &registry, &mut engine, cancel).knowing(known.of(folder));
         if cancel.is_raised() {
             return Err(Stop { exit: Exit::Cancelled, message: "cancelled".into() });
         }
@@ -73,6 +84,8 @@ fn all(args: &VerifyArgs, line: &Line, cancel: &Cancel) -> Outcome {
             line.note(verdict.to_json().to_string());
         } else if let Some(failure) = &verdict.failure {
             line.note(format!("{}: {failure}", verdict.name));
+        } else if let Some(known) = &verdict.known {
+            line.note(format!("{}: {known}", verdict.name));
         }
         verdicts.push(verdict);
     }
@@ -80,7 +93,9 @@ fn all(args: &VerifyArgs, line: &Line, cancel: &Cancel) -> Outcome {
         report::write_junit(junit, &verdicts).map_err(|e| Stop::wrong(format!("{}: {e:#}", junit.display())))?;
     }
     let failed = verdicts.iter().filter(|verdict| verdict.failure.is_some()).count();
-    line.note(format!("{} passed, {failed} failed", verdicts.len() - failed));
+    let differ = verdicts.iter().filter(|verdict| verdict.known.is_some()).count();
+    let known = if differ > 0 { format!(", {differ} differ as known") } else { String::new() };
+    line.note(format!("{} passed{known}, {failed} failed", verdicts.len() - failed - differ));
     Ok(if failed == 0 { Exit::Done } else { Exit::NodeFailed })
 }
 
@@ -101,12 +116,19 @@ fn find_cases(dir: &Path, depth: usize, found: &mut Vec<PathBuf>) -> std::io::Re
 
 fn one(folder: &Path, registry: &Registry, engine: &mut Engine, cancel: &Cancel) -> Verdict {
     let started = std::time::Instant::now();
-    let mut verdict =
-        Verdict { name: folder.display().to_string(), seconds: 0.0, failure: None, difference: None, closeness: 0.0 };
+    let mut verdict = Verdict {
+        name: folder.display().to_string(),
+        seconds: 0.0,
+        failure: None,
+        known: None,
+        difference: None,
+        largest: 0.0,
+        closeness: 0.0,
+    };
     match compare(folder, registry, engine, cancel) {
         Err(stop) => verdict.failure = Some(stop.message),
-        Ok((closeness, difference)) => {
-            verdict.closeness = closeness;
+        Ok((largest, tolerance, difference)) => {
+            (verdict.largest, verdict.closeness) = (largest, largest / tolerance);
             verdict.failure = difference.as_ref().map(ToString::to_string);
             verdict.difference = difference;
         }
@@ -121,7 +143,7 @@ fn compare(
     registry: &Registry,
     engine: &mut Engine,
     cancel: &Cancel,
-) -> Outcome<(f64, Option<Difference>)> {
+) -> Outcome<(f64, f64, Option<Difference>)> {
     let case = Case::read(folder)?;
     let workflow = source::load(&case.workflow, &Changes::default(), registry, &engine.folders, &mut |_| {})?;
     let salt = session::salt(engine);
@@ -135,15 +157,37 @@ fn compare(
     if let RunOutcome::Failed(failure) = outcome {
         return Err(Stop { exit: Exit::NodeFailed, message: failure.to_string() });
     }
-    case.compare(&taken).map_err(Stop::from)
+    let (largest, first) = case.compare(&taken)?;
+    Ok((largest, case.tolerance, first))
 }
 
 impl Verdict {
+    /// Tells a difference that is known from a failure.
+    fn knowing(mut self, known: Option<&Known>) -> Self {
+        match (known, &self.difference) {
+            (Some(known), Some(_)) if known.covers(self.largest) => {
+                let failure = self.failure.take().unwrap_or_default();
+                self.known = Some(format!("differs as known ({failure}): {}", known.reason));
+            }
+            (Some(known), Some(_)) => {
+                let failure = self.failure.take().unwrap_or_default();
+                self.failure = Some(format!("{failure}; more than is known of it ({})", known.reason));
+            }
+            (Some(_), None) if self.failure.is_none() => {
+                self.known =
+                    Some("is listed among the known differences and does not differ; take it off the list".into());
+            }
+            _ => {}
+        }
+        self
+    }
+
     fn to_json(&self) -> serde_json::Value {
         json!({
             "case": self.name,
-            "passed": self.failure.is_none(),
+            "passed": self.failure.is_none() && self.known.is_none(),
             "failure": self.failure,
+            "known": self.known,
             "first_difference": self.difference.as_ref().map(Difference::to_json),
             "closeness": self.closeness,
             "seconds": self.seconds,

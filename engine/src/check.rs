@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use petgraph::algo::kosaraju_scc;
+use petgraph::algo::{kosaraju_scc, toposort};
 use petgraph::graph::{DiGraph, NodeIndex};
 use serde_json::json;
 
@@ -174,6 +174,51 @@ fn choose(prompt: &Prompt, known: Known<'_>, targets: &Targets, problems: &mut V
     chosen
 }
 
+/// The nodes that other outputs than the targets need, as far as nothing is wrong with them: they do not run, but results of
+/// theirs from an earlier run are worth keeping. Their inputs converted, sources first.
+pub(crate) fn beside(
+    prompt: &Prompt,
+    registry: &Registry,
+    folders: &FolderPaths,
+    reached: &HashSet<NodeId>,
+) -> Vec<(NodeId, PromptNode)> {
+    let known = Known(registry);
+    let outputs = choose(prompt, known, &Targets::Outputs, &mut Vec::new());
+    let reachable = reachable(prompt, &outputs);
+    if reachable.is_subset(reached) {
+        return Vec::new();
+    }
+    let validator = Validator { prompt, known, folders };
+    let mut sound = reached.clone();
+    let mut found = Vec::new();
+    for id in sources_first(prompt, &reachable).into_iter().filter(|id| !reached.contains(id)) {
+        let mut node = prompt.nodes[&id].clone();
+        let wrong = known.runnable(&node.class_type).is_none() || !validator.node(&id, &mut node.inputs).is_empty();
+        let sources = || node.inputs.values().filter_map(Given::source);
+        if !wrong && sources().all(|source| sound.contains(source)) {
+            sound.insert(id.clone());
+            found.push((id, node));
+        }
+    }
+    found
+}
+
+/// The nodes among `wanted` in an order in which each comes after those that it is linked to; none if they form a cycle.
+pub(crate) fn sources_first(prompt: &Prompt, wanted: &HashSet<NodeId>) -> Vec<NodeId> {
+    let mut graph: DiGraph<&NodeId, ()> = DiGraph::new();
+    let ids = prompt.nodes.keys().filter(|id| wanted.contains(*id));
+    let index: HashMap<&NodeId, NodeIndex> = ids.map(|id| (id, graph.add_node(id))).collect();
+    let order: Vec<NodeIndex> = graph.node_indices().collect();
+    for at in order {
+        for source in prompt.nodes[graph[at]].inputs.values().filter_map(Given::source) {
+            if let Some(from) = index.get(source) {
+                graph.add_edge(*from, at, ());
+            }
+        }
+    }
+    toposort(&graph, None).unwrap_or_default().into_iter().map(|at| graph[at].clone()).collect()
+}
+
 /// The given nodes and all that they are linked to, directly or not.
 pub(crate) fn reachable<'a>(prompt: &'a Prompt, from: impl IntoIterator<Item = &'a NodeId>) -> HashSet<NodeId> {
     let mut seen: HashSet<NodeId> = HashSet::new();
@@ -183,10 +228,7 @@ pub(crate) fn reachable<'a>(prompt: &'a Prompt, from: impl IntoIterator<Item = &
         if !seen.insert(id.clone()) {
             continue;
         }
-        stack.extend(node.inputs.values().filter_map(|given| match given {
-            Given::Link { node, .. } => Some(node),
-            Given::Constant(_) | Given::Malformed(_) => None,
-        }));
+        stack.extend(node.inputs.values().filter_map(Given::source));
     }
     seen
 }
@@ -220,7 +262,7 @@ fn cycles(prompt: &Prompt, ids: &[&NodeId]) -> Vec<Problem> {
 }
 
 /// The shortest way from `start` back to itself, both ends named.
-fn way_round(graph: &DiGraph<&NodeId, &str>, start: NodeIndex) -> Vec<NodeIndex> {
+pub(crate) fn way_round<N, E>(graph: &DiGraph<N, E>, start: NodeIndex) -> Vec<NodeIndex> {
     let mut came_from: HashMap<NodeIndex, NodeIndex> = HashMap::new();
     let mut queue = VecDeque::from([start]);
     while let Some(at) = queue.pop_front() {

@@ -23,8 +23,24 @@ pub fn to_value(kind: &Kind, converted: &Json) -> Value {
         (Kind::Int { .. }, Json::Number(_)) => Value::new("INT", as_int(converted).unwrap_or(0)),
         (Kind::Float { .. }, _) => Value::new("FLOAT", as_float(converted)),
         (Kind::Boolean { .. }, Json::Bool(flag)) => Value::new("BOOLEAN", *flag),
-        (Kind::Text { .. } | Kind::Combo { .. }, Json::String(text)) => Value::new("STRING", text.clone()),
+        (Kind::Text { .. } | Kind::Combo { .. } | Kind::DynamicCombo(_), Json::String(text)) => {
+            Value::new("STRING", text.clone())
+        }
+        (Kind::Socket(_), plain) => of_itself(plain),
         (_, other) => Value::new(CONSTANT, other.clone()),
+    }
+}
+
+/// A constant where no type is asked for.
+fn of_itself(constant: &Json) -> Value {
+    match constant {
+        Json::Number(number) => match as_int(constant) {
+            Some(int) if !number.is_f64() => Value::new("INT", int),
+            _ => Value::new("FLOAT", as_float(constant)),
+        },
+        Json::Bool(flag) => Value::new("BOOLEAN", *flag),
+        Json::String(text) => Value::new("STRING", text.clone()),
+        other => Value::new(CONSTANT, other.clone()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a running node may ask for.
 
 use std::any::{Any, TypeId};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use serde_json::Value as Json;
 
 use crate::error::Cancelled;
 use crate::event::{Event, Observer, SavedFile};
+use crate::flow::GraphNode;
 use crate::folders::FolderPaths;
 use crate::prompt::NodeId;
 
@@ -56,14 +58,38 @@ pub struct Metadata {
     pub disabled: bool,
 }
 
+/// What nodes keep between runs, by node and class; it goes when the node is no longer in the workflow.
+#[derive(Default)]
+pub(crate) struct Kept(RefCell<HashMap<(NodeId, String), Rc<dyn Any>>>);
+
+impl Kept {
+    /// Forgets the nodes that are no longer there.
+    pub(crate) fn retain(&self, present: impl Fn(&NodeId, &str) -> bool) {
+        self.0.borrow_mut().retain(|(id, class), _| present(id, class));
+    }
+}
+
+/// The graph that runs: the workflow, and what its nodes have added to it.
+pub(crate) trait RunningGraph {
+    fn node(&self, id: &NodeId) -> Option<GraphNode>;
+}
+
 /// The running node's view of the world.
 pub struct Cx<'a> {
+    /// Its id in the running graph: of a node made at run time, its own.
     pub node: &'a NodeId,
     pub folders: &'a FolderPaths,
     pub metadata: &'a Metadata,
+    pub(crate) class: &'a str,
     pub(crate) services: &'a Services,
     pub(crate) cancel: &'a Cancel,
     pub(crate) observer: &'a mut dyn Observer,
+    pub(crate) graph: &'a dyn RunningGraph,
+    pub(crate) kept: &'a Kept,
+    pub(crate) reports: &'a Reports,
+    /// Which of the calls over a list this is, and how many graphs it has begun.
+    pub(crate) call: usize,
+    pub(crate) graphs: usize,
     pub(crate) saved: Vec<SavedFile>,
     pub(crate) texts: Vec<String>,
 }
@@ -73,6 +99,20 @@ impl Cx<'_> {
     pub fn progress(&mut self, done: usize, total: usize) -> anyhow::Result<()> {
         self.observer.event(Event::Progress { node: self.node.clone(), done, total });
         Ok(self.cancel.check()?)
+    }
+
+    /// Shows what is under way, after `done` steps: an encoded picture, made only when someone wants previews.
+    pub fn preview(&mut self, done: usize, make: impl FnOnce() -> anyhow::Result<Vec<u8>>) -> anyhow::Result<()> {
+        if self.observer.wants_previews() {
+            let image = make()?;
+            self.observer.event(Event::Preview { node: self.node.clone(), done, image });
+        }
+        Ok(())
+    }
+
+    /// Reports progress for a node that goes on after its call has returned: see [`Later`](crate::flow::Later).
+    pub fn reporter(&self) -> Reporter {
+        Reporter { node: self.node.clone(), cancel: self.cancel.clone(), reports: self.reports.clone() }
     }
 
     /// Something the user should know although the node goes on.
@@ -94,5 +134,47 @@ impl Cx<'_> {
     pub fn service<T: Any>(&self) -> anyhow::Result<Rc<T>> {
         let missing = || anyhow::anyhow!("this program runs nodes without {}", std::any::type_name::<T>());
         self.services.get().ok_or_else(missing)
+    }
+
+    /// A node of the running graph with what feeds its inputs, ComfyUI's hidden input `DYNPROMPT`.
+    pub fn graph_node(&self, id: &NodeId) -> Option<GraphNode> {
+        self.graph.node(id)
+    }
+
+    /// What this node keeps from run to run for as long as it stays in the workflow; made when it is first asked for.
+    pub fn kept<T: Any>(&self, make: impl FnOnce() -> T) -> Rc<T> {
+        let key = (self.node.clone(), self.class.to_owned());
+        let found = self.kept.0.borrow().get(&key).cloned().and_then(|kept| kept.downcast::<T>().ok());
+        found.unwrap_or_else(|| {
+            let made = Rc::new(make());
+            self.kept.0.borrow_mut().insert(key, made.clone());
+            made
+        })
+    }
+
+    /// What the ids of the next graph's nodes begin with.
+    pub(crate) fn graph_prefix(&mut self) -> String {
+        let prefix = format!("{}.{}.{}.", self.node, self.call, self.graphs);
+        self.graphs += 1;
+        prefix
+    }
+}
+
+/// Events of nodes that wait, until the executor passes them on.
+pub(crate) type Reports = Rc<RefCell<Vec<Event>>>;
+
+/// Reports the progress of a node that waits.
+#[derive(Clone)]
+pub struct Reporter {
+    node: NodeId,
+    cancel: Cancel,
+    reports: Reports,
+}
+
+impl Reporter {
+    /// As [`Cx::progress`].
+    pub fn progress(&self, done: usize, total: usize) -> anyhow::Result<()> {
+        self.reports.borrow_mut().push(Event::Progress { node: self.node.clone(), done, total });
+        Ok(self.cancel.check()?)
     }
 }

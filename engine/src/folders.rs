@@ -45,6 +45,8 @@ const MODEL_FOLDERS: &[ModelFolder] = &[
     folder("audio_encoders", &["audio_encoders"]),
 ];
 
+/// Stands for the folders inside the input folder, as a combo's choices.
+const INPUT_FOLDERS: &str = "input_folders";
 /// How deep below a model folder files are still found.
 const MAX_DEPTH: usize = 16;
 /// Files up to this size are known by their content, larger ones by path, size and time of change.
@@ -129,6 +131,7 @@ impl FolderPaths {
             "input" => std::slice::from_ref(&self.input),
             "output" => std::slice::from_ref(&self.output),
             "temp" => std::slice::from_ref(&self.temp),
+            INPUT_FOLDERS => std::slice::from_ref(&self.input),
             kind => self.models.get(current_name(kind)).map_or(&[], Vec::as_slice),
         }
     }
@@ -138,12 +141,24 @@ impl FolderPaths {
         let annotated = if folder == "input" { Annotated::parse(name) } else { Annotated { folder: "", name } };
         let folder = if annotated.folder.is_empty() { folder } else { annotated.folder };
         let relative = relative(annotated.name)?;
-        self.directories(folder).iter().map(|dir| dir.join(&relative)).find(|path| path.is_file())
+        let there = |path: &PathBuf| if folder == INPUT_FOLDERS { path.is_dir() } else { path.is_file() };
+        self.directories(folder).iter().map(|dir| dir.join(&relative)).find(there)
     }
 
     /// 32 bytes that change when the file does: of the content for files up to 64 MiB (remembered by path, size and time of
-    /// change), of path, size and time for larger ones, which are models and take a second to read.
+    /// change), of path, size and time for larger ones, which are models and take a second to read. Of a folder: of the
+    /// names, sizes and times of all that is in it.
     pub fn fingerprint(&self, path: &Path) -> std::io::Result<Fingerprint> {
+        if path.is_dir() {
+            let mut hasher = blake3::Hasher::new();
+            let mut files = Vec::new();
+            walk(path, String::new(), MAX_DEPTH, &|_| true, &mut files);
+            files.sort();
+            files.iter().filter_map(|name| stamp(&path.join(name)).ok()).for_each(|(stamp, _)| {
+                hasher.update(&stamp);
+            });
+            return Ok(*hasher.finalize().as_bytes());
+        }
         let (stamp, size) = stamp(path)?;
         if size > HASHED_BY_CONTENT {
             return Ok(stamp);
@@ -184,12 +199,21 @@ fn stamp(path: &Path) -> std::io::Result<(Fingerprint, u64)> {
 
 impl Folders for FolderPaths {
     fn list(&self, folder: &str) -> Vec<String> {
+        if folder == INPUT_FOLDERS {
+            let mut names = Vec::new();
+            walk_folders(&self.input, "", MAX_DEPTH, &mut names);
+            names.sort();
+            return names;
+        }
         let flat = matches!(folder, "input" | "output" | "temp");
         let known = MODEL_FOLDERS.iter().find(|f| f.name == current_name(folder));
         let extensions = if flat { PICTURE_EXTENSIONS } else { known.map_or(MODEL_EXTENSIONS, |f| f.extensions) };
         let mut names = Vec::new();
         for dir in self.directories(folder) {
-            walk(dir, String::new(), if flat { 1 } else { MAX_DEPTH }, extensions, &mut names);
+            let wanted = |path: &Path| {
+                path.extension().is_some_and(|e| extensions.contains(&&*e.to_string_lossy().to_lowercase()))
+            };
+            walk(dir, String::new(), if flat { 1 } else { MAX_DEPTH }, &wanted, &mut names);
         }
         names.sort();
         names.dedup();
@@ -197,7 +221,8 @@ impl Folders for FolderPaths {
     }
 }
 
-fn walk(dir: &Path, prefix: String, depth: usize, extensions: &[&str], names: &mut Vec<String>) {
+/// The files below a folder that are wanted, by their paths from there on.
+fn walk(dir: &Path, prefix: String, depth: usize, wanted: &dyn Fn(&Path) -> bool, names: &mut Vec<String>) {
     let Some(depth) = depth.checked_sub(1) else { return };
     let Ok(entries) = std::fs::read_dir(dir) else { return };
     for entry in entries.flatten() {
@@ -205,11 +230,22 @@ fn walk(dir: &Path, prefix: String, depth: usize, extensions: &[&str], names: &m
         let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
         if path.is_dir() {
             if entry.file_name() != ".git" {
-                walk(&path, format!("{name}/"), depth, extensions, names);
+                walk(&path, format!("{name}/"), depth, wanted, names);
             }
-        } else if path.extension().is_some_and(|e| extensions.contains(&&*e.to_string_lossy().to_lowercase())) {
+        } else if wanted(&path) {
             names.push(name);
         }
+    }
+}
+
+/// The folders below a folder, not through symbolic links, by their paths from there on.
+fn walk_folders(dir: &Path, prefix: &str, depth: usize, names: &mut Vec<String>) {
+    let Some(depth) = depth.checked_sub(1) else { return };
+    let Ok(entries) = std::fs::read_dir(dir) else { return };
+    for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        walk_folders(&entry.path(), &format!("{name}/"), depth, names);
+        names.push(name);
     }
 }
 

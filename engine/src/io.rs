@@ -9,6 +9,8 @@ use std::rc::Rc;
 
 use serde_json::Value as Json;
 
+use crate::flow::Returned;
+use crate::node::Args;
 use crate::schema::{Control, Kind, Options, Upload};
 
 /// A value on a wire. Cloning it shares it; nobody changes a value that has left its node.
@@ -16,18 +18,38 @@ use crate::schema::{Control, Kind, Options, Upload};
 pub struct Value {
     ty: &'static str,
     inner: Rc<dyn Any>,
+    bytes: fn(&dyn Any) -> usize,
+    describe: fn(&dyn Any) -> String,
 }
 
 /// What one output socket carries: a list of values, usually of one.
 pub type Socket = Rc<[Value]>;
 
+/// What stands where there is no value.
+struct Nothing;
+
 impl Value {
+    /// A plain value: `i128` under `INT`, `f64`, `bool`, `String`, JSON.
     pub fn new<T: Any>(ty: &'static str, value: T) -> Self {
-        Self { ty, inner: Rc::new(value) }
+        Self { ty, inner: Rc::new(value), bytes: |_| 0, describe: |_| String::new() }
     }
 
     pub fn wire<T: Wire>(value: T) -> Self {
-        Self::new(T::TYPE, value)
+        Self {
+            ty: T::TYPE,
+            inner: Rc::new(value),
+            bytes: |any| any.downcast_ref().map_or(0, T::bytes),
+            describe: |any| any.downcast_ref().map(T::describe).unwrap_or_default(),
+        }
+    }
+
+    /// What an input gets whose source gave nothing: Python's `None`.
+    pub fn nothing() -> Self {
+        Self::new("NONE", Nothing)
+    }
+
+    pub fn is_nothing(&self) -> bool {
+        self.downcast::<Nothing>().is_some()
     }
 
     /// The wire type's name, `LATENT`.
@@ -37,6 +59,27 @@ impl Value {
 
     pub fn downcast<T: Any>(&self) -> Option<&T> {
         self.inner.downcast_ref()
+    }
+
+    /// About how much memory it holds, in bytes. What it shares with others counts in each.
+    pub fn bytes(&self) -> usize {
+        (self.bytes)(&*self.inner)
+    }
+
+    /// The value as error reports show it: numbers, flags and texts as they are, of anything else a word.
+    pub fn shown(&self) -> Json {
+        if self.is_nothing() {
+            return Json::Null;
+        }
+        let integer = self.downcast::<i128>().map(|&int| crate::schema::integer(int));
+        let float = || self.downcast::<f64>().map(|float| Json::from(*float));
+        let flag = || self.downcast::<bool>().map(|flag| Json::from(*flag));
+        let text = || self.downcast::<String>().map(|text| Json::from(text.as_str()));
+        let plain = integer.or_else(float).or_else(flag).or_else(text).or_else(|| self.downcast::<Json>().cloned());
+        plain.unwrap_or_else(|| match (self.describe)(&*self.inner) {
+            words if words.is_empty() => Json::from(self.ty),
+            words => Json::from(words),
+        })
     }
 }
 
@@ -49,6 +92,16 @@ impl fmt::Debug for Value {
 /// A type that travels between nodes under a name of ComfyUI's. Cloning must be cheap: share, do not copy.
 pub trait Wire: Any + Clone {
     const TYPE: &'static str;
+
+    /// About how much memory it holds, in bytes, for caches that must make room.
+    fn bytes(&self) -> usize {
+        0
+    }
+
+    /// What error reports say of it, such as `IMAGE 1 x 512 x 512 x 3`.
+    fn describe(&self) -> String {
+        Self::TYPE.to_owned()
+    }
 }
 
 /// The type name of a constant that was given to a socket, which takes none.
@@ -59,6 +112,8 @@ pub const CONSTANT: &str = "CONSTANT";
 pub enum Arg {
     /// Nothing is connected and nothing was set.
     Absent,
+    /// Something is connected to a lazy input, and was not asked for yet.
+    Later,
     One(Value),
     /// The whole list, for nodes that take lists.
     All(Socket),
@@ -81,6 +136,10 @@ pub trait Field: Sized {
     const OPTIONAL: bool = false;
     /// Whether the field takes the socket's whole list.
     const LIST: bool = false;
+    /// Whether the input is pulled in only when the node asks for it.
+    const LAZY: bool = false;
+    /// Whether the field takes the link instead of what comes over it.
+    const RAW: bool = false;
 
     /// The input's kind, from the options in the node's declaration.
     fn kind(widget: Widget) -> Kind;
@@ -89,10 +148,20 @@ pub trait Field: Sized {
 
     fn from_arg(arg: Arg) -> Result<Self, Misfit> {
         match arg {
-            Arg::Absent => Err(Misfit::Missing),
+            Arg::Absent | Arg::Later => Err(Misfit::Missing),
             Arg::One(value) => Self::from_value(&value),
             Arg::All(list) => list.first().ok_or(Misfit::Missing).and_then(Self::from_value),
         }
+    }
+
+    /// As [`from_arg`](Self::from_arg), for fields that must know what their input is called.
+    fn from_input(_name: &str, arg: Arg) -> Result<Self, Misfit> {
+        Self::from_arg(arg)
+    }
+
+    /// Takes what the input `name` stands for out of a call's inputs: normally the one of that name.
+    fn take(args: &mut Args, name: &str) -> anyhow::Result<Self> {
+        Self::from_input(name, args.remove(name)).map_err(|misfit| anyhow::anyhow!("input '{name}' {misfit}"))
     }
 }
 
@@ -115,7 +184,7 @@ impl<T: Field> Field for List<T> {
     fn from_arg(arg: Arg) -> Result<Self, Misfit> {
         match arg {
             Arg::Absent if T::OPTIONAL => Ok(Self(Vec::new())),
-            Arg::Absent => Err(Misfit::Missing),
+            Arg::Absent | Arg::Later => Err(Misfit::Missing),
             Arg::One(value) => Self::from_value(&value),
             Arg::All(list) => list.iter().map(T::from_value).collect::<Result<_, _>>().map(Self),
         }
@@ -125,19 +194,30 @@ impl<T: Field> Field for List<T> {
 impl<T: Field> Field for Option<T> {
     const OPTIONAL: bool = true;
     const LIST: bool = T::LIST;
+    const LAZY: bool = T::LAZY;
+    const RAW: bool = T::RAW;
 
     fn kind(widget: Widget) -> Kind {
         T::kind(widget)
     }
 
     fn from_value(value: &Value) -> Result<Self, Misfit> {
-        T::from_value(value).map(Some)
+        if value.is_nothing() { Ok(None) } else { T::from_value(value).map(Some) }
     }
 
     fn from_arg(arg: Arg) -> Result<Self, Misfit> {
         match arg {
             Arg::Absent => Ok(None),
+            Arg::Later if !T::LAZY => Ok(None),
+            Arg::One(value) if value.is_nothing() => Ok(None),
             arg => T::from_arg(arg).map(Some),
+        }
+    }
+
+    fn from_input(name: &str, arg: Arg) -> Result<Self, Misfit> {
+        match arg {
+            Arg::Later if T::LAZY => T::from_input(name, arg).map(Some),
+            arg => Self::from_arg(arg),
         }
     }
 }
@@ -236,6 +316,8 @@ pub struct Widget {
     /// Choices besides the files.
     pub besides: &'static [&'static str],
     pub upload: Option<Upload>,
+    /// How the sockets of a [`Grow`](crate::dynamic::Grow) are named; a number follows.
+    pub prefix: Option<&'static str>,
 }
 
 macro_rules! integer_field {
@@ -259,7 +341,7 @@ macro_rules! integer_field {
         }
     })* };
 }
-integer_field!(u32, i64, u64, usize);
+integer_field!(u32, i64, i128, u64, usize);
 
 impl Field for f64 {
     fn kind(w: Widget) -> Kind {
@@ -287,7 +369,9 @@ impl Field for bool {
     }
 
     fn from_value(value: &Value) -> Result<Self, Misfit> {
-        value.downcast().copied().ok_or_else(|| mismatch("BOOLEAN", value))
+        // A number gets here from a node made at run time only.
+        let number = || value.downcast::<i128>().map(|&number| number != 0);
+        value.downcast().copied().or_else(number).ok_or_else(|| mismatch("BOOLEAN", value))
     }
 }
 
@@ -351,10 +435,16 @@ macro_rules! combo_field {
     };
 }
 
-/// What a node returns: one wire type, a tuple of them, nothing, or a struct with `#[derive(Outputs)]`.
-pub trait Outputs {
+/// What a node returns: one wire type, a tuple of them, nothing, or a struct with `#[derive(Outputs)]`; wrapped in
+/// [`Expand`](crate::flow::Expand) by nodes that put further nodes in their place, in [`Later`](crate::flow::Later) by
+/// nodes that wait.
+pub trait Outputs: Sized {
+    /// Whether the node may have to be waited for.
+    const LATER: bool = false;
+
     fn declare() -> Vec<crate::schema::Output>;
-    fn into_sockets(self) -> Vec<Socket>;
+
+    fn into_returned(self) -> Returned;
 }
 
 /// One output of a node: a value, or a whole list of them.
@@ -395,7 +485,7 @@ macro_rules! plain_emit {
         fn into_socket(self) -> Socket { Rc::new([Value::new($name, <$stored>::from(self))]) }
     })* };
 }
-plain_emit!(u64: "INT", i128; i64: "INT", i128; u32: "INT", i128; f64: "FLOAT", f64; bool: "BOOLEAN", bool; String: "STRING", String);
+plain_emit!(i128: "INT", i128; u64: "INT", i128; i64: "INT", i128; u32: "INT", i128; f64: "FLOAT", f64; bool: "BOOLEAN", bool; String: "STRING", String);
 
 /// An output named after its type, as ComfyUI does where a node names none.
 pub fn output_of<T: Emit>(name: Option<&str>, tooltip: &str) -> crate::schema::Output {
@@ -415,9 +505,9 @@ macro_rules! tuple_outputs {
                 vec![$(output_of::<$name>(None, "")),*]
             }
 
-            fn into_sockets(self) -> Vec<Socket> {
+            fn into_returned(self) -> Returned {
                 let ($($name,)*) = self;
-                vec![$($name.into_socket()),*]
+                Returned::Values(vec![$($name.into_socket()),*])
             }
         }
     };
@@ -427,13 +517,15 @@ tuple_outputs!(A);
 tuple_outputs!(A B);
 tuple_outputs!(A B C);
 tuple_outputs!(A B C D);
+tuple_outputs!(A B C D E);
+tuple_outputs!(A B C D E F);
 
 impl<T: Emit> Outputs for T {
     fn declare() -> Vec<crate::schema::Output> {
         vec![output_of::<T>(None, "")]
     }
 
-    fn into_sockets(self) -> Vec<Socket> {
-        vec![self.into_socket()]
+    fn into_returned(self) -> Returned {
+        Returned::Values(vec![self.into_socket()])
     }
 }

@@ -1,18 +1,26 @@
 //! Cache keys: what a node's outputs depend on, and nothing else.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::Value as Json;
 
 use crate::folders::FolderPaths;
-use crate::node::Class;
+use crate::node::{Class, Fingerprint};
 use crate::prompt::NodeId;
 use crate::schema::{Kind, Options};
 
 /// The identity of a node's outputs. Equal keys stand for equal outputs; ids, titles, the order of inputs and `8` for `8.0`
 /// make no difference.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key([u8; 32]);
+
+impl Key {
+    #[cfg(test)]
+    pub(crate) fn of_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -56,6 +64,28 @@ impl<'a> KeyBuilder<'a> {
             let print = self.folders.find(folder, file).and_then(|path| self.folders.fingerprint(&path).ok());
             self.part(&print.unwrap_or_default());
         }
+    }
+
+    /// What the class says that its outputs depend on besides.
+    pub fn fingerprint(&mut self, fingerprint: &Fingerprint) {
+        match fingerprint {
+            Fingerprint::Inputs => {}
+            Fingerprint::Of(json) => {
+                self.part(b"fingerprint");
+                self.part(json.to_string().as_bytes());
+            }
+            Fingerprint::Never => self.unique(),
+        }
+    }
+
+    /// A value whose content is not known makes the key unequal to every other.
+    pub fn unique(&mut self) {
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        self.part(b"unique");
+        self.part(&COUNTER.fetch_add(1, Ordering::Relaxed).to_le_bytes());
+        self.part(&std::process::id().to_le_bytes());
+        self.part(&now.as_nanos().to_le_bytes());
     }
 
     pub fn link(&mut self, name: &str, source: Key, slot: usize) {

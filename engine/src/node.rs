@@ -3,10 +3,13 @@
 use std::cell::Cell;
 
 use indexmap::IndexMap;
+use serde_json::Value as Json;
 
 use crate::cx::Cx;
 use crate::error::NodeError;
-use crate::io::{Arg, Field, Outputs, Socket};
+use crate::flow::{Rest, Returned, Wants};
+use crate::io::{Arg, Field, Outputs};
+use crate::prompt::{Given, NodeId};
 use crate::schema::{Schema, Schemas};
 
 /// A node class: a struct whose fields are its inputs. Derived by `#[derive(Node)]`.
@@ -20,7 +23,65 @@ pub trait Node: Sized {
 /// field is a [`List`](crate::io::List).
 pub trait Run: Node {
     type Out: Outputs;
+
     fn run(self, cx: &mut Cx) -> anyhow::Result<Self::Out>;
+
+    /// Which lazy inputs the node needs before it runs. Asked again once they are there, until it asks for no more. For
+    /// nodes with [`Lazy`](crate::flow::Lazy) fields only.
+    fn needs(&self, _wants: &mut Wants) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    /// The class's own check of what it was given, before anything runs; the error is for the user.
+    fn validate(_offer: &Offer) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// What the outputs depend on besides the inputs. Asked once a run, before anything runs.
+    fn fingerprint(_offer: &Offer) -> anyhow::Result<Fingerprint> {
+        Ok(Fingerprint::Inputs)
+    }
+}
+
+/// What a node was given, as far as it is known before anything runs: constants, and the types of what is linked.
+pub struct Offer<'a> {
+    pub(crate) inputs: &'a IndexMap<String, Given>,
+    /// The type that an output declares.
+    pub(crate) types: &'a dyn Fn(&NodeId, usize) -> Option<String>,
+}
+
+impl<'a> Offer<'a> {
+    /// A constant, converted to what the input's type makes of it.
+    pub fn constant(&self, input: &str) -> Option<&'a Json> {
+        match self.inputs.get(input) {
+            Some(Given::Constant(value)) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The type of the output that is linked to the input.
+    pub fn linked_type(&self, input: &str) -> Option<String> {
+        match self.inputs.get(input) {
+            Some(Given::Link { node, slot }) => (self.types)(node, *slot),
+            _ => None,
+        }
+    }
+
+    /// Whether the input was given anything.
+    pub fn has(&self, input: &str) -> bool {
+        self.inputs.contains_key(input)
+    }
+}
+
+/// What a node's outputs depend on, beyond its class.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fingerprint {
+    /// The inputs, and nothing else.
+    Inputs,
+    /// The inputs and this.
+    Of(Json),
+    /// Something that no two runs have in common: results are never reused.
+    Never,
 }
 
 /// What the engine must know of a class beyond its words.
@@ -34,6 +95,19 @@ pub struct Traits {
     pub not_idempotent: bool,
     /// Folders whose files the node reads by names inside its inputs, such as embeddings in a text.
     pub reads: &'static [&'static str],
+    /// Takes linked inputs that it does not declare.
+    pub variadic: bool,
+    /// Inputs whose constants the class itself checks, in place of their declared limits and choices; `*` for all.
+    pub validates: &'static [&'static str],
+    /// The class itself checks the types of what is linked.
+    pub validates_types: bool,
+}
+
+impl Traits {
+    /// Whether the class checks this input's constants itself.
+    pub fn validates(&self, input: &str) -> bool {
+        self.validates.iter().any(|name| *name == "*" || *name == input)
+    }
 }
 
 /// The inputs of one call.
@@ -49,8 +123,24 @@ impl Args {
 
     /// Takes the input `name`. Fails, naming it, if it does not fit the field.
     pub fn take<T: Field>(&mut self, name: &str) -> anyhow::Result<T> {
-        let arg = self.args.get_mut(name).map_or(Arg::Absent, |arg| std::mem::replace(arg, Arg::Absent));
-        T::from_arg(arg).map_err(|misfit| anyhow::anyhow!("input '{name}' {misfit}"))
+        T::take(self, name)
+    }
+
+    /// Takes the input `name` as it is.
+    pub fn remove(&mut self, name: &str) -> Arg {
+        self.args.get_mut(name).map_or(Arg::Absent, |arg| std::mem::replace(arg, Arg::Absent))
+    }
+
+    /// Takes everything that was not taken yet.
+    pub fn rest<T: Field>(&mut self) -> anyhow::Result<Rest<T>> {
+        let left: Vec<_> = self.args.iter().filter(|(_, arg)| !matches!(arg, Arg::Absent)).collect();
+        let names: Vec<String> = left.into_iter().map(|(name, _)| name.clone()).collect();
+        names.into_iter().map(|name| Ok((name.clone(), self.take(&name)?))).collect::<anyhow::Result<_>>().map(Rest)
+    }
+
+    /// The names of the inputs, in declared order, of those that stand for one declared input in the order of their numbers.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.args.keys().map(String::as_str)
     }
 }
 
@@ -58,24 +148,63 @@ impl Args {
 pub struct Class {
     pub schema: Schema,
     pub traits: Traits,
-    run: fn(Args, &mut Cx) -> anyhow::Result<Vec<Socket>>,
+    /// Whether a call may have to be waited for.
+    pub later: bool,
+    run: fn(Args, &mut Cx) -> anyhow::Result<Returned>,
+    needs: fn(Args) -> anyhow::Result<Wants>,
+    validate: fn(&Offer) -> Result<(), String>,
+    fingerprint: fn(&Offer) -> anyhow::Result<Fingerprint>,
 }
 
 impl Class {
     pub fn of<N: Run>() -> Self {
         let mut schema = N::schema();
         schema.outputs = N::Out::declare();
-        Self { schema, traits: N::traits(), run: |mut args, cx| Ok(N::from_args(&mut args)?.run(cx)?.into_sockets()) }
+        Self {
+            schema,
+            traits: N::traits(),
+            later: N::Out::LATER,
+            run: |mut args, cx| Ok(N::from_args(&mut args)?.run(cx)?.into_returned()),
+            needs: |mut args| {
+                let mut wants = Wants::default();
+                N::from_args(&mut args)?.needs(&mut wants)?;
+                Ok(wants)
+            },
+            validate: N::validate,
+            fingerprint: N::fingerprint,
+        }
     }
 
     /// Calls the node once. A panic inside (libtorch's operators panic) becomes an error with its first line.
-    pub fn call(&self, args: Args, cx: &mut Cx) -> Result<Vec<Socket>, NodeError> {
-        let _quiet = QuietPanics::new();
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (self.run)(args, cx)));
-        match result {
-            Ok(result) => result.map_err(NodeError::from),
-            Err(panic) => Err(NodeError::from_panic(panic.as_ref())),
-        }
+    pub fn call(&self, args: Args, cx: &mut Cx) -> Result<Returned, NodeError> {
+        guarded(|| (self.run)(args, cx))
+    }
+
+    /// The lazy inputs that the node asks for, given what is there.
+    pub(crate) fn needs(&self, args: Args) -> Result<Vec<String>, NodeError> {
+        guarded(|| Ok((self.needs)(args)?.0))
+    }
+
+    /// See [`Run::validate`].
+    pub fn validate(&self, offer: &Offer) -> Result<(), String> {
+        (self.validate)(offer)
+    }
+
+    /// See [`Run::fingerprint`]. A class that fails to tell is never taken from a cache.
+    pub(crate) fn fingerprint(&self, offer: &Offer) -> Fingerprint {
+        (self.fingerprint)(offer).unwrap_or_else(|error| {
+            tracing::warn!("{}: no fingerprint ({error:#}); its results are not reused", self.schema.class);
+            Fingerprint::Never
+        })
+    }
+}
+
+/// Runs a node's code; a panic in it becomes an error.
+pub(crate) fn guarded<T>(code: impl FnOnce() -> anyhow::Result<T>) -> Result<T, NodeError> {
+    let _quiet = QuietPanics::new();
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(code)) {
+        Ok(result) => result.map_err(NodeError::from),
+        Err(panic) => Err(NodeError::from_panic(panic.as_ref())),
     }
 }
 

@@ -102,6 +102,7 @@ fn input(name: &str, spec: &Value, optional: bool, depth: usize) -> Input {
         optional,
         lazy: options["lazy"].as_bool().unwrap_or(false),
         force_input: options["forceInput"].as_bool().unwrap_or(false),
+        raw_link: options["rawLink"].as_bool().unwrap_or(false),
         tooltip: options["tooltip"].as_str().unwrap_or_default().to_owned(),
     }
 }

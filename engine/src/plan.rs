@@ -1,19 +1,20 @@
 //! From a prompt to a graph that can run: everything that is wrong is found here, all at once, before anything runs.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use petgraph::algo::toposort;
+use indexmap::IndexMap;
 use petgraph::graph::{DiGraph, NodeIndex};
 
-use crate::check::{Checked, check, reachable};
+use crate::check::{Checked, beside, check, reachable, sources_first};
 use crate::constant;
 use crate::folders::FolderPaths;
 use crate::io::Value;
 use crate::key::{Key, KeyBuilder};
 use crate::live::{self, Live};
-use crate::node::{Class, Registry};
+use crate::node::{Class, Offer, Registry};
 use crate::problem::{ProblemKind, Problems};
-use crate::prompt::{Given, NodeId, Prompt};
+use crate::prompt::{Given, NodeId, Prompt, PromptNode};
+use crate::schema::{Hidden, Input, Kind};
 
 /// Which nodes a run is for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,23 +35,43 @@ pub enum Source {
     Link { from: NodeIndex, slot: usize },
 }
 
+impl Source {
+    /// The node and the slot, if it is a link.
+    pub fn link(&self) -> Option<(NodeIndex, usize)> {
+        match self {
+            Self::Link { from, slot } => Some((*from, *slot)),
+            Self::Constant(_) => None,
+        }
+    }
+}
+
+/// One input of a node that may be called.
+#[derive(Clone, Debug)]
+pub struct StepInput {
+    pub name: String,
+    pub source: Source,
+    /// Pulled in only when the node asks for it.
+    pub lazy: bool,
+    /// The node takes the link, not what comes over it.
+    pub raw: bool,
+    /// Which of the node's inputs it is in the workflow, where the order of sources comes from.
+    pub place: usize,
+}
+
 /// One node that may be called.
 pub struct Step<'r> {
     pub id: NodeId,
     pub class: &'r Class,
     pub title: String,
     /// In declared order; inputs that were given nothing are not here.
-    pub inputs: Vec<(String, Source)>,
+    pub inputs: Vec<StepInput>,
     pub key: Key,
 }
 
 impl Step<'_> {
     /// The outputs that its inputs take: node and slot.
-    fn links(&self) -> impl Iterator<Item = (NodeIndex, usize)> {
-        self.inputs.iter().filter_map(|(_, source)| match source {
-            Source::Link { from, slot } => Some((*from, *slot)),
-            Source::Constant(_) => None,
-        })
+    pub fn links(&self) -> impl Iterator<Item = (NodeIndex, usize)> {
+        self.inputs.iter().filter_map(|input| input.source.link())
     }
 }
 
@@ -59,6 +80,9 @@ pub struct Plan<'r> {
     /// Nodes were added sources first. An edge says which slot it leaves from.
     graph: DiGraph<Step<'r>, usize>,
     targets: Vec<NodeIndex>,
+    index: HashMap<NodeId, NodeIndex>,
+    pub(crate) registry: &'r Registry,
+    pub(crate) salt: String,
     /// The prompt with its constants converted, as it stands in the metadata of saved files.
     pub prompt: Prompt,
 }
@@ -127,9 +151,11 @@ impl<'r> Plan<'r> {
     ) -> Self {
         let mut graph = DiGraph::new();
         let mut index: HashMap<NodeId, NodeIndex> = HashMap::new();
-        for id in sources_first(&prompt, &reachable(&prompt, targets)) {
-            if let Some(class) = registry.class(&prompt.nodes[&id].class_type) {
-                let step = plan_step(&prompt, &id, class, &index, &graph, salt, folders);
+        let reached = reachable(&prompt, targets);
+        let nodes = sources_first(&prompt, &reached).into_iter().map(|id| (id.clone(), prompt.nodes[&id].clone()));
+        for (id, node) in nodes.chain(beside(&prompt, registry, folders, &reached)) {
+            if let Some(class) = registry.class(&node.class_type) {
+                let step = plan_step(&node, &id, class, &index, &graph, salt, folders);
                 let links: Vec<_> = step.links().collect();
                 let at = graph.add_node(step);
                 for (from, slot) in links {
@@ -139,7 +165,21 @@ impl<'r> Plan<'r> {
             }
         }
         let targets = targets.iter().filter_map(|id| index.get(id).copied()).collect();
-        Self { graph, targets, prompt }
+        Self { graph, targets, index, registry, salt: salt.to_owned(), prompt }
+    }
+
+    /// Where a node of the workflow stands.
+    pub fn find(&self, id: &NodeId) -> Option<NodeIndex> {
+        self.index.get(id).copied()
+    }
+
+    /// How many nodes there are.
+    pub fn len(&self) -> usize {
+        self.graph.node_count()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     pub fn step(&self, at: NodeIndex) -> &Step<'r> {
@@ -162,24 +202,8 @@ impl<'r> Plan<'r> {
     }
 }
 
-/// The nodes among `wanted` in an order in which each comes after those that it is linked to. They form no cycle.
-fn sources_first(prompt: &Prompt, wanted: &HashSet<NodeId>) -> Vec<NodeId> {
-    let mut graph: DiGraph<&NodeId, ()> = DiGraph::new();
-    let ids = prompt.nodes.keys().filter(|id| wanted.contains(*id));
-    let index: HashMap<&NodeId, NodeIndex> = ids.map(|id| (id, graph.add_node(id))).collect();
-    let order: Vec<NodeIndex> = graph.node_indices().collect();
-    for at in order {
-        for given in prompt.nodes[graph[at]].inputs.values() {
-            if let Given::Link { node, .. } = given {
-                graph.add_edge(index[node], at, ());
-            }
-        }
-    }
-    toposort(&graph, None).unwrap_or_default().into_iter().map(|at| graph[at].clone()).collect()
-}
-
 fn plan_step<'r>(
-    prompt: &Prompt,
+    node: &PromptNode,
     id: &NodeId,
     class: &'r Class,
     index: &HashMap<NodeId, NodeIndex>,
@@ -187,24 +211,48 @@ fn plan_step<'r>(
     salt: &str,
     folders: &FolderPaths,
 ) -> Step<'r> {
-    let node = &prompt.nodes[id];
     let mut key = KeyBuilder::new(class, id, salt, folders);
     let mut inputs = Vec::with_capacity(node.inputs.len());
-    for Live { name, input, .. } in live::inputs(&class.schema, &node.inputs) {
-        match node.inputs.get(&name) {
-            None | Some(Given::Malformed(_)) => {}
+    let declared = live::inputs(&class.schema, &node.inputs);
+    let undeclared = undeclared(class, &node.inputs, &declared);
+    for Live { name, input, .. } in declared.iter().chain(&undeclared) {
+        let source = match node.inputs.get(name) {
+            None | Some(Given::Malformed(_)) => continue,
             Some(Given::Link { node: from, slot }) => {
                 let from = index[from];
-                key.link(&name, graph[from].key, *slot);
-                inputs.push((name, Source::Link { from, slot: *slot }));
+                key.link(name, graph[from].key, *slot);
+                Source::Link { from, slot: *slot }
             }
             Some(Given::Constant(converted)) => {
-                key.constant(&name, &input.kind, converted);
-                let value = constant::to_value(&input.kind, converted);
-                inputs.push((name, Source::Constant(value)));
+                key.constant(name, &input.kind, converted);
+                Source::Constant(constant::to_value(&input.kind, converted))
             }
-        }
+        };
+        let place = node.inputs.get_index_of(name).unwrap_or_default();
+        inputs.push(StepInput { name: name.clone(), source, lazy: input.lazy, raw: input.raw_link, place });
     }
+    key.fingerprint(&class.fingerprint(&Offer { inputs: &node.inputs, types: &|_, _| None }));
     let title = node.title.clone().unwrap_or_else(|| class.schema.display_name.clone());
     Step { id: id.clone(), class, title, inputs, key: key.finish() }
+}
+
+/// An input that no class declares: a `*` socket.
+static UNDECLARED: Input = Input {
+    name: String::new(),
+    kind: Kind::Socket(String::new()),
+    optional: true,
+    lazy: false,
+    force_input: false,
+    raw_link: false,
+    tooltip: String::new(),
+};
+
+/// What a node is given besides the declared inputs: links, if its class takes them, and hidden values.
+pub(crate) fn undeclared<'s>(class: &Class, given: &IndexMap<String, Given>, declared: &[Live<'s>]) -> Vec<Live<'s>> {
+    let hidden = |name: &str| class.schema.hidden.iter().any(|(n, kind)| n == name && *kind == Hidden::Any);
+    let taken =
+        |name: &String, given: &Given| (class.traits.variadic && matches!(given, Given::Link { .. })) || hidden(name);
+    let known = |name: &String| declared.iter().any(|live| live.name == *name);
+    let names = given.iter().filter(|(name, given)| taken(name, given) && !known(name)).map(|(name, _)| name.clone());
+    names.map(|name| Live { name, input: &UNDECLARED, optional: true }).collect()
 }

@@ -61,6 +61,14 @@ impl Given {
         Self::Link { node: node.into(), slot }
     }
 
+    /// The node that it links to.
+    pub fn source(&self) -> Option<&NodeId> {
+        match self {
+            Self::Link { node, .. } => Some(node),
+            Self::Constant(_) | Self::Malformed(_) => None,
+        }
+    }
+
     /// The value as the API form writes it.
     pub fn to_json(&self) -> Value {
         match self {

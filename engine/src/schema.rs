@@ -33,6 +33,8 @@ pub struct Input {
     pub lazy: bool,
     /// A socket although its type has a widget.
     pub force_input: bool,
+    /// The node takes the link instead of what comes over it.
+    pub raw_link: bool,
     pub tooltip: String,
 }
 
@@ -157,6 +159,8 @@ pub enum Hidden {
     ExtraPngInfo,
     UniqueId,
     DynPrompt,
+    /// A value that only a node made at run time can be given.
+    Any,
 }
 
 /// Where a declaration asks for what only the machine knows: the files in a folder.
@@ -195,6 +199,7 @@ impl Hidden {
             Self::ExtraPngInfo => "EXTRA_PNGINFO",
             Self::UniqueId => "UNIQUE_ID",
             Self::DynPrompt => "DYNPROMPT",
+            Self::Any => crate::io::ANY,
         }
     }
 }
@@ -331,7 +336,7 @@ impl Input {
     pub fn to_json(&self, folders: &dyn Folders) -> Value {
         let mut entry = self.kind.to_json(folders);
         if let Some(Value::Object(options)) = entry.get_mut(1) {
-            let flags = [("forceInput", self.force_input), ("lazy", self.lazy)];
+            let flags = [("forceInput", self.force_input), ("lazy", self.lazy), ("rawLink", self.raw_link)];
             options.extend(flags.into_iter().filter(|(_, on)| *on).map(|(name, on)| (name.to_owned(), json!(on))));
             if !self.tooltip.is_empty() {
                 options.insert("tooltip".into(), json!(self.tooltip));

@@ -86,6 +86,29 @@ impl<'p> Addresses<'p> {
         }))
     }
 
+    /// The node that a name means: an id, a title or a class, where only one node has it.
+    ///
+    /// # Errors
+    /// When it means none, or several nodes, in words that follow the name.
+    pub fn node(&self, name: &str) -> Result<&'p NodeId, String> {
+        if let Some((id, _)) = self.prompt.nodes.get_key_value(name) {
+            return Ok(id);
+        }
+        if let Some(titled) = self.titled(name) {
+            return titled;
+        }
+        let of_class: Vec<_> =
+            self.prompt.nodes.iter().filter(|(_, node)| node.class_type == name).map(|(id, _)| id).collect();
+        match of_class.as_slice() {
+            [one] => Ok(one),
+            [] => Err("no node has this id, title or class; `redraft graph` shows all nodes".to_owned()),
+            many => {
+                let ids: Vec<_> = many.iter().map(|id| id.as_str()).collect();
+                Err(format!("the nodes {} are of this class; name one by its id", ids.join(", ")))
+            }
+        }
+    }
+
     /// The one node of a title, if there is any.
     fn titled(&self, title: &str) -> Option<Result<&'p NodeId, String>> {
         Some(match self.by_title.get(title)?.as_slice() {

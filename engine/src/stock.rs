@@ -40,7 +40,7 @@ const FOLDERS: [(&str, &str); 22] = [
 ];
 
 /// The same for names that mean something else elsewhere.
-const FOLDERS_OF: [(&str, &str, &str); 7] = [
+const FOLDERS_OF: [(&str, &str, &str); 9] = [
     ("CLIPVisionLoader", "clip_name", "clip_vision"),
     ("UpscaleModelLoader", "model_name", "upscale_models"),
     ("LatentUpscaleModelLoader", "model_name", "latent_upscale_models"),
@@ -48,18 +48,15 @@ const FOLDERS_OF: [(&str, &str, &str); 7] = [
     ("LoadVideo", "file", "input"),
     ("OpenAIInputFiles", "file", "input"),
     ("GeminiInputFiles", "file", "input"),
+    ("LoadImageDataSetFromFolder", "folder", "input_folders"),
+    ("LoadImageTextDataSetFromFolder", "folder", "input_folders"),
 ];
 
 /// Choices beside the files.
 const BESIDES: [(&str, &str); 2] = [("vae_name", "pixel_space"), ("existing_lora", "[None]")];
 
-/// Combos whose choices exist only in the browser, or are folders: any value is taken.
-const ANYTHING: [(&str, &str); 4] = [
-    ("CustomCombo", "choice"),
-    ("DiffusersLoader", "model_path"),
-    ("LoadImageDataSetFromFolder", "folder"),
-    ("LoadImageTextDataSetFromFolder", "folder"),
-];
+/// Combos whose choices exist only in the browser, or are folders of models: any value is taken.
+const ANYTHING: [(&str, &str); 2] = [("CustomCombo", "choice"), ("DiffusersLoader", "model_path")];
 
 struct Line {
     text: &'static str,
@@ -177,11 +174,11 @@ fn read_from_folder(class: &str, input: &mut Input) {
     let recorded = options.list(&());
     let besides = BESIDES.iter().filter(|(name, _)| *name == input.name).map(|(_, choice)| (*choice).to_owned());
     let besides: Vec<_> = besides.filter(|choice| recorded.contains(choice)).collect();
+    let exact = FOLDERS_OF.iter().find(|(of, name, _)| (*of, *name) == (class, input.name.as_str()));
     // Other combos of the same name, such as an API node's choice of a model, list no files.
-    if upload.is_none() && input.name != "config_name" && recorded.len() > besides.len() {
+    if exact.is_none() && upload.is_none() && input.name != "config_name" && recorded.len() > besides.len() {
         return;
     }
-    let exact = FOLDERS_OF.iter().find(|(of, name, _)| (*of, *name) == (class, input.name.as_str()));
     let usual = || FOLDERS.iter().find(|(name, _)| *name == input.name).map(|(_, folder)| *folder);
     if let Some(folder) = exact.map(|(_, _, folder)| *folder).or_else(usual) {
         *options = Options::Files { folder: folder.to_owned(), besides };
@@ -219,6 +216,7 @@ mod tests {
         assert_eq!(folder("UNETLoader", "unet_name"), "diffusion_models");
         assert_eq!(folder("LoadImage", "image"), "input");
         assert_eq!(folder("LoadVideo", "file"), "input");
+        assert_eq!(folder("LoadImageDataSetFromFolder", "folder"), "input_folders");
     }
 
     #[test]

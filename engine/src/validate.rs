@@ -9,6 +9,8 @@ use crate::folders::{Annotated, FolderPaths};
 use crate::io::ANY;
 use crate::live::{self, Live};
 use crate::names::{elsewhere, nearest_file};
+use crate::node::{Class, Offer};
+use crate::plan::undeclared as undeclared_inputs;
 use crate::problem::{Problem, ProblemKind};
 use crate::prompt::{Given, NodeId, Prompt};
 use crate::schema::{Folders, Input, Kind, Options, Schema, integer};
@@ -125,8 +127,11 @@ impl Validator<'_> {
                 problems.push(finding.problem(Some((id, class)), Some(&live.name)));
             }
         }
+        let runnable = self.known.runnable(class);
+        let beside = runnable.map(|class| undeclared_inputs(class, inputs, &all)).unwrap_or_default();
+        let declared = |name: &str| all.iter().chain(&beside).any(|live| live.name == name);
         for (name, given) in inputs.iter() {
-            if !matches!(given, Given::Constant(_)) && !all.iter().any(|live| live.name == *name) {
+            if !matches!(given, Given::Constant(_)) && !declared(name) {
                 let finding = undeclared(name, class, all.iter().map(|live| live.name.as_str()));
                 problems.push(finding.problem(Some((id, class)), Some(name)));
             }
@@ -134,8 +139,36 @@ impl Validator<'_> {
         if let Some((input, finding)) = of_class(schema, inputs) {
             problems.push(finding.problem(Some((id, class)), Some(input)));
         }
-        inputs.retain(|name, _| all.iter().any(|live| live.name == *name));
+        if let Some(runnable) = runnable {
+            problems.extend(self.of_itself(id, runnable, inputs));
+        }
+        inputs.retain(|name, _| declared(name));
         problems
+    }
+
+    /// What the class's own check says: as in ComfyUI, of every input that it looks at.
+    fn of_itself(&self, id: &NodeId, class: &Class, inputs: &IndexMap<String, Given>) -> Vec<Problem> {
+        let types = |node: &NodeId, slot: usize| {
+            let source = self.prompt.nodes.get(node)?;
+            Some(self.known.declared(&source.class_type)?.outputs.get(slot)?.ty.clone())
+        };
+        let Err(text) = class.validate(&Offer { inputs, types: &types }) else { return Vec::new() };
+        let name = class.schema.class.as_str();
+        let looked_at = inputs.keys().filter(|input| class.traits.validates(input));
+        let problem = |input: Option<&str>| {
+            let details = input.map_or_else(|| text.clone(), |input| format!("{input} - {text}"));
+            Finding::new(ProblemKind::CustomValidation, details, text.clone()).problem(Some((id, name)), input)
+        };
+        let found: Vec<_> = looked_at.map(|input| problem(Some(input))).collect();
+        if found.is_empty() { vec![problem(None)] } else { found }
+    }
+
+    /// Whether the class checks this input's constants itself, or with `types` what is linked to it.
+    fn left_to_class(&self, place: &Place, types: bool) -> bool {
+        let class = self.known.runnable(place.class);
+        class.is_some_and(
+            |class| if types { class.traits.validates_types } else { class.traits.validates(place.name()) },
+        )
     }
 
     fn link(&self, place: &Place, from: &NodeId, slot: usize) -> Result<(), Finding> {
@@ -155,7 +188,7 @@ impl Validator<'_> {
                 .with([("exception_type", json!("IndexError")), ("traceback", json!([]))]));
         };
         let wanted = place.kind().type_name();
-        if compatible(&output.ty, wanted, place.kind()) {
+        if compatible(&output.ty, wanted, place.kind()) || self.left_to_class(place, true) {
             return Ok(());
         }
         let details =
@@ -219,6 +252,9 @@ impl Validator<'_> {
                     ("exception_message", json!(exception)),
                 ])
         })?;
+        if self.left_to_class(place, false) {
+            return Ok(converted);
+        }
         match kind {
             Kind::Int { min, max, .. } => {
                 let given = constant::as_int(&converted).unwrap_or_default();

@@ -14,7 +14,7 @@ use crate::dump::Taken;
 pub(crate) struct Case {
     pub(crate) workflow: PathBuf,
     /// The largest difference allowed, over the largest expected value or 1.
-    tolerance: f64,
+    pub(crate) tolerance: f64,
     tensors: IndexMap<String, Tensor>,
     plain: Map<String, Json>,
 }
@@ -53,7 +53,7 @@ impl Case {
         Ok(Self { workflow, tolerance, tensors, plain })
     }
 
-    /// The largest difference as a share of the tolerance, and the first one beyond it.
+    /// The largest difference, and the first one beyond the tolerance.
     pub(crate) fn compare(&self, taken: &Taken) -> anyhow::Result<(f64, Option<Difference>)> {
         let mut differences = Vec::new();
         for (key, expected) in &self.tensors {
@@ -70,14 +70,14 @@ impl Case {
             let size = if same { 0.0 } else { f64::INFINITY };
             differences.push(Difference { key: key.clone(), size, tolerance: self.tolerance, what });
         }
-        let closeness = differences.iter().map(|d| d.size / self.tolerance).fold(0.0, f64::max);
+        let largest = differences.iter().map(|d| d.size).fold(0.0, f64::max);
         let place = |d: &Difference| {
             let node = d.key.split('/').next().unwrap_or_default();
             taken.order.iter().position(|id| id.as_str() == node).unwrap_or(usize::MAX)
         };
         differences.retain(|d| d.size.is_nan() || d.size > self.tolerance);
         differences.sort_by_key(place);
-        Ok((closeness, differences.into_iter().next()))
+        Ok((largest, differences.into_iter().next()))
     }
 }
 

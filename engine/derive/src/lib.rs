@@ -1,5 +1,6 @@
 //! The derives of `redraft-engine`. A node's struct is its whole declaration; these turn it into code.
 
+mod choices;
 mod combo;
 mod node;
 mod outputs;
@@ -12,10 +13,13 @@ use syn::{Attribute, DeriveInput, Expr, ExprLit, Lit, Meta, parse_macro_input};
 ///
 /// On the struct, `#[node(...)]`: `category = "..."`, `display = "..."` (the editor's title), `class = "..."` (if not the
 /// struct's name), `output` (the node is an end in itself), `hidden("prompt", "extra_pnginfo")`, `reads("embeddings")` (folders
-/// whose files its inputs name), `revision = 1`, `not_idempotent`, `deprecated`, `experimental`.
+/// whose files its inputs name), `revision = 1`, `not_idempotent`, `deprecated`, `experimental`, `validates("image")` (inputs
+/// whose constants `Run::validate` checks in place of their declared limits; `"*"` for all), `validates_types`.
 ///
 /// On a field, `#[input(...)]`: `default`, `min`, `max`, `step`, `round`, `control_after_generate`, `multiline`,
-/// `dynamic_prompts`, `files = "checkpoints"`, `besides = ["none"]`, `upload = Image`, `name = "..."`, `lazy`, `force_input`.
+/// `dynamic_prompts`, `files = "checkpoints"`, `besides = ["none"]`, `upload = Image`, `prefix = "image"` (of a `Grow`),
+/// `name = "..."`, `lazy`, `force_input`, `hidden` (only a node made at run time can be given it), `rest` (the linked inputs
+/// that the class does not declare).
 #[proc_macro_derive(Node, attributes(node, input))]
 pub fn derive_node(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
@@ -36,6 +40,14 @@ pub fn derive_outputs(input: TokenStream) -> TokenStream {
 pub fn derive_combo(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     combo::expand(&input).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Makes an enum a combo whose choice brings inputs of its own: the fields of its variant, which take `#[input(...)]` as a
+/// node's do. A choice is named in snake case unless `#[choice(name = "...")]` says otherwise.
+#[proc_macro_derive(Choices, attributes(choice, input))]
+pub fn derive_choices(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    choices::expand(&input).unwrap_or_else(syn::Error::into_compile_error).into()
 }
 
 /// The text of the doc comments among `attributes`: lines joined, paragraphs kept.

@@ -9,12 +9,15 @@ use crate::documentation;
 pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let options = NodeOptions::parse(input)?;
     let inputs = fields(input)?.into_iter().map(InputField::parse).collect::<Result<Vec<_>>>()?;
+    if let Some(early) = inputs.iter().rev().skip(1).find(|input| input.rest) {
+        return Err(Error::new_spanned(early.field, "the field that takes the rest is the last one"));
+    }
     let ident = &input.ident;
     let class = options.class.clone().unwrap_or_else(|| ident.to_string());
     let (schema, traits) = (schema(&class, input, &options, &inputs), options.traits(&inputs));
     let take = inputs.iter().map(|input| {
         let (field, name) = (&input.field.ident, &input.name);
-        quote!(#field: args.take(#name)?)
+        if input.rest { quote!(#field: args.rest()?) } else { quote!(#field: args.take(#name)?) }
     });
     let (built, taken) = match inputs.is_empty() {
         true => (quote!(Self {}), quote!(_args)),
@@ -59,7 +62,11 @@ fn schema(class: &str, input: &DeriveInput, options: &NodeOptions, inputs: &[Inp
         };
         quote!((#name.to_owned(), ::redraft_engine::schema::Hidden::#kind))
     });
-    let inputs = inputs.iter().map(InputField::schema);
+    let hidden = hidden.chain(inputs.iter().filter(|input| input.hidden).map(|input| {
+        let name = &input.name;
+        quote!((#name.to_owned(), ::redraft_engine::schema::Hidden::Any))
+    }));
+    let inputs = inputs.iter().filter(|input| !input.rest && !input.hidden).map(InputField::schema);
     quote! {
         ::redraft_engine::schema::Schema {
             class: #class.to_owned(),
@@ -100,6 +107,8 @@ struct NodeOptions {
     revision: Option<LitInt>,
     hidden: Vec<LitStr>,
     reads: Vec<LitStr>,
+    validates: Vec<LitStr>,
+    validates_types: bool,
 }
 
 impl NodeOptions {
@@ -127,6 +136,8 @@ impl NodeOptions {
             "revision" => self.revision = Some(meta.value()?.parse()?),
             "hidden" => self.hidden = texts(meta)?,
             "reads" => self.reads = texts(meta)?,
+            "validates" => self.validates = texts(meta)?,
+            "validates_types" => self.validates_types = true,
             _ => return Err(meta.error(format!("there is no node option `{name}`"))),
         }
         Ok(())
@@ -134,14 +145,21 @@ impl NodeOptions {
 
     fn traits(&self, inputs: &[InputField]) -> TokenStream {
         let revision = self.revision.as_ref().map_or(quote!(0), |revision| quote!(#revision));
-        let (not_idempotent, reads) = (self.not_idempotent, &self.reads);
-        let types = inputs.iter().map(|input| &input.field.ty);
+        let reads = &self.reads;
+        // A node that knows its own id is itself.
+        let not_idempotent = self.not_idempotent || self.hidden.iter().any(|hidden| hidden.value() == "unique_id");
+        let (validates, validates_types) = (&self.validates, self.validates_types);
+        let variadic = inputs.iter().any(|input| input.rest);
+        let types = inputs.iter().filter(|input| !input.rest).map(|input| &input.field.ty);
         quote! {
             ::redraft_engine::node::Traits {
                 revision: #revision,
                 takes_lists: false #(|| <#types as ::redraft_engine::io::Field>::LIST)*,
                 not_idempotent: #not_idempotent,
                 reads: &[#(#reads),*],
+                variadic: #variadic,
+                validates: &[#(#validates),*],
+                validates_types: #validates_types,
             }
         }
     }
@@ -157,20 +175,25 @@ fn texts(meta: &ParseNestedMeta) -> Result<Vec<LitStr>> {
     Ok(Punctuated::<LitStr, Token![,]>::parse_terminated(&content)?.into_iter().collect())
 }
 
-struct InputField<'a> {
-    field: &'a Field,
-    name: String,
+pub(crate) struct InputField<'a> {
+    pub(crate) field: &'a Field,
+    pub(crate) name: String,
     /// `Widget`'s fields that the attribute sets.
     widget: Vec<TokenStream>,
     lazy: bool,
     force_input: bool,
+    /// Takes what the class does not declare.
+    rest: bool,
+    /// Only a node made at run time can be given it.
+    hidden: bool,
 }
 
 impl<'a> InputField<'a> {
-    fn parse(field: &'a Field) -> Result<Self> {
+    pub(crate) fn parse(field: &'a Field) -> Result<Self> {
         let name = field.ident.as_ref().map(ToString::to_string).unwrap_or_default();
         let name = name.trim_start_matches("r#").to_owned();
-        let mut this = Self { field, name, widget: Vec::new(), lazy: false, force_input: false };
+        let mut this =
+            Self { field, name, widget: Vec::new(), lazy: false, force_input: false, rest: false, hidden: false };
         for attribute in field.attrs.iter().filter(|a| a.path().is_ident("input")) {
             attribute.parse_nested_meta(|meta| this.option(&meta))?;
         }
@@ -200,16 +223,22 @@ impl<'a> InputField<'a> {
                 let kind: syn::Ident = meta.value()?.parse()?;
                 self.widget.push(quote!(upload: Some(::redraft_engine::schema::Upload::#kind)));
             }
+            "prefix" => {
+                let prefix: LitStr = meta.value()?.parse()?;
+                self.widget.push(quote!(prefix: Some(#prefix)));
+            }
             "name" => self.name = text(meta)?,
             "lazy" => self.lazy = true,
             "force_input" => self.force_input = true,
+            "rest" => self.rest = true,
+            "hidden" => self.hidden = true,
             other => return Err(meta.error(format!("there is no input option `{other}`"))),
         }
         Ok(())
     }
 
-    fn schema(&self) -> TokenStream {
-        let Self { field, name, widget, lazy, force_input } = self;
+    pub(crate) fn schema(&self) -> TokenStream {
+        let Self { field, name, widget, lazy, force_input, .. } = self;
         let (ty, tooltip) = (&field.ty, documentation(&field.attrs));
         quote! {
             ::redraft_engine::schema::Input {
@@ -219,8 +248,9 @@ impl<'a> InputField<'a> {
                     ..::std::default::Default::default()
                 }),
                 optional: <#ty as ::redraft_engine::io::Field>::OPTIONAL,
-                lazy: #lazy,
+                lazy: #lazy || <#ty as ::redraft_engine::io::Field>::LAZY,
                 force_input: #force_input,
+                raw_link: <#ty as ::redraft_engine::io::Field>::RAW,
                 tooltip: #tooltip.to_owned(),
             }
         }

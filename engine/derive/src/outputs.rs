@@ -33,8 +33,8 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
                 vec![#(#declared),*]
             }
 
-            fn into_sockets(self) -> Vec<::redraft_engine::io::Socket> {
-                vec![#(#sockets),*]
+            fn into_returned(self) -> ::redraft_engine::flow::Returned {
+                ::redraft_engine::flow::Returned::Values(vec![#(#sockets),*])
             }
         }
     })

@@ -1,6 +1,7 @@
 //! The nodes, one file each, in folders named as ComfyUI names its categories.
 
 mod conditioning;
+mod dataset;
 mod guidance;
 mod image;
 mod latent;
@@ -10,4 +11,6 @@ mod mask;
 mod model;
 mod model_patches;
 mod sampling;
+mod testing;
+mod transform;
 mod utils;

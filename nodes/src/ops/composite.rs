@@ -13,36 +13,41 @@ pub struct Place {
     pub resize_source: bool,
 }
 
-/// Lays `source` (N×C×h×w) over `destination` (N×C×H×W): `source` where `mask` is 1, `destination` where it is 0 or nothing
+/// Lays `source` (N×C×h×w, or N×C×T×h×w) over `destination` (N×C×H×W, or N×C×T×H×W): `source` where `mask` is 1, `destination` where it is 0 or nothing
 /// lies over it. The mask (any number of H×W) is stretched over the source. Short batches begin again, long ones are cut.
 ///
 /// The result is new; nothing given is changed. In the reference: ComfyUI 0.8.0's `composite`.
 pub fn composite(destination: &Tensor, source: &Tensor, mask: Option<&Tensor>, place: Place) -> Tensor {
-    let size = destination.size();
-    let (batch, height, width) = (size[0], size[2], size[3]);
+    let (batch, height, width) = (destination.size()[0], side(destination, -2), side(destination, -1));
     let stretched = |t: &Tensor, height: i64, width: i64| t.upsample_bilinear2d([height, width], false, None, None);
     let source = if place.resize_source { stretched(source, height, width) } else { source.shallow_clone() };
     let source = fill_batch(&source, batch);
-    let (rows, columns) = (source.size()[2], source.size()[3]);
+    let (rows, columns) = (side(&source, -2), side(&source, -1));
     let (visible_rows, visible_columns) = (rows.min(height - place.y), columns.min(width - place.x));
     let result = destination.copy();
     if visible_rows <= 0 || visible_columns <= 0 {
         return result;
     }
-    let upper = |t: &Tensor| t.narrow(2, 0, visible_rows).narrow(3, 0, visible_columns);
-    let mut lower = result.narrow(2, place.y, visible_rows).narrow(3, place.x, visible_columns);
+    let upper = |t: &Tensor| t.narrow(-2, 0, visible_rows).narrow(-1, 0, visible_columns);
+    let mut lower = result.narrow(-2, place.y, visible_rows).narrow(-1, place.x, visible_columns);
     let blend = match mask {
         None => upper(&source),
         Some(mask) => {
-            let size = mask.size();
-            let (mask_rows, mask_columns) = (size[size.len() - 2], size[size.len() - 1]);
-            let mask = stretched(&mask.reshape([-1, 1, mask_rows, mask_columns]), rows, columns);
+            let mask = stretched(&mask.reshape([-1, 1, side(mask, -2), side(mask, -1)]), rows, columns);
             let mask = upper(&fill_batch(&mask, batch));
+            // One mask for all frames of a video.
+            let mask = if source.dim() > mask.dim() { mask.unsqueeze(1) } else { mask };
             &mask * upper(&source) + (1.0 - &mask) * &lower
         }
     };
     lower.copy_(&blend);
     result
+}
+
+/// A side counted from the last, which is -1; 1 where there is none.
+fn side(samples: &Tensor, from_end: i64) -> i64 {
+    let at = samples.dim() as i64 + from_end;
+    samples.size().get(at as usize).copied().unwrap_or(1)
 }
 
 /// Exactly `count` members: a short batch begins again, a long one is cut.

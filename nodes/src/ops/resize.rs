@@ -77,12 +77,22 @@ impl Method {
     }
 }
 
-/// Resizes N×C×H×W to N×C×`height`×`width`, cut to the new shape first where `crop` says so.
+/// Resizes N×C×H×W to N×C×`height`×`width`, cut to the new shape first where `crop` says so. Of a video, N×C×T×H×W, each
+/// frame.
 ///
 /// # Errors
 /// If a side would be without pixels, before the cut, after it, or in the result.
 pub fn resize(samples: &Tensor, width: i64, height: i64, method: Method, crop: Crop) -> Result<Tensor> {
     ensure!(width > 0 && height > 0, "cannot resize to {width} × {height} pixels: set sizes of at least 1");
+    if let [count, channels, frames @ .., rows, columns] = samples.size().as_slice()
+        && !frames.is_empty()
+    {
+        let flat = samples.reshape([*count, *channels, -1, *rows, *columns]).movedim_int(2, 1);
+        let flat = flat.reshape([-1, *channels, *rows, *columns]);
+        let resized = resize(&flat, width, height, method, crop)?.reshape([*count, -1, *channels, height, width]);
+        let shape: Vec<i64> = [*count, *channels].iter().chain(frames).copied().chain([height, width]).collect();
+        return Ok(resized.movedim_int(2, 1).reshape(shape));
+    }
     let samples = match crop {
         Crop::Disabled => samples.shallow_clone(),
         Crop::Center => center(samples, width, height)?,

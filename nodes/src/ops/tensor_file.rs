@@ -1,6 +1,7 @@
 //! Whole `.safetensors` files of plain tensors: what `--dump` writes and `verify` reads.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -23,6 +24,16 @@ pub fn save<'a>(path: &Path, tensors: impl IntoIterator<Item = (&'a str, &'a Ten
     let stored = tensors.into_iter().map(|(name, tensor)| Ok((name, Stored::new(name, tensor)?)));
     let stored = stored.collect::<Result<Vec<_>>>()?;
     safetensors::serialize_to_file(stored, None, path).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Tensors and texts as the bytes of a file.
+pub fn to_bytes<'a>(
+    tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
+    metadata: HashMap<String, String>,
+) -> Result<Vec<u8>> {
+    let stored = tensors.into_iter().map(|(name, tensor)| Ok((name, Stored::new(name, tensor)?)));
+    let metadata = (!metadata.is_empty()).then_some(metadata);
+    Ok(safetensors::serialize(stored.collect::<Result<Vec<_>>>()?, metadata)?)
 }
 
 /// A tensor with its memory in one piece on the CPU.

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use super::write::{Compression, encode_bytes, write_new};
 
 /// The largest side of a draft, in pixels.
-const MAX_SIDE: u32 = 8192;
+pub(super) const MAX_SIDE: u32 = 8192;
 
 /// Draws a figure on a hill under an evening sky and writes it as an RGB PNG. The same size always gives the same bytes
 /// of picture.
@@ -25,7 +25,7 @@ pub fn write_draft(path: &Path, width: u32, height: u32) -> Result<()> {
 type Colour = [f32; 3];
 
 /// height × width × 3 bytes.
-fn draw(width: u32, height: u32) -> Vec<u8> {
+pub(super) fn draw(width: u32, height: u32) -> Vec<u8> {
     let unit = height.min(width) as f32;
     let mut pixels = Vec::with_capacity(width as usize * height as usize * 3);
     for y in 0..height {

@@ -13,6 +13,7 @@ mod orientation;
 mod png_file;
 pub mod python_json;
 pub mod read;
+pub mod stand_in;
 mod stills;
 mod webp_file;
 pub mod write;

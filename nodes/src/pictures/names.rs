@@ -61,6 +61,26 @@ pub fn save_location(
     Ok(SaveLocation { folder, subfolder: folders.join("/"), name, counter })
 }
 
+/// The folder that `name` leads to inside `output`, and its name with `/` between parts; it is made where it is not there.
+///
+/// # Errors
+/// If the name leads outside, holds a NUL, or the folder cannot be made.
+pub fn subfolder(output: &Path, name: &str) -> Result<(PathBuf, String)> {
+    let outside =
+        || anyhow::anyhow!("the folder name {name:?} leaves {}: use a relative name without \"..\"", output.display());
+    let parts = relative_parts(name).map_err(|_| outside())?;
+    let folder = parts.iter().fold(output.to_path_buf(), |folder, part| folder.join(part));
+    fs_err::create_dir_all(output).context("cannot make the output folder: choose another")?;
+    ensure!(deepest_existing_is_inside(&folder, output)?, outside());
+    fs_err::create_dir_all(&folder).context("cannot make a subfolder of the output folder: choose another name")?;
+    Ok((folder, parts.join("/")))
+}
+
+/// Whether a text can stand in the name of one file: no folder in it, no NUL.
+pub fn is_one_name(text: &str) -> bool {
+    !text.contains(['/', '\\', '\0'])
+}
+
 fn outside_output(prefix: &str, output: &Path) -> anyhow::Error {
     anyhow::anyhow!(
         "**** ERROR: Saving image outside the output folder is not allowed. filename_prefix {prefix:?} leaves {}: \

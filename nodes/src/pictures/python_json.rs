@@ -12,6 +12,43 @@ pub fn dumps(value: &Value) -> String {
     text
 }
 
+/// `value` as Python's `json.dumps(value, indent=indent)`: each item on a line of its own.
+pub fn dumps_indented(value: &Value, indent: usize) -> String {
+    let mut text = String::new();
+    append_indented(&mut text, value, indent, 0);
+    text
+}
+
+fn append_indented(text: &mut String, value: &Value, indent: usize, depth: usize) {
+    let line = |text: &mut String, depth: usize| {
+        text.push('\n');
+        text.extend(std::iter::repeat_n(' ', indent * depth));
+    };
+    match value {
+        Value::Array(items) if !items.is_empty() => {
+            for (i, item) in items.iter().enumerate() {
+                text.push(if i == 0 { '[' } else { ',' });
+                line(text, depth + 1);
+                append_indented(text, item, indent, depth + 1);
+            }
+            line(text, depth);
+            text.push(']');
+        }
+        Value::Object(entries) if !entries.is_empty() => {
+            for (i, (key, item)) in entries.iter().enumerate() {
+                text.push(if i == 0 { '{' } else { ',' });
+                line(text, depth + 1);
+                append_string(text, key);
+                text.push_str(": ");
+                append_indented(text, item, indent, depth + 1);
+            }
+            line(text, depth);
+            text.push('}');
+        }
+        plain => append(text, plain),
+    }
+}
+
 fn append(text: &mut String, value: &Value) {
     match value {
         Value::Null => text.push_str("null"),

@@ -90,6 +90,18 @@ pub fn read_mask(path: &Path, channel: Channel) -> Result<Tensor> {
     })
 }
 
+/// The colours of a picture file's first frame as they are stored: not turned by its EXIF orientation, without alpha.
+///
+/// # Returns
+/// 1 × H × W × 3, 32-bit floats in 0 … 1.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_stored(path: &Path) -> Result<Tensor> {
+    let frame = stored(path)?.0.swap_remove(0);
+    Ok(unit_floats(&frame.rgb, &[1, frame.height, frame.width, 3]))
+}
+
 fn unit_floats(bytes: &[u8], shape: &[usize]) -> Tensor {
     let shape: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
     Tensor::from_slice(bytes).view(shape.as_slice()).to_kind(Kind::Float) / 255.0
@@ -101,6 +113,12 @@ fn stack(mut parts: Vec<Tensor>) -> Tensor {
 
 /// All frames of a file, upright; at least one.
 fn load(path: &Path) -> Result<Vec<Frame>> {
+    let (frames, orientation) = stored(path)?;
+    Ok(frames.into_iter().map(|frame| upright(frame, orientation)).collect())
+}
+
+/// All frames of a file as they are stored, at least one; and how they are to be turned.
+fn stored(path: &Path) -> Result<(Vec<Frame>, u32)> {
     let name = || path.display().to_string();
     let about = fs_err::metadata(path).context("cannot read the picture: check the file name")?;
     ensure!(about.is_file(), "{}: is not a file: name a picture file", name());
@@ -111,13 +129,14 @@ fn load(path: &Path) -> Result<Vec<Frame>> {
         about.len()
     );
     let bytes = fs_err::read(path).context("cannot read the picture: check its permissions")?;
-    let frames = decode(&bytes).map_err(|error| error.context(format!("{}: cannot be read as a picture", name())))?;
+    let (frames, orientation) =
+        decode(&bytes).map_err(|error| error.context(format!("{}: cannot be read as a picture", name())))?;
     ensure!(!frames.is_empty(), "{}: holds no picture: choose another file", name());
-    Ok(frames)
+    Ok((frames, orientation))
 }
 
 /// Decodes a file's bytes by what they begin with.
-fn decode(bytes: &[u8]) -> Result<Vec<Frame>> {
+fn decode(bytes: &[u8]) -> Result<(Vec<Frame>, u32)> {
     let mut budget = Budget::new();
     let budget = &mut budget;
     let (frames, metadata) = if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
@@ -136,8 +155,7 @@ fn decode(bytes: &[u8]) -> Result<Vec<Frame>> {
     } else {
         bail!("is not a png, jpeg, webp, gif, bmp or tiff file: export it as png")
     };
-    let orientation = metadata.orientation();
-    Ok(frames.into_iter().map(|frame| upright(frame, orientation)).collect())
+    Ok((frames, metadata.orientation()))
 }
 
 #[cfg(test)]

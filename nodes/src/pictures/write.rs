@@ -140,9 +140,31 @@ pub(super) fn encode_bytes(
 ///
 /// # Returns
 /// `false`, with nothing changed, if the name is already taken, even if it was taken only just now.
-pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<bool> {
+pub fn write_new(path: &Path, bytes: &[u8]) -> Result<bool> {
+    match aside(path, bytes)?.persist_noclobber(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error.error).with_context(|| not_written(path)),
+    }
+}
+
+/// Writes a file beside its final name and then gives it that name, in place of any other file of the name.
+///
+/// # Errors
+/// If the folder cannot be written to.
+pub fn write_over(path: &Path, bytes: &[u8]) -> Result<()> {
+    aside(path, bytes)?.persist(path).map_err(|error| error.error).with_context(|| not_written(path))?;
+    Ok(())
+}
+
+fn not_written(path: &Path) -> String {
+    format!("cannot write {}: check the folder's permissions and space", path.display())
+}
+
+/// A temporary file beside `path`.
+fn aside(path: &Path, bytes: &[u8]) -> Result<tempfile::NamedTempFile> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let failed = || format!("cannot write {}: check the folder's permissions and space", path.display());
+    let failed = || not_written(path);
     let mut builder = tempfile::Builder::new();
     builder.prefix(".redraft-").suffix(".part");
     // A temporary file is private by default; a picture gets what the user's umask allows.
@@ -150,11 +172,7 @@ pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<bool> {
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut file = builder.tempfile_in(folder).with_context(failed)?;
     file.write_all(bytes).with_context(failed)?;
-    match file.persist_noclobber(path) {
-        Ok(_) => Ok(true),
-        Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
-        Err(error) => Err(error.error).with_context(failed),
-    }
+    Ok(file)
 }
 
 #[cfg(test)]

@@ -3,19 +3,23 @@
 pub mod conditioning;
 pub mod guider;
 pub mod image;
+pub mod image_or_mask;
 pub mod latent;
 pub mod mask;
 pub mod noise;
 pub mod sigmas;
+pub mod svg;
 pub mod timesteps;
 
 pub use conditioning::{Area, Conditioning, Entry};
 pub use guider::Guider;
 pub use image::Image;
+pub use image_or_mask::ImageOrMask;
 pub use latent::Latent;
 pub use mask::Mask;
 pub use noise::NoiseChoice;
 pub use sigmas::Sigmas;
+pub use svg::Svg;
 pub use timesteps::{ConditioningHooks, TimestepsRange};
 pub mod model;
 pub mod parts;
@@ -23,6 +27,7 @@ pub mod parts;
 pub use model::{Clip, Model, VaeRecipe};
 pub use parts::{Part, parts};
 use redraft_engine::io::Wire;
+use tch::Tensor;
 
 use crate::ops::latent_operation::LatentOperation;
 use crate::sampling::samplers::Sampler;
@@ -34,15 +39,39 @@ wire!(
     Model: "MODEL",
     Clip: "CLIP",
     VaeRecipe: "VAE",
-    Conditioning: "CONDITIONING",
-    Latent: "LATENT",
-    Image: "IMAGE",
-    Mask: "MASK",
     Sigmas: "SIGMAS",
+    Svg: "SVG",
     NoiseChoice: "NOISE",
     Sampler: "SAMPLER",
     Guider: "GUIDER",
     TimestepsRange: "TIMESTEPS_RANGE",
     ConditioningHooks: "HOOKS",
     LatentOperation: "LATENT_OPERATION",
+);
+
+/// The types that are tensors: their size and shapes are known.
+macro_rules! tensor_wire {
+    ($($ty:ty: $name:literal = $tensors:expr),* $(,)?) => { $(impl Wire for $ty {
+        const TYPE: &'static str = $name;
+
+        fn bytes(&self) -> usize {
+            let tensors: fn(&Self) -> Vec<&Tensor> = $tensors;
+            tensors(self).into_iter().map(|tensor| tensor.numel() * tensor.kind().elt_size_in_bytes()).sum()
+        }
+
+        fn describe(&self) -> String {
+            let tensors: fn(&Self) -> Vec<&Tensor> = $tensors;
+            let shapes = tensors(self).into_iter().map(|tensor| {
+                let sides: Vec<_> = tensor.size().iter().map(ToString::to_string).collect();
+                sides.join("x")
+            });
+            format!("{} {}", Self::TYPE, shapes.collect::<Vec<_>>().join(" "))
+        }
+    })* };
+}
+tensor_wire!(
+    Conditioning: "CONDITIONING" = |all| all.0.iter().map(|entry| &entry.cond).collect(),
+    Latent: "LATENT" = |latent| std::iter::once(&latent.samples).chain(&latent.noise_mask).collect(),
+    Image: "IMAGE" = |image| vec![&image.0],
+    Mask: "MASK" = |mask| vec![&mask.0],
 );

@@ -36,7 +36,10 @@ fn plain(value: &Value) -> Option<Json> {
     let int = value.downcast::<i128>().map(|v| redraft_engine::schema::integer(*v));
     let float = value.downcast::<f64>().map(|v| json!(v));
     let text = value.downcast::<String>().map(|v| json!(v));
-    int.or(float).or(text).or_else(|| value.downcast::<bool>().map(|v| json!(v)))
+    let flag = || value.downcast::<bool>().map(|v| json!(v));
+    // A constant that was given to a `*` socket.
+    let constant = || value.downcast::<Json>().filter(|json| !json.is_null() && !json.is_array() && !json.is_object());
+    int.or(float).or(text).or_else(flag).or_else(|| constant().cloned())
 }
 
 fn latent_parts(latent: &Latent) -> Vec<(String, Part)> {

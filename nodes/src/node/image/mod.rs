@@ -1,5 +1,6 @@
 mod animation;
 mod batch;
+mod batch_images_node;
 mod channels;
 mod empty_image;
 mod get_image_size;
@@ -13,6 +14,10 @@ mod postprocessing;
 mod preprocessors;
 mod preview_image;
 mod save_image;
+mod save_svg;
 mod transform;
 mod upscaling;
 mod webcam_capture;
+
+pub(super) use preview_image::preview;
+pub(super) use save_image::{announce, metadata};

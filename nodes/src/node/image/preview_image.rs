@@ -20,13 +20,19 @@ impl Run for PreviewImage {
     type Out = ();
 
     fn run(self, cx: &mut Cx) -> anyhow::Result<()> {
-        let folder = cx.folders.temp.clone();
-        let prefix = format!("ComfyUI_temp_{}", letters(cx.node.as_str()));
-        save(cx, &self.images, &prefix, &folder, "temp", Compression::Preview)
+        preview(cx, &self.images)
     }
 }
 
-/// Five letters that differ from run to run and from node to node, as ComfyUI's do, so that previews do not mix.
+/// Saves a batch in the temp folder and announces each file. The files' names begin alike from run to run for as long as the
+/// node stays in the workflow.
+pub(in crate::node) fn preview(cx: &mut Cx, images: &Image) -> anyhow::Result<()> {
+    let folder = cx.folders.temp.clone();
+    let letters = cx.kept(|| letters(cx.node.as_str()));
+    save(cx, images, &format!("ComfyUI_temp_{letters}"), &folder, "temp", Compression::Preview)
+}
+
+/// Five letters that differ from process to process and from node to node, as ComfyUI's do, so that previews do not mix.
 fn letters(node: &str) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos());
     let seed = blake3::hash(format!("{now} {} {node}", std::process::id()).as_bytes());

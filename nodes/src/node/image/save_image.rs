@@ -54,7 +54,7 @@ pub(super) fn location(images: &Image, prefix: &str, folder: &Path) -> anyhow::R
     save_location(prefix, folder, side(2), side(1), chrono::Local::now().naive_local())
 }
 
-pub(super) fn announce(cx: &mut Cx, location: &SaveLocation, saved: Saved, kind: &str) -> anyhow::Result<()> {
+pub(in crate::node) fn announce(cx: &mut Cx, location: &SaveLocation, saved: Saved, kind: &str) -> anyhow::Result<()> {
     cx.saved(SavedFile {
         path: std::path::absolute(saved.path)?,
         filename: saved.file_name,
@@ -65,7 +65,7 @@ pub(super) fn announce(cx: &mut Cx, location: &SaveLocation, saved: Saved, kind:
 }
 
 /// What is written into the files: `prompt`, then the keys of `extra_pnginfo`.
-pub(super) fn metadata(cx: &Cx) -> Vec<(String, Json)> {
+pub(in crate::node) fn metadata(cx: &Cx) -> Vec<(String, Json)> {
     if cx.metadata.disabled {
         return Vec::new();
     }

@@ -1,14 +1,14 @@
 //! Latents of zeros in the shapes of other model families.
 
-use redraft_engine::Node;
 use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
+use redraft_engine::{Node, Outputs};
 use tch::{Device, Kind, Tensor};
 
 use crate::values::Latent;
 
-fn zeros(batch: i64, channels: i64, height: i64, width: i64) -> Latent {
-    Latent::new(Tensor::zeros([batch, channels, height, width], (Kind::Float, Device::Cpu)))
+pub(super) fn zeros(shape: &[i64]) -> Latent {
+    Latent::new(Tensor::zeros(shape, (Kind::Float, Device::Cpu)))
 }
 
 /// Makes latents of zeros for Flux 2: 128 channels, a sixteenth of the size.
@@ -27,7 +27,7 @@ impl Run for EmptyFlux2LatentImage {
     type Out = Latent;
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Latent> {
-        Ok(zeros(self.batch_size, 128, self.height / 16, self.width / 16))
+        Ok(zeros(&[self.batch_size, 128, self.height / 16, self.width / 16]))
     }
 }
 
@@ -47,6 +47,103 @@ impl Run for EmptyHunyuanImageLatent {
     type Out = Latent;
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Latent> {
-        Ok(zeros(self.batch_size, 64, self.height / 32, self.width / 32))
+        Ok(zeros(&[self.batch_size, 64, self.height / 32, self.width / 32]))
+    }
+}
+
+/// Makes latents of zeros for Stable Diffusion 3 and Flux: 16 channels, an eighth of the size.
+#[derive(Node)]
+#[node(category = "latent/sd3")]
+struct EmptySD3LatentImage {
+    #[input(default = 1024, min = 16, max = 16384, step = 16)]
+    width: i64,
+    #[input(default = 1024, min = 16, max = 16384, step = 16)]
+    height: i64,
+    #[input(default = 1, min = 1, max = 4096)]
+    batch_size: i64,
+}
+
+impl Run for EmptySD3LatentImage {
+    type Out = Latent;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Latent> {
+        Ok(zeros(&[self.batch_size, 16, self.height / 8, self.width / 8]))
+    }
+}
+
+/// Makes pictures of zeros for Chroma Radiance, which samples pixels: 3 channels, the whole size.
+#[derive(Node)]
+#[node(category = "latent/chroma_radiance")]
+struct EmptyChromaRadianceLatentImage {
+    #[input(default = 1024, min = 16, max = 16384, step = 16)]
+    width: i64,
+    #[input(default = 1024, min = 16, max = 16384, step = 16)]
+    height: i64,
+    #[input(default = 1, min = 1, max = 4096)]
+    batch_size: i64,
+}
+
+impl Run for EmptyChromaRadianceLatentImage {
+    type Out = Latent;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Latent> {
+        Ok(zeros(&[self.batch_size, 3, self.height, self.width]))
+    }
+}
+
+/// Makes latents of zeros for pictures in layers: 16 channels, an eighth of the size, a frame per layer and one for the whole.
+#[derive(Node)]
+#[node(category = "latent/qwen", display = "Empty Qwen Image Layered Latent")]
+struct EmptyQwenImageLayeredLatentImage {
+    #[input(default = 640, min = 16, max = 16384, step = 16)]
+    width: i64,
+    #[input(default = 640, min = 16, max = 16384, step = 16)]
+    height: i64,
+    #[input(default = 3, min = 0, max = 16384, step = 1)]
+    layers: i64,
+    #[input(default = 1, min = 1, max = 4096)]
+    batch_size: i64,
+}
+
+impl Run for EmptyQwenImageLayeredLatentImage {
+    type Out = Latent;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Latent> {
+        Ok(zeros(&[self.batch_size, 16, self.layers + 1, self.height / 8, self.width / 8]))
+    }
+}
+
+/// Makes latents of zeros for both stages of Stable Cascade.
+#[derive(Node)]
+#[node(class = "StableCascade_EmptyLatentImage", category = "latent/stable_cascade")]
+struct StableCascadeEmptyLatentImage {
+    #[input(default = 1024, min = 256, max = 16384, step = 8)]
+    width: i64,
+    #[input(default = 1024, min = 256, max = 16384, step = 8)]
+    height: i64,
+    /// How many times smaller stage C's latent is.
+    #[input(default = 42, min = 4, max = 128, step = 1)]
+    compression: i64,
+    #[input(default = 1, min = 1, max = 4096)]
+    batch_size: i64,
+}
+
+#[derive(Outputs)]
+struct Stages {
+    /// 16 channels.
+    #[output(name = "stage_c")]
+    c: Latent,
+    /// 4 channels, a quarter of the size.
+    #[output(name = "stage_b")]
+    b: Latent,
+}
+
+impl Run for StableCascadeEmptyLatentImage {
+    type Out = Stages;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Stages> {
+        let Self { width, height, compression, batch_size } = self;
+        let c = zeros(&[batch_size, 16, height / compression, width / compression]);
+        Ok(Stages { c, b: zeros(&[batch_size, 4, height / 4, width / 4]) })
     }
 }

@@ -2,6 +2,7 @@ use redraft_engine::Node;
 use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 
+use super::third_and_fourth;
 use crate::ops::resize::{Crop, Method, resize};
 use crate::values::Latent;
 
@@ -21,7 +22,7 @@ impl Run for LatentBlend {
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Latent> {
         let (one, two) = (&self.samples1.samples, &self.samples2.samples);
-        let (_, _, height, width) = one.size4()?;
+        let (height, width) = third_and_fourth(one)?;
         let two = match one.size() == two.size() {
             true => two.shallow_clone(),
             false => resize(two, width, height, Method::Bicubic, Crop::Center)?,

@@ -3,6 +3,7 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 use tch::Tensor;
 
+use super::third_and_fourth;
 use crate::values::Latent;
 
 /// Lays latents over others at a place; feathered, it fades in from the edges that lie inside.
@@ -27,11 +28,11 @@ impl Run for LatentComposite {
     fn run(self, _: &mut Cx) -> anyhow::Result<Latent> {
         let (x, y, feather) = (self.x / 8, self.y / 8, self.feather / 8);
         let from = &self.samples_from.samples;
-        let (_, _, rows, columns) = from.size4()?;
+        let (rows, columns) = third_and_fourth(from)?;
         let output = self.samples_to.samples.copy();
-        let (_, _, height, width) = output.size4()?;
+        let (height, width) = third_and_fourth(&output)?;
         let mut place = output.slice(2, y, y + rows, 1).slice(3, x, x + columns, 1);
-        let (_, _, rows, columns) = place.size4()?;
+        let (rows, columns) = third_and_fourth(&place)?;
         let from = from.narrow(2, 0, rows).narrow(3, 0, columns);
         let inside = [y != 0, y + rows < height, x != 0, x + columns < width];
         let mask = faded(&from, feather, inside);

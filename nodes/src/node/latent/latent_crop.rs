@@ -2,6 +2,7 @@ use redraft_engine::Node;
 use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 
+use super::third_and_fourth;
 use crate::values::Latent;
 
 /// Cuts a rectangle out of latents. It begins at least 64 pixels before the end, and ends where the latent ends.
@@ -25,7 +26,7 @@ impl Run for LatentCrop {
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Latent> {
         let samples = &self.samples.samples;
-        let (_, _, rows, columns) = samples.size4()?;
+        let (rows, columns) = third_and_fourth(samples)?;
         // In latents of less than 8 places the start is negative, which counts from the end, as in the reference.
         let (x, y) = ((self.x / 8).min(columns - 8), (self.y / 8).min(rows - 8));
         let cut = samples.slice(2, y, y + self.height / 8, 1).slice(3, x, x + self.width / 8, 1);

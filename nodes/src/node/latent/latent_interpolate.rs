@@ -24,7 +24,7 @@ impl Run for LatentInterpolate {
     fn run(self, _: &mut Cx) -> anyhow::Result<Latent> {
         let (one, two) = (&self.samples1.samples, &fitted_to(&self.samples1, &self.samples2)?);
         // The lengths, B×H×W, meet the channels in the second dimension, as in the reference.
-        let (batch, channels, _, _) = one.size4()?;
+        let (batch, channels) = (one.size()[0], one.size()[1]);
         ensure!(
             batch == 1 || batch == channels,
             "latents can be interpolated one at a time, but here are {batch}; take them apart with LatentFromBatch"

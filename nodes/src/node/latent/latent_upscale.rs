@@ -2,6 +2,7 @@ use redraft_engine::Node;
 use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 
+use super::height_and_width;
 use crate::ops::resize::{Crop, Method, methods, resize};
 use crate::values::Latent;
 
@@ -32,7 +33,7 @@ impl Run for LatentUpscale {
         if self.width == 0 && self.height == 0 {
             return Ok(self.samples);
         }
-        let (_, _, rows, columns) = self.samples.samples.size4()?;
+        let (rows, columns) = height_and_width(&self.samples.samples)?;
         let (width, height) = (self.width.max(64), self.height.max(64));
         let matching = |side: i64, of: i64, to: i64| ((side * of) as f64 / to as f64).round_ties_even() as i64;
         let (width, height) = match (self.width, self.height) {

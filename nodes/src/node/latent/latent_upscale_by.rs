@@ -2,6 +2,7 @@ use redraft_engine::Node;
 use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 
+use super::height_and_width;
 use super::latent_upscale::LatentMethod;
 use crate::ops::resize::{Crop, resize, scaled};
 use crate::values::Latent;
@@ -20,7 +21,7 @@ impl Run for LatentUpscaleBy {
     type Out = Latent;
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Latent> {
-        let (_, _, rows, columns) = self.samples.samples.size4()?;
+        let (rows, columns) = height_and_width(&self.samples.samples)?;
         let (width, height) = (scaled(columns, self.scale_by), scaled(rows, self.scale_by));
         let samples = resize(&self.samples.samples, width, height, self.upscale_method.0, Crop::Disabled)?;
         Ok(self.samples.with_samples(samples))

@@ -1,5 +1,7 @@
+mod batch_latents_node;
 mod empty_latent_image;
 mod empty_latents;
+mod empty_video_latents;
 mod latent_arithmetic;
 mod latent_batch;
 mod latent_batch_seed_behavior;
@@ -22,13 +24,14 @@ mod rebatch_latents;
 mod repeat_latent_batch;
 mod replace_video_latent_frames;
 mod set_latent_noise_mask;
+mod trim_video_latent;
 mod vae_decode;
 mod vae_decode_tiled;
 mod vae_encode;
 mod vae_encode_for_inpaint;
 mod vae_encode_tiled;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use tch::Tensor;
 
 use crate::ops::composite::fill_batch;
@@ -37,11 +40,28 @@ use crate::values::Latent;
 
 /// The samples of `other` in the size of `latent`'s.
 fn resized_to(latent: &Latent, other: &Latent) -> Result<Tensor> {
-    let (_, _, height, width) = latent.samples.size4()?;
     if latent.samples.size()[1..] == other.samples.size()[1..] {
         return Ok(other.samples.shallow_clone());
     }
+    let (height, width) = height_and_width(&latent.samples)?;
     resize(&other.samples, width, height, Method::Bilinear, Crop::Center)
+}
+
+/// The last two sides of a latent's samples: of pictures B×C×H×W, of videos B×C×T×H×W.
+fn height_and_width(samples: &Tensor) -> Result<(i64, i64)> {
+    match samples.size()[..] {
+        [_, _, .., height, width] => Ok((height, width)),
+        ref size => bail!("a latent is shaped {size:?} and has no height and width; connect one of pictures or videos"),
+    }
+}
+
+/// The third and the fourth side: height and width of pictures. Of videos, which the reference treats alike here, time and
+/// height.
+fn third_and_fourth(samples: &Tensor) -> Result<(i64, i64)> {
+    match samples.size()[..] {
+        [_, _, third, fourth, ..] => Ok((third, fourth)),
+        ref size => bail!("a latent is shaped {size:?} and has no height and width; connect one of pictures"),
+    }
 }
 
 /// [`resized_to`], with as many members as `latent`.

@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use tch::{Device, Kind, Tensor};
 
+use super::third_and_fourth;
 use crate::values::Latent;
 
 /// The latents in batches of `size`, in order; a batch ends early where the next latents have another size. All carry a
@@ -41,7 +42,8 @@ struct Parts {
 
 impl Parts {
     fn of(latent: &Latent, counted: i64) -> Result<Parts> {
-        let (count, _, height, width) = latent.samples.size4()?;
+        let count = latent.samples.size()[0];
+        let (height, width) = third_and_fourth(&latent.samples)?;
         let ones = || Tensor::ones([count, 1, height * 8, width * 8], (Kind::Float, Device::Cpu));
         let mask = latent.noise_mask.as_ref().map_or_else(ones, Tensor::shallow_clone);
         let have = mask.size()[0];

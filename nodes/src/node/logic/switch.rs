@@ -1,17 +1,16 @@
 use redraft_engine::Node;
 use redraft_engine::cx::Cx;
+use redraft_engine::flow::{Lazy, Wants};
 use redraft_engine::io::Wildcard;
 use redraft_engine::node::Run;
 
-/// Hands on one of two values.
+/// Hands on one of two values; what gives the other one does not run.
 #[derive(Node)]
 #[node(class = "ComfySwitchNode", category = "logic", display = "Switch", experimental)]
 struct Switch {
     switch: bool,
-    #[input(lazy)]
-    on_false: Wildcard,
-    #[input(lazy)]
-    on_true: Wildcard,
+    on_false: Lazy<Wildcard>,
+    on_true: Lazy<Wildcard>,
 }
 
 #[derive(redraft_engine::Outputs)]
@@ -23,7 +22,13 @@ struct Chosen {
 impl Run for Switch {
     type Out = Chosen;
 
+    fn needs(&self, wants: &mut Wants) -> anyhow::Result<()> {
+        wants.ask(if self.switch { &self.on_true } else { &self.on_false });
+        Ok(())
+    }
+
     fn run(self, _: &mut Cx) -> anyhow::Result<Chosen> {
-        Ok(Chosen { value: if self.switch { self.on_true } else { self.on_false } })
+        let chosen = if self.switch { self.on_true } else { self.on_false };
+        Ok(Chosen { value: chosen.get()? })
     }
 }

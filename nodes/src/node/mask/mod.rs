@@ -1,3 +1,4 @@
+mod batch_masks_node;
 mod crop_mask;
 mod feather_mask;
 mod grow_mask;
@@ -7,6 +8,7 @@ mod invert_mask;
 mod join_image_with_alpha;
 mod load_image_mask;
 mod mask_composite;
+mod mask_preview;
 mod mask_to_image;
 mod porter_duff_image_composite;
 mod solid_mask;

@@ -1,0 +1,42 @@
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use super::{Cache, Entry, Owner, Present};
+use crate::key::Key;
+
+/// ComfyUI's default: results live as long as the next run has a node for them. Those of nodes that were made at run time live
+/// as long as the workflow has the node they come from, and until that makes others in their place.
+#[derive(Default)]
+pub struct Classic {
+    entries: HashMap<Key, Kept>,
+    run: u64,
+}
+
+struct Kept {
+    entry: Rc<Entry>,
+    owner: Option<Owner>,
+    used: u64,
+}
+
+impl Cache for Classic {
+    fn begin(&mut self, present: &Present) {
+        let last = self.run;
+        let remade: HashSet<Owner> =
+            self.entries.values().filter(|kept| kept.used == last).filter_map(|kept| kept.owner.clone()).collect();
+        self.entries.retain(|key, kept| match &kept.owner {
+            None => present.keys.contains(key),
+            Some(owner) => present.nodes.contains(owner) && (kept.used == last || !remade.contains(owner)),
+        });
+        self.run += 1;
+    }
+
+    fn get(&mut self, key: &Key) -> Option<Rc<Entry>> {
+        let kept = self.entries.get_mut(key)?;
+        kept.used = self.run;
+        Some(kept.entry.clone())
+    }
+
+    fn put(&mut self, key: Key, entry: Rc<Entry>, owner: Option<Owner>) {
+        self.entries.insert(key, Kept { entry, owner, used: self.run });
+    }
+}

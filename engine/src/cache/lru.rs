@@ -1,0 +1,47 @@
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::{Cache, Entry, Owner, Present};
+use crate::key::Key;
+
+/// Results carry the run of their last use. While there are more than `size`, the runs longest ago go, whole; those of the run
+/// that begins stay, however many they are.
+pub struct Lru {
+    size: usize,
+    entries: HashMap<Key, (Rc<Entry>, u64)>,
+    run: u64,
+    /// Nothing used before this run is left.
+    oldest: u64,
+}
+
+impl Lru {
+    pub fn new(size: usize) -> Self {
+        Self { size, entries: HashMap::new(), run: 0, oldest: 0 }
+    }
+}
+
+impl Cache for Lru {
+    fn begin(&mut self, present: &Present) {
+        self.run += 1;
+        for (key, (_, used)) in &mut self.entries {
+            if present.keys.contains(key) {
+                *used = self.run;
+            }
+        }
+        while self.entries.len() > self.size && self.oldest < self.run {
+            self.oldest += 1;
+            let oldest = self.oldest;
+            self.entries.retain(|_, (_, used)| *used >= oldest);
+        }
+    }
+
+    fn get(&mut self, key: &Key) -> Option<Rc<Entry>> {
+        let (entry, used) = self.entries.get_mut(key)?;
+        *used = self.run;
+        Some(entry.clone())
+    }
+
+    fn put(&mut self, key: Key, entry: Rc<Entry>, _: Option<Owner>) {
+        self.entries.insert(key, (entry, self.run));
+    }
+}

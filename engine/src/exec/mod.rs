@@ -1,0 +1,68 @@
+//! The executor: pulls what the targets need, calls nodes whose inputs are at hand, reuses what the cache holds.
+//!
+//! Laziness, expansion and waiting are one event: a node that was begun needs something else first, and is taken up again
+//! when that is done. The order is ComfyUI's.
+
+mod call;
+mod graph;
+mod run;
+mod schedule;
+mod tasks;
+
+use std::time::Instant;
+
+use crate::cache::{Cache, Policy, Present};
+use crate::cx::{Cancel, Kept, Metadata, Services};
+use crate::error::Failure;
+use crate::event::{Event, Observer};
+use crate::folders::FolderPaths;
+use crate::plan::Plan;
+
+use run::Run;
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    Done,
+    Failed(Failure),
+    Cancelled,
+}
+
+/// What runs have in common: the cache, and what nodes may ask for. It lives on one thread.
+pub struct Engine {
+    pub folders: FolderPaths,
+    pub services: Services,
+    pub(crate) cache: Box<dyn Cache>,
+    pub(crate) kept: Kept,
+}
+
+impl Engine {
+    pub fn new(folders: FolderPaths, services: Services) -> Self {
+        Self::with_cache(folders, services, Policy::default())
+    }
+
+    pub fn with_cache(folders: FolderPaths, services: Services, policy: Policy) -> Self {
+        Self { folders, services, cache: policy.open(), kept: Kept::default() }
+    }
+
+    /// Runs a plan. The observer sees everything; finished results are kept whatever happens to later nodes.
+    pub fn run(&mut self, plan: &Plan, metadata: &Metadata, observer: &mut dyn Observer, cancel: &Cancel) -> Outcome {
+        let started = Instant::now();
+        let steps = || plan.order().map(|at| plan.step(at));
+        self.cache.begin(&Present {
+            keys: steps().map(|step| step.key).collect(),
+            nodes: steps().map(|step| (step.id.clone(), step.class.schema.class.clone())).collect(),
+        });
+        let prompt = &plan.prompt.nodes;
+        self.kept.retain(|id, class| prompt.get(id).is_some_and(|node| node.class_type == class));
+        let mut run = Run::new(self, plan, metadata, observer, cancel);
+        run.announce();
+        let outcome = run.all();
+        match &outcome {
+            Outcome::Done => observer.event(Event::Success { seconds: started.elapsed().as_secs_f64() }),
+            Outcome::Failed(failure) => observer.event(Event::Error(failure.clone())),
+            Outcome::Cancelled => {}
+        }
+        outcome
+    }
+}

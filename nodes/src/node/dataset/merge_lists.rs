@@ -1,0 +1,54 @@
+use redraft_engine::cx::Cx;
+use redraft_engine::io::{Emit, List, Socket};
+use redraft_engine::node::Run;
+use redraft_engine::{Node, Outputs};
+
+use super::ImageList;
+use crate::values::Image;
+
+/// Hands on a list of pictures.
+#[derive(Node)]
+#[node(category = "dataset/image", display = "Merge Image Lists", experimental)]
+struct MergeImageLists {
+    images: List<Image>,
+}
+
+impl Run for MergeImageLists {
+    type Out = ImageList;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<ImageList> {
+        Ok(ImageList { images: self.images })
+    }
+}
+
+/// Hands on a list of texts.
+#[derive(Node)]
+#[node(category = "dataset/text", display = "Merge Text Lists", experimental)]
+struct MergeTextLists {
+    texts: List<String>,
+}
+
+#[derive(Outputs)]
+struct Merged {
+    #[output(name = "texts")]
+    texts: Texts,
+}
+
+/// A list that is declared as a single value, as the reference declares this one.
+struct Texts(List<String>);
+
+impl Emit for Texts {
+    const TYPE: &'static str = <String as Emit>::TYPE;
+
+    fn into_socket(self) -> Socket {
+        self.0.into_socket()
+    }
+}
+
+impl Run for MergeTextLists {
+    type Out = Merged;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Merged> {
+        Ok(Merged { texts: Texts(self.texts) })
+    }
+}

@@ -1,0 +1,4 @@
+//! ComfyUI's category `_for_testing`.
+
+mod load_latent;
+mod save_latent;

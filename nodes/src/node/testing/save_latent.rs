@@ -1,0 +1,39 @@
+use redraft_engine::Node;
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+use tch::{Device, Kind, Tensor};
+
+use crate::node::image::{announce, metadata};
+use crate::ops::tensor_file;
+use crate::pictures::names::save_location;
+use crate::pictures::python_json;
+use crate::pictures::write::write_numbered;
+use crate::values::Latent;
+
+/// Saves latents in the output folder, with the workflow that made them. The noise mask is not saved.
+#[derive(Node)]
+#[node(category = "_for_testing", output, hidden("prompt", "extra_pnginfo"))]
+struct SaveLatent {
+    samples: Latent,
+    /// How the file's name begins. May name subfolders.
+    #[input(default = "latents/ComfyUI")]
+    filename_prefix: String,
+}
+
+impl Run for SaveLatent {
+    type Out = ();
+
+    fn run(self, cx: &mut Cx) -> anyhow::Result<()> {
+        let now = chrono::Local::now().naive_local();
+        let location = save_location(&self.filename_prefix, &cx.folders.output, 0, 0, now)?;
+        let texts = metadata(cx).into_iter().map(|(key, value)| (key, python_json::dumps(&value)));
+        // Its name says that the values are in VAE units.
+        let version = Tensor::zeros([0], (Kind::Float, Device::Cpu));
+        let tensors = [("latent_tensor", &self.samples.samples), ("latent_format_version_0", &version)];
+        let bytes = tensor_file::to_bytes(tensors, texts.collect())?;
+        let mut counter = location.counter;
+        let name = |counter| location.batch_file_name(counter, "latent");
+        let saved = write_numbered(&location, &mut counter, name, &bytes)?;
+        announce(cx, &location, saved, "output")
+    }
+}

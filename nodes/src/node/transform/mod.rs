@@ -1,0 +1,1 @@
+mod resize_image_mask;
