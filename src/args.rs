@@ -150,9 +150,36 @@ pub(crate) struct RunArgs {
     /// Write every tensor that left a node into a file, keyed node/slot[/part]
     #[arg(long, value_name = "FILE.safetensors")]
     pub(crate) dump: Option<PathBuf>,
+    /// Write what a sampler has under way into this folder, one picture a step: NODE-STEP.jpg
+    #[arg(long, value_name = "DIR")]
+    pub(crate) preview_directory: Option<PathBuf>,
+    /// How previews are made [default: auto with --preview-directory, else none]
+    #[arg(long, value_enum, value_name = "METHOD")]
+    pub(crate) preview_method: Option<PreviewMethod>,
     /// One event per line on stdout
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PreviewMethod {
+    /// Not at all
+    None,
+    /// The best that there is: latent2rgb
+    Auto,
+    /// Each latent pixel by a fixed matrix: coarse and at once
+    #[value(name = "latent2rgb")]
+    LatentToRgb,
+}
+
+impl RunArgs {
+    /// Whether previews are made.
+    pub(crate) fn previews(&self) -> bool {
+        match self.preview_method {
+            Some(method) => method != PreviewMethod::None,
+            None => self.preview_directory.is_some(),
+        }
+    }
 }
 
 #[derive(Args, Debug)]

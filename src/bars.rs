@@ -42,7 +42,11 @@ impl Bars {
                 self.line(&format!("warning: {node}{message}"));
             }
             Event::Success { .. } | Event::Error(_) | Event::Interrupted { .. } => self.bar.finish_and_clear(),
-            Event::Start { .. } | Event::Cached { .. } | Event::Expanded { .. } | Event::Finished { .. } => {}
+            Event::Preview { .. }
+            | Event::Start { .. }
+            | Event::Cached { .. }
+            | Event::Expanded { .. }
+            | Event::Finished { .. } => {}
         }
     }
 

@@ -59,6 +59,10 @@ impl<O: Observer> Observer for Taking<'_, O> {
         self.inner.event(event);
     }
 
+    fn wants_previews(&self) -> bool {
+        self.inner.wants_previews()
+    }
+
     fn outputs(&mut self, node: &NodeId, outputs: &[Socket]) {
         self.taken.take(node, outputs);
     }

@@ -9,6 +9,7 @@ mod graph;
 mod inputs;
 mod nodes;
 mod places;
+mod previews;
 mod run;
 mod session;
 mod source;

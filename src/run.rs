@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use redraft_engine::check::Checked;
 use redraft_engine::cx::{Cancel, Metadata};
+use redraft_engine::event::Event;
 use redraft_engine::exec::{Engine, Outcome as RunOutcome};
 use redraft_engine::node::Registry;
 use redraft_engine::plan::{Plan, Targets};
@@ -17,6 +18,7 @@ use crate::args::RunArgs;
 use crate::bars::Bars;
 use crate::dump::{Taken, Taking};
 use crate::exit::{Exit, Outcome, Stop, say};
+use crate::previews::Previews;
 use crate::session::{self, of_problems};
 use crate::worker::{self, Line, Message};
 use crate::{places, source};
@@ -27,11 +29,22 @@ pub(crate) fn run(args: RunArgs) -> Outcome {
     }
     // Said before hours are spent, not after.
     places::require_folder_of("--dump", args.dump.as_deref())?;
+    let mut previews = args.preview_directory.clone().map(Previews::into_folder).transpose()?;
     let json = args.json;
     let mut bars = Bars::new();
     worker::run(
-        move |line, cancel| compute(&args, line, &cancel),
+        move |mut line, cancel| {
+            line.previews = args.previews();
+            compute(&args, line, &cancel)
+        },
         move |message| match message {
+            Message::Event(Event::Preview { node, done, image }) if previews.is_some() => {
+                let written = previews.as_mut().map(|previews| previews.write(&node, done, &image));
+                if let Some(Err(error)) = written {
+                    previews = None;
+                    bars.line(&format!("warning: no more previews: {error:#}"));
+                }
+            }
             Message::Event(event) if json => say(event.to_json()),
             Message::Event(event) => bars.show(&event),
             Message::Note(text) if json => say(json!({ "type": "note", "data": { "message": text } })),

@@ -19,18 +19,26 @@ pub(crate) enum Message {
 
 /// The compute thread's end of the line.
 #[derive(Clone)]
-pub(crate) struct Line(UnboundedSender<Message>);
+pub(crate) struct Line {
+    sender: UnboundedSender<Message>,
+    /// Whether previews are wanted.
+    pub(crate) previews: bool,
+}
 
 impl Line {
     pub(crate) fn note(&self, text: impl Into<String>) {
         // The front goes on listening until this end is dropped.
-        let _ = self.0.send(Message::Note(text.into()));
+        let _ = self.sender.send(Message::Note(text.into()));
     }
 }
 
 impl Observer for Line {
     fn event(&mut self, event: Event) {
-        let _ = self.0.send(Message::Event(event));
+        let _ = self.sender.send(Message::Event(event));
+    }
+
+    fn wants_previews(&self) -> bool {
+        self.previews
     }
 }
 
@@ -77,7 +85,7 @@ pub(crate) fn run(
         .spawn(move || {
             // Grad mode is bound to the thread and starts on.
             let _no_grad = tch::no_grad_guard();
-            work(Line(sender), flag)
+            work(Line { sender, previews: false }, flag)
         })
         .map_err(Stop::wrong)?;
     runtime.block_on(async {

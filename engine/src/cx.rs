@@ -101,6 +101,15 @@ impl Cx<'_> {
         Ok(self.cancel.check()?)
     }
 
+    /// Shows what is under way, after `done` steps: an encoded picture, made only when someone wants previews.
+    pub fn preview(&mut self, done: usize, make: impl FnOnce() -> anyhow::Result<Vec<u8>>) -> anyhow::Result<()> {
+        if self.observer.wants_previews() {
+            let image = make()?;
+            self.observer.event(Event::Preview { node: self.node.clone(), done, image });
+        }
+        Ok(())
+    }
+
     /// Reports progress for a node that goes on after its call has returned: see [`Later`](crate::flow::Later).
     pub fn reporter(&self) -> Reporter {
         Reporter { node: self.node.clone(), cancel: self.cancel.clone(), reports: self.reports.clone() }

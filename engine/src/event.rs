@@ -58,6 +58,12 @@ pub enum Event {
         done: usize,
         total: usize,
     },
+    /// What a node has under way after `done` steps: a JPEG file's bytes. Only for observers that want it.
+    Preview {
+        node: NodeId,
+        done: usize,
+        image: Vec<u8>,
+    },
     /// A node is done; the seconds it took.
     Finished {
         node: NodeId,
@@ -89,6 +95,11 @@ pub enum Event {
 /// Who watches a run.
 pub trait Observer {
     fn event(&mut self, event: Event);
+
+    /// Whether [`Event::Preview`] is of use: making one costs time.
+    fn wants_previews(&self) -> bool {
+        false
+    }
 
     /// The values that left a node, one list per output, fresh or from the cache.
     fn outputs(&mut self, _node: &NodeId, _outputs: &[Socket]) {}
@@ -125,6 +136,10 @@ impl Event {
                 ("execution_blocked", json!({ "node": node, "class_type": class, "message": message }))
             }
             Self::Progress { node, done, total } => ("progress", json!({ "node": node, "value": done, "max": total })),
+            // The picture itself is for who asked for it.
+            Self::Preview { node, done, image } => {
+                ("preview", json!({ "node": node, "value": done, "bytes": image.len() }))
+            }
             Self::Finished { node, seconds } => ("finished", json!({ "node": node, "seconds": seconds })),
             Self::Executed { node, display_node, images, texts, cached } => {
                 let paths: Vec<_> = images.iter().map(|file| file.path.display().to_string()).collect();

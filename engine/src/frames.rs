@@ -87,7 +87,8 @@ impl Frames {
                 let data = json!({ "prompt_id": id, "node_id": node, "node_type": class, "executed": executed });
                 stamped("execution_interrupted", data)
             }
-            Event::Warning { .. } => Vec::new(),
+            // A picture goes in a frame of its own kind.
+            Event::Preview { .. } | Event::Warning { .. } => Vec::new(),
         }
     }
 

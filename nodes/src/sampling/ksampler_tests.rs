@@ -115,6 +115,36 @@ fn a_divided_run_gives_what_the_whole_one_gives() {
     }
 }
 
+/// What a run divided at each step gives, as a distance from the whole one.
+fn divided(sampler: &'static str) -> Vec<f64> {
+    let setting = || Setting { sampler, ..Setting::default() };
+    let whole = run(setting()).unwrap();
+    let second = |cut: usize| {
+        let first = run(Setting { window: (Some(0), Some(cut)), ..setting() }).unwrap();
+        let rest = Setting { window: (Some(cut), None), add_noise: false, latent: first, ..setting() };
+        difference(&whole, &run(rest).unwrap())
+    };
+    (1..STEPS).map(second).collect()
+}
+
+/// A method that looks at one step only does not notice where it was divided.
+#[test]
+fn single_step_methods_can_be_divided_anywhere() {
+    for sampler in ["euler", "ddim", "heun", "exp_heun_2_x0"] {
+        let apart = divided(sampler);
+        assert!(apart.iter().all(|apart| *apart < 1e-5), "{sampler}: {apart:?}");
+    }
+}
+
+/// One that looks back has nothing to look back at after the division.
+#[test]
+fn multistep_methods_cannot() {
+    for sampler in ["dpmpp_2m", "lms", "ipndm", "deis", "res_multistep", "gradient_estimation"] {
+        let apart = divided(sampler);
+        assert!(apart.iter().any(|apart| *apart > 1e-4), "{sampler}: {apart:?}");
+    }
+}
+
 #[test]
 fn a_start_behind_the_end_and_no_denoise_return_the_latent() {
     let latent = Latent::new(Tensor::full([1, 4, 8, 8], 0.3, (Kind::Float, Device::Cpu)));

@@ -9,6 +9,7 @@ pub mod inpaint;
 pub mod ksampler;
 pub mod noise;
 pub mod parameterisation;
+pub mod preview;
 pub mod regions;
 pub mod samplers;
 pub mod schedules;

@@ -9,6 +9,7 @@ pub mod mask;
 pub mod noise;
 pub mod sigmas;
 pub mod svg;
+pub mod timesteps;
 
 pub use conditioning::{Area, Conditioning, Entry};
 pub use guider::Guider;
@@ -19,6 +20,7 @@ pub use mask::Mask;
 pub use noise::NoiseChoice;
 pub use sigmas::Sigmas;
 pub use svg::Svg;
+pub use timesteps::{ConditioningHooks, TimestepsRange};
 pub mod model;
 pub mod parts;
 
@@ -42,6 +44,8 @@ wire!(
     NoiseChoice: "NOISE",
     Sampler: "SAMPLER",
     Guider: "GUIDER",
+    TimestepsRange: "TIMESTEPS_RANGE",
+    ConditioningHooks: "HOOKS",
     LatentOperation: "LATENT_OPERATION",
 );
 

@@ -60,6 +60,43 @@ impl Run for ConditioningSetAreaPercentage {
     }
 }
 
+/// Lets a conditioning act in a part of a video, measured in fractions of its sides and its length.
+///
+/// For pictures, ComfyUI takes the first two of each three numbers: `temporal` and `z` for the height and its beginning,
+/// `height` and `y` for the width and its beginning.
+#[derive(Node)]
+#[node(category = "conditioning")]
+struct ConditioningSetAreaPercentageVideo {
+    conditioning: Conditioning,
+    /// Without effect on pictures.
+    #[input(default = 1.0, min = 0, max = 1.0, step = 0.01)]
+    #[expect(dead_code, reason = "pictures have no third side")]
+    width: f64,
+    #[input(default = 1.0, min = 0, max = 1.0, step = 0.01)]
+    height: f64,
+    #[input(default = 1.0, min = 0, max = 1.0, step = 0.01)]
+    temporal: f64,
+    /// Without effect on pictures.
+    #[input(default = 0, min = 0, max = 1.0, step = 0.01)]
+    #[expect(dead_code, reason = "pictures have no third side")]
+    x: f64,
+    #[input(default = 0, min = 0, max = 1.0, step = 0.01)]
+    y: f64,
+    #[input(default = 0, min = 0, max = 1.0, step = 0.01)]
+    z: f64,
+    #[input(default = 1.0, min = 0.0, max = 10.0, step = 0.01)]
+    strength: f64,
+}
+
+impl Run for ConditioningSetAreaPercentageVideo {
+    type Out = Conditioning;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Conditioning> {
+        let area = Area::Fraction { height: self.temporal, width: self.height, y: self.z, x: self.y };
+        Ok(within(self.conditioning, area, self.strength))
+    }
+}
+
 /// Sets how much a conditioning counts where it acts.
 #[derive(Node)]
 #[node(category = "conditioning")]

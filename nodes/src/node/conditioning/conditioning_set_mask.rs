@@ -18,7 +18,7 @@ struct ConditioningSetMask {
 }
 
 #[derive(Combo, PartialEq)]
-enum CondArea {
+pub(super) enum CondArea {
     Default,
     #[combo(name = "mask bounds")]
     MaskBounds,

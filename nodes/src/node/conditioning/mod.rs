@@ -3,11 +3,14 @@ mod clip_text_encode;
 mod conditioning_average;
 mod conditioning_combine;
 mod conditioning_concat;
+mod conditioning_properties;
 mod conditioning_set_area;
 mod conditioning_set_mask;
 mod conditioning_set_timestep_range;
+mod conditioning_timesteps_range;
 mod conditioning_zero_out;
 mod inpaint_model_conditioning;
+mod instruct_pix_to_pix_conditioning;
 
 use anyhow::Context;
 use redraft_engine::cx::Cx;

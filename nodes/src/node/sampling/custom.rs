@@ -8,6 +8,7 @@ use crate::networks::Networks;
 use crate::sampling::denoise::Network;
 use crate::sampling::guidance::Batching;
 use crate::sampling::ksampler::{SigmasRequest, fitted_channels, sample_sigmas};
+use crate::sampling::preview;
 use crate::sampling::samplers::Sampler;
 use crate::values::{Guider, Latent, NoiseChoice, Sigmas};
 
@@ -58,6 +59,7 @@ impl Custom {
         let mut last = None;
         let output = sample_sigmas(&request, &mut |step, total, denoised| {
             last = Some(denoised.shallow_clone());
+            cx.preview(step + 1, || preview::jpeg(denoised, &format))?;
             cx.progress(step + 1, total)
         })?;
         let denoised = last.map(|denoised| format.in_vae_units(&denoised));

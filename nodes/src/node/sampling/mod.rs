@@ -24,6 +24,7 @@ use crate::networks::Networks;
 use crate::sampling::denoise::{LatentFormat, Network};
 use crate::sampling::guidance::Batching;
 use crate::sampling::ksampler::{SampleRequest, sample};
+use crate::sampling::preview;
 use crate::sampling::samplers::{SAMPLERS, Sampler};
 use crate::sampling::schedules::{SCHEDULES, Schedule};
 use crate::values::{Conditioning, Latent, Model};
@@ -122,6 +123,9 @@ impl Settings {
             force_full_denoise: self.force_full_denoise,
             batching: Batching::Together,
         };
-        sample(&request, &mut |step, total, _| cx.progress(step + 1, total))
+        sample(&request, &mut |step, total, denoised| {
+            cx.preview(step + 1, || preview::jpeg(denoised, &model.latent_format))?;
+            cx.progress(step + 1, total)
+        })
     }
 }
