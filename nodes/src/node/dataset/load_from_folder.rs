@@ -97,7 +97,8 @@ fn with_repeats(folder: &Path) -> Result<Vec<PathBuf>> {
         } else if path.is_dir() {
             let inner: Vec<PathBuf> =
                 names_in(&path)?.iter().filter(|name| is_picture(name)).map(|name| path.join(name)).collect();
-            let times = repeats(&name);
+            // Nothing repeated is nothing, however often.
+            let times = if inner.is_empty() { 0 } else { repeats(&name) };
             ensure!(
                 inner.len().saturating_mul(times).saturating_add(files.len()) <= MAX_PICTURES,
                 "the folder '{name}' repeats {} pictures {times} times; at most {MAX_PICTURES} are taken in all: rename it",
