@@ -19,7 +19,14 @@ impl Previews {
 
     /// Writes the picture of a node after `done` steps, aside and then renamed.
     pub(crate) fn write(&self, node: &NodeId, done: usize, image: &[u8]) -> anyhow::Result<()> {
-        let mut aside = tempfile::Builder::new().prefix(".preview-").tempfile_in(&self.folder)?;
+        let mut builder = tempfile::Builder::new();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            // As readable as any other file once it is renamed.
+            builder.permissions(std::fs::Permissions::from_mode(0o666));
+        }
+        let mut aside = builder.prefix(".preview-").tempfile_in(&self.folder)?;
         aside.write_all(image)?;
         aside.persist(self.folder.join(file_name(node.as_str(), done)))?;
         Ok(())

@@ -71,7 +71,7 @@ impl Bench {
     }
 
     /// Eight steps of a sampler from the same initial noise, with a seed of its own for what it adds.
-    fn from_noise(&self, sampler: &Sampler, seed: u64) -> (Tensor, usize) {
+    fn eight_steps(&self, sampler: &Sampler, seed: u64) -> (Tensor, usize) {
         self.network.calls.set(0);
         let schedule = Schedule::named("karras").unwrap();
         let discard = sampler.discards_penultimate;
@@ -175,8 +175,8 @@ fn determinism(bench: &Bench, out: &mut impl Write) -> Result<()> {
         "| sampler | calls for 8 steps | same seed twice | another seed, same initial noise |\n|---|---|---|---|"
     )?;
     for sampler in SAMPLERS {
-        let (first, calls) = bench.from_noise(sampler, 1);
-        let (again, other) = (bench.from_noise(sampler, 1).0, bench.from_noise(sampler, 2).0);
+        let (first, calls) = bench.eight_steps(sampler, 1);
+        let (again, other) = (bench.eight_steps(sampler, 1).0, bench.eight_steps(sampler, 2).0);
         let same =
             |a: &Tensor, b: &Tensor| if a == b { "equal".to_owned() } else { format!("{:.3} apart", apart(a, b)) };
         writeln!(out, "| {} | {calls} | {} | {} |", sampler.name, same(&first, &again), same(&first, &other))?;

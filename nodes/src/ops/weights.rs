@@ -198,6 +198,15 @@ mod tests {
         assert!(error(b"version https://git-lfs.github.com/spec/v1\n").contains("git lfs pull"));
     }
 
+    /// 640 is 0x0280: in a file such a length begins with the two bytes of a pickle of protocol 2.
+    #[test]
+    fn a_header_as_long_as_a_pickle_begins_is_read() {
+        let one = r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#;
+        let file = file(&with_header(&format!("{one:640}"), &[0; 8]));
+        assert!(WeightsFile::open(file.path()).unwrap().contains("a"));
+        assert!(error(b"\x80\x02}q\x00(X\x01\x00").contains("pickle"));
+    }
+
     #[test]
     fn overlapping_tensors_and_holes_are_refused() {
         let two = |a: &str, b: &str| {

@@ -176,21 +176,6 @@ mod tests {
     }
 
     #[test]
-    fn probe() {
-        let x = Tensor::zeros([1, 4, 8, 8], (Kind::Float, Device::Cpu));
-        let sig = [1.0, 0.9176845550537109, 0.8069738149642944, 0.6501127481460571, 0.4106462895870209, 0.0];
-        let mut t = BrownianTree::new(1125899906842627, &x, &sig).unwrap();
-        for w in sig.windows(2).take(4) {
-            let n = t.draw(w[0], w[1]).unwrap();
-            println!("{} {} {} {}", w[0], w[1], n.double_value(&[0, 0, 0, 0]), n.double_value(&[0, 3, 7, 7]));
-        }
-        for seed in [42u64, (1 << 40) + 77, 1125899906842627, 1 << 50, (1 << 32) + 3] {
-            let n = tree(seed).draw(14.614641189575195, 7.5).unwrap();
-            println!("{} {} {}", seed, n.double_value(&[0, 0, 0, 0]), n.double_value(&[0, 3, 7, 7]));
-        }
-    }
-
-    #[test]
     fn rounds_like_python() {
         for (time, expected) in [(0.0078125, 0.007812), (0.0234375, 0.023438), (2.3456789, 2.345679), (14.0, 14.0)] {
             assert_eq!(rounded(time), expected);

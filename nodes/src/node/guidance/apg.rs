@@ -15,8 +15,8 @@ use crate::values::Model;
 ///
 /// Adaptive projected guidance (Sadat et al. 2024, arXiv:2410.02416). Each sampling run begins without momentum.
 #[derive(Node)]
-#[node(category = "sampling/custom_sampling", display = "Adaptive Projected Guidance")]
-struct APG {
+#[node(class = "APG", category = "sampling/custom_sampling", display = "Adaptive Projected Guidance")]
+struct Apg {
     model: Model,
     /// Factor on the part along the positive prediction; 1 changes nothing.
     #[input(default = 1.0, min = -10.0, max = 10.0, step = 0.01)]
@@ -29,7 +29,7 @@ struct APG {
     momentum: f64,
 }
 
-impl Run for APG {
+impl Run for Apg {
     type Out = Model;
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Model> {
@@ -79,7 +79,7 @@ impl Hook for Projected {
         let mut guidance = self.with_momentum(difference.shallow_clone(), moment.sigma);
         if self.settings.longest > 0.0 {
             let allowed: Tensor = self.settings.longest / length(&guidance);
-            guidance = guidance * allowed.clamp_max(1.0);
+            guidance = &guidance * allowed.clamp_max(1.0);
         }
         let direction = &*cond / length(cond).clamp_min(1e-12);
         let along = (&guidance * &direction).sum_dim_intlist(WHOLE, true, Kind::Float) * direction;

@@ -11,12 +11,12 @@ use crate::values::Model;
 ///
 /// Tangential damping (Kwon et al. 2025, arXiv:2503.18137).
 #[derive(Node)]
-#[node(category = "advanced/guidance", display = "Tangential Damping CFG")]
-struct TCFG {
+#[node(class = "TCFG", category = "advanced/guidance", display = "Tangential Damping CFG")]
+struct Tcfg {
     model: Model,
 }
 
-impl Run for TCFG {
+impl Run for Tcfg {
     type Out = Patched;
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Patched> {

@@ -41,7 +41,7 @@ pub(super) fn lcm_upscale(
         }
         if next > 0.0 {
             let fresh = noise.draw_shaped(&x.size())?;
-            x = x + fresh * next;
+            x = &x + fresh * next;
         }
     }
     Ok(x)
