@@ -140,7 +140,7 @@ impl Bench {
 
     fn failure(&mut self, graph: &Json) -> Failure {
         match self.try_run(graph, &Targets::Outputs).0 {
-            Outcome::Failed(failure) => failure,
+            Outcome::Failed(failure) => *failure,
             other => panic!("{other:?}"),
         }
     }

@@ -84,7 +84,7 @@ pub enum Event {
     Success {
         seconds: f64,
     },
-    Error(Failure),
+    Error(Box<Failure>),
     Interrupted {
         node: NodeId,
         class: String,

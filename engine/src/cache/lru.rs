@@ -23,11 +23,8 @@ impl Lru {
 impl Cache for Lru {
     fn begin(&mut self, present: &Present) {
         self.run += 1;
-        for (key, (_, used)) in &mut self.entries {
-            if present.keys.contains(key) {
-                *used = self.run;
-            }
-        }
+        let run = self.run;
+        self.entries.iter_mut().filter(|(key, _)| present.keys.contains(*key)).for_each(|(_, (_, used))| *used = run);
         while self.entries.len() > self.size && self.oldest < self.run {
             self.oldest += 1;
             let oldest = self.oldest;

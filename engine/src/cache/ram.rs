@@ -75,11 +75,8 @@ impl Ram {
 impl Cache for Ram {
     fn begin(&mut self, present: &Present) {
         self.run += 1;
-        for (key, kept) in &mut self.entries {
-            if present.keys.contains(key) {
-                kept.run = self.run;
-            }
-        }
+        let run = self.run;
+        self.entries.iter_mut().filter(|(key, _)| present.keys.contains(*key)).for_each(|(_, kept)| kept.run = run);
     }
 
     fn get(&mut self, key: &Key) -> Option<Rc<Entry>> {

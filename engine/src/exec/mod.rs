@@ -24,7 +24,7 @@ use run::Run;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     Done,
-    Failed(Failure),
+    Failed(Box<Failure>),
     Cancelled,
 }
 

@@ -483,7 +483,7 @@ impl<'a, 'r> Run<'a, 'r> {
     fn failed(&self, at: NodeIndex, cause: Cause, message: String) -> Outcome {
         let (root, step) = (self.nodes.step(self.nodes.root(at)), self.nodes.step(at));
         let inside = self.nodes.is_grown(at) && !matches!(cause, Cause::Cycle(_));
-        Outcome::Failed(Failure {
+        Outcome::Failed(Box::new(Failure {
             node: root.id.clone(),
             class: root.class.schema.class.clone(),
             title: Some(root.title.clone()),
@@ -492,6 +492,6 @@ impl<'a, 'r> Run<'a, 'r> {
             message,
             inputs: self.gather(at).shown(),
             executed: self.executed.clone(),
-        })
+        }))
     }
 }

@@ -1,7 +1,7 @@
 //! Calls that wait: polled on the compute thread, between the calls of other nodes. No runtime is needed; whoever wakes them
 //! may be any thread.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
@@ -65,14 +65,14 @@ impl Wake for Alarm {
 
 /// The nodes some of whose calls wait.
 pub(super) struct Tasks {
-    nodes: HashMap<NodeIndex, Vec<Slice>>,
+    nodes: BTreeMap<NodeIndex, Vec<Slice>>,
     alarm: Arc<Alarm>,
 }
 
 impl Tasks {
     pub(super) fn new() -> Self {
         let alarm = Alarm { thread: std::thread::current(), rung: AtomicBool::new(false) };
-        Self { nodes: HashMap::new(), alarm: Arc::new(alarm) }
+        Self { nodes: BTreeMap::new(), alarm: Arc::new(alarm) }
     }
 
     /// Takes a node's calls. They are polled when next asked, so that each knows whom to wake.
@@ -91,9 +91,9 @@ impl Tasks {
         for slices in self.nodes.values_mut() {
             *slices = slices.drain(..).map(|slice| slice.polled(&mut cx)).collect();
         }
-        let mut finished: Vec<_> = self.nodes.extract_if(|_, all| !all.iter().any(Slice::is_waiting)).collect();
-        finished.sort_by_key(|(at, _)| *at);
-        finished
+        let done = |slices: &[Slice]| !slices.iter().any(Slice::is_waiting);
+        let finished: Vec<_> = self.nodes.iter().filter(|(_, slices)| done(slices)).map(|(at, _)| *at).collect();
+        finished.into_iter().filter_map(|at| self.nodes.remove_entry(&at)).collect()
     }
 
     /// Sleeps until something is woken, or for a moment.
@@ -105,6 +105,6 @@ impl Tasks {
 
     /// The node that has waited from the first on.
     pub(super) fn first(&self) -> Option<NodeIndex> {
-        self.nodes.keys().min().copied()
+        self.nodes.keys().next().copied()
     }
 }

@@ -118,7 +118,7 @@ impl Bench {
     /// Runs what is to fail.
     pub fn failure(&mut self, nodes: Json) -> (Failure, Seen) {
         match self.run(nodes) {
-            (Outcome::Failed(failure), seen) => (failure, seen),
+            (Outcome::Failed(failure), seen) => (*failure, seen),
             (other, _) => panic!("{other:?}"),
         }
     }
