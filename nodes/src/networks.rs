@@ -6,6 +6,7 @@ use std::rc::Rc;
 use anyhow::Result;
 
 use crate::models::clip_text::ClipText;
+use crate::models::esrgan::Esrgan;
 use crate::models::unet::UNet;
 use crate::models::vae::Vae;
 use crate::ops::numerics::Numerics;
@@ -17,11 +18,18 @@ pub struct Networks {
     unets: Recent<UNet, 1>,
     clips: Recent<ClipText, 2>,
     vaes: Recent<Vae, 2>,
+    upscalers: Recent<Esrgan, 1>,
 }
 
 impl Networks {
     pub fn new(numerics: Numerics) -> Self {
-        Self { numerics, unets: Recent::default(), clips: Recent::default(), vaes: Recent::default() }
+        Self {
+            numerics,
+            unets: Recent::default(),
+            clips: Recent::default(),
+            vaes: Recent::default(),
+            upscalers: Recent::default(),
+        }
     }
 
     pub fn unet(&self, weights: &Weights) -> Result<Rc<UNet>> {
@@ -34,6 +42,10 @@ impl Networks {
 
     pub fn vae(&self, weights: &Weights) -> Result<Rc<Vae>> {
         self.vaes.get(weights, |weights| Vae::load(weights, &self.numerics))
+    }
+
+    pub fn upscaler(&self, weights: &Weights) -> Result<Rc<Esrgan>> {
+        self.upscalers.get(weights, |weights| Esrgan::load(weights, &self.numerics))
     }
 }
 

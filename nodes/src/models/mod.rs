@@ -1,6 +1,7 @@
 //! The networks, as plain structs over weights, and the table that recognises a checkpoint.
 
 pub mod clip_text;
+pub mod esrgan;
 pub mod families;
 pub mod patch;
 pub mod random;

@@ -10,6 +10,7 @@ pub mod noise;
 pub mod sigmas;
 pub mod svg;
 pub mod timesteps;
+pub mod upscale_model;
 
 pub use conditioning::{Area, Conditioning, Entry};
 pub use guider::Guider;
@@ -21,6 +22,7 @@ pub use noise::NoiseChoice;
 pub use sigmas::Sigmas;
 pub use svg::Svg;
 pub use timesteps::{ConditioningHooks, TimestepsRange};
+pub use upscale_model::UpscaleModel;
 pub mod model;
 pub mod parts;
 
@@ -40,6 +42,7 @@ wire!(
     Clip: "CLIP",
     VaeRecipe: "VAE",
     Sigmas: "SIGMAS",
+    UpscaleModel: "UPSCALE_MODEL",
     Svg: "SVG",
     NoiseChoice: "NOISE",
     Sampler: "SAMPLER",

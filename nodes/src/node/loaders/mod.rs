@@ -1,4 +1,5 @@
 mod checkpoint_loader_simple;
+mod upscale_model_loader;
 mod vae_loader;
 
 use std::path::PathBuf;

@@ -1,0 +1,23 @@
+use redraft_engine::Node;
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+
+use crate::networks::Networks;
+use crate::values::{Image, UpscaleModel};
+
+/// Enlarges pictures with a network.
+#[derive(Node)]
+#[node(category = "image/upscaling", display = "Upscale Image (using Model)")]
+struct ImageUpscaleWithModel {
+    upscale_model: UpscaleModel,
+    image: Image,
+}
+
+impl Run for ImageUpscaleWithModel {
+    type Out = Image;
+
+    fn run(self, cx: &mut Cx) -> anyhow::Result<Image> {
+        let network = cx.service::<Networks>()?.upscaler(&self.upscale_model.weights)?;
+        network.upscale(&self.image.0, &mut |done, total| cx.progress(done, total)).map(Image)
+    }
+}
