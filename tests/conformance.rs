@@ -94,6 +94,31 @@ fn a_wrong_expectation_is_found_where_it_first_differs() {
     assert!(verdicts[1]["closeness"].as_f64().unwrap() < 1.0);
 }
 
+#[test]
+fn a_known_difference_is_told_apart_from_a_failure() {
+    let base = Base::new();
+    let case = recorded(&base, "off");
+    tamper(&case, "8/0", 0.5);
+    let known = |size: f64| {
+        let list = format!("[[difference]]\ncase = 'cases/off'\nsize = {size}\nreason = 'it was tampered with'\n");
+        base.write("known.toml", list)
+    };
+    let verify = |list: &Path| {
+        base.command("verify", &[&base.path("cases")]).args(["--device", "cpu", "--known-differences"]).arg(list)
+    };
+    let done = verify(&known(0.5)).finish().expect_code(0);
+    assert!(done.stdout.contains("differs as known (node 8, slot 0: largest difference"), "{}", done.stdout);
+    assert!(done.stdout.ends_with("0 passed, 1 differ as known, 0 failed\n"), "{}", done.stdout);
+    let done = verify(&known(0.1)).finish().expect_code(1);
+    assert!(done.stdout.contains("more than is known of it (it was tampered with)"), "{}", done.stdout);
+
+    tamper(&case, "8/0", -0.5);
+    let done = verify(&known(0.5)).finish().expect_code(0);
+    assert!(done.stdout.contains("does not differ; take it off the list"), "{}", done.stdout);
+    let done = verify(&base.write("bad.toml", "[[difference]]\ncase = 'x'\n")).finish().expect_code(2);
+    assert!(done.stderr.contains("bad.toml"), "{}", done.stderr);
+}
+
 /// One suite of two cases, one of which failed; every tag closed.
 fn assert_junit(xml: &str) {
     assert!(xml.starts_with("<?xml version=\"1.0\" encoding=\"UTF-8\"?>"), "{xml}");
