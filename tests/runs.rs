@@ -68,16 +68,12 @@ fn the_cache_policy_says_what_the_next_workflow_finds() {
     assert!(done.stderr.contains("use classic, lru:N, none or ram:GB"), "{}", done.stderr);
 }
 
-/// Saves a picture, then fails: the two pictures are of different sizes.
+/// Saves a picture, then fails: the two latents have different numbers of channels.
 fn failing(base: &Base) -> PathBuf {
-    let picture = |side: i64| {
-        json!({"class_type": "EmptyImage", "inputs": {"width": side, "height": 8, "batch_size": 1, "color": 7}})
-    };
     let graph = json!({
-        "1": picture(8),
+        "1": {"class_type": "EmptyImage", "inputs": {"width": 8, "height": 8, "batch_size": 1, "color": 7}},
         "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "before"}},
         "3": {"class_type": "ImageToMask", "inputs": {"image": ["1", 0], "channel": "red"}},
-        "4": {"class_type": "RepeatImageBatch", "inputs": {"image": ["1", 0], "amount": 3}},
         "5": {"class_type": "LatentCompositeMasked", "inputs": {
             "destination": ["6", 0], "source": ["7", 0], "x": 0, "y": 0, "resize_source": false, "mask": ["3", 0]
         }},
@@ -94,7 +90,8 @@ fn a_failure_shows_what_the_node_was_given_and_keeps_what_was_finished() {
     let done = base.run(&failing(&base)).finish().expect_code(1);
     assert!(done.stderr.contains("node 5 (LatentCompositeMasked): "), "{}", done.stderr);
     let given = done.stderr.lines().find(|line| line.contains("node 5 was given: ")).expect("its inputs are told");
-    for words in ["destination = \"LATENT 2x4x8x8\"", "source = \"LATENT 3x16x8x8\"", "x = 0", "resize_source = false"] {
+    for words in ["destination = \"LATENT 2x4x8x8\"", "source = \"LATENT 3x16x8x8\"", "x = 0", "resize_source = false"]
+    {
         assert!(given.contains(words), "{words} is not in {given}");
     }
     assert!(!done.stderr.contains("panicked"), "{}", done.stderr);

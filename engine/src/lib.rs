@@ -22,6 +22,7 @@ mod live;
 pub mod names;
 pub mod node;
 pub mod object_info;
+mod outputs;
 pub mod plan;
 pub mod problem;
 pub mod prompt;
