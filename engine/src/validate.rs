@@ -13,7 +13,7 @@ use crate::node::{Class, Offer};
 use crate::plan::undeclared as undeclared_inputs;
 use crate::problem::{Problem, ProblemKind};
 use crate::prompt::{Given, NodeId, Prompt};
-use crate::schema::{Folders, Input, Kind, Options, Schema, integer};
+use crate::schema::{Folders, Kind, Options, integer};
 use crate::stock::{self, Known};
 
 /// Lists of choices longer than this are not printed.
@@ -135,9 +135,6 @@ impl Validator<'_> {
                 let finding = undeclared(name, class, all.iter().map(|live| live.name.as_str()));
                 problems.push(finding.problem(Some((id, class)), Some(name)));
             }
-        }
-        if let Some((input, finding)) = of_class(schema, inputs) {
-            problems.push(finding.problem(Some((id, class)), Some(input)));
         }
         if let Some(runnable) = runnable {
             problems.extend(self.of_itself(id, runnable, inputs));
@@ -381,18 +378,6 @@ fn undeclared<'a>(name: &str, class: &str, declared: impl Iterator<Item = &'a st
     let advice = format!("is linked, but {class} has no such input{hint}; remove the link");
     Finding::new(ProblemKind::UndeclaredLink, details, advice)
         .with([("exception_type", json!("TypeError")), ("traceback", json!([]))])
-}
-
-/// What some of ComfyUI's classes check of themselves, apart from files.
-fn of_class<'s>(schema: &'s Schema, inputs: &IndexMap<String, Given>) -> Option<(&'s str, Finding)> {
-    let lacks = |name: &str| !inputs.contains_key(name);
-    if schema.class != "ComfySoftSwitchNode" || !lacks("on_false") || !lacks("on_true") {
-        return None;
-    }
-    let text = "At least one of on_false or on_true must be connected to Switch node";
-    let input = schema.input("switch").map(|input: &Input| input.name.as_str())?;
-    let advice = "has nothing to choose from; connect on_false or on_true";
-    Some((input, Finding::new(ProblemKind::CustomValidation, format!("{input} - {text}"), advice)))
 }
 
 /// Whether an output of type `given` may feed an input of type `wanted`: equal, `*`, or comma lists with a common member.

@@ -96,7 +96,17 @@ impl<'a, 'r> Run<'a, 'r> {
         cancel: &'a Cancel,
     ) -> Self {
         let mut uses = vec![0; plan.len()];
-        plan.order().flat_map(|at| plan.step(at).links()).for_each(|(from, _)| uses[from.index()] += 1);
+        // What only other outputs need does not run, and so does not let go of anything either.
+        let mut reached: HashSet<_> = plan.targets().iter().copied().collect();
+        let mut stack = plan.targets().to_vec();
+        while let Some(at) = stack.pop() {
+            for from in plan.sources(at) {
+                uses[from.index()] += 1;
+                if reached.insert(from) {
+                    stack.push(from);
+                }
+            }
+        }
         Self {
             engine,
             plan,
