@@ -4,6 +4,7 @@ use anyhow::{Result, ensure};
 use tch::Tensor;
 
 use super::Parameters;
+use super::real::Real;
 use super::step::steps;
 use crate::ops::resize::{Crop, resize};
 use crate::sampling::denoise::Denoise;
@@ -16,7 +17,7 @@ const MOST_VALUES: f64 = (1u64 << 28) as f64;
 pub(super) fn lcm_upscale(
     model: &mut dyn Denoise,
     mut x: Tensor,
-    sigmas: &[f64],
+    sigmas: &[Real],
     p: &Parameters,
     noise: &mut dyn Noise,
 ) -> Result<Tensor> {
@@ -32,7 +33,7 @@ pub(super) fn lcm_upscale(
         None => (sigmas.len() / 2 + 1).max(2),
     };
     for (i, sigma, next) in steps(sigmas) {
-        x = model.denoise(&x, sigma)?.denoised;
+        x = model.denoise(&x, sigma.into())?.denoised;
         model.on_step(i, sigmas.len() - 1, &x)?;
         if i + 1 < sizes {
             let factor = 1.0 + (growth.ratio - 1.0) * (i + 1) as f64 / (sizes - 1) as f64;
