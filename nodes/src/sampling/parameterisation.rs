@@ -250,8 +250,8 @@ pub(crate) fn to_vec(tensor: &Tensor) -> Vec<f32> {
 /// An error if `sigma` cannot be a noise level.
 pub(crate) fn check_sigma(sigma: f64) -> Result<()> {
     ensure!(
-        sigma.is_finite() && sigma > 0.0,
-        "cannot denoise at sigma {sigma}: give sigmas above 0, with at most the last one 0"
+        sigma.is_finite() && sigma >= 0.0,
+        "cannot denoise at sigma {sigma}: give sigmas that are numbers, 0 or more"
     );
     Ok(())
 }
