@@ -160,9 +160,9 @@ impl ResBlock {
 /// A transformer over the pixels of a picture, beside a shortcut.
 struct SpatialTransformer {
     norm: GroupNorm,
-    proj_in: Linear,
+    proj_in: Conv2d,
     blocks: Vec<TransformerBlock>,
-    proj_out: Linear,
+    proj_out: Conv2d,
 }
 
 impl SpatialTransformer {
@@ -176,24 +176,23 @@ impl SpatialTransformer {
         let blocks = w.at("transformer_blocks");
         Ok(Self {
             norm: GroupNorm::load(&w.at("norm"), channels, 1e-6)?,
-            proj_in: Linear::load_1x1(&w.at("proj_in"), channels, channels)?,
+            proj_in: Conv2d::load(&w.at("proj_in"), channels, channels, 1)?,
             blocks: (0..blocks.children())
                 .map(|i| TransformerBlock::load(&blocks.at(i), channels, context))
                 .collect::<Result<_>>()?,
-            proj_out: Linear::load_1x1(&w.at("proj_out"), channels, channels)?,
+            proj_out: Conv2d::load(&w.at("proj_out"), channels, channels, 1)?,
         })
     }
 
     fn forward(&self, x: Tensor, inputs: &Inputs) -> Tensor {
         let size = x.size();
-        let tokens = self.norm.forward(&x).flatten(2, 3).transpose(1, 2);
-        let mut h = self.proj_in.forward(&tokens.contiguous());
-        drop(tokens);
+        let h = self.proj_in.forward(&self.norm.forward(&x));
+        let mut h = h.flatten(2, 3).transpose(1, 2).contiguous();
         for block in &self.blocks {
             h = block.forward(h, inputs);
         }
-        let h = self.proj_out.forward(&h).view([size[0], size[2], size[3], size[1]]);
-        x + h.permute([0, 3, 1, 2])
+        let h = h.view([size[0], size[2], size[3], size[1]]).permute([0, 3, 1, 2]).contiguous();
+        x + self.proj_out.forward(&h)
     }
 }
 

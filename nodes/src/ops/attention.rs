@@ -17,19 +17,22 @@ pub enum Mask {
 /// N×M weights of all heads in memory at once.
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: i64, mask: Mask) -> Tensor {
     let (batch, length, width) = (q.size()[0], q.size()[1], q.size()[2]);
-    let split = |t: &Tensor| t.view([batch, -1, heads, width / heads]).transpose(1, 2);
-    let causal = mask == Mask::Causal;
-    let out = Tensor::scaled_dot_product_attention(
-        &split(q),
-        &split(k),
-        &split(v),
-        None::<&Tensor>,
-        0.0,
-        causal,
-        None,
-        false,
-    );
-    out.transpose(1, 2).reshape([batch, length, width])
+    let each = width / heads;
+    let scale = (each as f64).powf(-0.5);
+    let split = |t: &Tensor| t.view([batch, -1, heads, each]).permute([0, 2, 1, 3]).reshape([batch * heads, -1, each]);
+    let v = split(v);
+    let scores = if mask == Mask::Causal {
+        let hidden = Tensor::full([length, length], -f64::from(f32::MAX), (q.kind(), q.device())).triu(1);
+        let (q, k) = (split(q).contiguous(), split(k).contiguous());
+        let mut scores = q.bmm(&k.transpose(1, 2)) * scale;
+        scores += hidden;
+        scores
+    } else {
+        let k = k.view([batch, -1, heads, each]).permute([0, 2, 3, 1]).reshape([batch * heads, each, -1]);
+        Tensor::empty([1, 1, 1], (q.kind(), q.device())).baddbmm(&split(q), &k, 0.0, scale)
+    };
+    let out = scores.softmax(-1, scores.kind()).bmm(&v);
+    out.unflatten(0, [-1, heads]).transpose(1, 2).flatten(2, -1)
 }
 
 #[cfg(test)]

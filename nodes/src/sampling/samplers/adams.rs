@@ -6,10 +6,10 @@ use anyhow::Result;
 use tch::{Scalar, Tensor};
 
 use super::Parameters;
-use super::real::Real;
 use super::step::{slope, steps};
 use crate::sampling::denoise::Denoise;
 use crate::sampling::noise::Noise;
+use crate::sampling::real::Real;
 
 /// A step of a multistep method: its index, the levels, and the slopes that it may use, newest first (1 up to the order).
 pub(super) struct Step<'a> {

@@ -3,11 +3,11 @@
 use anyhow::Result;
 use tch::Tensor;
 
-use super::real::Real;
 use super::step::{ancestral_split, lambda, level, slope, steps};
 use super::{Form, Parameters};
 use crate::sampling::denoise::Denoise;
 use crate::sampling::noise::Noise;
+use crate::sampling::real::Real;
 
 /// DPM-Solver++(2S) to σ_down, then noise: an evaluation at the middle of λ. In CFG++ form D − U is added to the state
 /// first.

@@ -4,10 +4,10 @@ use anyhow::Result;
 use tch::{Device, Tensor};
 
 use super::Parameters;
-use super::real::Real;
 use super::step::{lambda, level, steps};
 use crate::sampling::denoise::Denoise;
 use crate::sampling::noise::Noise;
+use crate::sampling::real::Real;
 
 /// Points of the numerical integration.
 const POINTS: i64 = 200;

@@ -4,10 +4,10 @@ use anyhow::Result;
 use tch::Tensor;
 
 use super::Parameters;
-use super::real::Real;
 use super::step::{ancestral_split, lambda, slope, steps};
 use crate::sampling::denoise::Denoise;
 use crate::sampling::noise::Noise;
+use crate::sampling::real::Real;
 
 /// Euler's method on the probability flow: Karras et al. (2022), arXiv:2206.00364, algorithm 2 without churn. DDIM
 /// (Song et al. 2020, arXiv:2010.02502) is the same step.

@@ -6,11 +6,11 @@
 use anyhow::Result;
 use tch::Tensor;
 
-use super::real::Real;
 use super::step::{lambda, level, slope, steps};
 use super::{Parameters, Solve};
 use crate::sampling::denoise::{Denoise, Denoised};
 use crate::sampling::noise::Noise;
+use crate::sampling::real::Real;
 
 /// What a sampler does for a flow model.
 #[derive(Debug, Clone, Copy)]

@@ -4,11 +4,11 @@ use anyhow::{Result, ensure};
 use tch::Tensor;
 
 use super::Parameters;
-use super::real::Real;
 use super::step::steps;
 use crate::ops::resize::{Crop, Method, resize};
 use crate::sampling::denoise::Denoise;
 use crate::sampling::noise::Noise;
+use crate::sampling::real::Real;
 
 /// The most values that a state may grow to (1 GiB).
 const MOST_VALUES: f64 = (1u64 << 28) as f64;

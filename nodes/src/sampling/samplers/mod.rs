@@ -14,7 +14,6 @@ mod euler;
 pub mod flow;
 mod heun;
 mod lcm_upscale;
-mod real;
 mod res;
 mod sa_solver;
 mod seeds;
@@ -27,9 +26,9 @@ use tch::Tensor;
 use super::denoise::Denoise;
 use super::noise::{Noise, NoiseKind};
 use super::parameterisation::Parameterisation;
+use super::real::Real;
 use crate::ops::resize::Method;
 use flow::OnFlow;
-use real::Real;
 
 /// A sampling method: from the state `x` at the first noise level to the state at the last.
 pub type Solve = fn(&mut dyn Denoise, Tensor, &[Real], &Parameters, &mut dyn Noise) -> Result<Tensor>;

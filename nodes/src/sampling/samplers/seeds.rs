@@ -4,11 +4,11 @@
 use anyhow::Result;
 use tch::Tensor;
 
-use super::real::Real;
 use super::step::{lambda, level, steps};
 use super::{Form, Parameters};
 use crate::sampling::denoise::Denoise;
 use crate::sampling::noise::Noise;
+use crate::sampling::real::Real;
 
 /// h·φ₂(h) = (eʰ − 1 − h)/h.
 fn h_phi_2(h: Real) -> Real {

@@ -3,11 +3,11 @@
 use anyhow::Result;
 use tch::Tensor;
 
-use super::real::{Real, vector};
 use super::step::slope;
 use super::{Form, Parameters};
 use crate::sampling::denoise::Denoise;
 use crate::sampling::noise::Noise;
+use crate::sampling::real::{Real, vector};
 
 /// What stands for a last level of 0, where λ would be infinite.
 const ALMOST_CLEAN: f64 = 0.001;

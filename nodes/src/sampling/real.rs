@@ -79,14 +79,12 @@ impl Real {
         self.map(Tensor::log)
     }
 
+    /// The square root: not the nearest number in float32, but what the vector library behind libtorch gives.
     pub fn sqrt(self) -> Real {
-        match self {
-            Real::Single(value) => Real::Single(value.sqrt()),
-            Real::Double(value) => Real::Double(value.sqrt()),
-        }
+        self.map(Tensor::sqrt)
     }
 
-    /// A power, as libtorch has it: even a square differs from multiplication in the last bit.
+    /// A power.
     pub fn powf(self, exponent: f64) -> Real {
         self.map(|value| value.pow_tensor_scalar(exponent))
     }
@@ -222,7 +220,7 @@ impl From<Real> for Scalar {
 }
 
 /// A one-dimensional tensor of the numbers, on the CPU.
-pub(super) fn vector(reals: &[Real]) -> Tensor {
+pub fn vector(reals: &[Real]) -> Tensor {
     let kind = reals.first().map_or(Kind::Float, |real| real.kind());
     let values: Vec<f64> = reals.iter().map(|real| real.value()).collect();
     Tensor::from_slice(&values).to_kind(kind)
@@ -254,6 +252,7 @@ mod tests {
             let tensor = Tensor::from(value as f32);
             assert_eq!(single(value).ln().value(), tensor.log().double_value(&[]));
             assert_eq!(single(value).exp_m1().value(), tensor.expm1().double_value(&[]));
+            assert_eq!(single(value).sqrt().value(), tensor.sqrt().double_value(&[]));
             assert_eq!(single(value).powf(0.3).value(), tensor.pow_tensor_scalar(0.3).double_value(&[]));
         }
     }
