@@ -4,7 +4,7 @@ use anyhow::{Result, bail, ensure};
 use tch::Tensor;
 
 use super::patch::{Over, Site};
-use crate::ops::attention::{Mask, attention};
+use crate::ops::attention::attention;
 use crate::ops::layers::{Conv2d, GroupNorm, LayerNorm, Linear, upsample_nearest};
 use crate::ops::weights::Weights;
 
@@ -163,6 +163,7 @@ struct SpatialTransformer {
     proj_in: Conv2d,
     blocks: Vec<TransformerBlock>,
     proj_out: Conv2d,
+    channels_last: bool,
 }
 
 impl SpatialTransformer {
@@ -181,6 +182,7 @@ impl SpatialTransformer {
                 .map(|i| TransformerBlock::load(&blocks.at(i), channels, context))
                 .collect::<Result<_>>()?,
             proj_out: Conv2d::load(&w.at("proj_out"), channels, channels, 1)?,
+            channels_last: w.placement().channels_last,
         })
     }
 
@@ -191,8 +193,8 @@ impl SpatialTransformer {
         for block in &self.blocks {
             h = block.forward(h, inputs);
         }
-        let h = h.view([size[0], size[2], size[3], size[1]]).permute([0, 3, 1, 2]).contiguous();
-        x + self.proj_out.forward(&h)
+        let h = h.view([size[0], size[2], size[3], size[1]]).permute([0, 3, 1, 2]);
+        x + self.proj_out.forward(&if self.channels_last { h } else { h.contiguous() })
     }
 }
 
@@ -250,6 +252,7 @@ struct Attention {
     k: Linear,
     v: Linear,
     out: Linear,
+    exact: bool,
 }
 
 impl Attention {
@@ -259,6 +262,7 @@ impl Attention {
             k: Linear::load(&w.at("to_k"), context, width)?,
             v: Linear::load(&w.at("to_v"), context, width)?,
             out: Linear::load(&w.at("to_out.0"), width, width)?,
+            exact: w.placement().exact,
         })
     }
 
@@ -270,7 +274,7 @@ impl Attention {
             (q, k, v) = (q * for_q, k * for_k, v * for_v);
         }
         let replaced = if over == Over::Pixels { site.self_attention([&q, &k, &v], HEADS) } else { None };
-        let out = self.out.forward(&replaced.unwrap_or_else(|| attention(&q, &k, &v, HEADS, Mask::None)));
+        let out = self.out.forward(&replaced.unwrap_or_else(|| attention(&q, &k, &v, HEADS, self.exact)));
         if let Some([.., for_out]) = factors { out * for_out } else { out }
     }
 }

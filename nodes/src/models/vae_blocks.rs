@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use tch::Tensor;
 
+use crate::ops::attention::pixel_attention;
 use crate::ops::layers::{Conv2d, GroupNorm, upsample_nearest};
 use crate::ops::weights::Weights;
 
@@ -138,11 +139,7 @@ impl Middle {
         let normed = self.norm.forward(&x);
         let flat = |conv: &Conv2d| conv.forward(&normed).flatten(2, 3);
         let (q, k, v) = (flat(&self.q), flat(&self.k), flat(&self.v));
-        let scores = q.transpose(1, 2).bmm(&k) * (size[1] as f64).powf(-0.5);
-        let weights = scores.softmax(2, scores.kind()).permute([0, 2, 1]);
-        let mut h = k.zeros_like();
-        h.copy_(&v.bmm(&weights));
-        let h = self.out.forward(&h.view(size.as_slice()));
+        let h = self.out.forward(&pixel_attention(&q, &k, &v).view(size.as_slice()));
         self.block2.forward(x + h)
     }
 }

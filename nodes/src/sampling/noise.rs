@@ -65,8 +65,7 @@ impl Noise for Continued {
     }
 
     fn draw_shaped(&mut self, shape: [i64; 4], channels_last: bool) -> Result<Tensor> {
-        let drawn =
-            if channels_last { self.stream.normal_channels_last(shape) } else { self.stream.normal(&shape) };
+        let drawn = if channels_last { self.stream.normal_channels_last(shape) } else { self.stream.normal(&shape) };
         Ok(drawn.to_device(self.device))
     }
 }

@@ -176,12 +176,10 @@ impl Parameterisation {
         match self.prediction {
             Prediction::Epsilon | Prediction::Flow => x - output * f64::from(sigma),
             Prediction::Velocity => {
-                x * f64::from(data * data) / f64::from(variance)
-                    - output * f64::from(sigma) * f64::from(data) / spread
+                x * f64::from(data * data) / f64::from(variance) - output * f64::from(sigma) * f64::from(data) / spread
             }
             Prediction::Edm => {
-                x * f64::from(data * data) / f64::from(variance)
-                    + output * f64::from(sigma) * f64::from(data) / spread
+                x * f64::from(data * data) / f64::from(variance) + output * f64::from(sigma) * f64::from(data) / spread
             }
             Prediction::Sample | Prediction::Unscaled => output.shallow_clone(),
             Prediction::Consistency => {
