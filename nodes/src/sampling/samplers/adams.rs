@@ -11,16 +11,23 @@ use crate::sampling::denoise::Denoise;
 use crate::sampling::noise::Noise;
 use crate::sampling::real::Real;
 
-/// A step of a multistep method: its index, the levels, and the slopes that it may use, newest first (1 up to the order).
+/// A step of a multistep method: its index, the levels, what it starts from, and the slopes that it may use, newest first
+/// (1 up to the order).
 pub(super) struct Step<'a> {
     pub(super) i: usize,
     pub(super) sigmas: &'a [Real],
     pub(super) slopes: &'a VecDeque<Tensor>,
+    denoised: &'a Tensor,
 }
 
 impl Step<'_> {
+    /// Whether it is the step to 0.
+    pub(super) fn ends(&self) -> bool {
+        self.sigmas[self.i + 1] == 0.0
+    }
+
     /// Σ cⱼ·dᵢ₋ⱼ.
-    pub(super) fn weighted(&self, weights: impl IntoIterator<Item = impl Into<Scalar>>) -> Tensor {
+    fn weighted(&self, weights: impl IntoIterator<Item = impl Into<Scalar>>) -> Tensor {
         let terms = self.slopes.iter().zip(weights).map(|(slope, weight)| slope * weight);
         terms.reduce(|sum, term| sum + term).unwrap_or_else(|| self.slopes[0].zeros_like())
     }
@@ -31,21 +38,21 @@ impl Step<'_> {
     }
 }
 
-/// The common loop: the state moves by what `movement` makes of the slopes. A step to 0 ends with the denoised latent.
+/// The common loop: `advance` takes a state through a step.
 pub(super) fn multistep(
     model: &mut dyn Denoise,
     mut x: Tensor,
     sigmas: &[Real],
     order: usize,
-    movement: impl Fn(&Step) -> Tensor,
+    advance: impl Fn(&Tensor, &Step) -> Tensor,
 ) -> Result<Tensor> {
     let mut slopes: VecDeque<Tensor> = VecDeque::new();
-    for (i, sigma, next) in steps(sigmas) {
+    for (i, sigma, _) in steps(sigmas) {
         let denoised = model.denoise(&x, sigma.into())?.denoised;
         model.on_step(i, sigmas.len() - 1, &denoised)?;
         slopes.push_front(slope(&x, sigma, &denoised));
         slopes.truncate(order.max(1));
-        x = if next == 0.0 { denoised } else { &x + movement(&Step { i, sigmas, slopes: &slopes }) };
+        x = advance(&x, &Step { i, sigmas, slopes: &slopes, denoised: &denoised });
     }
     Ok(x)
 }
@@ -58,7 +65,10 @@ pub(super) fn lms(
     p: &Parameters,
     _: &mut dyn Noise,
 ) -> Result<Tensor> {
-    multistep(model, x, sigmas, p.order, |step| {
+    multistep(model, x, sigmas, p.order, |x, step| {
+        if step.ends() {
+            return step.denoised.shallow_clone();
+        }
         // Shifted to σ, for the sake of rounding; in float64, as ComfyUI's quadrature is.
         let from_here = |place: usize| step.sigmas[place].value() - step.sigmas[step.i].value();
         let nodes: Vec<f64> = (0..step.slopes.len()).map(|j| from_here(step.i - j)).collect();
@@ -66,7 +76,7 @@ pub(super) fn lms(
         let integral = |polynomial: &Vec<f64>| -> f64 {
             polynomial.iter().zip(1..).map(|(c, power)| c * end.powi(power) / f64::from(power)).sum()
         };
-        step.weighted(lagrange_basis(&nodes).iter().map(integral))
+        x + step.weighted(lagrange_basis(&nodes).iter().map(integral))
     })
 }
 
@@ -97,14 +107,17 @@ pub(super) fn ipndm(
     p: &Parameters,
     _: &mut dyn Noise,
 ) -> Result<Tensor> {
-    multistep(model, x, sigmas, p.order, |step| {
+    multistep(model, x, sigmas, p.order, |x, step| {
+        if step.ends() {
+            return step.denoised.shallow_clone();
+        }
         let (weights, divisor): (&[f64], f64) = match step.slopes.len() {
             1 => (&[1.0], 1.0),
             2 => (&[3.0, -1.0], 2.0),
             3 => (&[23.0, -16.0, 5.0], 12.0),
             _ => (&[55.0, -59.0, 37.0, -9.0], 24.0),
         };
-        step.weighted(weights.iter().copied()) * step.width(0) / divisor
+        x + step.weighted(weights.iter().copied()) * step.width(0) / divisor
     })
 }
 
@@ -117,7 +130,10 @@ pub(super) fn ipndm_v(
     p: &Parameters,
     _: &mut dyn Noise,
 ) -> Result<Tensor> {
-    multistep(model, x, sigmas, p.order, |step| step.weighted(variable_step_weights(step)) * step.width(0))
+    multistep(model, x, sigmas, p.order, |x, step| match step.ends() {
+        true => step.denoised.shallow_clone(),
+        false => x + step.weighted(variable_step_weights(step)) * step.width(0),
+    })
 }
 
 /// The weights of the slopes, newest first.

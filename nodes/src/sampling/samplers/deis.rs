@@ -22,13 +22,14 @@ pub(super) fn deis(
 ) -> Result<Tensor> {
     let process = Process::new(sigmas[0].kind());
     let times: Vec<Real> = sigmas.iter().map(|&sigma| process.time(sigma)).collect();
-    multistep(model, x, sigmas, p.order, |step| {
+    multistep(model, x, sigmas, p.order, |x, step| {
         let i = step.i;
-        if step.slopes.len() == 1 {
-            return &step.slopes[0] * (step.sigmas[i + 1] - step.sigmas[i]);
+        if step.slopes.len() == 1 || step.ends() {
+            return x + &step.slopes[0] * (step.sigmas[i + 1] - step.sigmas[i]);
         }
         let nodes: Vec<Real> = (0..step.slopes.len()).map(|j| times[i - j]).collect();
-        step.weighted(process.weights(&nodes, times[i + 1]))
+        let terms = step.slopes.iter().zip(process.weights(&nodes, times[i + 1]));
+        terms.fold(x.shallow_clone(), |x, (slope, weight)| x + slope * weight)
     })
 }
 
@@ -57,7 +58,10 @@ impl Process {
         let width = (next - nodes[0]) / POINTS as f64;
         let beta_span = self.beta_d + self.beta_0 - self.beta_0;
         let alpha_bar = (times.square() * -0.5 * beta_span - &times * self.beta_0).exp();
-        let growth = (&times * self.beta_d + self.beta_0) * 0.5 / (&alpha_bar * (1f64 - &alpha_bar)).sqrt();
+        // d ln ᾱ/dt, with the rounding of a derivative taken backwards through these operations.
+        let one = alpha_bar.reciprocal() * &alpha_bar;
+        let decay = &one * beta_span * -0.5 * (&times * 2.0) - one * self.beta_0;
+        let growth = decay * -0.5 / (&alpha_bar * (1f64 - &alpha_bar)).sqrt();
         let weight = |own: usize| {
             let mut polynomial = times.ones_like();
             for (_, &node) in nodes.iter().enumerate().filter(|&(other, _)| other != own) {

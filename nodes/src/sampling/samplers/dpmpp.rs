@@ -3,7 +3,7 @@
 use anyhow::Result;
 use tch::Tensor;
 
-use super::step::{ancestral_split, lambda, level, slope, steps};
+use super::step::{alpha, ancestral_split, lambda, level, slope, steps};
 use super::{Form, Parameters};
 use crate::sampling::denoise::Denoise;
 use crate::sampling::noise::Noise;
@@ -82,12 +82,13 @@ pub(super) fn dpmpp_2m_cfg_pp(
         let result = model.denoise(&x, sigma.into())?;
         model.on_step(i, sigmas.len() - 1, &result.denoised)?;
         let h = lambda(next) - lambda(sigma);
-        x = &result.denoised + (&x - &result.uncond) * (-h).exp();
+        let mut away = &result.uncond * -(-h).exp();
         if let Some((uncond_before, h_before)) = before
             && next > 0.0
         {
-            x -= (&result.denoised - uncond_before) * ((-h).exp_m1() * (1.0 / (2.0 * (h_before / h))));
+            away -= (&result.denoised - uncond_before) * ((-h).exp_m1() * (1.0 / (2.0 * (h_before / h))));
         }
+        x = &result.denoised + away + x * (-h).exp();
         before = Some((result.uncond, h));
     }
     Ok(x)
@@ -115,17 +116,18 @@ pub(super) fn dpmpp_sde(
         let middle = level(inner);
         let (down, up) = ancestral_split(level(t), middle, p.eta);
         let h = lambda(down) - t;
-        let mut x2 = &x * (-h).exp() - &first * (-h).exp_m1();
+        let (from, inside, to) = (alpha(sigma, t), alpha(middle, inner), alpha(next, end));
+        let mut x2 = &x * (inside / from * (-h).exp()) - &first * (inside * (-h).exp_m1());
         if noisy {
-            x2 += noise.draw(sigma.into(), middle.into())? * p.s_noise * up;
+            x2 += noise.draw(sigma.into(), middle.into())? * inside * p.s_noise * up;
         }
         let second = model.denoise(&x2, middle.into())?.denoised;
         let (down, up) = ancestral_split(level(t), level(end), p.eta);
         let h = lambda(down) - t;
         let toward = first * (1.0 - weight) + second * weight;
-        x = &x * (-h).exp() - toward * (-h).exp_m1();
+        x = &x * (to / from * (-h).exp()) - toward * (to * (-h).exp_m1());
         if noisy {
-            x += noise.draw(sigma.into(), next.into())? * p.s_noise * up;
+            x += noise.draw(sigma.into(), next.into())? * to * p.s_noise * up;
         }
     }
     Ok(x)
@@ -159,12 +161,12 @@ pub(super) fn dpmpp_2m_sde(
         }
         let h = lambda(next) - lambda(sigma);
         let h_eta = h * (p.eta + 1.0);
-        let gain = -(-h_eta).exp_m1();
-        x = &x * (next / sigma * (-h * p.eta).exp()) + &denoised * gain;
+        let (gain, to) = (-(-h_eta).exp_m1(), alpha(next, lambda(next)));
+        x = &x * (next / sigma * (-h * p.eta).exp()) + &denoised * (to * gain);
         if let Some((before, h_before)) = before {
             let weight = match p.form {
-                Form::First => 0.5 * gain,
-                Form::Second => gain / (-h_eta) + 1.0,
+                Form::First => 0.5 * to * gain,
+                Form::Second => to * (gain / (-h_eta) + 1.0),
             };
             x += (&denoised - before) * (weight * (1.0 / (h_before / h)));
         }
@@ -195,7 +197,8 @@ pub(super) fn dpmpp_3m_sde(
         }
         let h = lambda(next) - lambda(sigma);
         let h_eta = h * (p.eta + 1.0);
-        x = &x * (next / sigma * (-h * p.eta).exp()) - &denoised * (-h_eta).exp_m1();
+        let to = alpha(next, lambda(next));
+        x = &x * (next / sigma * (-h * p.eta).exp()) + &denoised * (to * -(-h_eta).exp_m1());
         let phi_2 = (-h_eta).exp_m1() / h_eta + 1.0;
         match history.as_slice() {
             [(one, h1), (two, h2), ..] => {
@@ -206,9 +209,9 @@ pub(super) fn dpmpp_3m_sde(
                 let d1 = d1_0 + &bend * r0 / (r0 + r1);
                 let d2 = bend / (r0 + r1);
                 let phi_3 = phi_2 / h_eta - 0.5;
-                x = x + d1 * phi_2 - d2 * phi_3;
+                x = x + d1 * (to * phi_2) - d2 * (to * phi_3);
             }
-            [(one, h1)] => x += (&denoised - one) / (*h1 / h) * phi_2,
+            [(one, h1)] => x += (&denoised - one) / (*h1 / h) * (to * phi_2),
             [] => (),
         }
         if let Some(noise) = multistep_noise(noise, sigma, next, p)? {

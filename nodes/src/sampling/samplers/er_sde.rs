@@ -42,23 +42,24 @@ pub(super) fn er_sde(
         }
         let (from, to) = (levels[i], levels[i + 1]);
         let r = to.map(&scaled) / from.map(&scaled);
-        x = &x * r + &denoised * (1.0 - r);
+        let alpha = next / to;
+        x = &x * (alpha / (sigma / from) * r) + &denoised * (alpha * (1.0 - r));
         if let Some(before) = before.filter(|_| p.order >= 2) {
             let step = to - from;
             let width = -step / POINTS as f64;
             let points = Tensor::arange(POINTS, (step.kind(), Device::Cpu)) * width + to.tensor();
             let integral = |weight: Tensor| Real::of(&(weight / scaled(&points)).sum(step.kind())) * width;
             let derivative = (&denoised - before) / (from - levels[i - 1]);
-            x += &derivative * (step + integral(points.ones_like()) * to.map(&scaled));
+            x += &derivative * (alpha * (step + integral(points.ones_like()) * to.map(&scaled)));
             if let Some(derivative_before) = derivative_before.filter(|_| p.order >= 3) {
                 let second = (&derivative - derivative_before) / ((from - levels[i - 2]) / 2.0);
-                x += second * (step.powf(2.0) / 2.0 + integral(&points - from) * to.map(&scaled));
+                x += second * (alpha * (step.powf(2.0) / 2.0 + integral(&points - from) * to.map(&scaled)));
             }
             derivative_before = Some(derivative);
         }
         if p.s_noise > 0.0 {
             let level = (to.powf(2.0) - from.powf(2.0) * r.powf(2.0)).sqrt().or_zero();
-            x += noise.draw(sigma.into(), next.into())? * p.s_noise * level;
+            x += noise.draw(sigma.into(), next.into())? * alpha * p.s_noise * level;
         }
         before = Some(denoised);
     }

@@ -4,7 +4,7 @@ use anyhow::Result;
 use tch::Tensor;
 
 use super::Parameters;
-use super::step::{ancestral_split, lambda, slope, steps};
+use super::step::{alpha, ancestral_split, lambda, slope, steps};
 use crate::sampling::denoise::Denoise;
 use crate::sampling::noise::Noise;
 use crate::sampling::real::Real;
@@ -64,12 +64,11 @@ pub(super) fn euler_cfg_pp(
             x = result.denoised;
             continue;
         }
-        // α is 1 here, but for the rounding, which a small σ_down amplifies.
-        let alpha = |sigma: Real| sigma * lambda(sigma).exp();
-        let (down, up) = ancestral_split(sigma / alpha(sigma), next / alpha(next), p.eta);
-        x = result.denoised * alpha(next) + slope(&x, sigma, &(result.uncond * alpha(sigma))) * (alpha(next) * down);
+        let (from, to) = (alpha(sigma, lambda(sigma)), alpha(next, lambda(next)));
+        let (down, up) = ancestral_split(sigma / from, next / to, p.eta);
+        x = result.denoised * to + slope(&x, sigma, &(result.uncond * from)) * (to * down);
         if p.eta > 0.0 && p.s_noise > 0.0 {
-            x += noise.draw(sigma.into(), next.into())? * alpha(next) * p.s_noise * up;
+            x += noise.draw(sigma.into(), next.into())? * to * p.s_noise * up;
         }
     }
     Ok(x)
@@ -109,7 +108,7 @@ pub(super) fn ddpm(
         let alpha = alpha_bar / alpha_bar_next;
         let y = &x / (1.0 + sigma * sigma).sqrt();
         let epsilon = slope(&x, sigma, &denoised);
-        x = (y - epsilon * ((1.0 - alpha) / (1.0 - alpha_bar).sqrt())) * (1.0 / alpha).sqrt();
+        x = (y - epsilon * (1.0 - alpha) / (1.0 - alpha_bar).sqrt()) * (1.0 / alpha).sqrt();
         if next > 0.0 {
             let spread = ((1.0 - alpha) * (1.0 - alpha_bar_next) / (1.0 - alpha_bar)).sqrt();
             x = (x + noise.draw(sigma.into(), next.into())? * spread) * (1.0 + next * next).sqrt();

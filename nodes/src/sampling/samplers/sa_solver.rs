@@ -4,7 +4,7 @@ use anyhow::Result;
 use tch::{Device, Tensor};
 
 use super::Parameters;
-use super::step::{lambda, steps};
+use super::step::{alpha, lambda, steps};
 use crate::sampling::denoise::Denoise;
 use crate::sampling::noise::Noise;
 use crate::sampling::real::{Real, vector};
@@ -113,15 +113,17 @@ impl Step<'_> {
     /// The two-step predictor of the paper's appendix D.
     fn simple_predictor(&self) -> Tensor {
         let (m, h) = (self.m(), self.h());
-        let older = 0.5 * m * h.powf(2.0) / (self.nodes[self.nodes.len() - 2] - lambda(self.sigma));
-        vector(&[older, -(-h * m).exp_m1() - older])
+        let to = alpha(self.next, lambda(self.next));
+        let older = to * (0.5 * m * h.powf(2.0)) / (self.nodes[self.nodes.len() - 2] - lambda(self.sigma));
+        vector(&[older, to * -(-h * m).exp_m1() - older])
     }
 
     /// The one-step corrector of the paper's appendix D.
     fn simple_corrector(&self) -> Tensor {
         let (m, h) = (self.m(), self.h());
-        let newer = 0.5 * m * h;
-        vector(&[-(-h * m).exp_m1() - newer, newer])
+        let to = alpha(self.next, lambda(self.next));
+        let newer = to * (0.5 * m * h);
+        vector(&[to * -(-h * m).exp_m1() - newer, newer])
     }
 
     /// bⱼ = m∫ e^(m(u−b)) ℓⱼ(u) du from a = λ to b = λ' with m = 1 + τ² (equations 15 and 18), where ℓⱼ is the Lagrange
@@ -135,7 +137,7 @@ impl Step<'_> {
         let ends = b.tensor().pow(&powers) - a.tensor().pow(&powers) * (-self.m() * (b - a)).exp();
         let equations = Tensor::vander(&vector(self.nodes), count, true).transpose(0, 1);
         let solution = Tensor::linalg_solve(&equations, &(by_parts(&powers, self.m()).matmul(&ends)), true);
-        solution * (self.next * b.exp())
+        solution * alpha(self.next, b)
     }
 }
 

@@ -4,7 +4,7 @@
 use anyhow::Result;
 use tch::Tensor;
 
-use super::step::{lambda, level, steps};
+use super::step::{alpha, lambda, level, steps};
 use super::{Form, Parameters};
 use crate::sampling::denoise::Denoise;
 use crate::sampling::noise::Noise;
@@ -70,20 +70,22 @@ pub(super) fn seeds_2(
         let (t, end) = (lambda(sigma), lambda(next));
         let h = end - t;
         let h_eta = h * (eta + 1.0);
-        let middle = level(t.lerp(end, r));
-        let x2 = &x * (middle / sigma * (-r * h * eta).exp()) - &first * (-r * h_eta).exp_m1();
+        let inner = t.lerp(end, r);
+        let (middle, to) = (level(inner), alpha(next, end));
+        let inside = alpha(middle, inner);
+        let x2 = &x * (middle / sigma * (-r * h * eta).exp()) - &first * (inside * (-r * h_eta).exp_m1());
         let x2 = with_noise(x2, noise.advance(sigma, middle, r, h)?);
         let second = model.denoise(&x2, middle.into())?.denoised;
         let kept = &x * (next / sigma * (-h * eta).exp());
         x = match p.form {
             Form::First => {
                 let weight = 1.0 / (2.0 * r);
-                kept - first.lerp(&second, weight) * (-h_eta).exp_m1()
+                kept - first.lerp(&second, weight) * (to * (-h_eta).exp_m1())
             }
             Form::Second => {
                 let b2 = h_phi_2(-h_eta) / r;
                 let b1 = (-h_eta).exp_m1() - b2;
-                kept - (first * b1 + second * b2)
+                kept - (first * b1 + second * b2) * to
             }
         };
         x = with_noise(x, noise.advance(middle, next, 1.0 - r, h)?);
@@ -111,22 +113,24 @@ pub(super) fn seeds_3(
         let (t, end) = (lambda(sigma), lambda(next));
         let h = end - t;
         let h_eta = h * (eta + 1.0);
-        let (sigma1, sigma2) = (level(t.lerp(end, r1)), level(t.lerp(end, r2)));
+        let (t1, t2) = (t.lerp(end, r1), t.lerp(end, r2));
+        let (sigma1, sigma2) = (level(t1), level(t2));
+        let (alpha1, alpha2, to) = (alpha(sigma1, t1), alpha(sigma2, t2), alpha(next, end));
         let kept = |r: f64, level: Real| &x * (level / sigma * (-r * h * eta).exp());
 
-        let x2 = kept(r1, sigma1) - &first * (-r1 * h_eta).exp_m1();
+        let x2 = kept(r1, sigma1) - &first * (alpha1 * (-r1 * h_eta).exp_m1());
         let x2 = with_noise(x2, noise.advance(sigma, sigma1, r1, h)?);
         let second = model.denoise(&x2, sigma1.into())?.denoised;
 
         let a2 = r2 / r1 * h_phi_2(-r2 * h_eta);
         let a1 = (-r2 * h_eta).exp_m1() - a2;
-        let x3 = kept(r2, sigma2) - (&first * a1 + second * a2);
+        let x3 = kept(r2, sigma2) - (&first * a1 + second * a2) * alpha2;
         let x3 = with_noise(x3, noise.advance(sigma1, sigma2, r2 - r1, h)?);
         let third = model.denoise(&x3, sigma2.into())?.denoised;
 
         let b3 = h_phi_2(-h_eta) / r2;
         let b1 = (-h_eta).exp_m1() - b3;
-        let last = kept(1.0, next) - (&first * b1 + third * b3);
+        let last = kept(1.0, next) - (&first * b1 + third * b3) * to;
         x = with_noise(last, noise.advance(sigma2, next, 1.0 - r2, h)?);
     }
     Ok(x)

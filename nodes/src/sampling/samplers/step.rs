@@ -19,6 +19,11 @@ pub(super) fn level(lambda: Real) -> Real {
     (-lambda).exp()
 }
 
+/// α = σ·e^λ: 1, but for the rounding, which ComfyUI's formulas carry on.
+pub(super) fn alpha(sigma: Real, lambda: Real) -> Real {
+    sigma * lambda.exp()
+}
+
 /// A step down to `next` taken as one further down and noise back up: (σ_down, σ_up), σ_down² + σ_up² = next². With
 /// `eta` 0 there is no noise; with 1 it is as much as the stochastic process has between the levels.
 pub(super) fn ancestral_split(sigma: Real, next: Real, eta: f64) -> (Real, Real) {

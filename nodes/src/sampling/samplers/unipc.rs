@@ -121,7 +121,10 @@ impl<'a> Update<'a> {
         match known {
             0 => self.start(y),
             1 => self.start(y) - &self.differences[0] * 0.5 * self.scale,
-            _ => self.start(y) - self.weighted(&order_conditions(&self.places[..known], &self.targets[..known])),
+            _ => {
+                let weights = order_conditions(&self.places[..known], &self.targets[..known]);
+                self.start(y) - self.weighted(&weights) * self.scale
+            }
         }
     }
 
@@ -134,7 +137,8 @@ impl<'a> Update<'a> {
         }
         let weights = order_conditions(&self.places, &self.targets);
         let last = Real::of(&weights.get(order as i64 - 1));
-        self.start(y) - self.weighted(&weights.narrow(0, 0, order as i64 - 1)) - difference * last * self.scale
+        let known = self.weighted(&weights.narrow(0, 0, order as i64 - 1));
+        self.start(y) - (known + difference * last) * self.scale
     }
 
     /// The step of first order.
@@ -144,7 +148,7 @@ impl<'a> Update<'a> {
 
     fn weighted(&self, weights: &Tensor) -> Tensor {
         let weights = weights.to_kind(self.newest.kind()).to_device(self.newest.device());
-        Tensor::stack(&self.differences, 1).tensordot(&weights, [1], [0]) * self.scale
+        Tensor::stack(&self.differences, 1).tensordot(&weights, [1], [0])
     }
 }
 
