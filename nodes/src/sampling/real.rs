@@ -27,7 +27,7 @@ impl Real {
     }
 
     /// A number rounded to the precision of this one.
-    fn with(self, value: f64) -> Real {
+    pub fn with(self, value: f64) -> Real {
         Real::new(value, self.kind())
     }
 

@@ -57,7 +57,7 @@ pub(super) fn multistep(
     Ok(x)
 }
 
-/// Linear multistep: the slopes are interpolated by a polynomial in σ, which is integrated exactly.
+/// Linear multistep: the slopes are interpolated by a polynomial in σ, which is integrated over the step.
 pub(super) fn lms(
     model: &mut dyn Denoise,
     x: Tensor,
@@ -69,33 +69,44 @@ pub(super) fn lms(
         if step.ends() {
             return step.denoised.shallow_clone();
         }
-        // Shifted to σ, for the sake of rounding; in float64, as ComfyUI's quadrature is.
-        let from_here = |place: usize| step.sigmas[place].value() - step.sigmas[step.i].value();
-        let nodes: Vec<f64> = (0..step.slopes.len()).map(|j| from_here(step.i - j)).collect();
-        let end = from_here(step.i + 1);
-        let integral = |polynomial: &Vec<f64>| -> f64 {
-            polynomial.iter().zip(1..).map(|(c, power)| c * end.powi(power) / f64::from(power)).sum()
-        };
-        x + step.weighted(lagrange_basis(&nodes).iter().map(integral))
+        let nodes: Vec<Real> = (0..step.slopes.len()).map(|j| step.sigmas[step.i - j]).collect();
+        let span = (step.sigmas[step.i].value(), step.sigmas[step.i + 1].value());
+        x + step.weighted((0..nodes.len()).map(|own| integral(|sigma| lagrange(&nodes, own, sigma), span)))
     })
 }
 
-/// For each node the coefficients (constant first) of the Lagrange polynomial that is 1 there and 0 at the others.
-fn lagrange_basis(nodes: &[f64]) -> Vec<Vec<f64>> {
-    let polynomial = |own: usize| {
-        let mut coefficients = vec![1.0];
-        for other in (0..nodes.len()).filter(|&other| other != own) {
-            let scale = 1.0 / (nodes[own] - nodes[other]);
-            let mut product = vec![0.0; coefficients.len() + 1];
-            for (power, coefficient) in coefficients.iter().enumerate() {
-                product[power + 1] += coefficient * scale;
-                product[power] -= coefficient * scale * nodes[other];
-            }
-            coefficients = product;
-        }
-        coefficients
-    };
-    (0..nodes.len()).map(polynomial).collect()
+/// The Lagrange polynomial that is 1 at its own node and 0 at the others.
+fn lagrange(nodes: &[Real], own: usize, sigma: f64) -> f64 {
+    let others = nodes.iter().enumerate().filter(|&(place, _)| place != own);
+    let factors = others.map(|(_, &node)| (nodes[own].with(sigma) - node) / (nodes[own] - node));
+    factors.reduce(|product, factor| product * factor).map_or(1.0, Real::value)
+}
+
+/// Places and weights of the Gauss-Kronrod rule with 21 points on −1 to 1, from the outermost one to the middle.
+const KRONROD: [(f64, f64); 11] = [
+    (0.995_657_163_025_808_1, 0.011_694_638_867_371_874),
+    (0.973_906_528_517_171_7, 0.032_558_162_307_964_725),
+    (0.930_157_491_355_708_2, 0.054_755_896_574_351_995),
+    (0.865_063_366_688_984_5, 0.075_039_674_810_919_96),
+    (0.780_817_726_586_416_9, 0.093_125_454_583_697_6),
+    (0.679_409_568_299_024_4, 0.109_387_158_802_297_64),
+    (0.562_757_134_668_604_7, 0.123_491_976_262_065_85),
+    (0.433_395_394_129_247_2, 0.134_709_217_311_473_34),
+    (0.294_392_862_701_460_2, 0.142_775_938_577_060_09),
+    (0.148_874_338_981_631_22, 0.147_739_104_901_338_49),
+    (0.0, 0.149_445_554_002_916_9),
+];
+
+/// The integral of a polynomial by the rule, and in the order of summation, of QUADPACK (Piessens et al. 1983), which
+/// ComfyUI integrates with.
+fn integral(polynomial: impl Fn(f64) -> f64, (start, end): (f64, f64)) -> f64 {
+    let (centre, half) = (0.5 * (start + end), 0.5 * (end - start));
+    let mut sum = KRONROD[10].1 * polynomial(centre);
+    for place in (1..10).step_by(2).chain((0..10).step_by(2)) {
+        let (point, weight) = KRONROD[place];
+        sum += weight * (polynomial(centre - half * point) + polynomial(centre + half * point));
+    }
+    sum * half
 }
 
 /// iPNDM: Adams-Bashforth with the coefficients for equal steps (Liu et al. 2022, arXiv:2202.09778; Zhang and Chen
@@ -138,38 +149,32 @@ pub(super) fn ipndm_v(
 
 /// The weights of the slopes, newest first.
 fn variable_step_weights(step: &Step) -> Vec<Real> {
-    let (h0, one) = (step.width(0), step.width(0) * 0.0 + 1.0);
-    let order = step.slopes.len();
+    let (order, h0) = (step.slopes.len(), step.width(0));
     if order == 1 {
-        return vec![one];
+        return vec![h0.with(1.0)];
     }
     let h1 = step.width(1);
-    let mut weights = vec![(2.0 + h0 / h1) / 2.0, -(h0 / h1) / 2.0];
+    let (newest, older) = ((2.0 + h0 / h1) / 2.0, -(h0 / h1) / 2.0);
     if order == 2 {
-        return weights;
+        return vec![newest, older];
     }
     let h2 = step.width(2);
-    let ratio = h1 / h2;
     let third = (1.0 - h0 / (3.0 * (h0 + h1)) * (h0 * (h0 + h1)) / (h1 * (h1 + h2))) / 2.0;
-    add_scaled(&mut weights, third, &[one, -(1.0 + ratio), ratio]);
+    let older = older - (1.0 + h1 / h2) * third;
     if order == 3 {
-        return weights;
+        return vec![newest + third, older, third * h1 / h2];
     }
     let h3 = step.width(3);
     let k = h1 * (h1 + h2) / (h2 * (h2 + h3));
     let fourth = ((1.0 - h0 / (3.0 * (h0 + h1))) / 2.0 + (1.0 - h0 / (2.0 * (h0 + h1))) * h0 / (6.0 * (h0 + h1 + h2)))
         * (h0 * (h0 + h1) * (h0 + h1 + h2))
         / (h1 * (h1 + h2) * (h1 + h2 + h3));
-    add_scaled(&mut weights, fourth, &[one, -(1.0 + ratio + k), ratio + k * (1.0 + h2 / h3), -k * ratio]);
-    weights
-}
-
-/// Adds a multiple of `terms`, of which there is one more than weights.
-fn add_scaled(weights: &mut Vec<Real>, scale: Real, terms: &[Real]) {
-    weights.push(scale * 0.0);
-    for (weight, term) in weights.iter_mut().zip(terms) {
-        *weight = *weight + scale * *term;
-    }
+    vec![
+        newest + third + fourth,
+        older - (1.0 + h1 / h2 + k) * fourth,
+        third * h1 / h2 + (h1 / h2 + k * (1.0 + h2 / h3)) * fourth,
+        -fourth * k * h1 / h2,
+    ]
 }
 
 #[cfg(test)]
@@ -178,12 +183,22 @@ mod tests {
 
     #[test]
     fn lagrange_polynomials_are_one_at_their_node_and_zero_at_others() {
-        let nodes = [0.5, -1.0, 3.0, 2.0];
-        for (own, polynomial) in lagrange_basis(&nodes).iter().enumerate() {
+        let nodes = [0.5, -1.0, 3.0, 2.0].map(Real::Double);
+        for own in 0..nodes.len() {
             for (place, node) in nodes.iter().enumerate() {
-                let value: f64 = polynomial.iter().enumerate().map(|(power, c)| c * node.powi(power as i32)).sum();
+                let value = lagrange(&nodes, own, node.value());
                 assert!((value - f64::from(u8::from(place == own))).abs() < 1e-12);
             }
+        }
+        assert_eq!(lagrange(&nodes[..1], 0, 7.0), 1.0);
+    }
+
+    #[test]
+    fn polynomials_are_integrated_exactly() {
+        for power in 0..8 {
+            let expected = (3f64.powi(power + 1) - 0.5f64.powi(power + 1)) / f64::from(power + 1);
+            let value = integral(|x| x.powi(power), (0.5, 3.0));
+            assert!((value - expected).abs() < 1e-13 * expected, "{power}: {value}, not {expected}");
         }
     }
 }
