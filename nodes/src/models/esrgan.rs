@@ -6,7 +6,7 @@ use tch::{Kind, Tensor};
 
 use super::vae_tiled::{Tiling, tiled};
 use crate::ops::layers::{Conv2d, upsample_nearest};
-use crate::ops::numerics::Numerics;
+use crate::ops::numerics::{Numerics, channels_last};
 use crate::ops::weights::Weights;
 
 /// By how much a block's result is scaled before it is added to what came in.
@@ -163,7 +163,7 @@ impl Esrgan {
         let (height, width) = (x.size()[2], x.size()[3]);
         let place = self.numerics.vae();
         let x = padded(x, if self.unshuffle > 1 { 4 } else { 1 });
-        let x = self.forward(&place.image(&x)).to_kind(Kind::Float).clamp(0.0, 1.0);
+        let x = self.forward(&channels_last(&place.place(&x))).to_kind(Kind::Float).clamp(0.0, 1.0);
         let scale = self.scale();
         x.narrow(2, 0, height * scale).narrow(3, 0, width * scale)
     }
