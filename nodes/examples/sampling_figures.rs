@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::io::Write;
 
 use anyhow::Result;
+use redraft_nodes::models::families::Family;
 use redraft_nodes::models::families::recognise;
 use redraft_nodes::models::patch::Call;
 use redraft_nodes::models::random::{Size, write_random_checkpoint};
@@ -110,7 +111,7 @@ fn main() -> Result<()> {
     let _guard = tch::no_grad_guard();
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("tiny.safetensors");
-    write_random_checkpoint(&path, Size::Tiny, 1)?;
+    write_random_checkpoint(&path, Family::Sd1, Size::Tiny, 1)?;
     let unet = UNet::load(&recognise(&Weights::open(&path)?)?.model()?.1, &Numerics::cpu())?;
     let text = |seed| Conditioning::from(randn(seed, &[1, 77, unet.context_width()]));
     let guide = Guide::cfg(&text(11), &text(12), 4.0);

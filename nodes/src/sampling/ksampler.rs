@@ -4,9 +4,10 @@ use anyhow::{Context, Result, ensure};
 use tch::{Device, Kind, Tensor};
 
 use super::denoise::{Denoise, LatentFormat, Network, OnStep};
+use super::extra_channels::extra_channels;
 use super::guidance::{Batching, Guidance, Guide, Prompts};
 use super::hooks::{Hooks, Levels};
-use super::inpaint::{Inpaint, fitted_mask, masked_latent_channels};
+use super::inpaint::{Inpaint, fitted_mask};
 use super::noise::{initial_noise, no_noise, noise_source};
 use super::parameterisation::Parameterisation;
 use super::regions::{Region, match_areas};
@@ -178,9 +179,9 @@ fn ready(
     let (_, _, height, width) = latent.size4()?;
     let (device, format) = (request.network.device(), request.network.latent_format());
     let mut regions = Region::resolve_all(conditioning, (height, width), device, request.sampling)?;
-    if request.network.takes_masked_latent() {
+    if let Some(beside) = request.network.beside() {
         for (region, entry) in regions.iter_mut().zip(&conditioning.0) {
-            region.extra_channels = Some(masked_latent_channels(entry, mask, latent, format)?);
+            region.extra_channels = Some(extra_channels(beside, entry, mask, latent, format)?);
         }
     }
     Ok(regions)

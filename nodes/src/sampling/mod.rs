@@ -3,6 +3,7 @@
 pub mod brownian;
 pub mod clock;
 pub mod denoise;
+mod extra_channels;
 pub mod guidance;
 pub mod hooks;
 pub mod inpaint;
