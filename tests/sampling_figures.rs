@@ -11,9 +11,10 @@ use std::fmt::Write;
 
 use common::Base;
 use common::figures::{Figures, differs, figures};
+use common::graph::{Graph, advanced};
 use common::tensors::Tensors;
 use serde::Deserialize;
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Value as Json, json};
 
 #[derive(Deserialize)]
 struct Recorded {
@@ -66,4 +67,38 @@ fn held(lines: &str, least: usize) {
 #[test]
 fn checkpoints_with_further_input_channels() {
     held(include_str!("data/further-channels.jsonl"), 14);
+}
+
+/// What guidance remembers: within a run, and from one run to the next that goes on from its latent.
+#[test]
+fn guidance_that_remembers() {
+    held(include_str!("data/remembered.jsonl"), 8);
+}
+
+/// A run in two halves under guidance with momentum, the second half with a strength of its own.
+fn halves(cfg: f64) -> Json {
+    let mut graph = Graph::image2image();
+    graph.node("5", "EmptyLatentImage", json!({ "width": 64, "height": 64, "batch_size": 1 }));
+    graph.node("a", "APG", json!({ "model": ["4", 0], "eta": 0.3, "norm_threshold": 5.0, "momentum": 0.5 }));
+    let first = json!({ "model": ["a", 0], "latent_image": ["5", 0], "steps": 4, "cfg": 4.0, "end_at_step": 2,
+        "return_with_leftover_noise": "enable" });
+    graph.node("s0", "KSamplerAdvanced", advanced(first));
+    let second = json!({ "model": ["a", 0], "latent_image": ["s0", 0], "steps": 4, "cfg": cfg, "start_at_step": 2,
+        "add_noise": "disable" });
+    graph.node("s", "KSamplerAdvanced", advanced(second));
+    graph.node("saved", "SaveLatent", json!({ "samples": ["s", 0], "filename_prefix": "latent" }));
+    graph.json()
+}
+
+/// In ComfyUI the second half would find what the last run left behind; here it goes on from the first, cached or not.
+#[test]
+fn what_ran_before_changes_nothing() {
+    let base = Base::new();
+    let [weak, strong] =
+        [("weak.json", 2.0), ("strong.json", 6.0)].map(|(name, cfg)| base.write_json(name, &halves(cfg)));
+    base.command("run", &[&weak, &strong]).args(["--device", "cpu"]).finish().expect_code(0);
+    base.run(&strong).finish().expect_code(0);
+    let saved = |n| Tensors::read(&base.path(&format!("output/latent_{n:05}_.latent"))).floats("latent_tensor");
+    assert_ne!(saved(1), saved(2));
+    assert_eq!(saved(2), saved(3));
 }
