@@ -75,6 +75,12 @@ fn guidance_that_remembers() {
     held(include_str!("data/remembered.jsonl"), 8);
 }
 
+/// CLIPAttentionMultiply, whose products are held in half precision.
+#[test]
+fn changed_text_encoders() {
+    held(include_str!("data/text-encoders.jsonl"), 3);
+}
+
 /// A run in two halves under guidance with momentum, the second half with a strength of its own.
 fn halves(cfg: f64) -> Json {
     let mut graph = Graph::image2image();
