@@ -81,6 +81,12 @@ fn changed_text_encoders() {
     held(include_str!("data/text-encoders.jsonl"), 3);
 }
 
+/// ContextWindowsManual: along the batch, the height and the width.
+#[test]
+fn context_windows() {
+    held(include_str!("data/context-windows.jsonl"), 13);
+}
+
 /// A run in two halves under guidance with momentum, the second half with a strength of its own.
 fn halves(cfg: f64) -> Json {
     let mut graph = Graph::image2image();

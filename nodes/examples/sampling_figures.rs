@@ -7,8 +7,7 @@ use std::cell::Cell;
 use std::io::Write;
 
 use anyhow::Result;
-use redraft_nodes::models::families::Family;
-use redraft_nodes::models::families::recognise;
+use redraft_nodes::models::families::{Family, recognise};
 use redraft_nodes::models::patch::Call;
 use redraft_nodes::models::random::{Size, write_random_checkpoint};
 use redraft_nodes::models::unet::UNet;
@@ -17,7 +16,7 @@ use redraft_nodes::ops::numerics::Numerics;
 use redraft_nodes::ops::weights::Weights;
 use redraft_nodes::sampling::denoise::Network;
 use redraft_nodes::sampling::guidance::{Batching, Guide};
-use redraft_nodes::sampling::hooks::Hooks;
+use redraft_nodes::sampling::hooks::{Hooks, Memories};
 use redraft_nodes::sampling::ksampler::{SampleRequest, SigmasRequest, sample, sample_sigmas};
 use redraft_nodes::sampling::parameterisation::Parameterisation;
 use redraft_nodes::sampling::samplers::{SAMPLERS, Sampler};
@@ -89,9 +88,10 @@ impl Bench {
             sigmas: &schedule.for_ksampler(&self.sampling, 8, 1.0, discard).unwrap(),
             samples: &noise.zeros_like(),
             noise_mask: None,
+            memories: &Memories::default(),
             batching: Batching::Together,
         };
-        let result = sample_sigmas(&request, &mut |_, _, _| Ok(())).unwrap();
+        let (result, _) = sample_sigmas(&request, &mut |_, _, _| Ok(())).unwrap();
         (result, self.network.calls.get())
     }
 }

@@ -11,6 +11,7 @@ use super::denoise::{Denoise, Denoised, Network, OnStep};
 use super::hooks::{Again, Hooks, Moment, Pair, Under};
 use super::parameterisation::{Parameterisation, check_sigma};
 use super::regions::{Rect, Region};
+use super::windowed::Windowed;
 use crate::models::patch::{Call, Patch};
 use crate::ops::composite::fill_batch;
 use crate::values::Conditioning;
@@ -34,6 +35,8 @@ pub struct Prompts<'a> {
     pub sampling: &'a Parameterisation,
     /// How prompts share calls.
     pub batching: Batching,
+    /// Through which windows the network sees the state.
+    pub windowed: Option<Windowed<'a>>,
 }
 
 /// How the predictions under several conditionings become one. Each names the lists that it takes, in order.
@@ -236,7 +239,23 @@ impl Prompts<'_> {
         patches: &[&dyn Patch],
     ) -> Result<[Tensor; N]> {
         check_sigma(sigma)?;
-        let sigma = sigma as f32;
+        if let Some(windowed) = &self.windowed
+            && let Some(whole) = windowed.windows.whole(x)?
+        {
+            return windowed
+                .predict(whole, lists, x, sigma, |lists, x| self.predict_seen(lists, x, sigma as f32, patches));
+        }
+        self.predict_seen(lists, x, sigma as f32, patches)
+    }
+
+    /// The same for a state that the network sees as it is.
+    fn predict_seen<const N: usize>(
+        &self,
+        lists: [&[Region]; N],
+        x: &Tensor,
+        sigma: f32,
+        patches: &[&dyn Patch],
+    ) -> Result<[Tensor; N]> {
         let mut jobs = Vec::new();
         for (list, regions) in lists.iter().enumerate() {
             jobs.extend(jobs_of(list, regions, x, sigma)?);

@@ -8,6 +8,7 @@ use anyhow::Result;
 use redraft_engine::cx::Identity;
 use tch::{Kind, Tensor};
 
+use super::context_windows::ContextWindows;
 use super::parameterisation::Parameterisation;
 use crate::models::patch::Patch;
 use crate::ops::latent_operation::LatentOperation;
@@ -141,6 +142,11 @@ pub trait Hook: Debug {
         None
     }
 
+    /// The windows through which the network sees a latent. The last hook that has some counts.
+    fn windows(&self) -> Option<&ContextWindows> {
+        None
+    }
+
     /// What it changes inside of the network.
     fn patch(&self) -> Option<&dyn Patch> {
         None
@@ -198,6 +204,21 @@ impl Hooks {
     pub(super) fn mask(&self, mask: &Tensor, sigma: f64, levels: &Levels) -> Tensor {
         let changed = self.0.iter().rev().find_map(|hook| hook.mask(mask, sigma, levels));
         changed.unwrap_or_else(|| mask.shallow_clone())
+    }
+
+    /// The windows through which the network sees a latent.
+    pub(super) fn windows(&self) -> Option<&ContextWindows> {
+        self.0.iter().rev().find_map(|hook| hook.windows())
+    }
+
+    /// The initial noise as context windows want it.
+    pub(super) fn noise(&self, noise: &Tensor, seed: u64) -> Result<Tensor> {
+        let Some(windows) = self.windows().filter(|windows| windows.freenoise) else {
+            return Ok(noise.shallow_clone());
+        };
+        // As in the reference, the last node's windows count, and each node that shuffles does so by these.
+        let times = self.0.iter().filter_map(|hook| hook.windows()).filter(|windows| windows.freenoise).count();
+        (0..times).try_fold(noise.shallow_clone(), |noise, _| windows.shuffled(&noise, seed))
     }
 
     /// What they change inside of the network.

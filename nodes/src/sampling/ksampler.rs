@@ -13,6 +13,7 @@ use super::parameterisation::Parameterisation;
 use super::regions::{Region, match_areas};
 use super::samplers::Sampler;
 use super::schedules::{Schedule, window};
+use super::windowed::Windowed;
 use crate::ops::noise::Stream;
 use crate::values::{Conditioning, Latent, Sigmas};
 
@@ -134,7 +135,7 @@ pub fn sample_sigmas(request: &SigmasRequest, on_step: &mut OnStep) -> Result<(T
         "the noise is shaped {:?} and the latent {shape:?}: give one batch place for each image of the latent",
         request.noise.size()
     );
-    let noise = request.noise.to_device(device);
+    let noise = request.hooks.noise(&request.noise.to_device(device), request.seed)?;
     let latent = format.in_network_scale(&request.samples.to_device(device));
     let mask = request.noise_mask.map(|mask| fitted_mask(mask, &shape, device)).transpose()?;
     let mut stream = request.stream.clone();
@@ -145,7 +146,12 @@ pub fn sample_sigmas(request: &SigmasRequest, on_step: &mut OnStep) -> Result<(T
     let hooks = request.hooks.begun(stream.clone(), request.memories);
     let ready = |conditioning: &Conditioning| ready(request, conditioning, &latent, mask.as_ref());
     let mut guidance = Guidance {
-        prompts: Prompts { network: request.network, sampling: request.sampling, batching: request.batching },
+        prompts: Prompts {
+            network: request.network,
+            sampling: request.sampling,
+            batching: request.batching,
+            windowed: hooks.windows().map(|windows| Windowed { windows, sigmas: &sigmas }),
+        },
         rule: request.guide.rule,
         lists: regions(request.guide, &ready)?,
         hooks: &hooks,

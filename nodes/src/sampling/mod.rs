@@ -2,6 +2,7 @@
 
 pub mod brownian;
 pub mod clock;
+pub mod context_windows;
 pub mod denoise;
 mod extra_channels;
 pub mod guidance;
@@ -16,3 +17,4 @@ pub mod samplers;
 pub mod schedules;
 mod seed_sequence;
 pub mod tables;
+pub mod windowed;
