@@ -47,10 +47,9 @@ impl Base {
 
     /// The tiny checkpoints for inpainting and of InstructPix2Pix, too.
     pub fn more_checkpoints(&self) {
-        let makers: [(&str, fn(&Path)); 2] = [(INPAINTING, make_inpainting), (INSTRUCT_PIX2PIX, make_instruct_pix2pix)];
-        for (name, make) in makers {
-            link(&made(name, make), &self.path("models/checkpoints").join(name));
-        }
+        let add = |name, made: PathBuf| link(&made, &self.path("models/checkpoints").join(name));
+        add(INPAINTING, made(INPAINTING, make_inpainting));
+        add(INSTRUCT_PIX2PIX, made(INSTRUCT_PIX2PIX, make_instruct_pix2pix));
     }
 
     pub fn root(&self) -> &Path {

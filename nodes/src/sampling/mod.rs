@@ -8,6 +8,7 @@ mod extra_channels;
 pub mod guidance;
 pub mod hooks;
 pub mod inpaint;
+mod jobs;
 pub mod ksampler;
 pub mod noise;
 pub mod parameterisation;
