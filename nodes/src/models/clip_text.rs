@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use tch::{Kind, Tensor};
 
-use crate::ops::attention::{Mask, attention};
+use crate::ops::attention::causal_attention;
 use crate::ops::layers::{LayerNorm, Linear};
 use crate::ops::numerics::Numerics;
 use crate::ops::weights::Weights;
@@ -178,7 +178,7 @@ impl Layer {
     fn forward(&self, mut x: Tensor, heads: i64) -> Tensor {
         let n = self.norm1.forward(&x);
         let (q, k, v) = (self.q.forward(&n), self.k.forward(&n), self.v.forward(&n));
-        x += self.out.forward(&attention(&q, &k, &v, heads, Mask::Causal));
+        x += self.out.forward(&causal_attention(&q, &k, &v, heads));
         let h = self.up.forward(&self.norm2.forward(&x));
         // quick-GELU: an approximation that this model was trained with.
         let h = &h * (&h * 1.702).sigmoid();

@@ -4,7 +4,7 @@ use anyhow::{Result, bail, ensure};
 use tch::Tensor;
 
 use super::patch::{Over, Site};
-use crate::ops::attention::{Mask, attention};
+use crate::ops::attention::attention;
 use crate::ops::layers::{Conv2d, GroupNorm, LayerNorm, Linear, upsample_nearest};
 use crate::ops::weights::Weights;
 
@@ -160,9 +160,10 @@ impl ResBlock {
 /// A transformer over the pixels of a picture, beside a shortcut.
 struct SpatialTransformer {
     norm: GroupNorm,
-    proj_in: Linear,
+    proj_in: Conv2d,
     blocks: Vec<TransformerBlock>,
-    proj_out: Linear,
+    proj_out: Conv2d,
+    channels_last: bool,
 }
 
 impl SpatialTransformer {
@@ -176,24 +177,24 @@ impl SpatialTransformer {
         let blocks = w.at("transformer_blocks");
         Ok(Self {
             norm: GroupNorm::load(&w.at("norm"), channels, 1e-6)?,
-            proj_in: Linear::load_1x1(&w.at("proj_in"), channels, channels)?,
+            proj_in: Conv2d::load(&w.at("proj_in"), channels, channels, 1)?,
             blocks: (0..blocks.children())
                 .map(|i| TransformerBlock::load(&blocks.at(i), channels, context))
                 .collect::<Result<_>>()?,
-            proj_out: Linear::load_1x1(&w.at("proj_out"), channels, channels)?,
+            proj_out: Conv2d::load(&w.at("proj_out"), channels, channels, 1)?,
+            channels_last: w.placement().channels_last,
         })
     }
 
     fn forward(&self, x: Tensor, inputs: &Inputs) -> Tensor {
         let size = x.size();
-        let tokens = self.norm.forward(&x).flatten(2, 3).transpose(1, 2);
-        let mut h = self.proj_in.forward(&tokens.contiguous());
-        drop(tokens);
+        let h = self.proj_in.forward(&self.norm.forward(&x));
+        let mut h = h.flatten(2, 3).transpose(1, 2).contiguous();
         for block in &self.blocks {
             h = block.forward(h, inputs);
         }
-        let h = self.proj_out.forward(&h).view([size[0], size[2], size[3], size[1]]);
-        x + h.permute([0, 3, 1, 2])
+        let h = h.view([size[0], size[2], size[3], size[1]]).permute([0, 3, 1, 2]);
+        x + self.proj_out.forward(&if self.channels_last { h } else { h.contiguous() })
     }
 }
 
@@ -251,6 +252,7 @@ struct Attention {
     k: Linear,
     v: Linear,
     out: Linear,
+    exact: bool,
 }
 
 impl Attention {
@@ -260,6 +262,7 @@ impl Attention {
             k: Linear::load(&w.at("to_k"), context, width)?,
             v: Linear::load(&w.at("to_v"), context, width)?,
             out: Linear::load(&w.at("to_out.0"), width, width)?,
+            exact: w.placement().exact,
         })
     }
 
@@ -271,7 +274,7 @@ impl Attention {
             (q, k, v) = (q * for_q, k * for_k, v * for_v);
         }
         let replaced = if over == Over::Pixels { site.self_attention([&q, &k, &v], HEADS) } else { None };
-        let out = self.out.forward(&replaced.unwrap_or_else(|| attention(&q, &k, &v, HEADS, Mask::None)));
+        let out = self.out.forward(&replaced.unwrap_or_else(|| attention(&q, &k, &v, HEADS, self.exact)));
         if let Some([.., for_out]) = factors { out * for_out } else { out }
     }
 }

@@ -8,7 +8,7 @@ use tch::{Device, Kind, Tensor};
 use super::vae_blocks::{Decoder, Encoder, Naming};
 use super::vae_tiled::{Tiling, tiled};
 use crate::ops::layers::Conv2d;
-use crate::ops::numerics::{Numerics, Placement};
+use crate::ops::numerics::{Numerics, Placement, channels_last};
 use crate::ops::weights::Weights;
 
 /// Called after every tile with tiles done and tiles in all; an error ends the work.
@@ -171,7 +171,7 @@ impl Vae {
 
     /// Pixels B×3×H×W in 0…1 to the posterior's mean.
     fn encode_picture(&self, pixels: &Tensor) -> Tensor {
-        let x = self.placement.image(&(pixels * 2.0 - 1.0));
+        let x = channels_last(&self.placement.place(&(pixels * 2.0 - 1.0)));
         let mut moments = self.encoder.forward(&x);
         if let Some(conv) = &self.quant {
             moments = conv.forward(&moments);

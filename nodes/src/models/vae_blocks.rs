@@ -3,8 +3,8 @@
 use anyhow::{Result, ensure};
 use tch::Tensor;
 
-use crate::ops::attention::{Mask, attention};
-use crate::ops::layers::{Conv2d, GroupNorm, Linear, upsample_nearest};
+use crate::ops::attention::pixel_attention;
+use crate::ops::layers::{Conv2d, GroupNorm, upsample_nearest};
 use crate::ops::weights::Weights;
 
 /// eps of every group normalisation in the autoencoder.
@@ -100,10 +100,10 @@ impl ResnetBlock {
 struct Middle {
     block1: ResnetBlock,
     norm: GroupNorm,
-    q: Linear,
-    k: Linear,
-    v: Linear,
-    out: Linear,
+    q: Conv2d,
+    k: Conv2d,
+    v: Conv2d,
+    out: Conv2d,
     block2: ResnetBlock,
 }
 
@@ -121,7 +121,7 @@ impl Middle {
             Naming::Diffusers if attn.contains("query.weight") => ["group_norm", "query", "key", "value", "proj_attn"],
             Naming::Diffusers => ["group_norm", "to_q", "to_k", "to_v", "to_out.0"],
         };
-        let linear = |i: usize| Linear::load_1x1(&attn.at(names[i]), channels, channels);
+        let linear = |i: usize| Conv2d::load(&attn.at(names[i]), channels, channels, 1);
         Ok(Self {
             block1: ResnetBlock::load(&blocks[0], naming, channels)?,
             norm: GroupNorm::load(&attn.at(names[0]), channels, EPS)?,
@@ -136,10 +136,10 @@ impl Middle {
     fn forward(&self, x: Tensor) -> Tensor {
         let x = self.block1.forward(x);
         let size = x.size();
-        let tokens = self.norm.forward(&x).flatten(2, 3).transpose(1, 2).contiguous();
-        let (q, k, v) = (self.q.forward(&tokens), self.k.forward(&tokens), self.v.forward(&tokens));
-        let h = self.out.forward(&attention(&q, &k, &v, 1, Mask::None));
-        let h = h.view([size[0], size[2], size[3], size[1]]).permute([0, 3, 1, 2]);
+        let normed = self.norm.forward(&x);
+        let flat = |conv: &Conv2d| conv.forward(&normed).flatten(2, 3);
+        let (q, k, v) = (flat(&self.q), flat(&self.k), flat(&self.v));
+        let h = self.out.forward(&pixel_attention(&q, &k, &v).view(size.as_slice()));
         self.block2.forward(x + h)
     }
 }

@@ -20,15 +20,6 @@ impl Linear {
         Ok(Self { weight: weights.tensor("weight", &[outputs, inputs])?, bias: load_bias(weights, outputs)? })
     }
 
-    /// Reads a convolution of size 1×1 as what it is; files hold these with shape outputs×inputs×1×1 or outputs×inputs.
-    pub fn load_1x1(weights: &Weights, inputs: i64, outputs: i64) -> Result<Self> {
-        if weights.shape("weight")?.len() != 4 {
-            return Self::load(weights, inputs, outputs);
-        }
-        let weight = weights.tensor("weight", &[outputs, inputs, 1, 1])?.view([outputs, inputs]);
-        Ok(Self { weight, bias: load_bias(weights, outputs)? })
-    }
-
     /// The layer with weight and bias multiplied, one factor after the other, in float32; then they are held in their element
     /// type again.
     pub fn multiplied(self, by: &[f64]) -> Self {
@@ -72,7 +63,8 @@ impl Conv2d {
         Self::strided(weights, inputs, outputs, kernel, 1, kernel / 2)
     }
 
-    /// A convolution with a stride and zero padding at every edge.
+    /// A convolution with a stride and zero padding at every edge. Files hold one of size 1×1 with shape
+    /// outputs×inputs×1×1 or outputs×inputs.
     pub fn strided(
         weights: &Weights,
         inputs: i64,
@@ -81,7 +73,9 @@ impl Conv2d {
         stride: i64,
         padding: i64,
     ) -> Result<Self> {
-        let mut weight = weights.tensor("weight", &[outputs, inputs, kernel, kernel])?;
+        let shape = [outputs, inputs, kernel, kernel];
+        let flat = kernel == 1 && weights.shape("weight")?.len() == 2;
+        let mut weight = weights.tensor("weight", if flat { &shape[..2] } else { &shape })?.view(shape);
         if weights.placement().channels_last {
             weight = channels_last(&weight);
         }

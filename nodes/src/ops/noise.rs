@@ -47,6 +47,7 @@ pub struct Stream {
 #[derive(Debug, Clone)]
 enum Draw {
     Normal(Vec<i64>, usize),
+    ChannelsLast([i64; 4]),
     Below(i64, Vec<i64>),
 }
 
@@ -55,6 +56,10 @@ impl Draw {
         match self {
             Draw::Normal(shape, count) => {
                 (0..*count).map(|_| Tensor::randn(shape.as_slice(), (Kind::Float, Device::Cpu))).collect()
+            }
+            Draw::ChannelsLast([batch, channels, height, width]) => {
+                let values = Tensor::empty([*batch, *height, *width, *channels], (Kind::Float, Device::Cpu));
+                vec![values.permute([0, 3, 1, 2]).normal_(0.0, 1.0)]
             }
             Draw::Below(limit, shape) => vec![Tensor::randint(*limit, shape.as_slice(), (Kind::Int64, Device::Cpu))],
         }
@@ -75,6 +80,12 @@ impl Stream {
     /// The next `count` tensors of standard normal values: what [`randn_sequence`] gives.
     pub fn normals(&mut self, shape: &[i64], count: usize) -> Vec<Tensor> {
         self.next(Draw::Normal(shape.to_vec(), count))
+    }
+
+    /// The next standard normal values for a tensor B×C×H×W whose channels are innermost in memory: they are drawn in
+    /// the order of memory, one by one, and so are others than in [`Stream::normal`].
+    pub fn normal_channels_last(&mut self, shape: [i64; 4]) -> Tensor {
+        self.next(Draw::ChannelsLast(shape)).swap_remove(0)
     }
 
     /// The next whole numbers from 0 to below `limit`, int64.
@@ -136,6 +147,14 @@ mod tests {
         let then = stream.normal(&[2, 3]);
         assert_eq!(whole, [1, 1, 3, 1, 3, 2]);
         assert_eq!(first(&then, 3), [-0.106_241_42, 0.011_055_24, -0.730_081_14]);
+    }
+
+    #[test]
+    fn channels_last_noise_is_torchs() {
+        // PyTorch 2.11: manual_seed(7); randn_like(empty(2, 4, 3, 5, memory_format=channels_last))
+        let noise = Stream::seeded(7).normal_channels_last([2, 4, 3, 5]);
+        assert_eq!(noise.size(), [2, 4, 3, 5]);
+        assert_eq!(first(&noise, 3), [-0.146_795_09, 1.690_790_2, 0.138_172_66]);
     }
 
     #[test]

@@ -9,12 +9,14 @@ pub struct Placement {
     pub kind: Kind,
     /// Whether pictures and convolution weights lie in memory as N×H×W×C instead of N×C×H×W. Shapes do not change.
     pub channels_last: bool,
+    /// See [`Numerics::exact`].
+    pub exact: bool,
 }
 
 impl Placement {
     /// The CPU, plain memory format, elements of `kind`.
     pub const fn cpu(kind: Kind) -> Self {
-        Self { device: Device::Cpu, kind, channels_last: false }
+        Self { device: Device::Cpu, kind, channels_last: false, exact: false }
     }
 
     /// Brings a B×C×H×W tensor to this place, in one step where libtorch can.
@@ -47,6 +49,9 @@ pub struct Numerics {
     /// Element type in which text encoder weights are held; activations are always float32.
     pub text: Kind,
     pub channels_last: bool,
+    /// On a CPU: whether attention over large pictures, too, is computed with the reference's operations, which gives its
+    /// results bit for bit but takes longer than libtorch's own kernel.
+    pub exact: bool,
 }
 
 impl Numerics {
@@ -56,7 +61,7 @@ impl Numerics {
             return Self { text: Kind::Half, ..Self::float32(device) };
         }
         let vae = if bfloat16 { Kind::BFloat16 } else { Kind::Float };
-        Self { device, unet: Kind::Half, vae, text: Kind::Half, channels_last: true }
+        Self { device, unet: Kind::Half, vae, text: Kind::Half, channels_last: true, exact: false }
     }
 
     /// The default on a CPU.
@@ -67,30 +72,34 @@ impl Numerics {
     /// Float32 throughout, on any device.
     pub fn float32(device: Device) -> Self {
         let float = Kind::Float;
-        Self { device, unet: float, vae: float, text: float, channels_last: device.is_cuda() }
+        Self { device, unet: float, vae: float, text: float, channels_last: device.is_cuda(), exact: false }
     }
 
     /// Where the UNet and everything of its kind (ControlNets) live.
     pub fn unet(&self) -> Placement {
-        Placement { device: self.device, kind: self.unet, channels_last: self.channels_last }
+        self.place(self.unet)
     }
 
     /// Where the VAE lives.
     pub fn vae(&self) -> Placement {
-        Placement { device: self.device, kind: self.vae, channels_last: self.channels_last }
+        self.place(self.vae)
     }
 
     /// Where the text encoder's weights live.
     pub fn text(&self) -> Placement {
-        Placement { device: self.device, kind: self.text, channels_last: false }
+        Placement { channels_last: false, ..self.place(self.text) }
+    }
+
+    fn place(&self, kind: Kind) -> Placement {
+        Placement { device: self.device, kind, channels_last: self.channels_last, exact: self.exact }
     }
 
     /// A line that differs whenever results may differ: the salt of cache keys.
     pub fn describe(&self) -> String {
         let device = if self.device.is_cuda() { "cuda" } else { "cpu" };
         format!(
-            "{device} unet={:?} vae={:?} text={:?} channels-last={} libtorch=2.11.0",
-            self.unet, self.vae, self.text, self.channels_last
+            "{device} unet={:?} vae={:?} text={:?} channels-last={} exact={} libtorch=2.11.0",
+            self.unet, self.vae, self.text, self.channels_last, self.exact
         )
     }
 }
@@ -103,7 +112,7 @@ mod tests {
     fn a_cpu_computes_in_float32_and_holds_text_weights_in_half() {
         let n = Numerics::cpu();
         assert_eq!((n.unet, n.vae, n.text, n.channels_last), (Kind::Float, Kind::Float, Kind::Half, false));
-        assert_eq!(n.describe(), "cpu unet=Float vae=Float text=Half channels-last=false libtorch=2.11.0");
+        assert_eq!(n.describe(), "cpu unet=Float vae=Float text=Half channels-last=false exact=false libtorch=2.11.0");
     }
 
     #[test]

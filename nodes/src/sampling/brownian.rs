@@ -8,6 +8,7 @@ use anyhow::{Result, ensure};
 use tch::{Device, Tensor};
 
 use super::noise::Noise;
+use super::real::Real;
 use super::seed_sequence::seed_words;
 use crate::ops::noise::randn;
 
@@ -79,7 +80,8 @@ impl Noise for BrownianTree {
         let (low, high) = (sigma.min(next), sigma.max(next));
         let increment = self.increment(f64::from(low), f64::from(high))?;
         let sign = if next < sigma { -1.0 } else { 1.0 };
-        Ok(increment * sign / f64::from((next - sigma).abs().sqrt())).map(|noise: Tensor| noise.to_device(self.device))
+        let noise: Tensor = increment * sign / Real::Single((next - sigma).abs()).sqrt();
+        Ok(noise.to_device(self.device))
     }
 }
 

@@ -72,7 +72,8 @@ impl Clock {
                 level.where_scalarother(&t.lt(highest / (highest + 1.0)), highest)
             }
             Clock::Shifted { shift, multiplier } => shifted(&(t / multiplier), shift),
-            Clock::ShiftedLog { shift } => shift.exp() / ((1f64 / t - 1f64) + shift.exp()),
+            // A number over a tensor is the reciprocal times the number in Python; in `tch` it rounds otherwise.
+            Clock::ShiftedLog { shift } => ((t.reciprocal() - 1.0) + shift.exp()).reciprocal() * shift.exp(),
             Clock::Cosine { shift } => cosine(&t, shift),
         }
     }

@@ -13,6 +13,7 @@ pub mod ksampler;
 pub mod noise;
 pub mod parameterisation;
 pub mod preview;
+pub mod real;
 pub mod regions;
 pub mod samplers;
 pub mod schedules;

@@ -15,8 +15,9 @@ pub trait Noise {
     /// Unit normal noise for the step from the level `sigma` to `next`, shaped as the state.
     fn draw(&mut self, sigma: f64, next: f64) -> Result<Tensor>;
 
-    /// The same in another shape, for a state that a sampler has resized.
-    fn draw_shaped(&mut self, _shape: &[i64]) -> Result<Tensor> {
+    /// The same in another shape B×C×h×w, for a state that a sampler has resized; with channels innermost in memory if
+    /// the state's are (ComfyUI draws in the order of memory).
+    fn draw_shaped(&mut self, _shape: [i64; 4], _channels_last: bool) -> Result<Tensor> {
         bail!("this sampler changes the state's shape, which its kind of noise cannot follow: give its row another")
     }
 }
@@ -63,8 +64,9 @@ impl Noise for Continued {
         bail!("this kind of noise is drawn in a given shape")
     }
 
-    fn draw_shaped(&mut self, shape: &[i64]) -> Result<Tensor> {
-        Ok(self.stream.normal(shape).to_device(self.device))
+    fn draw_shaped(&mut self, shape: [i64; 4], channels_last: bool) -> Result<Tensor> {
+        let drawn = if channels_last { self.stream.normal_channels_last(shape) } else { self.stream.normal(&shape) };
+        Ok(drawn.to_device(self.device))
     }
 }
 

@@ -8,6 +8,7 @@ use anyhow::{Result, ensure};
 use tch::{Device, IndexOp, Kind, Tensor};
 
 use super::clock::Clock;
+use super::real::Real;
 
 /// What the network's output means. With σ the noise level, s the data's spread, x the state and o the output, D is the
 /// denoised latent.
@@ -164,31 +165,29 @@ impl Parameterisation {
         match self.prediction {
             Prediction::Flow | Prediction::Unscaled => x.shallow_clone(),
             Prediction::RatioFlow => x * f64::from(1.0 - sigma / (sigma + 1.0)),
-            _ => x / f64::from((sigma * sigma + self.data * self.data).sqrt()),
+            _ => x / self.spread(sigma),
         }
     }
 
     /// The denoised latent, from the network's output for the state `x` at `sigma`.
     pub fn denoised(&self, x: &Tensor, sigma: f32, output: &Tensor) -> Tensor {
         let data = self.data;
-        let variance = sigma * sigma + data * data;
+        let (spread, variance) = (self.spread(sigma), sigma * sigma + data * data);
         match self.prediction {
             Prediction::Epsilon | Prediction::Flow => x - output * f64::from(sigma),
             Prediction::Velocity => {
-                x * f64::from(data * data) / f64::from(variance)
-                    - output * f64::from(sigma) * f64::from(data) / f64::from(variance.sqrt())
+                x * f64::from(data * data) / f64::from(variance) - output * f64::from(sigma) * f64::from(data) / spread
             }
             Prediction::Edm => {
-                x * f64::from(data * data) / f64::from(variance)
-                    + output * f64::from(sigma) * f64::from(data) / f64::from(variance.sqrt())
+                x * f64::from(data * data) / f64::from(variance) + output * f64::from(sigma) * f64::from(data) / spread
             }
             Prediction::Sample | Prediction::Unscaled => output.shallow_clone(),
             Prediction::Consistency => {
                 let (scale, spread) = CONSISTENCY;
                 let timestep = self.timestep(sigma) * scale;
                 let square = timestep * timestep + spread * spread;
-                let (skip, out) = (spread * spread / square, timestep / square.sqrt());
-                (x - output * f64::from(sigma)) * f64::from(out) + x * f64::from(skip)
+                let (skip, out) = (spread * spread / square, Real::Single(timestep) / Real::Single(square).sqrt());
+                (x - output * f64::from(sigma)) * out + x * f64::from(skip)
             }
             Prediction::RatioFlow => {
                 let t = sigma / (sigma + 1.0);
@@ -202,7 +201,7 @@ impl Parameterisation {
     pub fn noised(&self, latent: &Tensor, noise: &Tensor, sigma: f32) -> Tensor {
         let adds = !matches!(self.prediction, Prediction::Flow | Prediction::RatioFlow);
         if adds && self.is_full_noise(sigma) {
-            return noise * f64::from((1.0 + sigma * sigma).sqrt()) + latent;
+            return noise * Real::Single(1.0 + sigma * sigma).sqrt() + latent;
         }
         self.at_level(latent, noise, sigma)
     }
@@ -218,6 +217,11 @@ impl Parameterisation {
     /// The latent that a state at `sigma`, where sampling ended, stands for: itself, except that a flow's is faded.
     pub fn unfaded(&self, state: Tensor, sigma: f32) -> Tensor {
         if self.is_flow() { state / f64::from(1.0 - sigma) } else { state }
+    }
+
+    /// √(σ² + s²): the spread of states at a level.
+    fn spread(&self, sigma: f32) -> Real {
+        Real::Single(sigma * sigma + self.data * self.data).sqrt()
     }
 
     /// Whether `sigma` is the highest trained level (within 1e-5, relative) or above it.
@@ -250,8 +254,8 @@ pub(crate) fn to_vec(tensor: &Tensor) -> Vec<f32> {
 /// An error if `sigma` cannot be a noise level.
 pub(crate) fn check_sigma(sigma: f64) -> Result<()> {
     ensure!(
-        sigma.is_finite() && sigma > 0.0,
-        "cannot denoise at sigma {sigma}: give sigmas above 0, with at most the last one 0"
+        sigma.is_finite() && sigma >= 0.0,
+        "cannot denoise at sigma {sigma}: give sigmas that are numbers, 0 or more"
     );
     Ok(())
 }

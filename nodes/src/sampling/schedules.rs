@@ -6,6 +6,7 @@
 use anyhow::{Result, bail, ensure};
 use tch::{Device, Kind, Tensor};
 
+use super::clock::Clock;
 use super::parameterisation::{Parameterisation, to_vec};
 use crate::values::Sigmas;
 
@@ -208,8 +209,8 @@ pub fn turbo(sampling: &Parameterisation, steps: usize, denoise: f64) -> Vec<f32
 
 /// Evenly spaced from 1 to 0, shifted: e^shift/(e^shift + 1/σ − 1). For flow models (Esser et al. 2024, arXiv:2403.03206).
 pub fn flow_shifted(steps: usize, shift: f64) -> Vec<f32> {
-    let odds = shift.exp();
-    to_vec(&(odds / (odds + (1.0 / linspace(1.0, 0.0, steps + 1) - 1.0))))
+    let timesteps = linspace(1.0, 0.0, steps + 1);
+    to_vec(&Clock::ShiftedLog { shift }.sigma_at(&timesteps, &[], &Tensor::new()))
 }
 
 /// Levels from 1 down to 0, stretched so that the last above 0 is `end`.

@@ -1,106 +1,90 @@
 //! DPM-Solver: Lu et al. (2022), arXiv:2206.00927, in noise prediction.
 
 use anyhow::{Result, ensure};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
-use super::step::{ancestral_split, interpolated_level, scalar, slope, steps};
+use super::step::{ancestral_split, lambda, level, slope, steps};
 use super::{Parameters, StepControl};
 use crate::sampling::denoise::Denoise;
 use crate::sampling::noise::Noise;
+use crate::sampling::real::Real;
 
 /// The midpoint method with the middle at √(σσ'): DPM-Solver-2 in the manner of Karras et al. (2022). With `eta` above
 /// 0 it steps to σ_down and adds noise.
 pub(super) fn dpm_2(
     model: &mut dyn Denoise,
     mut x: Tensor,
-    sigmas: &[f64],
+    sigmas: &[Real],
     p: &Parameters,
     noise: &mut dyn Noise,
 ) -> Result<Tensor> {
     for (i, sigma, next) in steps(sigmas) {
-        let denoised = model.denoise(&x, sigma)?.denoised;
+        let denoised = model.denoise(&x, sigma.into())?.denoised;
         model.on_step(i, sigmas.len() - 1, &denoised)?;
-        let (down, up) = ancestral_split(sigma, next, p.eta, x.kind());
+        let (down, up) = ancestral_split(sigma, next, p.eta);
         let d = slope(&x, sigma, &denoised);
         if down == 0.0 {
             x = &x + d * (down - sigma);
             continue;
         }
-        let middle = interpolated_level(sigma, down, 0.5, x.kind());
+        let middle = level(lambda(sigma).lerp(lambda(down), 0.5));
         let x2 = &x + d * (middle - sigma);
-        let d2 = slope(&x2, middle, &model.denoise(&x2, middle)?.denoised);
+        let d2 = slope(&x2, middle, &model.denoise(&x2, middle.into())?.denoised);
         x = &x + d2 * (down - sigma);
         if p.eta > 0.0 {
-            x += noise.draw(sigma, next)? * p.s_noise * up;
+            x += noise.draw(sigma.into(), next.into())? * p.s_noise * up;
         }
     }
     Ok(x)
 }
 
-/// The level at the time t = −ln σ; for a float32 state in float32, because the nearest timestep depends on the last bits.
-fn level(t: f64, kind: Kind) -> f64 {
-    scalar(t, kind).neg().exp().double_value(&[])
+/// ε = (x − D)/σ at the time t = −ln σ.
+fn epsilon(model: &mut dyn Denoise, x: &Tensor, t: Real) -> Result<Tensor> {
+    Ok(slope(x, level(t), &model.denoise(x, level(t).into())?.denoised))
 }
 
-/// The time at `r` of the way between two, in the same precision.
-fn time_between(t: f64, next: f64, r: f64, kind: Kind) -> f64 {
-    let (t, next) = (scalar(t, kind), scalar(next, kind));
-    (&t + (next - &t) * r).double_value(&[])
-}
-
-/// ε = (x − D)/σ at the time t.
-fn epsilon(model: &mut dyn Denoise, x: &Tensor, t: f64) -> Result<Tensor> {
-    let sigma = level(t, x.kind());
-    Ok(slope(x, sigma, &model.denoise(x, sigma)?.denoised))
-}
-
-/// DPM-Solver-1 from t to t', with ε at t.
-fn first_order(x: &Tensor, t: f64, next: f64, e: &Tensor) -> Tensor {
-    x - e * ((-next).exp() * (next - t).exp_m1())
+/// DPM-Solver-1 from t over h, with ε at t.
+fn first_order(x: &Tensor, t: Real, h: Real, e: &Tensor) -> Tensor {
+    x - e * (level(t + h) * h.exp_m1())
 }
 
 /// DPM-Solver-2 from t to t', with ε at t and at t + r·h.
-fn second_order(x: &Tensor, t: f64, next: f64, r: f64, e: &Tensor, e1: &Tensor) -> Tensor {
-    let rise = (-next).exp() * (next - t).exp_m1();
-    x - e * rise - (e1 - e) * (rise / (2.0 * r))
+fn second_order(x: &Tensor, t: Real, next: Real, r: f64, e: &Tensor, e1: &Tensor) -> Tensor {
+    let rise = (next - t).exp_m1();
+    x - e * (level(next) * rise) - (e1 - e) * (level(next) / (2.0 * r) * rise)
 }
 
 /// DPM-Solver-3 from t to t' with inner points at 1/3 and 2/3; `e` and `e1` are ε at t and at the first of them.
-fn third_order(model: &mut dyn Denoise, x: &Tensor, t: f64, next: f64, e: &Tensor, e1: &Tensor) -> Result<Tensor> {
+fn third_order(model: &mut dyn Denoise, x: &Tensor, t: Real, next: Real, e: &Tensor, e1: &Tensor) -> Result<Tensor> {
     let (r1, r2) = (1.0 / 3.0, 2.0 / 3.0);
     let h = next - t;
-    let inner = time_between(t, next, r2, x.kind());
-    let curved = (-inner).exp() * (r2 / r1) * ((r2 * h).exp_m1() / (r2 * h) - 1.0);
-    let u2 = x - e * ((-inner).exp() * (r2 * h).exp_m1()) - (e1 - e) * curved;
+    let (inner, part) = (t + r2 * h, r2 * h);
+    let curved = level(inner) * (r2 / r1) * (part.exp_m1() / part - 1.0);
+    let u2 = x - e * (level(inner) * part.exp_m1()) - (e1 - e) * curved;
     let e2 = epsilon(model, &u2, inner)?;
-    let level = (-next).exp();
-    Ok(x - e * (level * h.exp_m1()) - (e2 - e) * (level / r2 * (h.exp_m1() / h - 1.0)))
+    Ok(x - e * (level(next) * h.exp_m1()) - (e2 - e) * (level(next) / r2 * (h.exp_m1() / h - 1.0)))
 }
 
-/// The state at t + r·h by first order, which the higher orders evaluate.
-fn inner_epsilon(model: &mut dyn Denoise, x: &Tensor, t: f64, next: f64, r: f64, e: &Tensor) -> Result<Tensor> {
-    let inner = time_between(t, next, r, x.kind());
-    epsilon(model, &first_order(x, t, inner, e), inner)
+/// ε at the state that first order gives for t + r·h, which the higher orders need.
+fn inner_epsilon(model: &mut dyn Denoise, x: &Tensor, t: Real, next: Real, r: f64, e: &Tensor) -> Result<Tensor> {
+    let part = r * (next - t);
+    epsilon(model, &first_order(x, t, part, e), t + part)
 }
 
 /// The first and the last level above 0, as times −ln σ: the methods below ignore the schedule in between.
-fn time_range(sigmas: &[f64], kind: Kind) -> Result<(f64, f64)> {
-    let last = match sigmas {
-        [.., before, last] if *last == 0.0 => *before,
-        [.., last] => *last,
-        [] => 0.0,
+fn time_range(sigmas: &[Real]) -> Result<(Real, Real)> {
+    let (first, last) = match sigmas {
+        [.., before, last] if *last == 0.0 => (sigmas[0], *before),
+        [.., last] => (sigmas[0], *last),
+        [] => anyhow::bail!("DPM-Solver needs sigmas, but there are none: give at least two"),
     };
-    let first = sigmas.first().copied().unwrap_or(0.0);
     ensure!(
         first > 0.0 && last > 0.0,
-        "DPM-Solver needs sigmas above 0 at both ends (a single 0 may follow), but they are {first} and {last}"
+        "DPM-Solver needs sigmas above 0 at both ends (a single 0 may follow), but they are {} and {}",
+        first.value(),
+        last.value()
     );
-    Ok((time_of(first, kind), time_of(last, kind)))
-}
-
-/// −ln σ, in float32 for a float32 state.
-fn time_of(sigma: f64, kind: Kind) -> f64 {
-    scalar(sigma, kind).log().neg().double_value(&[])
+    Ok((lambda(first), lambda(last)))
 }
 
 /// DPM-Solver-fast: as many evaluations as steps, in equal intervals of −ln σ, mostly of order 3. It ends at the
@@ -108,11 +92,11 @@ fn time_of(sigma: f64, kind: Kind) -> f64 {
 pub(super) fn dpm_fast(
     model: &mut dyn Denoise,
     mut x: Tensor,
-    sigmas: &[f64],
+    sigmas: &[Real],
     _: &Parameters,
     _: &mut dyn Noise,
 ) -> Result<Tensor> {
-    let (start, end) = time_range(sigmas, x.kind())?;
+    let (start, end) = time_range(sigmas)?;
     let budget = sigmas.len() - 1;
     let intervals = budget / 3 + 1;
     let order = |i: usize| match (budget % 3, intervals - i) {
@@ -121,14 +105,14 @@ pub(super) fn dpm_fast(
         (rest, 1) => rest,
         _ => 3,
     };
-    let times = Tensor::linspace(start, end, intervals as i64 + 1, (scalar(0.0, x.kind()).kind(), Device::Cpu));
-    let time = |i: usize| times.double_value(&[i as i64]);
+    let times = Tensor::linspace(start, end, intervals as i64 + 1, (start.kind(), Device::Cpu));
+    let time = |i: usize| Real::of(&times.get(i as i64));
     for i in 0..intervals {
         let (t, next) = (time(i), time(i + 1));
         let e = epsilon(model, &x, t)?;
-        model.on_step(i, budget, &(&x - &e * (-t).exp()))?;
+        model.on_step(i, budget, &(&x - &e * level(t)))?;
         x = match order(i) {
-            1 => first_order(&x, t, next, &e),
+            1 => first_order(&x, t, next - t, &e),
             2 => {
                 let e1 = inner_epsilon(model, &x, t, next, 0.5, &e)?;
                 second_order(&x, t, next, 0.5, &e, &e1)
@@ -150,12 +134,12 @@ const MOST_ATTEMPTS: usize = 100_000;
 pub(super) fn dpm_adaptive(
     model: &mut dyn Denoise,
     mut x: Tensor,
-    sigmas: &[f64],
+    sigmas: &[Real],
     p: &Parameters,
     noise: &mut dyn Noise,
 ) -> Result<Tensor> {
     ensure!(p.order == 2 || p.order == 3, "dpm_adaptive has order 2 or 3, not {}: choose one of them", p.order);
-    let (mut t, end) = time_range(sigmas, x.kind())?;
+    let (mut t, end) = time_range(sigmas)?;
     let forward = end > t;
     ensure!(forward || p.eta == 0.0, "dpm_adaptive cannot add noise while sigmas rise: set eta to 0");
     let controlled_order = if p.eta > 0.0 { 1.5 } else { p.order as f64 };
@@ -165,22 +149,25 @@ pub(super) fn dpm_adaptive(
         if (forward && t >= end - 1e-5) || (!forward && t <= end + 1e-5) {
             return Ok(x);
         }
-        let next = scalar(t + controller.h, x.kind()).double_value(&[]);
-        let next = if forward { end.min(next) } else { end.max(next) };
-        let (down, _) = ancestral_split(level(t, x.kind()), level(next, x.kind()), p.eta, x.kind());
-        let target = if p.eta > 0.0 { end.min(time_of(down, x.kind())) } else { next };
+        let next = if forward { end.min(t + controller.h) } else { end.max(t + controller.h) };
+        let (down, _) = ancestral_split(level(t), level(next), p.eta);
+        let target = if p.eta > 0.0 { end.min(lambda(down)) } else { next };
         let e = epsilon(model, &x, t)?;
-        let denoised = &x - &e * (-t).exp();
+        let denoised = &x - &e * level(t);
         let (low, high) = both_orders(model, &x, t, target, p.order, &e)?;
         let tolerance = (low.abs().maximum(&x_low_before.abs()) * p.control.relative).clamp_min(p.control.absolute);
-        let error = ((&low - &high) / tolerance).norm().double_value(&[]) / (x.numel() as f64).sqrt();
-        ensure!(error.is_finite(), "dpm_adaptive found no step size at sigma {}: the model gave NaN", (-t).exp());
-        if controller.accepts(error) {
+        let error = Real::of(&((&low - &high) / tolerance).norm()) / (x.numel() as f64).sqrt();
+        ensure!(
+            error.value().is_finite(),
+            "dpm_adaptive found no step size at sigma {}: the model gave NaN",
+            level(t).value()
+        );
+        if controller.accepts(error.value()) {
             x_low_before = low;
             x = high;
             if p.eta > 0.0 {
-                let up = ((-2.0 * next).exp() - (-2.0 * target).exp()).sqrt();
-                x += noise.draw((-t).exp(), (-next).exp())? * (up * p.s_noise);
+                let up = (level(next).powf(2.0) - level(target).powf(2.0)).powf(0.5);
+                x += noise.draw(level(t).into(), level(next).into())? * (up * p.s_noise);
             }
             t = next;
         }
@@ -193,8 +180,8 @@ pub(super) fn dpm_adaptive(
 fn both_orders(
     model: &mut dyn Denoise,
     x: &Tensor,
-    t: f64,
-    next: f64,
+    t: Real,
+    next: Real,
     order: usize,
     e: &Tensor,
 ) -> Result<(Tensor, Tensor)> {
@@ -202,7 +189,7 @@ fn both_orders(
     let e1 = inner_epsilon(model, x, t, next, r, e)?;
     let second = second_order(x, t, next, r, e, &e1);
     if order == 2 {
-        Ok((first_order(x, t, next, e), second))
+        Ok((first_order(x, t, next - t, e), second))
     } else {
         Ok((second, third_order(model, x, t, next, e, &e1)?))
     }

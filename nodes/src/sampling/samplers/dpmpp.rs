@@ -3,38 +3,40 @@
 use anyhow::Result;
 use tch::Tensor;
 
-use super::step::{ancestral_split, lambda, middle_level, slope, steps};
+use super::step::{alpha, ancestral_split, lambda, level, slope, steps};
 use super::{Form, Parameters};
 use crate::sampling::denoise::Denoise;
 use crate::sampling::noise::Noise;
+use crate::sampling::real::Real;
 
 /// DPM-Solver++(2S) to σ_down, then noise: an evaluation at the middle of λ. In CFG++ form D − U is added to the state
 /// first.
 pub(super) fn dpmpp_2s(
     model: &mut dyn Denoise,
     mut x: Tensor,
-    sigmas: &[f64],
+    sigmas: &[Real],
     p: &Parameters,
     noise: &mut dyn Noise,
 ) -> Result<Tensor> {
     for (i, sigma, next) in steps(sigmas) {
-        let first = model.denoise(&x, sigma)?;
+        let first = model.denoise(&x, sigma.into())?;
         model.on_step(i, sigmas.len() - 1, &first.denoised)?;
-        let (down, up) = ancestral_split(sigma, next, p.eta, x.kind());
+        let (down, up) = ancestral_split(sigma, next, p.eta);
         x = if down == 0.0 && p.cfg_pp {
             first.denoised
         } else if down == 0.0 {
             &x + slope(&x, sigma, &first.denoised) * (down - sigma)
         } else {
-            let h = lambda(down) - lambda(sigma);
-            let middle = middle_level(sigma, down, 0.5, x.kind());
+            let (t, end) = (lambda(sigma), lambda(down));
+            let h = end - t;
+            let middle = level(t + h * 0.5);
             let shift = |x: &Tensor, uncond: &Tensor| if p.cfg_pp { x + (&first.denoised - uncond) } else { x + 0.0 };
-            let x2 = shift(&x, &first.uncond) * (middle / sigma) - &first.denoised * (-h / 2.0).exp_m1();
-            let second = model.denoise(&x2, middle)?;
-            shift(&x, &second.uncond) * (down / sigma) - second.denoised * (-h).exp_m1()
+            let x2 = shift(&x, &first.uncond) * (middle / level(t)) - &first.denoised * (-h * 0.5).exp_m1();
+            let second = model.denoise(&x2, middle.into())?;
+            shift(&x, &second.uncond) * (level(end) / level(t)) - second.denoised * (-h).exp_m1()
         };
         if next > 0.0 && p.eta > 0.0 {
-            x = &x + noise.draw(sigma, next)? * p.s_noise * up;
+            x = &x + noise.draw(sigma.into(), next.into())? * p.s_noise * up;
         }
     }
     Ok(x)
@@ -44,23 +46,24 @@ pub(super) fn dpmpp_2s(
 pub(super) fn dpmpp_2m(
     model: &mut dyn Denoise,
     mut x: Tensor,
-    sigmas: &[f64],
+    sigmas: &[Real],
     _: &Parameters,
     _: &mut dyn Noise,
 ) -> Result<Tensor> {
-    let mut before: Option<(Tensor, f64)> = None;
+    let mut before: Option<(Tensor, Real)> = None;
     for (i, sigma, next) in steps(sigmas) {
-        let denoised = model.denoise(&x, sigma)?.denoised;
+        let denoised = model.denoise(&x, sigma.into())?.denoised;
         model.on_step(i, sigmas.len() - 1, &denoised)?;
-        let h = lambda(next) - lambda(sigma);
+        let (t, end) = (lambda(sigma), lambda(next));
+        let h = end - t;
         let toward = match &before {
             Some((before, h_before)) if next > 0.0 => {
-                let weight = h / (2.0 * h_before);
+                let weight = 1.0 / (2.0 * (*h_before / h));
                 &denoised * (1.0 + weight) - before * weight
             }
             _ => denoised.shallow_clone(),
         };
-        x = &x * (next / sigma) - toward * (-h).exp_m1();
+        x = &x * (level(end) / level(t)) - toward * (-h).exp_m1();
         before = Some((denoised, h));
     }
     Ok(x)
@@ -70,21 +73,22 @@ pub(super) fn dpmpp_2m(
 pub(super) fn dpmpp_2m_cfg_pp(
     model: &mut dyn Denoise,
     mut x: Tensor,
-    sigmas: &[f64],
+    sigmas: &[Real],
     _: &Parameters,
     _: &mut dyn Noise,
 ) -> Result<Tensor> {
-    let mut before: Option<(Tensor, f64)> = None;
+    let mut before: Option<(Tensor, Real)> = None;
     for (i, sigma, next) in steps(sigmas) {
-        let result = model.denoise(&x, sigma)?;
+        let result = model.denoise(&x, sigma.into())?;
         model.on_step(i, sigmas.len() - 1, &result.denoised)?;
         let h = lambda(next) - lambda(sigma);
-        x = &result.denoised + (&x - &result.uncond) * (next / sigma);
+        let mut away = &result.uncond * -(-h).exp();
         if let Some((uncond_before, h_before)) = before
             && next > 0.0
         {
-            x -= (&result.denoised - uncond_before) * ((-h).exp_m1() * h / (2.0 * h_before));
+            away -= (&result.denoised - uncond_before) * ((-h).exp_m1() * (1.0 / (2.0 * (h_before / h))));
         }
+        x = &result.denoised + away + x * (-h).exp();
         before = Some((result.uncond, h));
     }
     Ok(x)
@@ -94,57 +98,62 @@ pub(super) fn dpmpp_2m_cfg_pp(
 pub(super) fn dpmpp_sde(
     model: &mut dyn Denoise,
     mut x: Tensor,
-    sigmas: &[f64],
+    sigmas: &[Real],
     p: &Parameters,
     noise: &mut dyn Noise,
 ) -> Result<Tensor> {
     let weight = 1.0 / (2.0 * p.r);
     let noisy = p.eta > 0.0 && p.s_noise > 0.0;
     for (i, sigma, next) in steps(sigmas) {
-        let first = model.denoise(&x, sigma)?.denoised;
+        let first = model.denoise(&x, sigma.into())?.denoised;
         model.on_step(i, sigmas.len() - 1, &first)?;
         if next == 0.0 {
             x = first;
             continue;
         }
-        let middle = middle_level(sigma, next, p.r, x.kind());
-        let (down, up) = ancestral_split(sigma, middle, p.eta, x.kind());
-        let mut x2 = &x * (down / sigma) + &first * (1.0 - down / sigma);
+        let (t, end) = (lambda(sigma), lambda(next));
+        let inner = t + p.r * (end - t);
+        let middle = level(inner);
+        let (down, up) = ancestral_split(level(t), middle, p.eta);
+        let h = lambda(down) - t;
+        let (from, inside, to) = (alpha(sigma, t), alpha(middle, inner), alpha(next, end));
+        let mut x2 = &x * (inside / from * (-h).exp()) - &first * (inside * (-h).exp_m1());
         if noisy {
-            x2 += noise.draw(sigma, middle)? * p.s_noise * up;
+            x2 += noise.draw(sigma.into(), middle.into())? * inside * p.s_noise * up;
         }
-        let second = model.denoise(&x2, middle)?.denoised;
-        let (down, up) = ancestral_split(sigma, next, p.eta, x.kind());
+        let second = model.denoise(&x2, middle.into())?.denoised;
+        let (down, up) = ancestral_split(level(t), level(end), p.eta);
+        let h = lambda(down) - t;
         let toward = first * (1.0 - weight) + second * weight;
-        x = &x * (down / sigma) + toward * (1.0 - down / sigma);
+        x = &x * (to / from * (-h).exp()) - toward * (to * (-h).exp_m1());
         if noisy {
-            x += noise.draw(sigma, next)? * p.s_noise * up;
+            x += noise.draw(sigma.into(), next.into())? * to * p.s_noise * up;
         }
     }
     Ok(x)
 }
 
 /// The noise that the stochastic multistep methods add from σ to σ'.
-fn multistep_noise(noise: &mut dyn Noise, sigma: f64, next: f64, p: &Parameters) -> Result<Option<Tensor>> {
+fn multistep_noise(noise: &mut dyn Noise, sigma: Real, next: Real, p: &Parameters) -> Result<Option<Tensor>> {
     if p.eta <= 0.0 || p.s_noise <= 0.0 {
         return Ok(None);
     }
     let h = lambda(next) - lambda(sigma);
-    let level = next * (-(-2.0 * h * p.eta).exp_m1()).sqrt();
-    Ok(Some(noise.draw(sigma, next)? * (level * p.s_noise)))
+    let spread = (-(-2.0 * h * p.eta).exp_m1()).sqrt();
+    Ok(Some(noise.draw(sigma.into(), next.into())? * next * spread * p.s_noise))
 }
 
 /// DPM-Solver++(2M) SDE, in the forms midpoint and Heun.
 pub(super) fn dpmpp_2m_sde(
     model: &mut dyn Denoise,
     mut x: Tensor,
-    sigmas: &[f64],
+    sigmas: &[Real],
     p: &Parameters,
     noise: &mut dyn Noise,
 ) -> Result<Tensor> {
-    let mut before: Option<(Tensor, f64)> = None;
+    let mut before: Option<(Tensor, Real)> = None;
     for (i, sigma, next) in steps(sigmas) {
-        let denoised = model.denoise(&x, sigma)?.denoised;
+        let denoised = model.denoise(&x, sigma.into())?.denoised;
         model.on_step(i, sigmas.len() - 1, &denoised)?;
         if next == 0.0 {
             x = denoised;
@@ -152,14 +161,14 @@ pub(super) fn dpmpp_2m_sde(
         }
         let h = lambda(next) - lambda(sigma);
         let h_eta = h * (p.eta + 1.0);
-        let gain = -(-h_eta).exp_m1();
-        x = &x * (next / sigma * (-h * p.eta).exp()) + &denoised * gain;
+        let (gain, to) = (-(-h_eta).exp_m1(), alpha(next, lambda(next)));
+        x = &x * (next / sigma * (-h * p.eta).exp()) + &denoised * (to * gain);
         if let Some((before, h_before)) = before {
             let weight = match p.form {
-                Form::First => 0.5 * gain,
-                Form::Second => gain / -h_eta + 1.0,
+                Form::First => 0.5 * to * gain,
+                Form::Second => to * (gain / (-h_eta) + 1.0),
             };
-            x += (&denoised - before) * (weight * h / h_before);
+            x += (&denoised - before) * (weight * (1.0 / (h_before / h)));
         }
         if let Some(noise) = multistep_noise(noise, sigma, next, p)? {
             x += noise;
@@ -173,14 +182,14 @@ pub(super) fn dpmpp_2m_sde(
 pub(super) fn dpmpp_3m_sde(
     model: &mut dyn Denoise,
     mut x: Tensor,
-    sigmas: &[f64],
+    sigmas: &[Real],
     p: &Parameters,
     noise: &mut dyn Noise,
 ) -> Result<Tensor> {
     // The earlier denoised latents with the steps in λ that followed them, newest first.
-    let mut history: Vec<(Tensor, f64)> = Vec::new();
+    let mut history: Vec<(Tensor, Real)> = Vec::new();
     for (i, sigma, next) in steps(sigmas) {
-        let denoised = model.denoise(&x, sigma)?.denoised;
+        let denoised = model.denoise(&x, sigma.into())?.denoised;
         model.on_step(i, sigmas.len() - 1, &denoised)?;
         if next == 0.0 {
             x = denoised;
@@ -188,20 +197,21 @@ pub(super) fn dpmpp_3m_sde(
         }
         let h = lambda(next) - lambda(sigma);
         let h_eta = h * (p.eta + 1.0);
-        x = &x * (next / sigma * (-h * p.eta).exp()) - &denoised * (-h_eta).exp_m1();
+        let to = alpha(next, lambda(next));
+        x = &x * (next / sigma * (-h * p.eta).exp()) + &denoised * (to * -(-h_eta).exp_m1());
         let phi_2 = (-h_eta).exp_m1() / h_eta + 1.0;
         match history.as_slice() {
             [(one, h1), (two, h2), ..] => {
-                let (r0, r1) = (h1 / h, h2 / h);
+                let (r0, r1) = (*h1 / h, *h2 / h);
                 let d1_0 = (&denoised - one) / r0;
                 let d1_1 = (one - two) / r1;
                 let bend = &d1_0 - d1_1;
-                let d1 = d1_0 + &bend * (r0 / (r0 + r1));
+                let d1 = d1_0 + &bend * r0 / (r0 + r1);
                 let d2 = bend / (r0 + r1);
                 let phi_3 = phi_2 / h_eta - 0.5;
-                x = x + d1 * phi_2 - d2 * phi_3;
+                x = x + d1 * (to * phi_2) - d2 * (to * phi_3);
             }
-            [(one, h1)] => x += (&denoised - one) * (phi_2 * h / h1),
+            [(one, h1)] => x += (&denoised - one) / (*h1 / h) * (to * phi_2),
             [] => (),
         }
         if let Some(noise) = multistep_noise(noise, sigma, next, p)? {

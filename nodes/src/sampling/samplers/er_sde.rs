@@ -1,21 +1,22 @@
 //! ER-SDE-Solver: Cui et al. (2023), arXiv:2309.06169, in variance-preserving data prediction.
 
 use anyhow::Result;
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use super::Parameters;
-use super::step::steps;
+use super::step::{lambda, level, steps};
 use crate::sampling::denoise::Denoise;
 use crate::sampling::noise::Noise;
+use crate::sampling::real::Real;
 
 /// Points of the numerical integration.
-const POINTS: i32 = 200;
+const POINTS: i64 = 200;
 
 /// φ(σ): the paper's recommended noise scaling σ·(exp(σ^0.3) + 10), or a power of σ.
-fn scaling(power: Option<f64>) -> impl Fn(f64) -> f64 {
+fn scaling(power: Option<f64>) -> impl Fn(&Tensor) -> Tensor {
     move |sigma| match power {
-        None => sigma * (sigma.powf(0.3).exp() + 10.0),
-        Some(power) => sigma.powf(power),
+        None => sigma * (sigma.pow_tensor_scalar(0.3).exp() + 10.0),
+        Some(power) => sigma.pow_tensor_scalar(power),
     }
 }
 
@@ -23,41 +24,42 @@ fn scaling(power: Option<f64>) -> impl Fn(f64) -> f64 {
 pub(super) fn er_sde(
     model: &mut dyn Denoise,
     mut x: Tensor,
-    sigmas: &[f64],
+    sigmas: &[Real],
     p: &Parameters,
     noise: &mut dyn Noise,
 ) -> Result<Tensor> {
     let scaled = scaling(p.scaling_power);
+    // The levels by way of λ, which rounds: what follows takes differences of close ones.
+    let levels: Vec<Real> = sigmas.iter().map(|&sigma| level(lambda(sigma))).collect();
     let mut before: Option<Tensor> = None;
     let mut derivative_before: Option<Tensor> = None;
     for (i, sigma, next) in steps(sigmas) {
-        let denoised = model.denoise(&x, sigma)?.denoised;
+        let denoised = model.denoise(&x, sigma.into())?.denoised;
         model.on_step(i, sigmas.len() - 1, &denoised)?;
         if next == 0.0 {
             x = denoised;
             continue;
         }
-        let r = scaled(next) / scaled(sigma);
-        x = &x * r + &denoised * (1.0 - r);
+        let (from, to) = (levels[i], levels[i + 1]);
+        let r = to.map(&scaled) / from.map(&scaled);
+        let alpha = next / to;
+        x = &x * (alpha / (sigma / from) * r) + &denoised * (alpha * (1.0 - r));
         if let Some(before) = before.filter(|_| p.order >= 2) {
-            let step = next - sigma;
-            let width = -step / f64::from(POINTS);
-            let integral = |weight: &dyn Fn(f64) -> f64| -> f64 {
-                let levels = (0..POINTS).map(|k| next + f64::from(k) * width);
-                levels.map(|level| weight(level) / scaled(level)).sum::<f64>() * width
-            };
-            let derivative = (&denoised - before) / (sigma - sigmas[i - 1]);
-            x += &derivative * (step + integral(&|_| 1.0) * scaled(next));
+            let step = to - from;
+            let width = -step / POINTS as f64;
+            let points = Tensor::arange(POINTS, (step.kind(), Device::Cpu)) * width + to.tensor();
+            let integral = |weight: Tensor| Real::of(&(weight / scaled(&points)).sum(step.kind())) * width;
+            let derivative = (&denoised - before) / (from - levels[i - 1]);
+            x += &derivative * (alpha * (step + integral(points.ones_like()) * to.map(&scaled)));
             if let Some(derivative_before) = derivative_before.filter(|_| p.order >= 3) {
-                let second = (&derivative - derivative_before) / ((sigma - sigmas[i - 2]) / 2.0);
-                x += second * (step * step / 2.0 + integral(&|level| level - sigma) * scaled(next));
+                let second = (&derivative - derivative_before) / ((from - levels[i - 2]) / 2.0);
+                x += second * (alpha * (step.powf(2.0) / 2.0 + integral(&points - from) * to.map(&scaled)));
             }
             derivative_before = Some(derivative);
         }
         if p.s_noise > 0.0 {
-            let variance = next * next - sigma * sigma * r * r;
-            let level = if variance > 0.0 { variance.sqrt() } else { 0.0 };
-            x += noise.draw(sigma, next)? * (p.s_noise * level);
+            let level = (to.powf(2.0) - from.powf(2.0) * r.powf(2.0)).sqrt().or_zero();
+            x += noise.draw(sigma.into(), next.into())? * alpha * p.s_noise * level;
         }
         before = Some(denoised);
     }

@@ -4,21 +4,22 @@ use anyhow::Result;
 use tch::Tensor;
 
 use super::Parameters;
-use super::step::{ancestral_split, slope, steps};
+use super::step::{alpha, ancestral_split, lambda, slope, steps};
 use crate::sampling::denoise::Denoise;
 use crate::sampling::noise::Noise;
+use crate::sampling::real::Real;
 
 /// Euler's method on the probability flow: Karras et al. (2022), arXiv:2206.00364, algorithm 2 without churn. DDIM
 /// (Song et al. 2020, arXiv:2010.02502) is the same step.
 pub(super) fn euler(
     model: &mut dyn Denoise,
     mut x: Tensor,
-    sigmas: &[f64],
+    sigmas: &[Real],
     _: &Parameters,
     _: &mut dyn Noise,
 ) -> Result<Tensor> {
     for (i, sigma, next) in steps(sigmas) {
-        let denoised = model.denoise(&x, sigma)?.denoised;
+        let denoised = model.denoise(&x, sigma.into())?.denoised;
         model.on_step(i, sigmas.len() - 1, &denoised)?;
         x = &x + slope(&x, sigma, &denoised) * (next - sigma);
     }
@@ -29,19 +30,19 @@ pub(super) fn euler(
 pub(super) fn euler_ancestral(
     model: &mut dyn Denoise,
     mut x: Tensor,
-    sigmas: &[f64],
+    sigmas: &[Real],
     p: &Parameters,
     noise: &mut dyn Noise,
 ) -> Result<Tensor> {
     for (i, sigma, next) in steps(sigmas) {
-        let denoised = model.denoise(&x, sigma)?.denoised;
+        let denoised = model.denoise(&x, sigma.into())?.denoised;
         model.on_step(i, sigmas.len() - 1, &denoised)?;
-        let (down, up) = ancestral_split(sigma, next, p.eta, x.kind());
+        let (down, up) = ancestral_split(sigma, next, p.eta);
         x = if down == 0.0 {
             denoised
         } else {
             let d = slope(&x, sigma, &denoised);
-            &x + d * (down - sigma) + noise.draw(sigma, next)? * p.s_noise * up
+            &x + d * (down - sigma) + noise.draw(sigma.into(), next.into())? * p.s_noise * up
         };
     }
     Ok(x)
@@ -52,21 +53,22 @@ pub(super) fn euler_ancestral(
 pub(super) fn euler_cfg_pp(
     model: &mut dyn Denoise,
     mut x: Tensor,
-    sigmas: &[f64],
+    sigmas: &[Real],
     p: &Parameters,
     noise: &mut dyn Noise,
 ) -> Result<Tensor> {
     for (i, sigma, next) in steps(sigmas) {
-        let result = model.denoise(&x, sigma)?;
+        let result = model.denoise(&x, sigma.into())?;
         model.on_step(i, sigmas.len() - 1, &result.denoised)?;
         if next == 0.0 {
             x = result.denoised;
             continue;
         }
-        let (down, up) = ancestral_split(sigma, next, p.eta, x.kind());
-        x = result.denoised + slope(&x, sigma, &result.uncond) * down;
+        let (from, to) = (alpha(sigma, lambda(sigma)), alpha(next, lambda(next)));
+        let (down, up) = ancestral_split(sigma / from, next / to, p.eta);
+        x = result.denoised * to + slope(&x, sigma, &(result.uncond * from)) * (to * down);
         if p.eta > 0.0 && p.s_noise > 0.0 {
-            x += noise.draw(sigma, next)? * p.s_noise * up;
+            x += noise.draw(sigma.into(), next.into())? * to * p.s_noise * up;
         }
     }
     Ok(x)
@@ -76,12 +78,12 @@ pub(super) fn euler_cfg_pp(
 pub(super) fn euler_pp(
     model: &mut dyn Denoise,
     mut x: Tensor,
-    sigmas: &[f64],
+    sigmas: &[Real],
     _: &Parameters,
     _: &mut dyn Noise,
 ) -> Result<Tensor> {
     for (i, sigma, next) in steps(sigmas) {
-        let result = model.denoise(&x, sigma)?;
+        let result = model.denoise(&x, sigma.into())?;
         model.on_step(i, sigmas.len() - 1, &result.denoised)?;
         let shifted = &x - &result.denoised + result.uncond;
         x = &x + slope(&shifted, sigma, &result.denoised) * (next - sigma);
@@ -94,22 +96,22 @@ pub(super) fn euler_pp(
 pub(super) fn ddpm(
     model: &mut dyn Denoise,
     mut x: Tensor,
-    sigmas: &[f64],
+    sigmas: &[Real],
     _: &Parameters,
     noise: &mut dyn Noise,
 ) -> Result<Tensor> {
     for (i, sigma, next) in steps(sigmas) {
-        let denoised = model.denoise(&x, sigma)?.denoised;
+        let denoised = model.denoise(&x, sigma.into())?.denoised;
         model.on_step(i, sigmas.len() - 1, &denoised)?;
         let alpha_bar = 1.0 / (sigma * sigma + 1.0);
         let alpha_bar_next = 1.0 / (next * next + 1.0);
         let alpha = alpha_bar / alpha_bar_next;
         let y = &x / (1.0 + sigma * sigma).sqrt();
         let epsilon = slope(&x, sigma, &denoised);
-        x = (y - epsilon * ((1.0 - alpha) / (1.0 - alpha_bar).sqrt())) * (1.0 / alpha).sqrt();
+        x = (y - epsilon * (1.0 - alpha) / (1.0 - alpha_bar).sqrt()) * (1.0 / alpha).sqrt();
         if next > 0.0 {
             let spread = ((1.0 - alpha) * (1.0 - alpha_bar_next) / (1.0 - alpha_bar)).sqrt();
-            x = (x + noise.draw(sigma, next)? * spread) * (1.0 + next * next).sqrt();
+            x = (x + noise.draw(sigma.into(), next.into())? * spread) * (1.0 + next * next).sqrt();
         }
     }
     Ok(x)
@@ -120,15 +122,15 @@ pub(super) fn ddpm(
 pub(super) fn lcm(
     model: &mut dyn Denoise,
     mut x: Tensor,
-    sigmas: &[f64],
+    sigmas: &[Real],
     _: &Parameters,
     noise: &mut dyn Noise,
 ) -> Result<Tensor> {
     for (i, sigma, next) in steps(sigmas) {
-        x = model.denoise(&x, sigma)?.denoised;
+        x = model.denoise(&x, sigma.into())?.denoised;
         model.on_step(i, sigmas.len() - 1, &x)?;
         if next > 0.0 {
-            x = noise.draw(sigma, next)? * next + x;
+            x = noise.draw(sigma.into(), next.into())? * next + x;
         }
     }
     Ok(x)
@@ -138,14 +140,14 @@ pub(super) fn lcm(
 pub(super) fn gradient_estimation(
     model: &mut dyn Denoise,
     mut x: Tensor,
-    sigmas: &[f64],
+    sigmas: &[Real],
     p: &Parameters,
     _: &mut dyn Noise,
 ) -> Result<Tensor> {
     const GAMMA: f64 = 2.0;
     let mut before: Option<Tensor> = None;
     for (i, sigma, next) in steps(sigmas) {
-        let result = model.denoise(&x, sigma)?;
+        let result = model.denoise(&x, sigma.into())?;
         model.on_step(i, sigmas.len() - 1, &result.denoised)?;
         let d = slope(&x, sigma, if p.cfg_pp { &result.uncond } else { &result.denoised });
         if next == 0.0 {

@@ -6,10 +6,11 @@
 use anyhow::Result;
 use tch::Tensor;
 
-use super::step::{interpolated_level, slope, steps};
+use super::step::{lambda, level, slope, steps};
 use super::{Parameters, Solve};
 use crate::sampling::denoise::{Denoise, Denoised};
 use crate::sampling::noise::Noise;
+use crate::sampling::real::Real;
 
 /// What a sampler does for a flow model.
 #[derive(Debug, Clone, Copy)]
@@ -29,16 +30,17 @@ const ALMOST_ONE: f64 = 1.0 - 1e-6;
 pub(super) fn unmixed(
     solve: Solve,
     (model, x): (&mut dyn Denoise, Tensor),
-    sigmas: &[f64],
+    sigmas: &[Real],
     p: &Parameters,
     noise: &mut dyn Noise,
     first: f64,
 ) -> Result<Tensor> {
-    let mut sigmas = sigmas.to_vec();
+    let mut sigmas: Vec<f64> = sigmas.iter().map(|sigma| sigma.value()).collect();
     if sigmas[0] >= 1.0 {
         sigmas[0] = if p.cfg_pp { ALMOST_ONE } else { first };
     }
-    let levels: Vec<f64> = sigmas.iter().map(|sigma| unmixed_level(*sigma)).collect();
+    // In float64, so that the way to these levels and back loses nothing.
+    let levels: Vec<Real> = sigmas.iter().map(|sigma| Real::Double(unmixed_level(*sigma))).collect();
     let x = x / (1.0 - sigmas[0]);
     let last = solve(&mut Unmixed(model), x, &levels, p, &mut UnmixedNoise(noise))?;
     Ok(last * (1.0 - sigmas[sigmas.len() - 1]))
@@ -75,22 +77,22 @@ impl Noise for UnmixedNoise<'_> {
 }
 
 /// A step to σ_down, then noise back up to σ': (σ_down, factor on the state, factor on the noise).
-fn renoising(sigma: f64, next: f64, eta: f64) -> (f64, f64, f64) {
+fn renoising(sigma: Real, next: Real, eta: f64) -> (Real, Real, Real) {
     let down = next * (1.0 + (next / sigma - 1.0) * eta);
     let kept = (1.0 - next) / (1.0 - down);
-    (down, kept, (next * next - (down * kept).powi(2)).max(0.0).sqrt())
+    (down, kept, (next.powf(2.0) - (down * kept).powf(2.0)).max(next * 0.0).sqrt())
 }
 
 /// Euler's method with ancestral noise.
 pub(super) fn euler_ancestral(
     model: &mut dyn Denoise,
     mut x: Tensor,
-    sigmas: &[f64],
+    sigmas: &[Real],
     p: &Parameters,
     noise: &mut dyn Noise,
 ) -> Result<Tensor> {
     for (i, sigma, next) in steps(sigmas) {
-        let denoised = model.denoise(&x, sigma)?.denoised;
+        let denoised = model.denoise(&x, sigma.into())?.denoised;
         model.on_step(i, sigmas.len() - 1, &denoised)?;
         if next == 0.0 {
             x = denoised;
@@ -99,7 +101,7 @@ pub(super) fn euler_ancestral(
         let (down, kept, added) = renoising(sigma, next, p.eta);
         x = x * (down / sigma) + denoised * (1.0 - down / sigma);
         if p.eta > 0.0 {
-            x = x * kept + noise.draw(sigma, next)? * (p.s_noise * added);
+            x = x * kept + noise.draw(sigma.into(), next.into())? * (p.s_noise * added);
         }
     }
     Ok(x)
@@ -109,12 +111,12 @@ pub(super) fn euler_ancestral(
 pub(super) fn dpm_2_ancestral(
     model: &mut dyn Denoise,
     mut x: Tensor,
-    sigmas: &[f64],
+    sigmas: &[Real],
     p: &Parameters,
     noise: &mut dyn Noise,
 ) -> Result<Tensor> {
     for (i, sigma, next) in steps(sigmas) {
-        let denoised = model.denoise(&x, sigma)?.denoised;
+        let denoised = model.denoise(&x, sigma.into())?.denoised;
         model.on_step(i, sigmas.len() - 1, &denoised)?;
         let (down, kept, added) = renoising(sigma, next, p.eta);
         let d = slope(&x, sigma, &denoised);
@@ -122,10 +124,10 @@ pub(super) fn dpm_2_ancestral(
             x = &x + d * (down - sigma);
             continue;
         }
-        let middle = interpolated_level(sigma, down, 0.5, x.kind());
+        let middle = level(lambda(sigma).lerp(lambda(down), 0.5));
         let x2 = &x + d * (middle - sigma);
-        let d2 = slope(&x2, middle, &model.denoise(&x2, middle)?.denoised);
-        x = (&x + d2 * (down - sigma)) * kept + noise.draw(sigma, next)? * (p.s_noise * added);
+        let d2 = slope(&x2, middle, &model.denoise(&x2, middle.into())?.denoised);
+        x = (&x + d2 * (down - sigma)) * kept + noise.draw(sigma.into(), next.into())? * (p.s_noise * added);
     }
     Ok(x)
 }
@@ -134,27 +136,32 @@ pub(super) fn dpm_2_ancestral(
 pub(super) fn dpmpp_2s_ancestral(
     model: &mut dyn Denoise,
     mut x: Tensor,
-    sigmas: &[f64],
+    sigmas: &[Real],
     p: &Parameters,
     noise: &mut dyn Noise,
 ) -> Result<Tensor> {
     /// The middle of a step from pure noise.
     const BELOW_ONE: f64 = 0.9999;
+    let time = |sigma: Real| ((1.0 - sigma) / sigma).ln();
     for (i, sigma, next) in steps(sigmas) {
-        let denoised = model.denoise(&x, sigma)?.denoised;
+        let denoised = model.denoise(&x, sigma.into())?.denoised;
         model.on_step(i, sigmas.len() - 1, &denoised)?;
         let (down, kept, added) = renoising(sigma, next, p.eta);
         if next == 0.0 {
             x = &x + slope(&x, sigma, &denoised) * (down - sigma);
             continue;
         }
-        let middle =
-            if sigma == 1.0 { BELOW_ONE } else { mixed_level((unmixed_level(sigma) * unmixed_level(down)).sqrt()) };
+        let middle = if sigma == 1.0 {
+            sigma * BELOW_ONE
+        } else {
+            let (t, end) = (time(sigma), time(down));
+            1.0 / ((t + 0.5 * (end - t)).exp() + 1.0)
+        };
         let x2 = &x * (middle / sigma) + &denoised * (1.0 - middle / sigma);
-        let second = model.denoise(&x2, middle)?.denoised;
+        let second = model.denoise(&x2, middle.into())?.denoised;
         x = x * (down / sigma) + second * (1.0 - down / sigma);
         if p.eta > 0.0 {
-            x = x * kept + noise.draw(sigma, next)? * (p.s_noise * added);
+            x = x * kept + noise.draw(sigma.into(), next.into())? * (p.s_noise * added);
         }
     }
     Ok(x)
@@ -164,15 +171,15 @@ pub(super) fn dpmpp_2s_ancestral(
 pub(super) fn lcm(
     model: &mut dyn Denoise,
     mut x: Tensor,
-    sigmas: &[f64],
+    sigmas: &[Real],
     _: &Parameters,
     noise: &mut dyn Noise,
 ) -> Result<Tensor> {
     for (i, sigma, next) in steps(sigmas) {
-        x = model.denoise(&x, sigma)?.denoised;
+        x = model.denoise(&x, sigma.into())?.denoised;
         model.on_step(i, sigmas.len() - 1, &x)?;
         if next > 0.0 {
-            x = noise.draw(sigma, next)? * next + x * (1.0 - next);
+            x = noise.draw(sigma.into(), next.into())? * next + x * (1.0 - next);
         }
     }
     Ok(x)
@@ -185,10 +192,14 @@ mod tests {
     #[test]
     fn renoising_keeps_the_proportions() {
         // Of the clean part 1−σ' is left, of the noise σ' in all.
-        let (down, kept, added) = renoising(0.8, 0.5, 1.0);
+        let split = |eta| {
+            let (down, kept, added) = renoising(Real::Double(0.8), Real::Double(0.5), eta);
+            (down.value(), kept.value(), added.value())
+        };
+        let (down, kept, added) = split(1.0);
         assert!((down - 0.3125).abs() < 1e-15);
         assert!(((1.0 - down) * kept - 0.5).abs() < 1e-15);
         assert!(((down * kept).hypot(added) - 0.5).abs() < 1e-15);
-        assert_eq!(renoising(0.8, 0.5, 0.0), (0.5, 1.0, 0.0));
+        assert_eq!(split(0.0), (0.5, 1.0, 0.0));
     }
 }

@@ -5,9 +5,10 @@ use tch::Tensor;
 
 use super::Parameters;
 use super::step::steps;
-use crate::ops::resize::{Crop, resize};
+use crate::ops::resize::{Crop, Method, resize};
 use crate::sampling::denoise::Denoise;
 use crate::sampling::noise::Noise;
+use crate::sampling::real::Real;
 
 /// The most values that a state may grow to (1 GiB).
 const MOST_VALUES: f64 = (1u64 << 28) as f64;
@@ -16,12 +17,12 @@ const MOST_VALUES: f64 = (1u64 << 28) as f64;
 pub(super) fn lcm_upscale(
     model: &mut dyn Denoise,
     mut x: Tensor,
-    sigmas: &[f64],
+    sigmas: &[Real],
     p: &Parameters,
     noise: &mut dyn Noise,
 ) -> Result<Tensor> {
     let growth = p.growth;
-    let (_, _, height, width) = x.size4()?;
+    let (batch, _, height, width) = x.size4()?;
     ensure!(
         x.numel() as f64 * growth.ratio * growth.ratio <= MOST_VALUES,
         "a latent of {width}x{height} is too large to grow {} times: set a smaller scale_ratio",
@@ -31,17 +32,21 @@ pub(super) fn lcm_upscale(
         Some(steps) => (steps + 1).min(sigmas.len() + 1),
         None => (sigmas.len() / 2 + 1).max(2),
     };
+    // Spherical interpolation leaves the channels of a batch innermost in memory, and they stay so.
+    let mut channels_last = false;
     for (i, sigma, next) in steps(sigmas) {
-        x = model.denoise(&x, sigma)?.denoised;
+        x = model.denoise(&x, sigma.into())?.denoised;
         model.on_step(i, sigmas.len() - 1, &x)?;
         if i + 1 < sizes {
             let factor = 1.0 + (growth.ratio - 1.0) * (i + 1) as f64 / (sizes - 1) as f64;
             let side = |side: i64| (side as f64 * factor).round_ties_even() as i64;
             x = resize(&x, side(width), side(height), growth.method, Crop::Disabled)?;
+            channels_last = growth.method == Method::Bislerp && batch > 1;
         }
         if next > 0.0 {
-            let fresh = noise.draw_shaped(&x.size())?;
-            x = &x + fresh * next;
+            let (batch, channels, height, width) = x.size4()?;
+            // In place: the denoised output of a run that ends above 0 is this tensor, and has the noise, too.
+            x += noise.draw_shaped([batch, channels, height, width], channels_last)? * next;
         }
     }
     Ok(x)

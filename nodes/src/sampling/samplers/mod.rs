@@ -2,8 +2,8 @@
 //!
 //! Notation, everywhere in this folder: σ the current noise level and σ' the next one (`sigma`, `next`); x the state,
 //! D the denoised latent that the network expects behind it (`denoised`), U the same under the negative prompt alone
-//! (`uncond`); d = (x − D)/σ the slope dx/dσ; λ = −ln σ and h = λ' − λ; n unit noise. Coefficients are float64; the
-//! state keeps its own precision.
+//! (`uncond`); d = (x − D)/σ the slope dx/dσ; λ = −ln σ and h = λ' − λ; n unit noise. Coefficients are
+//! [`Real`] numbers: they round as the state does.
 
 mod adams;
 mod deis;
@@ -26,11 +26,12 @@ use tch::Tensor;
 use super::denoise::Denoise;
 use super::noise::{Noise, NoiseKind};
 use super::parameterisation::Parameterisation;
+use super::real::Real;
 use crate::ops::resize::Method;
 use flow::OnFlow;
 
 /// A sampling method: from the state `x` at the first noise level to the state at the last.
-pub type Solve = fn(&mut dyn Denoise, Tensor, &[f64], &Parameters, &mut dyn Noise) -> Result<Tensor>;
+pub type Solve = fn(&mut dyn Denoise, Tensor, &[Real], &Parameters, &mut dyn Noise) -> Result<Tensor>;
 
 /// A sampler with its settings: a row of [`SAMPLERS`], or a copy of one with other parameters.
 #[derive(Debug, Clone)]
@@ -296,6 +297,8 @@ impl Sampler {
         if sigmas.len() < 2 {
             return Ok(x);
         }
+        let sigmas: Vec<Real> = sigmas.iter().map(|&sigma| Real::new(sigma, x.kind())).collect();
+        let sigmas = sigmas.as_slice();
         match (self.flow_start, self.on_flow) {
             (Some(first), OnFlow::Unmixed) => {
                 flow::unmixed(self.solve, (model, x), sigmas, &self.parameters, noise, first)

@@ -7,21 +7,22 @@ use super::Parameters;
 use super::step::{ancestral_split, lambda, slope, steps};
 use crate::sampling::denoise::Denoise;
 use crate::sampling::noise::Noise;
+use crate::sampling::real::Real;
 
 /// RES multistep to σ_down, then noise. In CFG++ form U takes the place of D, and D − U is added to the state.
 pub(super) fn res_multistep(
     model: &mut dyn Denoise,
     mut x: Tensor,
-    sigmas: &[f64],
+    sigmas: &[Real],
     p: &Parameters,
     noise: &mut dyn Noise,
 ) -> Result<Tensor> {
     // The last prediction, the level it was made at, and the level it was stepped down to.
-    let mut before: Option<(Tensor, f64, f64)> = None;
+    let mut before: Option<(Tensor, Real, Real)> = None;
     for (i, sigma, next) in steps(sigmas) {
-        let result = model.denoise(&x, sigma)?;
+        let result = model.denoise(&x, sigma.into())?;
         model.on_step(i, sigmas.len() - 1, &result.denoised)?;
-        let (down, up) = ancestral_split(sigma, next, p.eta, x.kind());
+        let (down, up) = ancestral_split(sigma, next, p.eta);
         let base = if p.cfg_pp { &result.uncond } else { &result.denoised };
         x = match &before {
             Some((base_before, sigma_before, down_before)) if down > 0.0 => {
@@ -29,8 +30,7 @@ pub(super) fn res_multistep(
                 let c2 = (lambda(*sigma_before) - lambda(*down_before)) / h;
                 let phi_1 = (-h).exp_m1() / -h;
                 let phi_2 = (phi_1 - 1.0) / -h;
-                let or_zero = |value: f64| if value.is_nan() { 0.0 } else { value };
-                let (b1, b2) = (or_zero(phi_1 - phi_2 / c2), or_zero(phi_2 / c2));
+                let (b1, b2) = ((phi_1 - phi_2 / c2).or_zero(), (phi_2 / c2).or_zero());
                 let state = if p.cfg_pp { &x + (&result.denoised - &result.uncond) } else { x };
                 state * (-h).exp() + (base * b1 + base_before * b2) * h
             }
@@ -38,7 +38,7 @@ pub(super) fn res_multistep(
             _ => &x + slope(&x, sigma, base) * (down - sigma),
         };
         if next > 0.0 && p.eta > 0.0 {
-            x += noise.draw(sigma, next)? * p.s_noise * up;
+            x += noise.draw(sigma.into(), next.into())? * p.s_noise * up;
         }
         before = Some((base.shallow_clone(), sigma, down));
     }

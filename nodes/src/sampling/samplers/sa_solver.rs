@@ -1,12 +1,13 @@
 //! SA-Solver: Xue et al. (2023), arXiv:2309.05019: stochastic Adams method, predictor and corrector.
 
 use anyhow::Result;
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use super::Parameters;
-use super::step::{lagrange_basis, lambda, steps};
+use super::step::{alpha, lambda, steps};
 use crate::sampling::denoise::Denoise;
 use crate::sampling::noise::Noise;
+use crate::sampling::real::{Real, vector};
 
 /// The levels between which noise is added where nothing else is set: 20 % and 80 % of SD1.x's schedule.
 const NOISY: (f64, f64) = (5.092_408_180_236_816, 0.571_188_867_092_132_6);
@@ -21,19 +22,19 @@ struct Transition {
 pub(super) fn sa_solver(
     model: &mut dyn Denoise,
     x: Tensor,
-    sigmas: &[f64],
+    sigmas: &[Real],
     p: &Parameters,
     noise: &mut dyn Noise,
 ) -> Result<Tensor> {
     let settings = &p.adams;
     let count = sigmas.len();
-    let lambdas: Vec<f64> = sigmas.iter().map(|&sigma| lambda(sigma)).collect();
+    let lambdas: Vec<Real> = sigmas.iter().map(|&sigma| lambda(sigma)).collect();
     let falling_order = sigmas[count - 1] == 0.0;
     let (mut x, mut predicted) = (x.shallow_clone(), x);
     let mut history: Vec<Tensor> = Vec::new();
     let mut last = Transition { tau: 0.0, noise: None };
     for (i, sigma, next) in steps(sigmas) {
-        let mut denoised = model.denoise(&predicted, sigma)?.denoised;
+        let mut denoised = model.denoise(&predicted, sigma.into())?.denoised;
         model.on_step(i, count - 1, &denoised)?;
         history.push(denoised.shallow_clone());
         history.drain(..history.len().saturating_sub(settings.predictor.max(settings.corrector)));
@@ -44,18 +45,15 @@ pub(super) fn sa_solver(
         if corrector == 0 {
             x = predicted;
         } else {
-            let nodes = &lambdas[i + 1 - corrector..=i];
-            let span = (sigmas[i - 1], sigma);
-            let weights = match settings.simple && corrector == 2 {
-                true => simple_corrector(span, last.tau),
-                false => weights(nodes, lambda(span.0), lambda(span.1), last.tau),
-            };
-            x = adams_step(&x, &history, &weights, span, last.tau);
+            let step =
+                Step { nodes: &lambdas[i + 1 - corrector..=i], sigma: sigmas[i - 1], next: sigma, tau: last.tau };
+            let weights = if settings.simple && corrector == 2 { step.simple_corrector() } else { step.weights() };
+            x = step.taken(&x, &history, &weights);
             if let Some(noise) = &last.noise {
                 x += noise;
             }
             if settings.evaluate_corrected {
-                denoised = model.denoise(&x, sigma)?.denoised;
+                denoised = model.denoise(&x, sigma.into())?.denoised;
                 history.pop();
                 history.push(denoised.shallow_clone());
             }
@@ -65,12 +63,9 @@ pub(super) fn sa_solver(
             continue;
         }
         last = transition(noise, sigma, next, p)?;
-        let nodes = &lambdas[i + 1 - predictor..=i];
-        let weights = match settings.simple && predictor == 2 {
-            true => simple_predictor(nodes, (sigma, next), last.tau),
-            false => weights(nodes, lambda(sigma), lambda(next), last.tau),
-        };
-        predicted = adams_step(&x, &history, &weights, (sigma, next), last.tau);
+        let step = Step { nodes: &lambdas[i + 1 - predictor..=i], sigma, next, tau: last.tau };
+        let weights = if settings.simple && predictor == 2 { step.simple_predictor() } else { step.weights() };
+        predicted = step.taken(&x, &history, &weights);
         if let Some(noise) = &last.noise {
             predicted += noise;
         }
@@ -78,55 +73,116 @@ pub(super) fn sa_solver(
     Ok(predicted)
 }
 
-fn transition(noise: &mut dyn Noise, sigma: f64, next: f64, p: &Parameters) -> Result<Transition> {
+fn transition(noise: &mut dyn Noise, sigma: Real, next: Real, p: &Parameters) -> Result<Transition> {
     let (highest, lowest) = p.adams.noisy.unwrap_or(NOISY);
-    let tau = if highest >= next && next >= lowest { p.eta.max(0.0) } else { 0.0 };
+    let tau = if next <= highest && next >= lowest { p.eta.max(0.0) } else { 0.0 };
     if tau <= 0.0 || p.s_noise <= 0.0 {
         return Ok(Transition { tau, noise: None });
     }
     let h = lambda(next) - lambda(sigma);
-    let level = next * (-(-2.0 * tau * tau * h).exp_m1()).sqrt() * p.s_noise;
-    Ok(Transition { tau, noise: Some(noise.draw(sigma, next)? * level) })
+    let spread = (-(-2.0 * tau * tau * h).exp_m1()).sqrt();
+    Ok(Transition { tau, noise: Some(noise.draw(sigma.into(), next.into())? * next * spread * p.s_noise) })
 }
 
-/// The deterministic part of a step from σ to σ': (σ'/σ)·e^(−τ²h)·x + Σ bⱼDⱼ, with weights for the newest denoised
-/// latents.
-fn adams_step(x: &Tensor, history: &[Tensor], weights: &[f64], (sigma, next): (f64, f64), tau: f64) -> Tensor {
-    let h = lambda(next) - lambda(sigma);
-    let mut sum = x * (next / sigma * (-tau * tau * h).exp());
-    let newest = &history[history.len() - weights.len()..];
-    for (weight, denoised) in weights.iter().zip(newest) {
-        sum += denoised * *weight;
+/// The deterministic part of a step from σ to σ', by the denoised latents at the nodes λⱼ.
+struct Step<'a> {
+    nodes: &'a [Real],
+    sigma: Real,
+    next: Real,
+    tau: f64,
+}
+
+impl Step<'_> {
+    fn h(&self) -> Real {
+        lambda(self.next) - lambda(self.sigma)
     }
-    sum
-}
 
-/// The two-step predictor of the paper's appendix D.
-fn simple_predictor(nodes: &[f64], (sigma, next): (f64, f64), tau: f64) -> Vec<f64> {
-    let (m, h) = (1.0 + tau * tau, lambda(next) - lambda(sigma));
-    let older = 0.5 * m * h * h / (nodes[nodes.len() - 2] - lambda(sigma));
-    vec![older, -(-h * m).exp_m1() - older]
-}
-
-/// The one-step corrector of the paper's appendix D.
-fn simple_corrector((sigma, next): (f64, f64), tau: f64) -> Vec<f64> {
-    let (m, h) = (1.0 + tau * tau, lambda(next) - lambda(sigma));
-    let newer = 0.5 * m * h;
-    vec![-(-h * m).exp_m1() - newer, newer]
-}
-
-/// bⱼ = m∫ e^(m(u−b)) ℓⱼ(u) du from a to b with m = 1 + τ² (equations 15 and 18), where ℓⱼ is the Lagrange polynomial
-/// of the j-th node.
-fn weights(nodes: &[f64], a: f64, b: f64, tau: f64) -> Vec<f64> {
-    let m = 1.0 + tau * tau;
-    let start = a - b;
-    // Moments m∫ e^(mv) v^k dv from a − b to 0, by parts.
-    let mut moments = vec![-(m * start).exp_m1()];
-    for power in 1..nodes.len() {
-        let previous = moments[power - 1];
-        moments.push(-start.powi(power as i32) * (m * start).exp() - power as f64 / m * previous);
+    /// 1 + τ².
+    fn m(&self) -> f64 {
+        1.0 + self.tau.powi(2)
     }
-    let shifted: Vec<f64> = nodes.iter().map(|node| node - b).collect();
-    let integral = |polynomial: &Vec<f64>| polynomial.iter().zip(&moments).map(|(c, moment)| c * moment).sum();
-    lagrange_basis(&shifted).iter().map(integral).collect()
+
+    /// (σ'/σ)·e^(−τ²h)·x + Σ bⱼDⱼ, with weights for the newest denoised latents.
+    fn taken(&self, x: &Tensor, history: &[Tensor], weights: &Tensor) -> Tensor {
+        let newest = Tensor::stack(&history[history.len() - weights.numel()..], 1);
+        let weights = weights.to_kind(newest.kind()).to_device(newest.device());
+        let sum = newest.tensordot(&weights, [1], [0]);
+        x * (self.next / self.sigma * (-self.tau.powi(2) * self.h()).exp()) + sum
+    }
+
+    /// The two-step predictor of the paper's appendix D.
+    fn simple_predictor(&self) -> Tensor {
+        let (m, h) = (self.m(), self.h());
+        let to = alpha(self.next, lambda(self.next));
+        let older = to * (0.5 * m * h.powf(2.0)) / (self.nodes[self.nodes.len() - 2] - lambda(self.sigma));
+        vector(&[older, to * -(-h * m).exp_m1() - older])
+    }
+
+    /// The one-step corrector of the paper's appendix D.
+    fn simple_corrector(&self) -> Tensor {
+        let (m, h) = (self.m(), self.h());
+        let to = alpha(self.next, lambda(self.next));
+        let newer = to * (0.5 * m * h);
+        vector(&[to * -(-h * m).exp_m1() - newer, newer])
+    }
+
+    /// bⱼ = m∫ e^(m(u−b)) ℓⱼ(u) du from a = λ to b = λ' with m = 1 + τ² (equations 15 and 18), where ℓⱼ is the Lagrange
+    /// polynomial of the j-th node: the solution of Σ bⱼλⱼᵖ = m∫ e^(m(u−b)) uᵖ du for all powers p below the number of
+    /// nodes. Where nodes are close to each other, this system is so ill-conditioned that only the same operations give
+    /// ComfyUI's weights.
+    fn weights(&self) -> Tensor {
+        let (a, b) = (lambda(self.sigma), lambda(self.next));
+        let count = self.nodes.len() as i64;
+        let powers = Tensor::arange(count, (a.kind(), Device::Cpu));
+        let ends = b.tensor().pow(&powers) - a.tensor().pow(&powers) * (-self.m() * (b - a)).exp();
+        let equations = Tensor::vander(&vector(self.nodes), count, true).transpose(0, 1);
+        let solution = Tensor::linalg_solve(&equations, &(by_parts(&powers, self.m()).matmul(&ends)), true);
+        solution * alpha(self.next, b)
+    }
+}
+
+/// Integration by parts as a matrix: row p has (−1)^(p−q)·(p!/q!)/m^(p−q) for q up to p, which makes of the values
+/// eᵐᵘ·u^q at the ends of an interval m∫ eᵐᵘ·uᵖ du over it.
+fn by_parts(powers: &Tensor, m: f64) -> Tensor {
+    let differences = |values: &Tensor| values.unsqueeze(1) - values.unsqueeze(0);
+    let depth = differences(powers);
+    let mut log = differences(&(powers + 1.0).lgamma());
+    if m > 1.0 {
+        log -= &depth * m.ln();
+    }
+    let signs = depth.remainder(2.0).eq(0.0).to_kind(powers.kind()) * 2.0 - 1.0;
+    (log.exp() * signs).tril(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::Kind;
+
+    /// m∫ e^(m(u−b)) uᵖ du, numerically.
+    fn moment(a: f64, b: f64, m: f64, power: i32) -> f64 {
+        const POINTS: i32 = 100_000;
+        let width = (b - a) / f64::from(POINTS);
+        let value = |k: i32| {
+            let u = a + (f64::from(k) + 0.5) * width;
+            m * (m * (u - b)).exp() * u.powi(power)
+        };
+        (0..POINTS).map(value).sum::<f64>() * width
+    }
+
+    #[test]
+    fn weights_integrate_polynomials_exactly() {
+        let double = |value: f64| Real::new(value, Kind::Double);
+        for tau in [0.0, 0.8] {
+            let nodes = [-2.0, -1.1, -0.7].map(double);
+            let step = Step { nodes: &nodes, sigma: double(0.7f64.exp()), next: double(0.4f64.exp()), tau };
+            let weights = Vec::<f64>::try_from(&step.weights()).unwrap_or_default();
+            assert_eq!(weights.len(), 3);
+            for power in 0..3 {
+                let sum: f64 = weights.iter().zip(nodes).map(|(w, node)| w * node.value().powi(power)).sum();
+                let expected = moment(-0.7, -0.4, 1.0 + tau * tau, power);
+                assert!((sum - expected).abs() < 1e-9, "power {power}: {sum}, not {expected}");
+            }
+        }
+    }
 }

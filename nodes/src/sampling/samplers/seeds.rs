@@ -4,13 +4,14 @@
 use anyhow::Result;
 use tch::Tensor;
 
-use super::step::{interpolated_level, lambda, steps};
+use super::step::{alpha, lambda, level, steps};
 use super::{Form, Parameters};
 use crate::sampling::denoise::Denoise;
 use crate::sampling::noise::Noise;
+use crate::sampling::real::Real;
 
 /// h·φ₂(h) = (eʰ − 1 − h)/h.
-fn h_phi_2(h: f64) -> f64 {
+fn h_phi_2(h: Real) -> Real {
     (h.exp_m1() - h) / h
 }
 
@@ -24,19 +25,19 @@ struct StageNoise<'a> {
 }
 
 impl StageNoise<'_> {
-    /// Goes on to the level `next`, a stretch of `h` in λ (≥ 0) after `sigma`, and returns the noise to be added to the
-    /// state there.
-    fn advance(&mut self, sigma: f64, next: f64, h: f64) -> Result<Option<Tensor>> {
+    /// Goes on to the level `next`, a `share` of the whole step `h` in λ (≥ 0) after `sigma`, and returns the noise to
+    /// be added to the state there.
+    fn advance(&mut self, sigma: Real, next: Real, share: f64, h: Real) -> Result<Option<Tensor>> {
         if self.eta <= 0.0 || self.s_noise <= 0.0 {
             return Ok(None);
         }
-        let decay = -h * self.eta;
-        let fresh = self.source.draw(sigma, next)? * (-(2.0 * decay).exp_m1()).sqrt();
+        let decay = -share * h * self.eta;
+        let fresh = self.source.draw(sigma.into(), next.into())? * (-(2.0 * decay).exp_m1()).sqrt();
         let total = match &self.total {
             Some(total) => total * decay.exp() + fresh,
             None => fresh,
         };
-        let scaled = &total * (next * self.s_noise);
+        let scaled = &total * next * self.s_noise;
         self.total = Some(total);
         Ok(Some(scaled))
     }
@@ -53,38 +54,41 @@ fn with_noise(x: Tensor, noise: Option<Tensor>) -> Tensor {
 pub(super) fn seeds_2(
     model: &mut dyn Denoise,
     mut x: Tensor,
-    sigmas: &[f64],
+    sigmas: &[Real],
     p: &Parameters,
     noise: &mut dyn Noise,
 ) -> Result<Tensor> {
     let (r, eta) = (p.r, p.eta);
     for (i, sigma, next) in steps(sigmas) {
-        let first = model.denoise(&x, sigma)?.denoised;
+        let first = model.denoise(&x, sigma.into())?.denoised;
         model.on_step(i, sigmas.len() - 1, &first)?;
         if next == 0.0 {
             x = first;
             continue;
         }
         let mut noise = StageNoise { source: noise, eta, s_noise: p.s_noise, total: None };
-        let h = lambda(next) - lambda(sigma);
+        let (t, end) = (lambda(sigma), lambda(next));
+        let h = end - t;
         let h_eta = h * (eta + 1.0);
-        let middle = interpolated_level(sigma, next, r, x.kind());
-        let x2 = &x * (middle / sigma * (-r * h * eta).exp()) - &first * (-r * h_eta).exp_m1();
-        let x2 = with_noise(x2, noise.advance(sigma, middle, r * h)?);
-        let second = model.denoise(&x2, middle)?.denoised;
+        let inner = t.lerp(end, r);
+        let (middle, to) = (level(inner), alpha(next, end));
+        let inside = alpha(middle, inner);
+        let x2 = &x * (middle / sigma * (-r * h * eta).exp()) - &first * (inside * (-r * h_eta).exp_m1());
+        let x2 = with_noise(x2, noise.advance(sigma, middle, r, h)?);
+        let second = model.denoise(&x2, middle.into())?.denoised;
         let kept = &x * (next / sigma * (-h * eta).exp());
         x = match p.form {
             Form::First => {
                 let weight = 1.0 / (2.0 * r);
-                kept - (&first + (second - &first) * weight) * (-h_eta).exp_m1()
+                kept - first.lerp(&second, weight) * (to * (-h_eta).exp_m1())
             }
             Form::Second => {
                 let b2 = h_phi_2(-h_eta) / r;
                 let b1 = (-h_eta).exp_m1() - b2;
-                kept - (first * b1 + second * b2)
+                kept - (first * b1 + second * b2) * to
             }
         };
-        x = with_noise(x, noise.advance(middle, next, (1.0 - r) * h)?);
+        x = with_noise(x, noise.advance(middle, next, 1.0 - r, h)?);
     }
     Ok(x)
 }
@@ -93,39 +97,41 @@ pub(super) fn seeds_2(
 pub(super) fn seeds_3(
     model: &mut dyn Denoise,
     mut x: Tensor,
-    sigmas: &[f64],
+    sigmas: &[Real],
     p: &Parameters,
     noise: &mut dyn Noise,
 ) -> Result<Tensor> {
     let (r1, r2, eta) = (1.0 / 3.0, 2.0 / 3.0, p.eta);
     for (i, sigma, next) in steps(sigmas) {
-        let first = model.denoise(&x, sigma)?.denoised;
+        let first = model.denoise(&x, sigma.into())?.denoised;
         model.on_step(i, sigmas.len() - 1, &first)?;
         if next == 0.0 {
             x = first;
             continue;
         }
         let mut noise = StageNoise { source: noise, eta, s_noise: p.s_noise, total: None };
-        let h = lambda(next) - lambda(sigma);
+        let (t, end) = (lambda(sigma), lambda(next));
+        let h = end - t;
         let h_eta = h * (eta + 1.0);
-        let level = |r: f64| interpolated_level(sigma, next, r, x.kind());
-        let (sigma1, sigma2) = (level(r1), level(r2));
-        let kept = |r: f64, level: f64| &x * (level / sigma * (-r * h * eta).exp());
+        let (t1, t2) = (t.lerp(end, r1), t.lerp(end, r2));
+        let (sigma1, sigma2) = (level(t1), level(t2));
+        let (alpha1, alpha2, to) = (alpha(sigma1, t1), alpha(sigma2, t2), alpha(next, end));
+        let kept = |r: f64, level: Real| &x * (level / sigma * (-r * h * eta).exp());
 
-        let x2 = kept(r1, sigma1) - &first * (-r1 * h_eta).exp_m1();
-        let x2 = with_noise(x2, noise.advance(sigma, sigma1, r1 * h)?);
-        let second = model.denoise(&x2, sigma1)?.denoised;
+        let x2 = kept(r1, sigma1) - &first * (alpha1 * (-r1 * h_eta).exp_m1());
+        let x2 = with_noise(x2, noise.advance(sigma, sigma1, r1, h)?);
+        let second = model.denoise(&x2, sigma1.into())?.denoised;
 
         let a2 = r2 / r1 * h_phi_2(-r2 * h_eta);
         let a1 = (-r2 * h_eta).exp_m1() - a2;
-        let x3 = kept(r2, sigma2) - (&first * a1 + second * a2);
-        let x3 = with_noise(x3, noise.advance(sigma1, sigma2, (r2 - r1) * h)?);
-        let third = model.denoise(&x3, sigma2)?.denoised;
+        let x3 = kept(r2, sigma2) - (&first * a1 + second * a2) * alpha2;
+        let x3 = with_noise(x3, noise.advance(sigma1, sigma2, r2 - r1, h)?);
+        let third = model.denoise(&x3, sigma2.into())?.denoised;
 
         let b3 = h_phi_2(-h_eta) / r2;
         let b1 = (-h_eta).exp_m1() - b3;
-        let last = kept(1.0, next) - (&first * b1 + third * b3);
-        x = with_noise(last, noise.advance(sigma2, next, (1.0 - r2) * h)?);
+        let last = kept(1.0, next) - (&first * b1 + third * b3) * to;
+        x = with_noise(last, noise.advance(sigma2, next, 1.0 - r2, h)?);
     }
     Ok(x)
 }

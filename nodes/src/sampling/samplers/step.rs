@@ -1,112 +1,74 @@
 //! What the samplers' steps have in common.
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
+
+use crate::sampling::real::Real;
 
 /// The slope dx/dσ of the probability flow at the state `x`, from the denoised latent behind it (Karras et al. 2022).
-pub(super) fn slope(x: &Tensor, sigma: f64, denoised: &Tensor) -> Tensor {
+pub(super) fn slope(x: &Tensor, sigma: Real, denoised: &Tensor) -> Tensor {
     (x - denoised) / sigma
 }
 
 /// λ = −ln σ, half the logarithm of the signal-to-noise ratio; ∞ at σ = 0.
-pub(super) fn lambda(sigma: f64) -> f64 {
+pub(super) fn lambda(sigma: Real) -> Real {
     -sigma.ln()
+}
+
+/// The level σ = e^(−λ).
+pub(super) fn level(lambda: Real) -> Real {
+    (-lambda).exp()
+}
+
+/// α = σ·e^λ: 1, but for the rounding, which ComfyUI's formulas carry on.
+pub(super) fn alpha(sigma: Real, lambda: Real) -> Real {
+    sigma * lambda.exp()
 }
 
 /// A step down to `next` taken as one further down and noise back up: (σ_down, σ_up), σ_down² + σ_up² = next². With
 /// `eta` 0 there is no noise; with 1 it is as much as the stochastic process has between the levels.
-///
-/// For a float32 state every operation is rounded to float32, as in ComfyUI: where σ_down is small, it is the difference
-/// of two almost equal squares.
-pub(super) fn ancestral_split(sigma: f64, next: f64, eta: f64, kind: Kind) -> (f64, f64) {
+pub(super) fn ancestral_split(sigma: Real, next: Real, eta: f64) -> (Real, Real) {
     if eta == 0.0 {
-        return (next, 0.0);
+        return (next, next * 0.0);
     }
-    // libtorch's own powers: they differ from multiplication and square root in the last bit.
-    let square = |level: &Tensor| level.pow_tensor_scalar(2);
-    let (from, to) = (scalar(sigma, kind), scalar(next, kind));
-    let between = square(&to) * (square(&from) - square(&to)) / square(&from);
-    // Where levels rise there is no root; ComfyUI's minimum then is σ'.
-    let up = (between.pow_tensor_scalar(0.5) * eta).fmin(&to);
-    let down = (square(&to) - square(&up)).pow_tensor_scalar(0.5);
-    (down.double_value(&[]), up.double_value(&[]))
-}
-
-/// The level at `r` of the way from `sigma` to `next` in λ, both above 0.
-///
-/// For a float32 state in ComfyUI's float32 operations, because two things depend on the last bits: which timestep is
-/// nearest, and where on its path Brownian noise is taken (it is another one a millionth further on).
-pub(super) fn middle_level(sigma: f64, next: f64, r: f64, kind: Kind) -> f64 {
-    level_between(sigma, next, kind, |start, end| start + (end - start) * r)
-}
-
-/// [`middle_level`] for the methods where ComfyUI interpolates with `lerp`, which rounds differently.
-pub(super) fn interpolated_level(sigma: f64, next: f64, r: f64, kind: Kind) -> f64 {
-    level_between(sigma, next, kind, |start, end| start.lerp(end, r))
-}
-
-fn level_between(sigma: f64, next: f64, kind: Kind, choose: impl Fn(&Tensor, &Tensor) -> Tensor) -> f64 {
-    let lambda = |sigma: f64| scalar(sigma, kind).log().neg();
-    choose(&lambda(sigma), &lambda(next)).neg().exp().double_value(&[])
-}
-
-/// A number as a tensor without dimensions, float32 for a float32 state and float64 otherwise, on the CPU.
-pub(super) fn scalar(value: f64, kind: Kind) -> Tensor {
-    Tensor::from(value).to_kind(if kind == Kind::Float { Kind::Float } else { Kind::Double })
+    let square = |level: Real| level.powf(2.0);
+    let between = square(next) * (square(sigma) - square(next)) / square(sigma);
+    // Where levels rise there is no root; the minimum then is σ'.
+    let up = next.min(between.powf(0.5) * eta);
+    ((square(next) - square(up)).powf(0.5), up)
 }
 
 /// The consecutive pairs of noise levels, numbered.
-pub(super) fn steps(sigmas: &[f64]) -> impl Iterator<Item = (usize, f64, f64)> + '_ {
+pub(super) fn steps(sigmas: &[Real]) -> impl Iterator<Item = (usize, Real, Real)> + '_ {
     sigmas.windows(2).enumerate().map(|(step, pair)| (step, pair[0], pair[1]))
-}
-
-/// For each node the coefficients (constant first) of the Lagrange polynomial that is 1 there and 0 at the others.
-pub(super) fn lagrange_basis(nodes: &[f64]) -> Vec<Vec<f64>> {
-    let polynomial = |own: usize| {
-        let mut coefficients = vec![1.0];
-        for other in (0..nodes.len()).filter(|&other| other != own) {
-            let scale = 1.0 / (nodes[own] - nodes[other]);
-            let mut product = vec![0.0; coefficients.len() + 1];
-            for (power, coefficient) in coefficients.iter().enumerate() {
-                product[power + 1] += coefficient * scale;
-                product[power] -= coefficient * scale * nodes[other];
-            }
-            coefficients = product;
-        }
-        coefficients
-    };
-    (0..nodes.len()).map(polynomial).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tch::Kind;
+
+    fn double(value: f64) -> Real {
+        Real::new(value, Kind::Double)
+    }
 
     #[test]
     fn ancestral_split_keeps_the_variance() {
-        let split = |next, eta| ancestral_split(2.0, next, eta, Kind::Double);
-        let (down, up) = split(1.0, 1.0);
+        let split = |sigma: f64, next: f64, eta| {
+            let (down, up) = ancestral_split(double(sigma), double(next), eta);
+            (down.value(), up.value())
+        };
+        let (down, up) = split(2.0, 1.0, 1.0);
         assert!((down - 0.5).abs() < 1e-15 && (up - 0.75f64.sqrt()).abs() < 1e-15);
-        assert_eq!(split(1.0, 0.0), (1.0, 0.0));
-        assert_eq!(split(0.0, 1.0), (0.0, 0.0));
-        assert_eq!(split(1.0, 9.0), (0.0, 1.0));
-        assert_eq!(split(3.0, 1.0), (0.0, 3.0));
+        assert_eq!(split(2.0, 1.0, 0.0), (1.0, 0.0));
+        assert_eq!(split(2.0, 0.0, 1.0), (0.0, 0.0));
+        assert_eq!(split(2.0, 1.0, 9.0), (0.0, 1.0));
+        assert_eq!(split(2.0, 3.0, 1.0), (0.0, 3.0));
     }
 
     #[test]
-    fn the_middle_is_the_geometric_mean() {
-        assert!((middle_level(8.0, 2.0, 0.5, Kind::Double) - 4.0).abs() < 1e-14);
-        assert!((middle_level(8.0, 1.0, 1.0 / 3.0, Kind::Float) - 4.0).abs() < 1e-6);
-        assert!((interpolated_level(8.0, 1.0, 2.0 / 3.0, Kind::Float) - 2.0).abs() < 1e-6);
-    }
-
-    #[test]
-    fn lagrange_polynomials_are_one_at_their_node_and_zero_at_others() {
-        let nodes = [0.5, -1.0, 3.0, 2.0];
-        for (own, polynomial) in lagrange_basis(&nodes).iter().enumerate() {
-            for (place, node) in nodes.iter().enumerate() {
-                let value: f64 = polynomial.iter().enumerate().map(|(power, c)| c * node.powi(power as i32)).sum();
-                assert!((value - f64::from(u8::from(place == own))).abs() < 1e-12);
-            }
-        }
+    fn levels_and_lambdas_are_inverse() {
+        assert!((level(lambda(double(3.7))).value() - 3.7).abs() < 1e-14);
+        assert!((level(lambda(Real::new(3.7, Kind::Float))).value() - 3.7).abs() < 1e-6);
+        assert_eq!(level(lambda(double(0.0))), 0.0);
     }
 }

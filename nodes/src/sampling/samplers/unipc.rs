@@ -1,47 +1,40 @@
 //! UniPC: Zhao et al. (2023), arXiv:2302.04867: unified predictor and corrector, multistep, in data prediction.
 
 use anyhow::Result;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
-use super::step::scalar;
+use super::step::slope;
 use super::{Form, Parameters};
 use crate::sampling::denoise::Denoise;
 use crate::sampling::noise::Noise;
+use crate::sampling::real::{Real, vector};
 
 /// What stands for a last level of 0, where λ would be infinite.
 const ALMOST_CLEAN: f64 = 0.001;
 const HIGHEST_ORDER: usize = 3;
 
-/// A noise level σ as a variance-preserving process has it: y = α·clean + s·noise, y = α·x.
-///
-/// For a float32 state this is computed in float32 in ComfyUI's order: its rounding makes s of 0.001 an effective
-/// 0.00097656.
+/// A noise level σ as a variance-preserving process has it: y = α·clean + s·noise, y = α·x. In float32, s of 0.001
+/// becomes 0.00097656.
 #[derive(Debug, Clone, Copy)]
 struct Level {
-    sigma: f64,
-    alpha: f64,
-    s: f64,
+    sigma: Real,
+    alpha: Real,
+    s: Real,
     /// ln(α/s).
-    lambda: f64,
+    lambda: Real,
 }
 
 impl Level {
-    fn new(sigma: f64, kind: Kind) -> Level {
-        let sigma_squared = scalar(sigma, kind).square();
-        let log_alpha = (1f64 / (sigma_squared + 1.0)).log() * 0.5;
-        let variance = 1f64 - (&log_alpha * 2.0).exp();
-        Level {
-            sigma,
-            alpha: log_alpha.exp().double_value(&[]),
-            s: variance.sqrt().double_value(&[]),
-            lambda: (&log_alpha - variance.log() * 0.5).double_value(&[]),
-        }
+    fn new(sigma: Real) -> Level {
+        let log_alpha = 0.5 * (1.0 / (sigma * sigma + 1.0)).ln();
+        let variance = 1.0 - (2.0 * log_alpha).exp();
+        Level { sigma, alpha: log_alpha.exp(), s: variance.sqrt(), lambda: log_alpha - 0.5 * variance.ln() }
     }
 
     /// The denoised latent behind `y`.
     fn denoised(&self, model: &mut dyn Denoise, y: &Tensor) -> Result<Tensor> {
-        let x = y * (self.sigma * self.sigma + 1.0).sqrt();
-        let epsilon = (&x - model.denoise(&x, self.sigma)?.denoised) / self.sigma;
+        let x = y * (self.sigma.powf(2.0) + 1.0).powf(0.5);
+        let epsilon = slope(&x, self.sigma, &model.denoise(&x, self.sigma.into())?.denoised);
         Ok((y - epsilon * self.s) / self.alpha)
     }
 }
@@ -50,17 +43,17 @@ impl Level {
 pub(super) fn unipc(
     model: &mut dyn Denoise,
     x: Tensor,
-    sigmas: &[f64],
+    sigmas: &[Real],
     p: &Parameters,
     _: &mut dyn Noise,
 ) -> Result<Tensor> {
     let count = sigmas.len() - 1;
-    let last = |sigma: f64| if sigma == 0.0 { ALMOST_CLEAN } else { sigma };
-    let mut levels: Vec<Level> = sigmas[..count].iter().map(|&sigma| Level::new(sigma, x.kind())).collect();
-    levels.push(Level::new(last(sigmas[count]), x.kind()));
+    let mut levels: Vec<Level> = sigmas[..count].iter().map(|&sigma| Level::new(sigma)).collect();
+    let last = sigmas[count];
+    levels.push(Level::new(if last == 0.0 { last + ALMOST_CLEAN } else { last }));
     let highest = HIGHEST_ORDER.min(count - 1);
 
-    let mut y = x / (1.0 + sigmas[0] * sigmas[0]).sqrt();
+    let mut y = x / (1.0 + sigmas[0].powf(2.0)).sqrt();
     let mut known = vec![(levels[0], levels[0].denoised(model, &y)?)];
     model.on_step(0, count, &known[0].1)?;
     for (k, &level) in levels.iter().enumerate().skip(1).take(if count == 1 { 0 } else { count }) {
@@ -85,13 +78,13 @@ struct Update<'a> {
     /// Differences (D₋ⱼ − D₀)/rⱼ, newest first.
     differences: Vec<Tensor>,
     /// Places of the evaluations in units of the step: r₁, r₂, …, 1.
-    places: Vec<f64>,
+    places: Vec<Real>,
     /// Right-hand side of the order conditions.
-    targets: Vec<f64>,
+    targets: Vec<Real>,
     /// s/s₀, α·(e^(−h) − 1), α·B(h).
-    kept: f64,
-    toward: f64,
-    scale: f64,
+    kept: Real,
+    toward: Real,
+    scale: Real,
 }
 
 impl<'a> Update<'a> {
@@ -107,7 +100,7 @@ impl<'a> Update<'a> {
             differences.push((denoised - newest) / place);
             places.push(place);
         }
-        places.push(1.0);
+        places.push(h / h);
         let b = match form {
             Form::First => -h,
             Form::Second => (-h).exp_m1(),
@@ -125,33 +118,42 @@ impl<'a> Update<'a> {
 
     fn predict(&self, y: &Tensor) -> Tensor {
         let known = self.differences.len();
-        let weights = match known {
-            0 => vec![],
-            1 => vec![0.5],
-            _ => order_conditions(&self.places[..known], &self.targets[..known]),
-        };
-        self.moved(y, &weights)
+        match known {
+            0 => self.start(y),
+            1 => self.start(y) - &self.differences[0] * 0.5 * self.scale,
+            _ => {
+                let weights = order_conditions(&self.places[..known], &self.targets[..known]);
+                self.start(y) - self.weighted(&weights) * self.scale
+            }
+        }
     }
 
     /// The step made again, with the denoised latent at its end.
     fn correct(&self, y: &Tensor, denoised: &Tensor) -> Tensor {
         let order = self.places.len();
-        let weights = if order == 1 { vec![0.5] } else { order_conditions(&self.places, &self.targets) };
-        let moved = self.moved(y, &weights[..order - 1]);
-        moved - (denoised - self.newest) * (self.scale * weights[order - 1])
+        let difference = denoised - self.newest;
+        if order == 1 {
+            return self.start(y) - difference * 0.5 * self.scale;
+        }
+        let weights = order_conditions(&self.places, &self.targets);
+        let last = Real::of(&weights.get(order as i64 - 1));
+        let known = self.weighted(&weights.narrow(0, 0, order as i64 - 1));
+        self.start(y) - (known + difference * last) * self.scale
     }
 
-    fn moved(&self, y: &Tensor, weights: &[f64]) -> Tensor {
-        let mut moved = y * self.kept - self.newest * self.toward;
-        for (difference, weight) in self.differences.iter().zip(weights) {
-            moved -= difference * (self.scale * weight);
-        }
-        moved
+    /// The step of first order.
+    fn start(&self, y: &Tensor) -> Tensor {
+        y * self.kept - self.newest * self.toward
+    }
+
+    fn weighted(&self, weights: &Tensor) -> Tensor {
+        let weights = weights.to_kind(self.newest.kind()).to_device(self.newest.device());
+        Tensor::stack(&self.differences, 1).tensordot(&weights, [1], [0])
     }
 }
 
 /// j!·qⱼ/B for j = 1 to `order`, with q₁ = (eᴴ − 1)/H − 1 and qⱼ₊₁ = qⱼ/H − 1/(j+1)!.
-fn targets(order: usize, h: f64, b: f64) -> Vec<f64> {
+fn targets(order: usize, h: Real, b: Real) -> Vec<Real> {
     let mut q = h.exp_m1() / h - 1.0;
     let mut factorial = 1.0;
     (1..=order)
@@ -164,21 +166,9 @@ fn targets(order: usize, h: f64, b: f64) -> Vec<f64> {
         .collect()
 }
 
-/// The weights w with Σ placesₘ^(j−1)·wₘ = targetsⱼ, by elimination.
-fn order_conditions(places: &[f64], targets: &[f64]) -> Vec<f64> {
-    let size = places.len();
-    let mut rows: Vec<Vec<f64>> =
-        (0..size).map(|j| places.iter().map(|place| place.powi(j as i32)).chain([targets[j]]).collect()).collect();
-    for column in 0..size {
-        let pivot = (column..size).max_by(|&a, &b| rows[a][column].abs().total_cmp(&rows[b][column].abs()));
-        rows.swap(column, pivot.unwrap_or(column));
-        for row in (0..size).filter(|&row| row != column) {
-            let factor = rows[row][column] / rows[column][column];
-            let above = rows[column].clone();
-            for (value, above) in rows[row].iter_mut().zip(above) {
-                *value -= factor * above;
-            }
-        }
-    }
-    (0..size).map(|row| rows[row][size] / rows[row][row]).collect()
+/// The weights w with Σ placesₘ^(j−1)·wₘ = targetsⱼ.
+fn order_conditions(places: &[Real], targets: &[Real]) -> Tensor {
+    let places = vector(places);
+    let rows: Vec<Tensor> = (0..targets.len()).map(|power| places.pow_tensor_scalar(power as i64)).collect();
+    Tensor::linalg_solve(&Tensor::stack(&rows, 0), &vector(targets), true)
 }
