@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Survey { directory: PathBuf },
     /// Writes a checkpoint of Stable Diffusion 1.5's layout with random weights, for tests
     RandomCheckpoint {
+        #[arg(long, value_enum, default_value = "plain")]
+        kind: CheckpointKind,
         #[arg(long, value_enum, default_value = "tiny")]
         size: CheckpointSize,
         #[arg(long, default_value_t = 0)]
@@ -60,6 +62,17 @@ pub(crate) enum Command {
         height: u32,
         file: PathBuf,
     },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum CheckpointKind {
+    /// Takes a latent: 4 channels
+    Plain,
+    /// Takes a mask and a masked latent, too: 9 channels
+    Inpainting,
+    /// Takes the latent of the picture to be changed, too: 8 channels
+    #[value(name = "instruct-pix2pix")]
+    InstructPix2Pix,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

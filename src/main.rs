@@ -22,10 +22,11 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
+use redraft_nodes::models::families::Family;
 use redraft_nodes::models::random::{Size, write_random_checkpoint};
 use redraft_nodes::pictures::draft::write_draft;
 
-use crate::args::{CheckpointSize, Cli, Command};
+use crate::args::{CheckpointKind, CheckpointSize, Cli, Command};
 use crate::exit::{Exit, Outcome, tell};
 
 fn main() -> ExitCode {
@@ -54,12 +55,17 @@ fn dispatch(command: Command) -> Outcome {
         Command::Nodes { name } => nodes::nodes(name.as_deref()),
         Command::ObjectInfo(places) => nodes::object_info(&places),
         Command::Survey { directory } => survey::survey(&directory),
-        Command::RandomCheckpoint { size, seed, file } => {
+        Command::RandomCheckpoint { kind, size, seed, file } => {
+            let family = match kind {
+                CheckpointKind::Plain => Family::Sd1,
+                CheckpointKind::Inpainting => Family::Sd1Inpainting,
+                CheckpointKind::InstructPix2Pix => Family::Sd1InstructPix2Pix,
+            };
             let size = match size {
                 CheckpointSize::Tiny => Size::Tiny,
                 CheckpointSize::Sd15 => Size::Sd15,
             };
-            write_random_checkpoint(&file, size, seed)?;
+            write_random_checkpoint(&file, family, size, seed)?;
             Ok(Exit::Done)
         }
         Command::StandIns(args) => stand_ins::stand_ins(&args),

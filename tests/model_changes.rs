@@ -7,12 +7,10 @@
 mod common;
 
 use common::Base;
+use common::figures::{Figures, differs, figures};
 use common::graph::{Graph, ksampler};
 use common::tensors::Tensors;
 use serde_json::{Value as Json, json};
-
-/// Three values of a latent and the spread of all.
-type Figures = [f64; 4];
 
 /// A class, its settings, and what KSampler makes of the model.
 #[rustfmt::skip]
@@ -68,9 +66,6 @@ const TOGETHER: &[([&str; 2], Figures)] = &[
     (["FreSca", "TCFG"], [79.3024, 23.262, 21.2487, 90.3946]),
 ];
 
-/// How far a figure may be off, over the largest of its four.
-const TOLERANCE: f64 = 1e-4;
-
 /// A node that changes a model, on top of another.
 fn change(graph: &mut Graph, id: &str, class: &str, model: &Json) {
     let settings = ALONE.iter().find(|row| row.0 == class).unwrap().1;
@@ -87,19 +82,6 @@ fn with_settings(graph: &mut Graph, id: &str, class: &str, settings: &str, model
 fn sampled(graph: &mut Graph, id: &str, model: &str, latent: &str) {
     let inputs = json!({ "model": [model, 0], "latent_image": [latent, 0], "steps": 2, "cfg": 4.0 });
     graph.node(id, "KSampler", ksampler(inputs));
-}
-
-fn figures(values: &[f32]) -> Figures {
-    let values: Vec<f64> = values.iter().map(|value| f64::from(*value)).collect();
-    let count = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / count;
-    let spread = (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt();
-    [values[0], values[values.len() / 2 + 3], values[values.len() - 1], spread]
-}
-
-fn differs(found: &[f32], expected: &Figures) -> bool {
-    let scale = expected.iter().fold(1f64, |most, value| most.max(value.abs()));
-    figures(found).iter().zip(expected).any(|(found, expected)| (found - expected).abs() > TOLERANCE * scale)
 }
 
 #[test]

@@ -13,6 +13,7 @@ use crate::error::Cancelled;
 use crate::event::{Event, Observer, SavedFile};
 use crate::flow::GraphNode;
 use crate::folders::FolderPaths;
+use crate::key::Key;
 use crate::prompt::NodeId;
 
 /// A flag that ends a run at the next sampling step or node; any thread may raise it.
@@ -81,6 +82,7 @@ pub struct Cx<'a> {
     pub folders: &'a FolderPaths,
     pub metadata: &'a Metadata,
     pub(crate) class: &'a str,
+    pub(crate) key: Key,
     pub(crate) services: &'a Services,
     pub(crate) cancel: &'a Cancel,
     pub(crate) observer: &'a mut dyn Observer,
@@ -141,6 +143,11 @@ impl Cx<'_> {
         self.graph.node(id)
     }
 
+    /// Tells what this call makes from what any other makes: the same for the same class and inputs, in every run.
+    pub fn identity(&self) -> Identity {
+        Identity(self.key, self.call)
+    }
+
     /// What this node keeps from run to run for as long as it stays in the workflow; made when it is first asked for.
     pub fn kept<T: Any>(&self, make: impl FnOnce() -> T) -> Rc<T> {
         let key = (self.node.clone(), self.class.to_owned());
@@ -159,6 +166,10 @@ impl Cx<'_> {
         prefix
     }
 }
+
+/// See [`Cx::identity`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Identity(Key, usize);
 
 /// Events of nodes that wait, until the executor passes them on.
 pub(crate) type Reports = Rc<RefCell<Vec<Event>>>;

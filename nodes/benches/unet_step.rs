@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use redraft_nodes::models::families::Family;
 use redraft_nodes::models::families::recognise;
 use redraft_nodes::models::random::{Size, write_random_checkpoint};
 use redraft_nodes::models::unet::UNet;
@@ -32,7 +33,7 @@ fn main() -> Result<()> {
     let path = arguments.iter().find(|a| a.ends_with(".safetensors")).map(PathBuf::from);
     let path = path.unwrap_or_else(|| std::env::temp_dir().join("redraft-random-sd15.safetensors"));
     if !path.exists() {
-        let (_, spent) = timed(|| write_random_checkpoint(&path, Size::Sd15, 0));
+        let (_, spent) = timed(|| write_random_checkpoint(&path, Family::Sd1, Size::Sd15, 0));
         writeln!(out, "wrote {} in {:.1} s", path.display(), spent.as_secs_f64())?;
     }
     let channels_last = arguments.iter().any(|a| a == "--channels-last");

@@ -12,11 +12,14 @@ use crate::models::vae::Vae;
 use crate::ops::numerics::Numerics;
 use crate::ops::weights::Weights;
 
+/// Factors on the projections of attentions, a set for each change: query, key, value, output.
+type Factors = Vec<[f64; 4]>;
+
 /// Networks by the weights they were built from: one UNet, and two each of the small ones.
 pub struct Networks {
     numerics: Numerics,
     unets: Recent<UNet, 1>,
-    clips: Recent<ClipText, 2>,
+    clips: Recent<ClipText, 2, Factors>,
     vaes: Recent<Vae, 2>,
     upscalers: Recent<Esrgan, 1>,
 }
@@ -36,8 +39,12 @@ impl Networks {
         self.unets.get(weights, |weights| UNet::load(weights, &self.numerics))
     }
 
-    pub fn clip(&self, weights: &Weights) -> Result<Rc<ClipText>> {
-        self.clips.get(weights, |weights| ClipText::load(weights, &self.numerics))
+    /// A text encoder with factors on its attentions' projections, one set after the other.
+    pub fn clip(&self, weights: &Weights, factors: &Factors) -> Result<Rc<ClipText>> {
+        self.clips.changed(weights, factors, |weights| {
+            let clip = ClipText::load(weights, &self.numerics)?;
+            Ok(clip.with_attention_multiplied(factors))
+        })
     }
 
     pub fn vae(&self, weights: &Weights) -> Result<Rc<Vae>> {
@@ -49,10 +56,16 @@ impl Networks {
     }
 }
 
-/// The last `N` networks of a kind, the most recent first.
-struct Recent<T, const N: usize>(RefCell<Vec<(Weights, Rc<T>)>>);
+/// The last `N` networks of a kind, the most recent first, by their weights and how these are changed.
+struct Recent<T, const N: usize, C = ()>(RefCell<Vec<Held<T, C>>>);
 
-impl<T, const N: usize> Default for Recent<T, N> {
+struct Held<T, C> {
+    weights: Weights,
+    change: C,
+    network: Rc<T>,
+}
+
+impl<T, const N: usize, C> Default for Recent<T, N, C> {
     fn default() -> Self {
         Self(RefCell::default())
     }
@@ -60,14 +73,21 @@ impl<T, const N: usize> Default for Recent<T, N> {
 
 impl<T, const N: usize> Recent<T, N> {
     fn get(&self, weights: &Weights, load: impl FnOnce(&Weights) -> Result<T>) -> Result<Rc<T>> {
+        self.changed(weights, &(), load)
+    }
+}
+
+impl<T, const N: usize, C: Clone + PartialEq> Recent<T, N, C> {
+    fn changed(&self, weights: &Weights, change: &C, load: impl FnOnce(&Weights) -> Result<T>) -> Result<Rc<T>> {
         let mut kept = self.0.borrow_mut();
-        if let Some(at) = kept.iter().position(|(known, _)| known.is_same_view(weights)) {
+        if let Some(at) = kept.iter().position(|held| held.weights.is_same_view(weights) && held.change == *change) {
             kept[..=at].rotate_right(1);
         } else {
             // Room first: two UNets of the real size do not fit into every memory.
             kept.truncate(N - 1);
-            kept.insert(0, (weights.clone(), Rc::new(load(weights)?)));
+            let network = Rc::new(load(weights)?);
+            kept.insert(0, Held { weights: weights.clone(), change: change.clone(), network });
         }
-        Ok(kept[0].1.clone())
+        Ok(kept[0].network.clone())
     }
 }

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+pub mod figures;
 pub mod graph;
 pub mod tensors;
 
@@ -18,6 +19,9 @@ use tempfile::TempDir;
 pub const BINARY: &str = env!("CARGO_BIN_EXE_redraft");
 /// The names of the models and the picture in every base directory.
 pub const CHECKPOINT: &str = "tiny.safetensors";
+/// Checkpoints that take more than a latent, for those who ask for them.
+pub const INPAINTING: &str = "tiny-inpainting.safetensors";
+pub const INSTRUCT_PIX2PIX: &str = "tiny-instruct-pix2pix.safetensors";
 pub const VAE: &str = "tiny-vae.safetensors";
 pub const PICTURE: &str = "draft.png";
 /// No command may take longer, on however slow a machine.
@@ -39,6 +43,13 @@ impl Base {
         link(&made(VAE, make_vae), &base.path("models/vae").join(VAE));
         fs::copy(made(PICTURE, make_picture), base.path("input").join(PICTURE)).unwrap();
         base
+    }
+
+    /// The tiny checkpoints for inpainting and of InstructPix2Pix, too.
+    pub fn more_checkpoints(&self) {
+        let add = |name, made: PathBuf| link(&made, &self.path("models/checkpoints").join(name));
+        add(INPAINTING, made(INPAINTING, make_inpainting));
+        add(INSTRUCT_PIX2PIX, made(INSTRUCT_PIX2PIX, make_instruct_pix2pix));
     }
 
     pub fn root(&self) -> &Path {
@@ -106,7 +117,20 @@ fn made(name: &str, make: fn(&Path)) -> PathBuf {
 }
 
 fn make_checkpoint(path: &Path) {
-    Redraft::new().args(["random-checkpoint", "--size", "tiny", "--seed", "1"]).arg(path).finish().expect_code(0);
+    make_checkpoint_of("plain", path);
+}
+
+fn make_inpainting(path: &Path) {
+    make_checkpoint_of("inpainting", path);
+}
+
+fn make_instruct_pix2pix(path: &Path) {
+    make_checkpoint_of("instruct-pix2pix", path);
+}
+
+fn make_checkpoint_of(kind: &str, path: &Path) {
+    let command = Redraft::new().args(["random-checkpoint", "--kind", kind, "--size", "tiny", "--seed", "1"]);
+    command.arg(path).finish().expect_code(0);
 }
 
 fn make_picture(path: &Path) {

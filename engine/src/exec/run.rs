@@ -287,6 +287,7 @@ impl<'a, 'r> Run<'a, 'r> {
             folders: &self.engine.folders,
             metadata: self.metadata,
             class: &class.schema.class,
+            key: step.key,
             services: &self.engine.services,
             cancel: self.cancel,
             observer: &mut *self.observer,

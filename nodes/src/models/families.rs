@@ -1,8 +1,9 @@
 //! The table that recognises a file of weights by its tensors' names and shapes.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 
 use crate::ops::weights::Weights;
+use crate::sampling::denoise::Beside;
 
 /// A family of models that can be sampled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -11,6 +12,26 @@ pub enum Family {
     Sd1,
     /// Its inpainting variant: also takes a mask and a masked latent, 9 channels in all.
     Sd1Inpainting,
+    /// InstructPix2Pix (Brooks et al. 2022, arXiv:2211.09800): also takes the latent of a picture, 8 channels in all.
+    Sd1InstructPix2Pix,
+}
+
+impl Family {
+    const ALL: [Family; 3] = [Family::Sd1, Family::Sd1Inpainting, Family::Sd1InstructPix2Pix];
+
+    /// How many channels its network takes.
+    pub fn input_channels(self) -> i64 {
+        4 + self.beside().map_or(0, Beside::channels)
+    }
+
+    /// What its network is shown beside the noisy latent.
+    pub fn beside(self) -> Option<Beside> {
+        match self {
+            Family::Sd1 => None,
+            Family::Sd1Inpainting => Some(Beside::MaskAndLatent),
+            Family::Sd1InstructPix2Pix => Some(Beside::Latent),
+        }
+    }
 }
 
 /// What a file holds, each part with its prefix taken off.
@@ -26,7 +47,7 @@ pub struct Contents {
 
 /// Says which parts of a model `weights`, a whole file, holds.
 ///
-/// Takes SD1.x checkpoints (4 or 9 input channels) with or without text encoder and VAE, and a UNet, VAE or text encoder
+/// Takes SD1.x checkpoints (4, 8 or 9 input channels) with or without text encoder and VAE, and a UNet, VAE or text encoder
 /// alone. Any other file is an error that says what it was found to be and what to do with it.
 pub fn recognise(weights: &Weights) -> Result<Contents> {
     for (matches, what) in OTHERS {
@@ -174,15 +195,14 @@ fn context(unet: &Weights) -> i64 {
 
 /// Which of the supported families a UNet belongs to.
 fn family(unet: &Weights) -> Result<Family> {
-    match unet.dim("input_blocks.0.0.weight", 1)? {
-        4 => Ok(Family::Sd1),
-        9 => Ok(Family::Sd1Inpainting),
-        8 => bail!("{} is an InstructPix2Pix model, which is not supported yet", unet.path().display()),
-        n => bail!(
-            "{} has a UNet with {n} input channels; Stable Diffusion 1.x has 4, and 9 for inpainting",
+    let channels = unet.dim("input_blocks.0.0.weight", 1)?;
+    Family::ALL.into_iter().find(|family| family.input_channels() == channels).ok_or_else(|| {
+        anyhow!(
+            "{} has a UNet with {channels} input channels; Stable Diffusion 1.x has 4, 8 for InstructPix2Pix and 9 for \
+             inpainting",
             unet.path().display()
-        ),
-    }
+        )
+    })
 }
 
 /// The tensors of a CLIP-L text encoder: in a checkpoint, in an old one without `text_model`, or alone.
@@ -259,7 +279,6 @@ mod tests {
                 ]),
                 "Stable Diffusion 2.x",
             ),
-            (unet(&[("input_blocks.0.0.weight", &[1, 8])]), "InstructPix2Pix"),
             (unet(&[("input_blocks.0.0.weight", &[1, 5])]), "5 input channels"),
             (vec![("down_blocks.0.resnets.0.norm1.weight", &[1]), ("conv_in.weight", &[1])], "diffusers"),
             (vec![("decoder.conv_in.weight", &[1, 16, 3, 3]), ("encoder.conv_in.weight", &[1])], "16 channels"),
@@ -283,10 +302,14 @@ mod tests {
         let contents = recognise(&weights).unwrap();
         assert!(contents.clip.is_some() && contents.vae.is_none());
         assert!(contents.model().err().unwrap().to_string().contains("CLIPLoader"));
-        let (_file, weights) = with(&[("input_blocks.0.0.weight", &[1, 4]), ("time_embed.0.weight", &[1, 1])]);
-        let contents = recognise(&weights).unwrap();
-        assert_eq!(contents.model().unwrap().0, Family::Sd1);
-        assert!(contents.clip.is_none() && contents.vae.is_none());
+        for (channels, family) in
+            [([1, 4], Family::Sd1), ([1, 8], Family::Sd1InstructPix2Pix), ([1, 9], Family::Sd1Inpainting)]
+        {
+            let (_file, weights) = with(&[("input_blocks.0.0.weight", &channels), ("time_embed.0.weight", &[1, 1])]);
+            let contents = recognise(&weights).unwrap();
+            assert_eq!(contents.model().unwrap().0, family);
+            assert!(contents.clip.is_none() && contents.vae.is_none());
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use tch::{Kind, Tensor};
 
+use crate::models::families::Family;
 use crate::ops::noise::randn;
 
 /// How large a random checkpoint is.
@@ -19,10 +20,10 @@ pub enum Size {
 
 /// Writes a checkpoint in the layout of Stable Diffusion 1.5 with random weights, in half precision.
 ///
-/// The same `size` and `seed` give the same bytes. Weights are scaled so that activations stay in half precision's range and
+/// The same `family`, `size` and `seed` give the same bytes; families differ in the UNet's first tensor alone. Weights are scaled so that activations stay in half precision's range and
 /// outputs vary. One tensor at a time is in memory. The file is written aside and renamed, so `path` is never half a file.
-pub fn write_random_checkpoint(path: &Path, size: Size, seed: u64) -> Result<()> {
-    let tensors = layout(size);
+pub fn write_random_checkpoint(path: &Path, family: Family, size: Size, seed: u64) -> Result<()> {
+    let tensors = layout(family, size);
     let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let aside = aside(directory).with_context(|| format!("cannot write to {}", directory.display()))?;
     let mut out = BufWriter::with_capacity(1 << 20, aside.as_file());
@@ -135,7 +136,7 @@ const PLAIN: f64 = 0.9;
 /// Multiples of the base width at the four levels, in the UNet and in the autoencoder.
 const LEVELS: [i64; 4] = [1, 2, 4, 4];
 
-fn layout(size: Size) -> Vec<Spec> {
+fn layout(family: Family, size: Size) -> Vec<Spec> {
     let (channels, text, layers, pixels) = match size {
         Size::Tiny => (32, 64, 3, 32),
         Size::Sd15 => (320, 768, 12, 128),
@@ -143,7 +144,7 @@ fn layout(size: Size) -> Vec<Spec> {
     let mut b = Builder { tensors: Vec::new(), prefix: String::new() };
     b.below("cond_stage_model.transformer.text_model", |b| text_encoder(b, text, layers));
     b.below("first_stage_model", |b| autoencoder(b, pixels));
-    b.below("model.diffusion_model", |b| unet(b, channels, text));
+    b.below("model.diffusion_model", |b| unet(b, family.input_channels(), channels, text));
     b.tensors.sort_by(|a, b| a.name.cmp(&b.name));
     b.tensors
 }
@@ -225,11 +226,11 @@ fn autoencoder_middle(b: &mut Builder, channels: i64) {
     autoencoder_block(b, "mid.block_2", channels, channels);
 }
 
-fn unet(b: &mut Builder, width: i64, context: i64) {
+fn unet(b: &mut Builder, input: i64, width: i64, context: i64) {
     let embedding = 4 * width;
     b.dense("time_embed.0", &[embedding, width], PLAIN);
     b.dense("time_embed.2", &[embedding, embedding], PLAIN);
-    b.dense("input_blocks.0.0", &[width, 4, 3, 3], PLAIN);
+    b.dense("input_blocks.0.0", &[width, input, 3, 3], PLAIN);
     let (mut channels, mut skips, mut block) = (width, vec![width], 1);
     for (i, multiple) in LEVELS.into_iter().enumerate() {
         for _ in 0..2 {
@@ -308,7 +309,7 @@ mod tests {
 
     use super::*;
     use crate::models::clip_text::ClipText;
-    use crate::models::families::{Family, recognise};
+    use crate::models::families::recognise;
     use crate::models::reference::checkpoint;
     use crate::models::unet::UNet;
     use crate::models::vae::Vae;
@@ -317,35 +318,43 @@ mod tests {
 
     #[test]
     fn the_real_size_has_the_real_number_of_parameters() {
-        let count = |size| layout(size).iter().map(|t| t.shape.iter().product::<i64>()).sum::<i64>();
+        let count = |size| layout(Family::Sd1, size).iter().map(|t| t.shape.iter().product::<i64>()).sum::<i64>();
         // UNet 859,520,964, text encoder 123,060,480, autoencoder 83,653,863.
         assert_eq!(count(Size::Sd15), 859_520_964 + 123_060_480 + 83_653_863);
-        assert_eq!(layout(Size::Tiny).iter().filter(|t| t.name.starts_with("first_stage_model")).count(), 248);
+        assert_eq!(
+            layout(Family::Sd1, Size::Tiny).iter().filter(|t| t.name.starts_with("first_stage_model")).count(),
+            248
+        );
     }
 
     #[test]
     fn names_and_shapes_are_those_of_the_reference_checkpoint() {
-        let Some(reference) = checkpoint("sd15-tiny-random") else { return };
-        let ours = layout(Size::Tiny);
-        let names: Vec<&str> = ours.iter().map(|t| t.name.as_str()).collect();
-        assert_eq!(names, reference.names());
-        for tensor in &ours {
-            assert_eq!(tensor.shape, reference.shape(&tensor.name).unwrap(), "{}", tensor.name);
+        for (name, family) in
+            [("sd15-tiny-random", Family::Sd1), ("sd15-tiny-random-inpainting", Family::Sd1Inpainting)]
+        {
+            let Some(reference) = checkpoint(name) else { return };
+            let ours = layout(family, Size::Tiny);
+            let names: Vec<&str> = ours.iter().map(|t| t.name.as_str()).collect();
+            assert_eq!(names, reference.names());
+            for tensor in &ours {
+                assert_eq!(tensor.shape, reference.shape(&tensor.name).unwrap(), "{}", tensor.name);
+            }
         }
     }
 
     #[test]
     fn a_seed_decides_every_byte() {
         let dir = tempfile::tempdir().unwrap();
-        let write = |name: &str, seed| {
+        let write = |name: &str, family, seed| {
             let path = dir.path().join(name);
-            write_random_checkpoint(&path, Size::Tiny, seed).unwrap();
+            write_random_checkpoint(&path, family, Size::Tiny, seed).unwrap();
             fs_err::read(path).unwrap()
         };
-        let first = write("a.safetensors", 1);
-        assert!(first == write("b.safetensors", 1));
-        assert!(first != write("c.safetensors", 2));
-        assert_eq!(fs_err::read_dir(dir.path()).unwrap().count(), 3, "something was left aside");
+        let first = write("a.safetensors", Family::Sd1, 1);
+        assert!(first == write("b.safetensors", Family::Sd1, 1));
+        assert!(first != write("c.safetensors", Family::Sd1, 2));
+        assert!(first != write("d.safetensors", Family::Sd1InstructPix2Pix, 1));
+        assert_eq!(fs_err::read_dir(dir.path()).unwrap().count(), 4, "something was left aside");
     }
 
     #[test]
@@ -353,11 +362,13 @@ mod tests {
         let _guard = tch::no_grad_guard();
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("tiny.safetensors");
-        write_random_checkpoint(&path, Size::Tiny, 7).unwrap();
+        for family in [Family::Sd1Inpainting, Family::Sd1InstructPix2Pix, Family::Sd1] {
+            write_random_checkpoint(&path, family, Size::Tiny, 7).unwrap();
+            assert_eq!(recognise(&Weights::open(&path).unwrap()).unwrap().model().unwrap().0, family);
+        }
         let contents = recognise(&Weights::open(&path).unwrap()).unwrap();
         let numerics = Numerics::cpu();
-        let (family, unet) = contents.model().unwrap();
-        assert_eq!(*family, Family::Sd1);
+        let (_, unet) = contents.model().unwrap();
         let clip = ClipText::load(contents.clip.as_ref().unwrap(), &numerics).unwrap();
         let (text, _) =
             clip.forward(&clip.embed(&Tensor::from_slice(&[49406i64; 77])).unwrap().unsqueeze(0), 3).unwrap();
@@ -374,8 +385,9 @@ mod tests {
 
     #[test]
     fn a_directory_that_is_not_there_is_named() {
-        let message =
-            write_random_checkpoint(Path::new("/nowhere/x.safetensors"), Size::Tiny, 0).unwrap_err().to_string();
+        let message = write_random_checkpoint(Path::new("/nowhere/x.safetensors"), Family::Sd1, Size::Tiny, 0)
+            .unwrap_err()
+            .to_string();
         assert!(message.contains("/nowhere"), "{message}");
     }
 }

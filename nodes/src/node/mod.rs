@@ -1,6 +1,7 @@
 //! The nodes, one file each, in folders named as ComfyUI names its categories.
 
 mod conditioning;
+mod context;
 mod dataset;
 mod guidance;
 mod image;

@@ -27,6 +27,14 @@ pub fn randn_sequence(seed: u64, shape: &[i64], count: usize) -> Vec<Tensor> {
     (0..count).map(|_| Tensor::randn(shape, (Kind::Float, Device::Cpu))).collect()
 }
 
+/// Draws orders of 0 to below each of `lengths`, one after the other from one generator, int64 on the CPU: what
+/// `torch.randperm` gives.
+pub fn permutations(seed: u64, lengths: &[i64]) -> Vec<Tensor> {
+    let _drawing = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
+    tch::manual_seed(seed.cast_signed());
+    lengths.iter().map(|length| Tensor::randperm(*length, (Kind::Int64, Device::Cpu))).collect()
+}
+
 /// libtorch's process-wide CPU generator from a seed on, as a value.
 ///
 /// The generator's state is out of reach, so what was drawn is drawn again before each new draw: right for a few draws.

@@ -9,10 +9,11 @@ use tch::{Kind, Tensor};
 
 use super::denoise::{Denoise, Denoised, Network, OnStep};
 use super::hooks::{Again, Hooks, Moment, Pair, Under};
+use super::jobs::{Average, Job, contexts, fit_together, jobs_of};
 use super::parameterisation::{Parameterisation, check_sigma};
-use super::regions::{Rect, Region};
+use super::regions::Region;
+use super::windowed::Windowed;
 use crate::models::patch::{Call, Patch};
-use crate::ops::composite::fill_batch;
 use crate::values::Conditioning;
 
 /// Whether prompts of equal shape share a call of the network. A setting, never a function of free memory: the results
@@ -34,6 +35,8 @@ pub struct Prompts<'a> {
     pub sampling: &'a Parameterisation,
     /// How prompts share calls.
     pub batching: Batching,
+    /// Through which windows the network sees the state.
+    pub windowed: Option<Windowed<'a>>,
 }
 
 /// How the predictions under several conditionings become one. Each names the lists that it takes, in order.
@@ -214,17 +217,6 @@ fn is_one(cfg: f64) -> bool {
     (cfg - 1.0).abs() <= 1e-9 * cfg.abs().max(1.0)
 }
 
-/// One prompt at one noise level.
-struct Job<'a> {
-    list: usize,
-    region: &'a Region,
-    area: Option<Rect>,
-    /// The state, cut to the area.
-    input: Tensor,
-    /// Its weight, broadcast over the input; `None` where the list has only this job and its weight is 1 everywhere.
-    weight: Option<Tensor>,
-}
-
 impl Prompts<'_> {
     /// The denoised latent of each list of prompts, for the state `x` (B×C×H×W) at `sigma`: the average of its active
     /// prompts by weight; 0 where none acts.
@@ -236,7 +228,23 @@ impl Prompts<'_> {
         patches: &[&dyn Patch],
     ) -> Result<[Tensor; N]> {
         check_sigma(sigma)?;
-        let sigma = sigma as f32;
+        if let Some(windowed) = &self.windowed
+            && let Some(whole) = windowed.windows.whole(x)?
+        {
+            return windowed
+                .predict(whole, lists, x, sigma, |lists, x| self.predict_seen(lists, x, sigma as f32, patches));
+        }
+        self.predict_seen(lists, x, sigma as f32, patches)
+    }
+
+    /// The same for a state that the network sees as it is.
+    fn predict_seen<const N: usize>(
+        &self,
+        lists: [&[Region]; N],
+        x: &Tensor,
+        sigma: f32,
+        patches: &[&dyn Patch],
+    ) -> Result<[Tensor; N]> {
         let mut jobs = Vec::new();
         for (list, regions) in lists.iter().enumerate() {
             jobs.extend(jobs_of(list, regions, x, sigma)?);
@@ -283,118 +291,6 @@ impl Prompts<'_> {
             x.size()
         );
         Ok(self.sampling.denoised(&x, sigma, &output).chunk(jobs.len() as i64, 0))
-    }
-}
-
-impl Job<'_> {
-    fn new<'r>(list: usize, region: &'r Region, x: &Tensor) -> Result<Job<'r>> {
-        let (_, _, height, width) = x.size4()?;
-        let area = region.area.map(|area| area.cut_to(height, width)).transpose()?;
-        let input = area.map_or_else(|| x.shallow_clone(), |area| area.of(x));
-        Ok(Job { list, region, area, input, weight: Some(region.weight(x, area)?) })
-    }
-
-    fn context(&self) -> Tensor {
-        fill_batch(&self.region.context, self.input.size()[0])
-    }
-
-    fn extra_channels(&self) -> Option<Tensor> {
-        let channels = fill_batch(self.region.extra_channels.as_ref()?, self.input.size()[0]);
-        Some(self.area.map_or_else(|| channels.shallow_clone(), |area| area.of(&channels)))
-    }
-}
-
-/// The active jobs of a list. Prompts marked as default come last, with the weight that the others leave of 1.
-fn jobs_of<'r>(list: usize, regions: &'r [Region], x: &Tensor, sigma: f32) -> Result<Vec<Job<'r>>> {
-    let active = || regions.iter().filter(|region| region.acts_at(sigma));
-    let ordinary = active().filter(|region| !region.default);
-    let mut jobs = ordinary.map(|region| Job::new(list, region, x)).collect::<Result<Vec<_>>>()?;
-    let mut fill = active().filter(|region| region.default).peekable();
-    if fill.peek().is_some() {
-        let rest = uncovered(&jobs, x);
-        if rest.max().double_value(&[]) > 0.0 {
-            for region in fill {
-                let weight = Some(rest.shallow_clone());
-                jobs.push(Job { area: None, input: x.shallow_clone(), weight, ..Job::new(list, region, x)? });
-            }
-        }
-    } else if let [only] = jobs.as_mut_slice()
-        && only.region.is_plain()
-    {
-        only.weight = None;
-    }
-    Ok(jobs)
-}
-
-/// What the jobs' weights leave of 1, at least 0: B×1×H×W.
-fn uncovered(jobs: &[Job], x: &Tensor) -> Tensor {
-    let rest = x.narrow(1, 0, 1).ones_like();
-    for job in jobs {
-        let mut part = job.area.map_or_else(|| rest.shallow_clone(), |area| area.of(&rest));
-        if let Some(weight) = &job.weight {
-            part -= weight;
-        }
-    }
-    rest.relu()
-}
-
-/// Whether two jobs can share a call: equal crops and extra channels, and texts whose lengths have a common multiple
-/// not more than four times the shorter one.
-fn fit_together(one: &Job, other: &Job) -> bool {
-    let (a, b) = (one.region.context.size(), other.region.context.size());
-    one.input.size() == other.input.size()
-        && one.region.extra_channels.is_some() == other.region.extra_channels.is_some()
-        && a[2] == b[2]
-        && common_multiple(a[1], b[1]) / a[1].min(b[1]) <= 4
-}
-
-/// The jobs' texts as one batch. Shorter ones are repeated along the tokens, which attention does not see.
-fn contexts(jobs: &[Job]) -> Tensor {
-    let texts: Vec<Tensor> = jobs.iter().map(Job::context).collect();
-    let length = texts.iter().fold(1, |length, text| common_multiple(length, text.size()[1]));
-    let repeated: Vec<Tensor> = texts.iter().map(|text| text.repeat([1, length / text.size()[1], 1])).collect();
-    Tensor::cat(&repeated, 0)
-}
-
-fn common_multiple(a: i64, b: i64) -> i64 {
-    let (mut x, mut y) = (a, b);
-    while y != 0 {
-        (x, y) = (y, x % y);
-    }
-    a / x * b
-}
-
-/// A weighted average under construction.
-enum Average {
-    /// Σ weight·output, and Σ weight starting from 1e-37 so that uncovered places give 0.
-    Sums(Tensor, Tensor),
-    Single(Tensor),
-}
-
-impl Average {
-    fn new(x: &Tensor) -> Average {
-        Average::Sums(x.zeros_like(), x.narrow(1, 0, 1).full_like(1e-37))
-    }
-
-    fn add(&mut self, job: &Job, output: Tensor) {
-        let Some(weight) = &job.weight else {
-            *self = Average::Single(output);
-            return;
-        };
-        if let Average::Sums(sum, weights) = self {
-            let part = |of: &Tensor| job.area.map_or_else(|| of.shallow_clone(), |area| area.of(of));
-            // In place, but only on tensors that `new` made.
-            let (mut sum, mut weights) = (part(sum), part(weights));
-            sum += output * weight;
-            weights += weight;
-        }
-    }
-
-    fn finish(self) -> Tensor {
-        match self {
-            Average::Sums(sum, weights) => sum / weights,
-            Average::Single(output) => output,
-        }
     }
 }
 

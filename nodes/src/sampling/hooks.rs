@@ -5,8 +5,10 @@ use std::fmt::Debug;
 use std::rc::Rc;
 
 use anyhow::Result;
+use redraft_engine::cx::Identity;
 use tch::{Kind, Tensor};
 
+use super::context_windows::ContextWindows;
 use super::parameterisation::Parameterisation;
 use crate::models::patch::Patch;
 use crate::ops::latent_operation::LatentOperation;
@@ -66,11 +68,52 @@ impl Pair<'_> {
     }
 }
 
+/// A sampling run that begins.
+pub struct Beginning<'a> {
+    /// The generator that its initial noise came from.
+    pub stream: Rc<RefCell<Stream>>,
+    /// What the run that its latent came from remembered.
+    pub memories: &'a Memories,
+}
+
+/// What a hook remembers of a run: the last level, and a tensor carried on from it.
+#[derive(Debug)]
+pub struct Memory {
+    pub sigma: f64,
+    pub carried: Tensor,
+}
+
+/// What hooks remember of the runs that a latent came from. A run that goes on from the latent takes it up, whatever else
+/// has run in between.
+#[derive(Debug, Clone, Default)]
+pub struct Memories(Vec<(Identity, Rc<Memory>)>);
+
+impl Memories {
+    /// What the hook of a node's call remembers.
+    pub fn of(&self, identity: Identity) -> Option<&Rc<Memory>> {
+        self.0.iter().find(|(of, _)| *of == identity).map(|(_, memory)| memory)
+    }
+
+    /// The same after another run.
+    pub(super) fn after(&self, hooks: &Hooks) -> Memories {
+        let mut memories = self.clone();
+        for (identity, memory) in hooks.0.iter().filter_map(|hook| hook.memory()) {
+            memories.0.retain(|(of, _)| *of != identity);
+            memories.0.push((identity, memory));
+        }
+        memories
+    }
+}
+
 /// A change, at the sites that it overrides.
 pub trait Hook: Debug {
-    /// A fresh one for a run that begins, for a hook that remembers something between calls. The stream is the generator
-    /// that the run's initial noise came from.
-    fn begin(&self, _stream: &Rc<RefCell<Stream>>) -> Option<Rc<dyn Hook>> {
+    /// A fresh one for a run that begins, for a hook that remembers something between calls.
+    fn begin(&self, _beginning: &Beginning) -> Option<Rc<dyn Hook>> {
+        None
+    }
+
+    /// What it remembers at the end of a run, under the identity of the node's call that it came from.
+    fn memory(&self) -> Option<(Identity, Rc<Memory>)> {
         None
     }
 
@@ -99,6 +142,11 @@ pub trait Hook: Debug {
         None
     }
 
+    /// The windows through which the network sees a latent. The last hook that has some counts.
+    fn windows(&self) -> Option<&ContextWindows> {
+        None
+    }
+
     /// What it changes inside of the network.
     fn patch(&self) -> Option<&dyn Patch> {
         None
@@ -117,9 +165,9 @@ impl Hooks {
     }
 
     /// The same for a run that begins.
-    pub(super) fn begun(&self, stream: Stream) -> Hooks {
-        let stream = Rc::new(RefCell::new(stream));
-        Hooks(self.0.iter().map(|hook| hook.begin(&stream).unwrap_or_else(|| hook.clone())).collect())
+    pub(super) fn begun(&self, stream: Stream, memories: &Memories) -> Hooks {
+        let beginning = Beginning { stream: Rc::new(RefCell::new(stream)), memories };
+        Hooks(self.0.iter().map(|hook| hook.begin(&beginning).unwrap_or_else(|| hook.clone())).collect())
     }
 
     /// What all make of the predictions.
@@ -156,6 +204,21 @@ impl Hooks {
     pub(super) fn mask(&self, mask: &Tensor, sigma: f64, levels: &Levels) -> Tensor {
         let changed = self.0.iter().rev().find_map(|hook| hook.mask(mask, sigma, levels));
         changed.unwrap_or_else(|| mask.shallow_clone())
+    }
+
+    /// The windows through which the network sees a latent.
+    pub(super) fn windows(&self) -> Option<&ContextWindows> {
+        self.0.iter().rev().find_map(|hook| hook.windows())
+    }
+
+    /// The initial noise as context windows want it.
+    pub(super) fn noise(&self, noise: &Tensor, seed: u64) -> Result<Tensor> {
+        let Some(windows) = self.windows().filter(|windows| windows.freenoise) else {
+            return Ok(noise.shallow_clone());
+        };
+        // As in the reference, the last node's windows count, and each node that shuffles does so by these.
+        let times = self.0.iter().filter_map(|hook| hook.windows()).filter(|windows| windows.freenoise).count();
+        (0..times).try_fold(noise.shallow_clone(), |noise, _| windows.shuffled(&noise, seed))
     }
 
     /// What they change inside of the network.

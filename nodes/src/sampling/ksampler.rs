@@ -4,14 +4,16 @@ use anyhow::{Context, Result, ensure};
 use tch::{Device, Kind, Tensor};
 
 use super::denoise::{Denoise, LatentFormat, Network, OnStep};
+use super::extra_channels::extra_channels;
 use super::guidance::{Batching, Guidance, Guide, Prompts};
-use super::hooks::{Hooks, Levels};
-use super::inpaint::{Inpaint, fitted_mask, masked_latent_channels};
+use super::hooks::{Hooks, Levels, Memories};
+use super::inpaint::{Inpaint, fitted_mask};
 use super::noise::{initial_noise, no_noise, noise_source};
 use super::parameterisation::Parameterisation;
 use super::regions::{Region, match_areas};
 use super::samplers::Sampler;
 use super::schedules::{Schedule, window};
+use super::windowed::Windowed;
 use crate::ops::noise::Stream;
 use crate::values::{Conditioning, Latent, Sigmas};
 
@@ -77,6 +79,8 @@ pub struct SigmasRequest<'a> {
     pub samples: &'a Tensor,
     /// Where to paint.
     pub noise_mask: Option<&'a Tensor>,
+    /// What guidance remembers of the runs before.
+    pub memories: &'a Memories,
     /// How prompts share calls of the network.
     pub batching: Batching,
 }
@@ -111,16 +115,18 @@ pub fn sample(request: &SampleRequest, on_step: &mut OnStep) -> Result<Latent> {
         sigmas: &sigmas,
         samples: &samples,
         noise_mask: request.latent.noise_mask.as_ref(),
+        memories: &request.latent.memories,
         batching: request.batching,
     };
-    Ok(request.latent.with_samples(sample_sigmas(&explicit, on_step)?))
+    let (samples, memories) = sample_sigmas(&explicit, on_step)?;
+    Ok(Latent { memories, ..request.latent.with_samples(samples) })
 }
 
-/// Samples on explicit noise levels. Returns B×C×h×w in VAE units, float32 on the CPU.
-pub fn sample_sigmas(request: &SigmasRequest, on_step: &mut OnStep) -> Result<Tensor> {
+/// Samples on explicit noise levels. Returns B×C×h×w in VAE units, float32 on the CPU, and what guidance remembers.
+pub fn sample_sigmas(request: &SigmasRequest, on_step: &mut OnStep) -> Result<(Tensor, Memories)> {
     let sigmas: Vec<f64> = request.sigmas.0.iter().copied().map(f64::from).collect();
     let Some(&first) = sigmas.first() else {
-        return Ok(request.samples.shallow_clone());
+        return Ok((request.samples.shallow_clone(), request.memories.clone()));
     };
     let (device, format) = (request.network.device(), request.network.latent_format());
     let shape = request.samples.size();
@@ -129,7 +135,7 @@ pub fn sample_sigmas(request: &SigmasRequest, on_step: &mut OnStep) -> Result<Te
         "the noise is shaped {:?} and the latent {shape:?}: give one batch place for each image of the latent",
         request.noise.size()
     );
-    let noise = request.noise.to_device(device);
+    let noise = request.hooks.noise(&request.noise.to_device(device), request.seed)?;
     let latent = format.in_network_scale(&request.samples.to_device(device));
     let mask = request.noise_mask.map(|mask| fitted_mask(mask, &shape, device)).transpose()?;
     let mut stream = request.stream.clone();
@@ -137,10 +143,15 @@ pub fn sample_sigmas(request: &SigmasRequest, on_step: &mut OnStep) -> Result<Te
         stream = Stream::seeded(request.seed.wrapping_add(1));
         stream.normal(&shape).to_device(device)
     });
-    let hooks = request.hooks.begun(stream.clone());
+    let hooks = request.hooks.begun(stream.clone(), request.memories);
     let ready = |conditioning: &Conditioning| ready(request, conditioning, &latent, mask.as_ref());
     let mut guidance = Guidance {
-        prompts: Prompts { network: request.network, sampling: request.sampling, batching: request.batching },
+        prompts: Prompts {
+            network: request.network,
+            sampling: request.sampling,
+            batching: request.batching,
+            windowed: hooks.windows().map(|windows| Windowed { windows, sigmas: &sigmas }),
+        },
         rule: request.guide.rule,
         lists: regions(request.guide, &ready)?,
         hooks: &hooks,
@@ -165,7 +176,7 @@ pub fn sample_sigmas(request: &SigmasRequest, on_step: &mut OnStep) -> Result<Te
     let sampler = request.sampler.for_model(request.sampling);
     let sampled = sampler.run(model, x, &sigmas, draws.as_mut())?;
     let last = sigmas.last().copied().unwrap_or_default() as f32;
-    Ok(format.in_vae_units(&request.sampling.unfaded(sampled, last)))
+    Ok((format.in_vae_units(&request.sampling.unfaded(sampled, last)), request.memories.after(&hooks)))
 }
 
 /// Prompts made ready for a request's latents.
@@ -178,9 +189,9 @@ fn ready(
     let (_, _, height, width) = latent.size4()?;
     let (device, format) = (request.network.device(), request.network.latent_format());
     let mut regions = Region::resolve_all(conditioning, (height, width), device, request.sampling)?;
-    if request.network.takes_masked_latent() {
+    if let Some(beside) = request.network.beside() {
         for (region, entry) in regions.iter_mut().zip(&conditioning.0) {
-            region.extra_channels = Some(masked_latent_channels(entry, mask, latent, format)?);
+            region.extra_channels = Some(extra_channels(beside, entry, mask, latent, format)?);
         }
     }
     Ok(regions)

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 use super::tests::{Setting, Toy, run, text};
 use crate::ops::noise::randn;
+use crate::sampling::denoise::Beside;
 use crate::values::{Area, Conditioning, Entry, Latent};
 use tch::{Device, Kind, Tensor};
 
@@ -94,7 +95,7 @@ fn noise_masks() {
 
 #[test]
 fn inpainting_checkpoints() {
-    let network = || Toy { takes_masked_latent: true };
+    let network = || Toy { beside: Some(Beside::MaskAndLatent) };
     let setting = Setting { network: network(), latent: picture(), ..eight() };
     check("without mask", setting, [6.699145, -2.868121, 2.617410]);
     let positive = Conditioning(vec![Entry {

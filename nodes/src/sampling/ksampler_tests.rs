@@ -1,13 +1,14 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::models::patch::Call;
+use crate::sampling::denoise::Beside;
 use crate::values::Entry;
 
 /// A smooth function of everything that it is given, near enough to a noise prediction. The golden values below are
 /// ComfyUI's with the same function in place of the UNet.
 #[derive(Default)]
 pub(super) struct Toy {
-    pub(super) takes_masked_latent: bool,
+    pub(super) beside: Option<Beside>,
 }
 
 impl Network for Toy {
@@ -22,8 +23,8 @@ impl Network for Toy {
         Ok(output + x.narrow(1, 4, channels - 4).mean_dim([1i64].as_slice(), true, Kind::Float) * 0.1)
     }
 
-    fn takes_masked_latent(&self) -> bool {
-        self.takes_masked_latent
+    fn beside(&self) -> Option<Beside> {
+        self.beside
     }
 }
 

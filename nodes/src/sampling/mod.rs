@@ -2,10 +2,13 @@
 
 pub mod brownian;
 pub mod clock;
+pub mod context_windows;
 pub mod denoise;
+mod extra_channels;
 pub mod guidance;
 pub mod hooks;
 pub mod inpaint;
+mod jobs;
 pub mod ksampler;
 pub mod noise;
 pub mod parameterisation;
@@ -16,3 +19,4 @@ pub mod samplers;
 pub mod schedules;
 mod seed_sequence;
 pub mod tables;
+pub mod windowed;

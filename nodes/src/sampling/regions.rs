@@ -145,6 +145,26 @@ impl Region {
         Ok(weight * vector(rows).view([1, 1, -1, 1]) * vector(columns).view([1, 1, 1, -1]))
     }
 
+    /// What of it lies at some places `at` of a dimension of latents, which is `whole` long.
+    pub(crate) fn within(&self, dim: i64, whole: i64, at: &Tensor) -> Region {
+        let cut = |tensor: &Tensor, dim: i64| {
+            if tensor.size()[dim as usize] == whole { tensor.index_select(dim, at) } else { tensor.shallow_clone() }
+        };
+        let mask = |mask: &Tensor| match self.area {
+            _ if dim == 0 => cut(mask, 0),
+            // A mask has no channels.
+            None => cut(mask, dim - 1),
+            // An area lies in each window as it would in the whole, and the mask with it.
+            Some(_) => mask.shallow_clone(),
+        };
+        Region {
+            context: if dim == 0 { cut(&self.context, 0) } else { self.context.shallow_clone() },
+            mask: self.mask.as_ref().map(mask),
+            extra_channels: self.extra_channels.as_ref().map(|channels| cut(channels, dim)),
+            ..*self
+        }
+    }
+
     /// The same place and time for another prompt's text.
     fn with_text_of(&self, other: &Region) -> Region {
         let share = |tensor: &Option<Tensor>| tensor.as_ref().map(Tensor::shallow_clone);

@@ -2,6 +2,8 @@
 
 use tch::Tensor;
 
+use crate::sampling::hooks::Memories;
+
 /// A batch of latent images, as ComfyUI's LATENT dictionary carries it. A clone shares the tensors.
 #[derive(Debug)]
 pub struct Latent {
@@ -11,15 +13,17 @@ pub struct Latent {
     pub noise_mask: Option<Tensor>,
     /// For each image its place in the batch that it was taken from: equal places draw equal noise.
     pub batch_index: Option<Vec<i64>>,
+    /// What guidance remembers of the runs that it came from.
+    pub memories: Memories,
 }
 
 impl Latent {
-    /// A latent without mask and batch places.
+    /// A latent without mask, batch places and past.
     pub fn new(samples: Tensor) -> Latent {
-        Latent { samples, noise_mask: None, batch_index: None }
+        Latent { samples, noise_mask: None, batch_index: None, memories: Memories::default() }
     }
 
-    /// The same mask and batch places around other samples.
+    /// The same mask, batch places and past around other samples.
     pub fn with_samples(&self, samples: Tensor) -> Latent {
         Latent { samples, ..self.clone() }
     }
@@ -31,6 +35,7 @@ impl Clone for Latent {
             samples: self.samples.shallow_clone(),
             noise_mask: self.noise_mask.as_ref().map(Tensor::shallow_clone),
             batch_index: self.batch_index.clone(),
+            memories: self.memories.clone(),
         }
     }
 }

@@ -33,6 +33,8 @@ pub struct Clip {
     pub weights: Option<Weights>,
     /// CLIPSetLastLayer's choice: -1 is the last layer; without one the family's default is taken.
     pub last_layer: Option<i64>,
+    /// Factors that nodes lay on the projections of its attentions, one node after the other: query, key, value, output.
+    pub attention_factors: Vec<[f64; 4]>,
 }
 
 /// VAE: an autoencoder, if the file it was taken from has one.
@@ -77,7 +79,7 @@ impl Clip {
                  contain a valid clip or text encoder model."
             )
         };
-        networks.clip(self.weights.as_ref().ok_or_else(missing)?)
+        networks.clip(self.weights.as_ref().ok_or_else(missing)?, &self.attention_factors)
     }
 }
 

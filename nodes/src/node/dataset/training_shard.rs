@@ -89,9 +89,9 @@ impl Shard {
         let places = self.entry(value, "batch_index").and_then(|list| self.0.pickle().items(list));
         let place = |value: &Value| if let Value::Int(place) = value { Some(*place) } else { None };
         Ok(Latent {
-            samples: self.tensor(samples)?,
             noise_mask: mask.map(|mask| self.tensor(mask)).transpose()?,
             batch_index: places.and_then(|places| places.iter().map(place).collect()),
+            ..Latent::new(self.tensor(samples)?)
         })
     }
 
@@ -174,7 +174,7 @@ mod tests {
             ..Entry::new(tensor(1.0))
         };
         let boxed = Entry { area: Some(Area::Latent { height: 8, width: 9, y: 1, x: 2 }), ..Entry::new(tensor(4.0)) };
-        let latent = Latent { samples: tensor(5.0), noise_mask: Some(tensor(6.0)), batch_index: Some(vec![3]) };
+        let latent = Latent { noise_mask: Some(tensor(6.0)), batch_index: Some(vec![3]), ..Latent::new(tensor(5.0)) };
         let bytes = shard(&[latent], &[Conditioning(vec![entry, boxed])]).unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), bytes).unwrap();

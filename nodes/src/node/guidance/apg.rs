@@ -2,18 +2,18 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use redraft_engine::Node;
-use redraft_engine::cx::Cx;
+use redraft_engine::cx::{Cx, Identity};
 use redraft_engine::node::Run;
 use tch::{Kind, Tensor};
 
 use super::WHOLE;
-use crate::ops::noise::Stream;
-use crate::sampling::hooks::{Hook, Moment};
+use crate::sampling::hooks::{Beginning, Hook, Memory, Moment};
 use crate::values::Model;
 
 /// Weakens that part of the guidance which only makes the positive prediction longer.
 ///
-/// Adaptive projected guidance (Sadat et al. 2024, arXiv:2410.02416). Each sampling run begins without momentum.
+/// Adaptive projected guidance (Sadat et al. 2024, arXiv:2410.02416). A sampling run that goes on from another's latent takes
+/// up its momentum, unless it begins at a higher noise level.
 #[derive(Node)]
 #[node(class = "APG", category = "sampling/custom_sampling", display = "Adaptive Projected Guidance")]
 struct Apg {
@@ -32,9 +32,9 @@ struct Apg {
 impl Run for Apg {
     type Out = Model;
 
-    fn run(self, _: &mut Cx) -> anyhow::Result<Model> {
+    fn run(self, cx: &mut Cx) -> anyhow::Result<Model> {
         let settings = Settings { eta: self.eta, longest: self.norm_threshold, momentum: self.momentum };
-        Ok(self.model.with_hook(Projected { settings, carried: RefCell::default() }))
+        Ok(self.model.with_hook(Projected { settings, identity: cx.identity(), carried: RefCell::default() }))
     }
 }
 
@@ -48,8 +48,9 @@ struct Settings {
 #[derive(Debug)]
 struct Projected {
     settings: Settings,
-    /// The last level, and the guidance carried on from it.
-    carried: RefCell<Option<(f64, Tensor)>>,
+    identity: Identity,
+    /// The guidance carried on from the last level.
+    carried: RefCell<Option<Rc<Memory>>>,
 }
 
 impl Projected {
@@ -58,18 +59,32 @@ impl Projected {
         if self.settings.momentum == 0.0 {
             return guidance;
         }
+        let size = guidance.size();
         let carried = match self.carried.take() {
-            Some((before, carried)) if sigma <= before => carried * self.settings.momentum + guidance,
+            Some(last) if sigma <= last.sigma && spreads_over(&last.carried, &size) => {
+                &last.carried * self.settings.momentum + guidance
+            }
             _ => guidance,
         };
-        self.carried.replace(Some((sigma, carried.shallow_clone())));
+        self.carried.replace(Some(Rc::new(Memory { sigma, carried: carried.shallow_clone() })));
         carried
     }
 }
 
+/// Whether a tensor is of this shape, or one image for its whole batch: nodes may have changed the latent between two runs.
+fn spreads_over(tensor: &Tensor, shape: &[i64]) -> bool {
+    let size = tensor.size();
+    size[1..] == shape[1..] && (size[0] == shape[0] || size[0] == 1)
+}
+
 impl Hook for Projected {
-    fn begin(&self, _: &Rc<RefCell<Stream>>) -> Option<Rc<dyn Hook>> {
-        Some(Rc::new(Projected { settings: self.settings, carried: RefCell::default() }))
+    fn begin(&self, beginning: &Beginning) -> Option<Rc<dyn Hook>> {
+        let carried = RefCell::new(beginning.memories.of(self.identity).cloned());
+        Some(Rc::new(Projected { carried, ..*self }))
+    }
+
+    fn memory(&self) -> Option<(Identity, Rc<Memory>)> {
+        Some((self.identity, self.carried.borrow().clone()?))
     }
 
     fn before_guidance(&self, predictions: &mut [Tensor], moment: &Moment) -> anyhow::Result<()> {

@@ -8,8 +8,7 @@ use redraft_engine::node::Run;
 use tch::{Device, Kind, Tensor};
 
 use crate::models::patch::{Part, Patch, Site};
-use crate::ops::noise::Stream;
-use crate::sampling::hooks::{Hook, Moment, Pair, Under};
+use crate::sampling::hooks::{Beginning, Hook, Moment, Pair, Under};
 use crate::values::Model;
 
 /// Guides away from what the network makes of the picture when the places that it attends to most are blurred.
@@ -50,7 +49,7 @@ const TOO_SMALL: i64 = 4;
 const KERNEL: i64 = 9;
 
 impl Hook for Blurring {
-    fn begin(&self, _: &Rc<RefCell<Stream>>) -> Option<Rc<dyn Hook>> {
+    fn begin(&self, _: &Beginning) -> Option<Rc<dyn Hook>> {
         Some(Rc::new(Blurring { weights: RefCell::default(), ..*self }))
     }
 
@@ -67,10 +66,11 @@ impl Hook for Blurring {
         if height.min(width) <= TOO_SMALL {
             return Ok(denoised);
         }
-        let weights = self.weights.take().context(
-            "self-attention guidance saw no negative prompt in this step; let the negative conditioning act in all of them",
+        let weights = self.weights.borrow();
+        let weights = weights.as_ref().context(
+            "self-attention guidance saw no negative prompt up to this step; let the negative conditioning act from the start",
         )?;
-        let mask = attended(&weights, height, width);
+        let mask = attended(weights, height, width);
         let blurred = blurred(pair.uncond, self.sigma) * &mask + pair.uncond * (1f64 - &mask);
         let state = &blurred + moment.x - pair.uncond;
         let predicted = moment.network.predict(Under::Uncond, &state, moment.sigma, None)?;

@@ -24,6 +24,6 @@ impl Run for BatchLatentsNode {
         let first = latents.first().context("there are no latents to batch; connect at least one")?;
         let samples = latents.iter().map(|latent| resized_to(first, latent)).collect::<anyhow::Result<Vec<_>>>()?;
         let batch_index = Some(latents.iter().flat_map(places).collect());
-        Ok(Latent { samples: Tensor::cat(&samples, 0), noise_mask: first.clone().noise_mask, batch_index })
+        Ok(Latent { samples: Tensor::cat(&samples, 0), batch_index, ..first.clone() })
     }
 }

@@ -20,6 +20,6 @@ impl Run for LatentBatch {
     fn run(self, _: &mut Cx) -> anyhow::Result<Latent> {
         let samples = Tensor::cat(&[&self.samples1.samples, &resized_to(&self.samples1, &self.samples2)?], 0);
         let batch_index = places(&self.samples1).chain(places(&self.samples2)).collect();
-        Ok(Latent { samples, noise_mask: self.samples1.noise_mask, batch_index: Some(batch_index) })
+        Ok(Latent { samples, batch_index: Some(batch_index), ..self.samples1 })
     }
 }

@@ -22,7 +22,7 @@ impl Run for LatentFromBatch {
     type Out = Latent;
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Latent> {
-        let Latent { samples, noise_mask, batch_index } = self.samples;
+        let Latent { samples, noise_mask, batch_index, memories } = self.samples;
         let count = samples.size()[0];
         let start = self.batch_index.min(count - 1);
         let length = self.length.min(count - start);
@@ -35,6 +35,6 @@ impl Run for LatentFromBatch {
             _ => masks_for_batch(&mask, count).narrow(0, start, length).contiguous(),
         });
         let samples = samples.narrow(0, start, length).contiguous();
-        Ok(Latent { samples, noise_mask, batch_index: Some(places) })
+        Ok(Latent { samples, noise_mask, batch_index: Some(places), memories })
     }
 }

@@ -97,6 +97,6 @@ impl Parts {
 
     fn latent(self) -> Latent {
         let all = self.mask.mean(Kind::Float).double_value(&[]) == 1.0;
-        Latent { samples: self.samples, noise_mask: (!all).then_some(self.mask), batch_index: Some(self.places) }
+        Latent { noise_mask: (!all).then_some(self.mask), batch_index: Some(self.places), ..Latent::new(self.samples) }
     }
 }

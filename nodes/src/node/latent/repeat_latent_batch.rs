@@ -29,7 +29,7 @@ impl Run for RepeatLatentBatch {
             1 => mask,
             _ => repeat(&mask, self.amount),
         });
-        Ok(Latent { samples: repeat(&latent.samples, self.amount), noise_mask, batch_index })
+        Ok(Latent { samples: repeat(&latent.samples, self.amount), noise_mask, batch_index, memories: latent.memories })
     }
 }
 

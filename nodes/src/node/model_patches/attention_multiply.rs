@@ -1,4 +1,4 @@
-//! Factors on the projections of the UNet's attentions.
+//! Factors on the projections of the attentions in UNet and text encoder.
 
 use redraft_engine::Node;
 use redraft_engine::cx::Cx;
@@ -6,7 +6,7 @@ use redraft_engine::node::Run;
 
 use crate::models::patch::{Over, Patch};
 use crate::sampling::hooks::Hook;
-use crate::values::Model;
+use crate::values::{Clip, Model};
 
 /// Multiplies the projections of all attentions of pixels to pixels.
 #[derive(Node)]
@@ -51,6 +51,31 @@ impl Run for UNetCrossAttentionMultiply {
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Model> {
         Ok(self.model.with_hook(Factors { over: Over::Text, factors: [self.q, self.k, self.v, self.out] }))
+    }
+}
+
+/// Multiplies the projections of all attentions of the text encoder.
+#[derive(Node)]
+#[node(category = "_for_testing/attention_experiments", experimental)]
+struct CLIPAttentionMultiply {
+    clip: Clip,
+    #[input(default = 1.0, min = 0.0, max = 10.0, step = 0.01)]
+    q: f64,
+    #[input(default = 1.0, min = 0.0, max = 10.0, step = 0.01)]
+    k: f64,
+    #[input(default = 1.0, min = 0.0, max = 10.0, step = 0.01)]
+    v: f64,
+    #[input(default = 1.0, min = 0.0, max = 10.0, step = 0.01)]
+    out: f64,
+}
+
+impl Run for CLIPAttentionMultiply {
+    type Out = Clip;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Clip> {
+        let Self { clip, q, k, v, out } = self;
+        let attention_factors = [clip.attention_factors, vec![[q, k, v, out]]].concat();
+        Ok(Clip { attention_factors, ..clip })
     }
 }
 

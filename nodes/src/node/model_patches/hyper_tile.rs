@@ -8,7 +8,7 @@ use tch::Tensor;
 
 use crate::models::patch::{Patch, Site};
 use crate::ops::noise::Stream;
-use crate::sampling::hooks::Hook;
+use crate::sampling::hooks::{Beginning, Hook};
 use crate::values::Model;
 
 /// Makes self-attention cheaper on large pictures: the queries of each tile attend to a part of the picture only.
@@ -101,8 +101,12 @@ impl Tiled {
 }
 
 impl Hook for Tiled {
-    fn begin(&self, stream: &Rc<RefCell<Stream>>) -> Option<Rc<dyn Hook>> {
-        Some(Rc::new(Tiled { chance: Some(stream.clone()), tiles: RefCell::default(), settings: self.settings }))
+    fn begin(&self, beginning: &Beginning) -> Option<Rc<dyn Hook>> {
+        Some(Rc::new(Tiled {
+            chance: Some(beginning.stream.clone()),
+            tiles: RefCell::default(),
+            settings: self.settings,
+        }))
     }
 
     fn patch(&self) -> Option<&dyn Patch> {

@@ -9,7 +9,7 @@ use tch::Tensor;
 use crate::models::patch::{Patch, Site};
 use crate::ops::noise::Stream;
 use crate::ops::token_merge::Merge;
-use crate::sampling::hooks::Hook;
+use crate::sampling::hooks::{Beginning, Hook};
 use crate::values::Model;
 
 /// Makes self-attention cheaper: places that are much alike ask one question together.
@@ -42,8 +42,8 @@ struct Merged {
 }
 
 impl Hook for Merged {
-    fn begin(&self, stream: &Rc<RefCell<Stream>>) -> Option<Rc<dyn Hook>> {
-        Some(Rc::new(Merged { chance: Some(stream.clone()), merge: RefCell::default(), ratio: self.ratio }))
+    fn begin(&self, beginning: &Beginning) -> Option<Rc<dyn Hook>> {
+        Some(Rc::new(Merged { chance: Some(beginning.stream.clone()), merge: RefCell::default(), ratio: self.ratio }))
     }
 
     fn patch(&self) -> Option<&dyn Patch> {

@@ -54,18 +54,20 @@ impl Custom {
             sigmas: &self.sigmas,
             samples: &latent.samples,
             noise_mask: latent.noise_mask.as_ref(),
+            memories: &latent.memories,
             batching: Batching::Together,
         };
         let mut last = None;
-        let output = sample_sigmas(&request, &mut |step, total, denoised| {
+        let (output, memories) = sample_sigmas(&request, &mut |step, total, denoised| {
             last = Some(denoised.shallow_clone());
             cx.preview(step + 1, || preview::jpeg(denoised, &format))?;
             cx.progress(step + 1, total)
         })?;
         let denoised = last.map(|denoised| format.in_vae_units(&denoised));
+        let output = Latent { memories, ..latent.with_samples(output) };
         Ok(Sampled {
-            denoised_output: latent.with_samples(denoised.unwrap_or_else(|| output.shallow_clone())),
-            output: latent.with_samples(output),
+            denoised_output: denoised.map_or_else(|| output.clone(), |denoised| output.with_samples(denoised)),
+            output,
         })
     }
 }

@@ -21,7 +21,7 @@ use crate::models::families::Family;
 use crate::models::patch::Call;
 use crate::models::unet::UNet;
 use crate::networks::Networks;
-use crate::sampling::denoise::{LatentFormat, Network};
+use crate::sampling::denoise::{Beside, LatentFormat, Network};
 use crate::sampling::guidance::Batching;
 use crate::sampling::ksampler::{SampleRequest, sample};
 use crate::sampling::preview;
@@ -77,8 +77,8 @@ impl Network for UNetNetwork<'_> {
         self.latent_format
     }
 
-    fn takes_masked_latent(&self) -> bool {
-        self.family == Family::Sd1Inpainting
+    fn beside(&self) -> Option<Beside> {
+        self.family.beside()
     }
 }
 

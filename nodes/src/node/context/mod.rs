@@ -1,0 +1,1 @@
+mod context_windows_manual;

@@ -1,0 +1,130 @@
+//! What the network is asked: each prompt on its part of the state, and the average of the answers.
+
+use anyhow::Result;
+use tch::Tensor;
+
+use super::regions::{Rect, Region};
+use crate::ops::composite::fill_batch;
+
+/// One prompt at one noise level.
+pub(super) struct Job<'a> {
+    pub(super) list: usize,
+    region: &'a Region,
+    area: Option<Rect>,
+    /// The state, cut to the area.
+    pub(super) input: Tensor,
+    /// Its weight, broadcast over the input; `None` where the list has only this job and its weight is 1 everywhere.
+    weight: Option<Tensor>,
+}
+
+impl Job<'_> {
+    fn new<'r>(list: usize, region: &'r Region, x: &Tensor) -> Result<Job<'r>> {
+        let (_, _, height, width) = x.size4()?;
+        let area = region.area.map(|area| area.cut_to(height, width)).transpose()?;
+        let input = area.map_or_else(|| x.shallow_clone(), |area| area.of(x));
+        Ok(Job { list, region, area, input, weight: Some(region.weight(x, area)?) })
+    }
+
+    fn context(&self) -> Tensor {
+        fill_batch(&self.region.context, self.input.size()[0])
+    }
+
+    pub(super) fn extra_channels(&self) -> Option<Tensor> {
+        let channels = fill_batch(self.region.extra_channels.as_ref()?, self.input.size()[0]);
+        Some(self.area.map_or_else(|| channels.shallow_clone(), |area| area.of(&channels)))
+    }
+}
+
+/// The active jobs of a list. Prompts marked as default come last, with the weight that the others leave of 1.
+pub(super) fn jobs_of<'r>(list: usize, regions: &'r [Region], x: &Tensor, sigma: f32) -> Result<Vec<Job<'r>>> {
+    let active = || regions.iter().filter(|region| region.acts_at(sigma));
+    let ordinary = active().filter(|region| !region.default);
+    let mut jobs = ordinary.map(|region| Job::new(list, region, x)).collect::<Result<Vec<_>>>()?;
+    let mut fill = active().filter(|region| region.default).peekable();
+    if fill.peek().is_some() {
+        let rest = uncovered(&jobs, x);
+        if rest.max().double_value(&[]) > 0.0 {
+            for region in fill {
+                let weight = Some(rest.shallow_clone());
+                jobs.push(Job { area: None, input: x.shallow_clone(), weight, ..Job::new(list, region, x)? });
+            }
+        }
+    } else if let [only] = jobs.as_mut_slice()
+        && only.region.is_plain()
+    {
+        only.weight = None;
+    }
+    Ok(jobs)
+}
+
+/// What the jobs' weights leave of 1, at least 0: B×1×H×W.
+fn uncovered(jobs: &[Job], x: &Tensor) -> Tensor {
+    let rest = x.narrow(1, 0, 1).ones_like();
+    for job in jobs {
+        let mut part = job.area.map_or_else(|| rest.shallow_clone(), |area| area.of(&rest));
+        if let Some(weight) = &job.weight {
+            part -= weight;
+        }
+    }
+    rest.relu()
+}
+
+/// Whether two jobs can share a call: equal crops and extra channels, and texts whose lengths have a common multiple
+/// not more than four times the shorter one.
+pub(super) fn fit_together(one: &Job, other: &Job) -> bool {
+    let (a, b) = (one.region.context.size(), other.region.context.size());
+    one.input.size() == other.input.size()
+        && one.region.extra_channels.is_some() == other.region.extra_channels.is_some()
+        && a[2] == b[2]
+        && common_multiple(a[1], b[1]) / a[1].min(b[1]) <= 4
+}
+
+/// The jobs' texts as one batch. Shorter ones are repeated along the tokens, which attention does not see.
+pub(super) fn contexts(jobs: &[Job]) -> Tensor {
+    let texts: Vec<Tensor> = jobs.iter().map(Job::context).collect();
+    let length = texts.iter().fold(1, |length, text| common_multiple(length, text.size()[1]));
+    let repeated: Vec<Tensor> = texts.iter().map(|text| text.repeat([1, length / text.size()[1], 1])).collect();
+    Tensor::cat(&repeated, 0)
+}
+
+fn common_multiple(a: i64, b: i64) -> i64 {
+    let (mut x, mut y) = (a, b);
+    while y != 0 {
+        (x, y) = (y, x % y);
+    }
+    a / x * b
+}
+
+/// A weighted average under construction.
+pub(super) enum Average {
+    /// Σ weight·output, and Σ weight starting from 1e-37 so that uncovered places give 0.
+    Sums(Tensor, Tensor),
+    Single(Tensor),
+}
+
+impl Average {
+    pub(super) fn new(x: &Tensor) -> Average {
+        Average::Sums(x.zeros_like(), x.narrow(1, 0, 1).full_like(1e-37))
+    }
+
+    pub(super) fn add(&mut self, job: &Job, output: Tensor) {
+        let Some(weight) = &job.weight else {
+            *self = Average::Single(output);
+            return;
+        };
+        if let Average::Sums(sum, weights) = self {
+            let part = |of: &Tensor| job.area.map_or_else(|| of.shallow_clone(), |area| area.of(of));
+            // In place, but only on tensors that `new` made.
+            let (mut sum, mut weights) = (part(sum), part(weights));
+            sum += output * weight;
+            weights += weight;
+        }
+    }
+
+    pub(super) fn finish(self) -> Tensor {
+        match self {
+            Average::Sums(sum, weights) => sum / weights,
+            Average::Single(output) => output,
+        }
+    }
+}

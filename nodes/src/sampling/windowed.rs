@@ -1,0 +1,110 @@
+//! Predictions of a latent that the network sees through context windows.
+
+use anyhow::{Result, anyhow};
+use tch::{Kind, Tensor};
+
+use super::context_windows::{ContextWindows, Fuse};
+use super::regions::Region;
+
+/// Context windows in a sampling run.
+#[derive(Clone, Copy)]
+pub struct Windowed<'a> {
+    pub windows: &'a ContextWindows,
+    /// What the sampler visits.
+    pub sigmas: &'a [f64],
+}
+
+impl Windowed<'_> {
+    /// Which of the run's levels this is.
+    fn step(&self, sigma: f64) -> Result<usize> {
+        let near = |level: f64| (level - sigma).abs() <= 1e-8 + 1e-4 * sigma.abs();
+        self.sigmas.iter().position(|level| near(*level)).ok_or_else(|| {
+            anyhow!(
+                "context windows need one of the run's noise levels, and the sampler evaluates the model at {sigma} between \
+                 them: choose a sampler like euler"
+            )
+        })
+    }
+
+    /// What `predict` gives of each window, averaged: one prediction for each list of prompts.
+    pub(super) fn predict<const N: usize>(
+        &self,
+        whole: i64,
+        lists: [&[Region]; N],
+        x: &Tensor,
+        sigma: f64,
+        predict: impl Fn([&[Region]; N], &Tensor) -> Result<[Tensor; N]>,
+    ) -> Result<[Tensor; N]> {
+        let dim = self.windows.dim;
+        let mut averages = lists.map(|_| Average::new(self.windows, x, whole));
+        for places in self.windows.places(whole, self.step(sigma)?)? {
+            let at = Tensor::from_slice(&places).to_device(x.device());
+            let within = lists.map(|list| list.iter().map(|region| region.within(dim, whole, &at)).collect::<Vec<_>>());
+            let part = x.index_select(dim, &at);
+            let predicted = predict(within.each_ref().map(Vec::as_slice), &part)?;
+            let weights = self.windows.weights(&places, whole)?;
+            for (average, predicted) in averages.iter_mut().zip(predicted) {
+                match self.windows.fuse {
+                    Fuse::Relative => average.mix(&places, &predicted),
+                    _ => average.add(&at, &weights, &predicted),
+                }
+            }
+        }
+        Ok(averages.map(Average::finish))
+    }
+}
+
+/// An average of windows under construction.
+struct Average {
+    dim: i64,
+    sum: Tensor,
+    /// The sum of the weights at each place; without any, `sum` is the average so far.
+    weights: Option<Tensor>,
+    /// What the average so far weighs at each place.
+    shares: Vec<f64>,
+}
+
+impl Average {
+    fn new(windows: &ContextWindows, x: &Tensor, whole: i64) -> Average {
+        let mut shape = [1; 4];
+        shape[windows.dim as usize] = whole;
+        let weights = (windows.fuse != Fuse::Relative).then(|| Tensor::zeros(shape, (Kind::Float, x.device())));
+        Average { dim: windows.dim, sum: x.zeros_like(), weights, shares: vec![0.0; whole as usize] }
+    }
+
+    fn add(&mut self, at: &Tensor, weights: &[f32], predicted: &Tensor) {
+        let mut shape = [1; 4];
+        shape[self.dim as usize] = -1;
+        let weights = Tensor::from_slice(weights).view(shape).to_device(predicted.device());
+        // A place that a window holds twice counts once, with its last value.
+        let add = |to: &mut Tensor, part: &Tensor| {
+            let sum = to.index_select(self.dim, at) + part;
+            let _ = to.index_copy_(self.dim, at, &sum);
+        };
+        add(&mut self.sum, &(predicted * &weights));
+        if let Some(sum) = &mut self.weights {
+            add(sum, &weights);
+        }
+    }
+
+    fn mix(&mut self, places: &[i64], predicted: &Tensor) {
+        let (Some(first), Some(last)) = (places.first(), places.last()) else { return };
+        let (middle, reach) = ((first + last) as f64 / 2.0, ((last - first) as f64 + 1e-2) / 2.0);
+        for (n, place) in places.iter().enumerate() {
+            let share = (1.0 - (*place as f64 - middle).abs() / reach).max(1e-2);
+            let before = self.shares[*place as usize];
+            let sum = before + share;
+            let mut so_far = self.sum.narrow(self.dim, *place, 1);
+            let mixed = &so_far * (before / sum) + predicted.narrow(self.dim, n as i64, 1) * (share / sum);
+            so_far.copy_(&mixed);
+            self.shares[*place as usize] = sum;
+        }
+    }
+
+    fn finish(self) -> Tensor {
+        match self.weights {
+            Some(weights) => self.sum / weights,
+            None => self.sum,
+        }
+    }
+}
