@@ -6,6 +6,8 @@ REDRAFT := target/release/redraft
 BASE := run
 TINY := redraft-tiny.safetensors
 SHARED ?= ../shared
+# How long OpenMP's threads turn in a loop before they sleep: libgomp's own count makes a busy machine several times slower.
+export GOMP_SPINCOUNT ?= 100000
 
 .PHONY: run test bench fuzz check libtorch build conformance clean
 

@@ -268,13 +268,14 @@ impl Attention {
 
     /// Attends from the first to the second, and takes from the third.
     fn forward(&self, inputs: [&Tensor; 3], over: Over, site: &Site) -> Tensor {
-        let (mut q, mut k, mut v) = (self.q.forward(inputs[0]), self.k.forward(inputs[1]), self.v.forward(inputs[2]));
         let factors = site.attention_factors(over);
-        if let Some([for_q, for_k, for_v, _]) = factors {
-            (q, k, v) = (q * for_q, k * for_k, v * for_v);
-        }
+        // It is the weights that are multiplied: their products round otherwise.
+        let project = |layer: &Linear, place: usize, x: &Tensor| match factors {
+            Some(factors) if factors[place] != 1.0 => layer.multiplied(&[factors[place]]).forward(x),
+            _ => layer.forward(x),
+        };
+        let [q, k, v] = [(&self.q, 0), (&self.k, 1), (&self.v, 2)].map(|(layer, i)| project(layer, i, inputs[i]));
         let replaced = if over == Over::Pixels { site.self_attention([&q, &k, &v], HEADS) } else { None };
-        let out = self.out.forward(&replaced.unwrap_or_else(|| attention(&q, &k, &v, HEADS, self.exact)));
-        if let Some([.., for_out]) = factors { out * for_out } else { out }
+        project(&self.out, 3, &replaced.unwrap_or_else(|| attention(&q, &k, &v, HEADS, self.exact)))
     }
 }

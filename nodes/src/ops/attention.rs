@@ -10,7 +10,8 @@ const FEW_PAIRS: i64 = 1 << 20;
 /// How many attention weights are kept in memory at once (16 MiB). More at once are slower, too.
 const WEIGHTS_AT_ONCE: i64 = 1 << 22;
 
-/// Attention over `heads` heads. `q` is B×N×C, `k` and `v` are B×M×C; the result is B×N×C.
+/// Attention over `heads` heads. `q` is B×N×C, `k` and `v` are B×M×C; the result is B×N×C. Keys and values of a smaller
+/// batch are dealt out, M/B of them to each.
 ///
 /// Each head sees C / `heads` channels, so `heads` must divide C. On a CPU, few tokens (and with `exact` any number) are
 /// attended to with the reference's operations; otherwise libtorch picks the kernel. None of the ways keeps the N×M
@@ -20,9 +21,10 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: i64, exact: bool) ->
     if q.device() != Device::Cpu || (pairs > FEW_PAIRS && !exact) {
         return fused(q, k, v, heads, false);
     }
-    let (q, v) = (by_head(q, heads), by_head(v, heads));
+    let batch = q.size()[0];
+    let (q, v) = (by_head(q, batch, heads), by_head(v, batch, heads));
     // The keys transposed before they are copied: the layout decides which kernel multiplies, and so how sums are rounded.
-    let (batch, width) = (k.size()[0], k.size()[2] / heads);
+    let width = k.size()[2] / heads;
     let k = k.view([batch, -1, heads, width]).permute([0, 2, 3, 1]).reshape([batch * heads, width, -1]);
     let scale = (q.size()[2] as f64).powf(-0.5);
     let rows = (WEIGHTS_AT_ONCE / (k.size()[0] * k.size()[2])).max(1);
@@ -42,7 +44,7 @@ pub fn causal_attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: i64) -> Tenso
     if q.device() != Device::Cpu {
         return fused(q, k, v, heads, true);
     }
-    let [q, k, v] = [q, k, v].map(|t| by_head(t, heads).contiguous());
+    let [q, k, v] = [q, k, v].map(|t| by_head(t, t.size()[0], heads).contiguous());
     let (length, options) = (q.size()[1], (q.kind(), q.device()));
     let scale = (q.size()[2] as f64).powf(-0.5);
     let later = Tensor::full([length, length], -f64::from(f32::MAX), options).triu(1);
@@ -78,9 +80,9 @@ fn fused(q: &Tensor, k: &Tensor, v: &Tensor, heads: i64, causal: bool) -> Tensor
     out.transpose(1, 2).reshape([batch, length, width])
 }
 
-/// B×N×C as (B·heads)×N×(C/heads).
-fn by_head(t: &Tensor, heads: i64) -> Tensor {
-    let (batch, width) = (t.size()[0], t.size()[2] / heads);
+/// B×N×C as (B·heads)×N×(C/heads). If the tokens of a picture are spread over a larger batch, they are dealt out.
+fn by_head(t: &Tensor, batch: i64, heads: i64) -> Tensor {
+    let width = t.size()[2] / heads;
     t.view([batch, -1, heads, width]).transpose(1, 2).reshape([batch * heads, -1, width])
 }
 

@@ -22,15 +22,12 @@ impl Linear {
 
     /// The layer with weight and bias multiplied, one factor after the other, in float32; then they are held in their element
     /// type again.
-    pub fn multiplied(self, by: &[f64]) -> Self {
+    pub fn multiplied(&self, by: &[f64]) -> Self {
         let by: Vec<f64> = by.iter().copied().filter(|factor| *factor != 1.0).collect();
-        if by.is_empty() {
-            return self;
-        }
-        let multiplied = |tensor: Tensor| {
+        let multiplied = |tensor: &Tensor| {
             by.iter().fold(tensor.to_kind(Kind::Float), |product, factor| product * *factor).to_kind(tensor.kind())
         };
-        Self { weight: multiplied(self.weight), bias: self.bias.map(multiplied) }
+        Self { weight: multiplied(&self.weight), bias: self.bias.as_ref().map(multiplied) }
     }
 
     /// Applies the layer to a tensor of shape …×inputs.

@@ -150,7 +150,7 @@ fn sigmas_that_are_no_noise_level_are_refused() {
     let (network, sampling) = (Texts::default(), Parameterisation::sd15());
     let prompts = Prompts { network: &network, sampling: &sampling, batching: Batching::Together, windowed: None };
     let x = Tensor::zeros([1, 4, 8, 8], (Kind::Float, Device::Cpu));
-    for sigma in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+    for sigma in [-1.0, f64::NAN, f64::INFINITY] {
         assert!(prompts.predict([&[]], &x, sigma, &[]).is_err());
     }
 }

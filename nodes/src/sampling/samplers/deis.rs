@@ -1,7 +1,7 @@
 //! DEIS: Zhang and Chen (2022), arXiv:2204.13902, in the form tAB.
 
 use anyhow::Result;
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::Parameters;
 use super::adams::multistep;
@@ -20,7 +20,7 @@ pub(super) fn deis(
     p: &Parameters,
     _: &mut dyn Noise,
 ) -> Result<Tensor> {
-    let process = Process::new();
+    let process = Process::new(sigmas[0].kind());
     let times: Vec<Real> = sigmas.iter().map(|&sigma| process.time(sigma)).collect();
     multistep(model, x, sigmas, p.order, |x, step| {
         let i = step.i;
@@ -40,11 +40,11 @@ struct Process {
 }
 
 impl Process {
-    fn new() -> Process {
+    fn new(kind: Kind) -> Process {
         // ln(σ² + 1) at both ends; at the lower one in float32, where it is 1.3 % off.
-        const LOW: f64 = 4.053_107_204_526_896e-6;
+        let low = if kind == Kind::Double { 4e-6f64.ln_1p() } else { 4.053_107_204_526_896e-6 };
         let high = 6401f64.ln();
-        let beta_d = 2.0 * (LOW / 1e-3 - high) / (1e-3 - 1.0);
+        let beta_d = 2.0 * (low / 1e-3 - high) / (1e-3 - 1.0);
         Process { beta_d, beta_0: high - 0.5 * beta_d }
     }
 
@@ -66,7 +66,7 @@ impl Process {
         let weight = |own: usize| {
             let mut polynomial = times.ones_like();
             for (_, &node) in nodes.iter().enumerate().filter(|&(other, _)| other != own) {
-                polynomial = polynomial * ((&times - node) / (nodes[own] - node));
+                polynomial *= (&times - node) / (nodes[own] - node);
             }
             Real::of(&(&growth * polynomial).sum(next.kind())) * width
         };

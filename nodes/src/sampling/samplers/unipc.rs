@@ -100,7 +100,7 @@ impl<'a> Update<'a> {
             differences.push((denoised - newest) / place);
             places.push(place);
         }
-        places.push(h / h);
+        places.push(h.with(1.0));
         let b = match form {
             Form::First => -h,
             Form::Second => (-h).exp_m1(),
