@@ -111,9 +111,6 @@ pub(crate) struct Compute {
     /// Compute in float32 on a GPU, too
     #[arg(long)]
     pub(crate) force_fp32: bool,
-    /// On a CPU, compute attention over large pictures with ComfyUI's operations, too: its results, bit for bit
-    #[arg(long)]
-    pub(crate) exact: bool,
 }
 
 /// Changes to a workflow before it is checked.

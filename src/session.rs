@@ -19,7 +19,6 @@ use crate::places;
 pub(crate) fn engine(places: &Places, compute: &Compute, cache: Policy) -> Outcome<Engine> {
     let folders = places::folders(places)?;
     let numerics = compute.device.parse::<DeviceChoice>()?.open(compute.force_fp32)?;
-    let numerics = Numerics { exact: compute.exact, ..numerics };
     let mut services = Services::default();
     redraft_nodes::provide(&mut services, numerics);
     Ok(Engine::with_cache(folders, services, cache))

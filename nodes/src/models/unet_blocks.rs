@@ -252,7 +252,6 @@ struct Attention {
     k: Linear,
     v: Linear,
     out: Linear,
-    exact: bool,
 }
 
 impl Attention {
@@ -262,7 +261,6 @@ impl Attention {
             k: Linear::load(&w.at("to_k"), context, width)?,
             v: Linear::load(&w.at("to_v"), context, width)?,
             out: Linear::load(&w.at("to_out.0"), width, width)?,
-            exact: w.placement().exact,
         })
     }
 
@@ -276,6 +274,6 @@ impl Attention {
         };
         let [q, k, v] = [(&self.q, 0), (&self.k, 1), (&self.v, 2)].map(|(layer, i)| project(layer, i, inputs[i]));
         let replaced = if over == Over::Pixels { site.self_attention([&q, &k, &v], HEADS) } else { None };
-        project(&self.out, 3, &replaced.unwrap_or_else(|| attention(&q, &k, &v, HEADS, self.exact)))
+        project(&self.out, 3, &replaced.unwrap_or_else(|| attention(&q, &k, &v, HEADS)))
     }
 }

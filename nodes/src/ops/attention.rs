@@ -1,24 +1,20 @@
 //! Scaled dot-product attention (Vaswani et al. 2017, "Attention Is All You Need").
 //!
-//! On a CPU most of it is computed with the reference's operations in its order, so that results agree bit for bit.
+//! On a CPU it is computed with the reference's operations, so that results agree bit for bit; on a GPU by libtorch's own
+//! kernels.
 
 use tch::{Device, Kind, Tensor};
 
-/// With up to so many pairs of query and key (1024 tokens among themselves), libtorch's own kernel gains next to nothing
-/// on a CPU.
-const FEW_PAIRS: i64 = 1 << 20;
-/// How many attention weights are kept in memory at once (16 MiB). More at once are slower, too.
-const WEIGHTS_AT_ONCE: i64 = 1 << 22;
+/// How many attention weights are computed at once on a CPU (4 MiB): what stays in a core's cache. More are up to three
+/// times slower.
+const WEIGHTS_AT_ONCE: i64 = 1 << 20;
 
 /// Attention over `heads` heads. `q` is B×N×C, `k` and `v` are B×M×C; the result is B×N×C. Keys and values of a smaller
 /// batch are dealt out, M/B of them to each.
 ///
-/// Each head sees C / `heads` channels, so `heads` must divide C. On a CPU, few tokens (and with `exact` any number) are
-/// attended to with the reference's operations; otherwise libtorch picks the kernel. None of the ways keeps the N×M
-/// weights of all heads in memory at once.
-pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: i64, exact: bool) -> Tensor {
-    let pairs = q.size()[1] * k.size()[1];
-    if q.device() != Device::Cpu || (pairs > FEW_PAIRS && !exact) {
+/// Each head sees C / `heads` channels, so `heads` must divide C. The N×M weights of all heads are never in memory at once.
+pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: i64) -> Tensor {
+    if q.device() != Device::Cpu {
         return fused(q, k, v, heads, false);
     }
     let batch = q.size()[0];
@@ -26,17 +22,27 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: i64, exact: bool) ->
     // The keys transposed before they are copied: the layout decides which kernel multiplies, and so how sums are rounded.
     let width = k.size()[2] / heads;
     let k = k.view([batch, -1, heads, width]).permute([0, 2, 3, 1]).reshape([batch * heads, width, -1]);
-    let scale = (q.size()[2] as f64).powf(-0.5);
-    let rows = (WEIGHTS_AT_ONCE / (k.size()[0] * k.size()[2])).max(1);
-    let parts: Vec<Tensor> = (0..q.size()[1])
-        .step_by(rows as usize)
-        .map(|start| {
-            let q = q.narrow(1, start, rows.min(q.size()[1] - start));
-            let scores = Tensor::empty([1, 1, 1], (q.kind(), q.device())).baddbmm(&q, &k, 0.0, scale);
-            scores.softmax(-1, None::<Kind>).bmm(&v)
-        })
-        .collect();
-    joined(&whole(parts, 1), heads)
+    let scale = (width as f64).powf(-0.5);
+    let attended = in_pieces(&q, k.size()[2], |head, heads, row, rows| {
+        let (q, k) = (q.narrow(0, head, heads).narrow(1, row, rows), k.narrow(0, head, heads));
+        let scores = Tensor::empty([1, 1, 1], (q.kind(), q.device())).baddbmm(&q, &k, 0.0, scale);
+        scores.softmax(-1, None::<Kind>).bmm(&v.narrow(0, head, heads))
+    });
+    joined(&attended, heads)
+}
+
+/// Puts (B·heads)×N×C together from pieces, of which each takes few enough of `keys` weights a row: from a head on so many
+/// heads, and from a row on so many rows.
+fn in_pieces(q: &Tensor, keys: i64, piece: impl Fn(i64, i64, i64, i64) -> Tensor) -> Tensor {
+    let (heads, rows) = (q.size()[0], q.size()[1]);
+    let rows_at_once = (WEIGHTS_AT_ONCE / keys).clamp(1, rows);
+    let heads_at_once = (WEIGHTS_AT_ONCE / (keys * rows)).clamp(1, heads);
+    let all_rows = |head: i64, heads: i64| {
+        let starts = (0..rows).step_by(rows_at_once as usize);
+        whole(starts.map(|row| piece(head, heads, row, rows_at_once.min(rows - row))).collect(), 1)
+    };
+    let starts = (0..heads).step_by(heads_at_once as usize);
+    whole(starts.map(|head| all_rows(head, heads_at_once.min(heads - head))).collect(), 0)
 }
 
 /// Attention of tokens to those at their own place or before it, as in a text encoder; as [`attention`] otherwise.
@@ -60,15 +66,11 @@ pub fn pixel_attention(q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
         return fused(&q, &k, &v, 1, false).transpose(1, 2);
     }
     let scale = (q.size()[2] as f64).powf(-0.5);
-    let rows = (WEIGHTS_AT_ONCE / (k.size()[0] * k.size()[2])).max(1);
-    let parts: Vec<Tensor> = (0..q.size()[1])
-        .step_by(rows as usize)
-        .map(|start| {
-            let scores = q.narrow(1, start, rows.min(q.size()[1] - start)).bmm(k) * scale;
-            v.bmm(&scores.softmax(-1, None::<Kind>).transpose(1, 2))
-        })
-        .collect();
-    whole(parts, 2)
+    let attended = in_pieces(&q, k.size()[2], |head, heads, row, rows| {
+        let scores = q.narrow(0, head, heads).narrow(1, row, rows).bmm(&k.narrow(0, head, heads)) * scale;
+        v.narrow(0, head, heads).bmm(&scores.softmax(-1, None::<Kind>).transpose(1, 2)).transpose(1, 2)
+    });
+    attended.transpose(1, 2).contiguous()
 }
 
 /// libtorch's own kernels. They keep no weights in memory.
@@ -126,9 +128,7 @@ mod tests {
         for (batch, n, m, heads) in [(2, 9, 9, 8), (1, 9, 5, 2), (2, 7, 7, 1), (1, 1100, 1100, 8)] {
             let [q, k, v] = [(1, n), (2, m), (3, m)].map(|(seed, length)| randn(seed, &[batch, length, 32]));
             let expected = plain(&q, &k, &v, heads, false);
-            for exact in [false, true] {
-                assert!(near(&attention(&q, &k, &v, heads, exact), &expected), "{batch} {n} {m} {heads} {exact}");
-            }
+            assert!(near(&attention(&q, &k, &v, heads), &expected), "{batch} {n} {m} {heads}");
             assert!(near(&fused(&q, &k, &v, heads, false), &expected));
         }
         let [q, k, v] = [1, 2, 3].map(|seed| randn(seed, &[2, 7, 32]));

@@ -9,14 +9,12 @@ pub struct Placement {
     pub kind: Kind,
     /// Whether pictures and convolution weights lie in memory as N×H×W×C instead of N×C×H×W. Shapes do not change.
     pub channels_last: bool,
-    /// See [`Numerics::exact`].
-    pub exact: bool,
 }
 
 impl Placement {
     /// The CPU, plain memory format, elements of `kind`.
     pub const fn cpu(kind: Kind) -> Self {
-        Self { device: Device::Cpu, kind, channels_last: false, exact: false }
+        Self { device: Device::Cpu, kind, channels_last: false }
     }
 
     /// Brings a B×C×H×W tensor to this place, in one step where libtorch can.
@@ -49,9 +47,6 @@ pub struct Numerics {
     /// Element type in which text encoder weights are held; activations are always float32.
     pub text: Kind,
     pub channels_last: bool,
-    /// On a CPU: whether attention over large pictures, too, is computed with the reference's operations, which gives its
-    /// results bit for bit but takes longer than libtorch's own kernel.
-    pub exact: bool,
 }
 
 impl Numerics {
@@ -61,7 +56,7 @@ impl Numerics {
             return Self { text: Kind::Half, ..Self::float32(device) };
         }
         let vae = if bfloat16 { Kind::BFloat16 } else { Kind::Float };
-        Self { device, unet: Kind::Half, vae, text: Kind::Half, channels_last: true, exact: false }
+        Self { device, unet: Kind::Half, vae, text: Kind::Half, channels_last: true }
     }
 
     /// The default on a CPU.
@@ -72,7 +67,7 @@ impl Numerics {
     /// Float32 throughout, on any device.
     pub fn float32(device: Device) -> Self {
         let float = Kind::Float;
-        Self { device, unet: float, vae: float, text: float, channels_last: device.is_cuda(), exact: false }
+        Self { device, unet: float, vae: float, text: float, channels_last: device.is_cuda() }
     }
 
     /// Where the UNet and everything of its kind (ControlNets) live.
@@ -91,15 +86,15 @@ impl Numerics {
     }
 
     fn place(&self, kind: Kind) -> Placement {
-        Placement { device: self.device, kind, channels_last: self.channels_last, exact: self.exact }
+        Placement { device: self.device, kind, channels_last: self.channels_last }
     }
 
     /// A line that differs whenever results may differ: the salt of cache keys.
     pub fn describe(&self) -> String {
         let device = if self.device.is_cuda() { "cuda" } else { "cpu" };
         format!(
-            "{device} unet={:?} vae={:?} text={:?} channels-last={} exact={} libtorch=2.11.0",
-            self.unet, self.vae, self.text, self.channels_last, self.exact
+            "{device} unet={:?} vae={:?} text={:?} channels-last={} libtorch=2.11.0",
+            self.unet, self.vae, self.text, self.channels_last
         )
     }
 }
@@ -112,7 +107,7 @@ mod tests {
     fn a_cpu_computes_in_float32_and_holds_text_weights_in_half() {
         let n = Numerics::cpu();
         assert_eq!((n.unet, n.vae, n.text, n.channels_last), (Kind::Float, Kind::Float, Kind::Half, false));
-        assert_eq!(n.describe(), "cpu unet=Float vae=Float text=Half channels-last=false exact=false libtorch=2.11.0");
+        assert_eq!(n.describe(), "cpu unet=Float vae=Float text=Half channels-last=false libtorch=2.11.0");
     }
 
     #[test]
