@@ -11,12 +11,16 @@ use crate::ops::layers::Conv2d;
 use crate::ops::numerics::{Numerics, Placement, channels_last};
 use crate::ops::weights::Weights;
 
+/// How many pixels are worked through at once, unless a single picture has more: a quarter of a gigabyte in the widest layer (256
+/// channels, float32).
+const PIXELS_AT_ONCE: i64 = 1 << 18;
+
 /// Called after every tile with tiles done and tiles in all; an error ends the work.
 pub type Progress<'a> = &'a mut dyn FnMut(usize, usize) -> Result<()>;
 
 /// The autoencoder of Stable Diffusion: 8×8 pixels become one point of 4 channels.
 ///
-/// Sizes are read off the weights. Pictures are worked through one at a time, which bounds memory and changes no result.
+/// Sizes are read off the weights. Large pictures are worked through one at a time, which bounds memory.
 pub struct Vae {
     placement: Placement,
     encoder: Encoder,
@@ -83,9 +87,8 @@ impl Vae {
     pub fn encode(&self, pixels: &Tensor) -> Result<Tensor> {
         let pixels = self.crop(pixels)?;
         let whole = || -> Result<Tensor> {
-            let latents: Vec<Tensor> =
-                (0..pixels.size()[0]).map(|b| host(&self.encode_picture(&pixels.narrow(0, b, 1)))).collect();
-            Ok(Tensor::cat(&latents, 0))
+            let area = pixels.size()[2] * pixels.size()[3];
+            Ok(in_groups(&pixels, area, |group| host(&self.encode_picture(group))))
         };
         match unless_out_of_memory(whole) {
             Some(latents) => latents,
@@ -114,9 +117,8 @@ impl Vae {
     pub fn decode(&self, latent: &Tensor) -> Result<Tensor> {
         self.check_latent(latent)?;
         let whole = || -> Result<Tensor> {
-            let pictures: Vec<Tensor> =
-                (0..latent.size()[0]).map(|b| picture(&host(&self.decode_latent(&latent.narrow(0, b, 1))))).collect();
-            Ok(Tensor::cat(&pictures, 0))
+            let area = latent.size()[2] * latent.size()[3] * self.factor * self.factor;
+            Ok(picture(&in_groups(latent, area, |group| host(&self.decode_latent(group)))))
         };
         match unless_out_of_memory(whole) {
             Some(pictures) => pictures,
@@ -171,7 +173,10 @@ impl Vae {
 
     /// Pixels B×3×H×W in 0…1 to the posterior's mean.
     fn encode_picture(&self, pixels: &Tensor) -> Tensor {
-        let x = channels_last(&self.placement.place(&(pixels * 2.0 - 1.0)));
+        let x = self.placement.place(&(pixels * 2.0 - 1.0));
+        // Otherwise as the picture lies in memory, on which the rounding depends: channels last from a file, channels first
+        // from a decoded latent.
+        let x = if self.placement.channels_last { channels_last(&x) } else { x };
         let mut moments = self.encoder.forward(&x);
         if let Some(conv) = &self.quant {
             moments = conv.forward(&moments);
@@ -228,6 +233,15 @@ fn tilings(tile: i64, overlap: i64) -> Result<[Tiling; 3]> {
     }))
 }
 
+/// Works a batch through in groups, as many pictures of that many pixels at once as [`PIXELS_AT_ONCE`] allows: small ones
+/// together, as the reference does; large ones alone, which bounds memory.
+fn in_groups(batch: &Tensor, area: i64, work: impl Fn(&Tensor) -> Tensor) -> Tensor {
+    let (count, at_once) = (batch.size()[0], (PIXELS_AT_ONCE / area).max(1));
+    let starts = (0..count).step_by(at_once as usize);
+    let done: Vec<Tensor> = starts.map(|start| work(&batch.narrow(0, start, at_once.min(count - start)))).collect();
+    if done.len() == 1 { done[0].shallow_clone() } else { Tensor::cat(&done, 0) }
+}
+
 /// Float32 on the CPU.
 fn host(x: &Tensor) -> Tensor {
     x.to_device_(Device::Cpu, Kind::Float, false, false)
@@ -235,7 +249,7 @@ fn host(x: &Tensor) -> Tensor {
 
 /// B×3×H×W about -1…1 to B×H×W×3 clamped to 0…1.
 fn picture(x: &Tensor) -> Tensor {
-    ((x + 1.0) / 2.0).clamp(0.0, 1.0).permute([0, 2, 3, 1]).contiguous()
+    ((x + 1.0) / 2.0).clamp(0.0, 1.0).permute([0, 2, 3, 1])
 }
 
 /// Runs `work`, or gives `None` if a device had no memory left for it. Any other panic goes on its way.
