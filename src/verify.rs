@@ -94,7 +94,11 @@ fn all(args: &VerifyArgs, line: &Line, cancel: &Cancel) -> Outcome {
     }
     let failed = verdicts.iter().filter(|verdict| verdict.failure.is_some()).count();
     let differ = verdicts.iter().filter(|verdict| verdict.known.is_some()).count();
+    let same = verdicts.iter().filter(|verdict| verdict.failure.is_none() && verdict.largest == 0.0).count();
     let known = if differ > 0 { format!(", {differ} differ as known") } else { String::new() };
+    if !args.json {
+        line.note(format!("{same} equal in every bit"));
+    }
     line.note(format!("{} passed{known}, {failed} failed", verdicts.len() - failed - differ));
     Ok(if failed == 0 { Exit::Done } else { Exit::NodeFailed })
 }
@@ -189,6 +193,7 @@ impl Verdict {
             "failure": self.failure,
             "known": self.known,
             "first_difference": self.difference.as_ref().map(Difference::to_json),
+            "largest": self.largest,
             "closeness": self.closeness,
             "seconds": self.seconds,
         })
