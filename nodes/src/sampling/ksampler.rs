@@ -175,7 +175,7 @@ pub fn sample_sigmas(request: &SigmasRequest, on_step: &mut OnStep) -> Result<(T
     };
     let sampler = request.sampler.for_model(request.sampling);
     let sampled = sampler.run(model, x, &sigmas, draws.as_mut())?;
-    let last = sigmas.last().copied().unwrap_or_default() as f32;
+    let last = sampler.end(&sigmas) as f32;
     Ok((format.in_vae_units(&request.sampling.unfaded(sampled, last)), request.memories.after(&hooks)))
 }
 

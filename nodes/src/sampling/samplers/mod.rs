@@ -48,6 +48,8 @@ pub struct Sampler {
     pub discards_penultimate: bool,
     /// Whether masked parts are noised with a fresh draw (seed + 1) instead of the initial noise.
     pub fresh_mask_noise: bool,
+    /// Whether it stops just short of a last level of 0.
+    pub stops_short: bool,
     solve: Solve,
     /// What it does for a flow model.
     on_flow: OnFlow,
@@ -170,6 +172,7 @@ const fn plain(name: &'static str, solve: Solve) -> Sampler {
         needs_uncond: false,
         discards_penultimate: false,
         fresh_mask_noise: false,
+        stops_short: false,
         on_flow: OnFlow::Same,
         flow_start: None,
     }
@@ -251,9 +254,10 @@ pub static SAMPLERS: &[Sampler] = &[
     unmixed(ancestral("sa_solver", sa_solver::sa_solver)),
     unmixed(Sampler { parameters: PECE, ..ancestral("sa_solver_pece", sa_solver::sa_solver) }),
     Sampler { fresh_mask_noise: true, ..plain("ddim", euler::euler) },
-    Sampler { discards_penultimate: true, ..plain("uni_pc", unipc::unipc) },
+    Sampler { discards_penultimate: true, stops_short: true, ..plain("uni_pc", unipc::unipc) },
     Sampler {
         discards_penultimate: true,
+        stops_short: true,
         parameters: Parameters { form: Form::Second, ..STILL },
         ..plain("uni_pc_bh2", unipc::unipc)
     },
@@ -278,6 +282,12 @@ impl Sampler {
     pub fn lcm_upscale(growth: Growth) -> Sampler {
         let parameters = Parameters { growth, ..PARAMETERS };
         Sampler { parameters, noise: NoiseKind::Continued, ..plain("lcm_upscale", lcm_upscale::lcm_upscale) }
+    }
+
+    /// The level that a run on `sigmas` ends at.
+    pub fn end(&self, sigmas: &[f64]) -> f64 {
+        let last = sigmas.last().copied().unwrap_or_default();
+        if self.stops_short && last == 0.0 { unipc::ALMOST_CLEAN } else { last }
     }
 
     /// The same with what depends on the model filled in.

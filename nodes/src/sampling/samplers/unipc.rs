@@ -10,7 +10,7 @@ use crate::sampling::noise::Noise;
 use crate::sampling::real::{Real, vector};
 
 /// What stands for a last level of 0, where λ would be infinite.
-const ALMOST_CLEAN: f64 = 0.001;
+pub(super) const ALMOST_CLEAN: f64 = 0.001;
 const HIGHEST_ORDER: usize = 3;
 
 /// A noise level σ as a variance-preserving process has it: y = α·clean + s·noise, y = α·x. In float32, s of 0.001
