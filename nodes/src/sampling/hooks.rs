@@ -122,7 +122,7 @@ pub trait Hook: Debug {
         Ok(())
     }
 
-    /// Takes the place of guidance. The last hook that does so counts.
+    /// Takes the place of guidance: gives the noise that is to be taken off the state. The last hook that does so counts.
     fn guide(&self, _pair: &Pair, _moment: &Moment) -> Result<Option<Tensor>> {
         Ok(None)
     }
@@ -180,11 +180,11 @@ impl Hooks {
         Ok(predictions)
     }
 
-    /// What takes the place of guidance, if anything does.
+    /// The denoised latent of what takes the place of guidance, if anything does.
     pub(super) fn guide(&self, pair: &Pair, moment: &Moment) -> Result<Option<Tensor>> {
         for hook in self.0.iter().rev() {
-            if let Some(denoised) = hook.guide(pair, moment)? {
-                return Ok(Some(denoised));
+            if let Some(noise) = hook.guide(pair, moment)? {
+                return Ok(Some(moment.x - noise));
             }
         }
         Ok(None)

@@ -37,6 +37,6 @@ struct Perpendicular {
 impl Hook for Perpendicular {
     fn guide(&self, pair: &Pair, moment: &Moment) -> anyhow::Result<Option<Tensor>> {
         let empty = moment.network.predict(Under::Other(&self.empty), moment.x, moment.sigma, None)?;
-        Ok(Some(perpendicular(pair.cond, pair.uncond, &empty, self.scale, moment.cfg)))
+        Ok(Some(moment.x - perpendicular(pair.cond, pair.uncond, &empty, self.scale, moment.cfg)))
     }
 }

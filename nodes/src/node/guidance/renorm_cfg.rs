@@ -37,15 +37,15 @@ struct Limited {
 impl Hook for Limited {
     fn guide(&self, pair: &Pair, moment: &Moment) -> anyhow::Result<Option<Tensor>> {
         if moment.sigma >= self.below {
-            return Ok(Some(pair.cond.shallow_clone()));
+            return Ok(Some(moment.x - pair.cond));
         }
         let guided = pair.guided(moment.cfg);
         if self.most <= 0.0 {
-            return Ok(Some(guided));
+            return Ok(Some(moment.x - guided));
         }
         let length = |tensor: &Tensor| tensor.norm_scalaropt_dim(2.0, WHOLE, true);
         // Image by image; the reference can do this for one image only.
         let allowed = length(pair.cond) * self.most / length(&guided);
-        Ok(Some(guided * allowed.clamp_max(1.0)))
+        Ok(Some(moment.x - guided * allowed.clamp_max(1.0)))
     }
 }

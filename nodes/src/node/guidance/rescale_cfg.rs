@@ -5,6 +5,7 @@ use tch::Tensor;
 
 use super::WHOLE;
 use crate::sampling::hooks::{Hook, Moment, Pair};
+use crate::sampling::real::Real;
 use crate::values::Model;
 
 /// Keeps strong guidance from raising the contrast: brings the spread of the guided prediction back to the positive one's.
@@ -34,16 +35,16 @@ struct Rescaled {
 
 impl Hook for Rescaled {
     fn guide(&self, pair: &Pair, moment: &Moment) -> anyhow::Result<Option<Tensor>> {
-        let sigma = moment.sigma as f32;
-        let (variance, level) = (sigma * sigma + 1.0, f64::from(sigma));
-        let (variance, deviation) = (f64::from(variance), f64::from(variance.sqrt()));
+        let sigma = Real::Single(moment.sigma as f32);
+        let variance = sigma * sigma + 1.0;
+        let deviation = variance.sqrt();
         let x = moment.x / variance;
-        let velocity = |denoised: &Tensor| (&x - denoised) * deviation / level;
+        let velocity = |denoised: &Tensor| (&x - (moment.x - (moment.x - denoised))) * deviation / sigma;
         let (cond, uncond) = (velocity(pair.cond), velocity(pair.uncond));
         let guided = &uncond + (&cond - &uncond) * moment.cfg;
         let spread = |tensor: &Tensor| tensor.std_dim(WHOLE, true, true);
         let rescaled = &guided * (spread(&cond) / spread(&guided));
         let mixed = rescaled * self.share + guided * (1.0 - self.share);
-        Ok(Some(x - mixed * level / deviation))
+        Ok(Some(moment.x - (x - mixed * sigma / deviation)))
     }
 }

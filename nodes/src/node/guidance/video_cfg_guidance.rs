@@ -70,6 +70,7 @@ impl Hook for Spread {
             }
         };
         let strengths = strengths.to_device(pair.cond.device()).view([-1, 1, 1, 1]);
-        Ok(Some(pair.uncond + strengths * (pair.cond - pair.uncond)))
+        let (cond, uncond) = (moment.x - pair.cond, moment.x - pair.uncond);
+        Ok(Some(&uncond + strengths * (cond - &uncond)))
     }
 }
