@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use redraft_engine::event::{Event, Observer};
 use redraft_engine::io::Socket;
 use redraft_engine::prompt::NodeId;
-use redraft_nodes::ops::tensor_file;
+use redraft_nodes::files::tensor_file;
 use redraft_nodes::values::{Part, parts};
 use serde_json::Value as Json;
 use tch::Tensor;

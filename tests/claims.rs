@@ -12,7 +12,7 @@ mod common;
 use common::graph::{Graph, advanced, ksampler};
 use common::tensors::{Tensors, distance, largest_difference};
 use common::{Base, CHECKPOINT, Done, VAE};
-use redraft_nodes::sampling::parameterisation::Parameterisation;
+use redraft_nodes::diffusion::parameterisation::Parameterisation;
 use redraft_nodes::sampling::schedules::{Schedule, window};
 use serde_json::json;
 use tch::Tensor;

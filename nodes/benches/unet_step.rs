@@ -12,13 +12,13 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use redraft_nodes::files::weights::Weights;
 use redraft_nodes::models::families::Family;
 use redraft_nodes::models::families::recognise;
 use redraft_nodes::models::random::{Size, write_random_checkpoint};
 use redraft_nodes::models::unet::UNet;
 use redraft_nodes::ops::noise::randn;
 use redraft_nodes::ops::numerics::Numerics;
-use redraft_nodes::ops::weights::Weights;
 use tch::Tensor;
 
 /// Most seconds a step may take on the project's two-core machine when it is quiet.

@@ -7,20 +7,21 @@ use std::cell::Cell;
 use std::io::Write;
 
 use anyhow::Result;
+use redraft_nodes::diffusion::network::Network;
+use redraft_nodes::diffusion::parameterisation::Parameterisation;
+use redraft_nodes::diffusion::patch::Call;
+use redraft_nodes::files::weights::Weights;
 use redraft_nodes::models::families::{Family, recognise};
-use redraft_nodes::models::patch::Call;
 use redraft_nodes::models::random::{Size, write_random_checkpoint};
 use redraft_nodes::models::unet::UNet;
 use redraft_nodes::ops::noise::{Stream, randn};
 use redraft_nodes::ops::numerics::Numerics;
-use redraft_nodes::ops::weights::Weights;
-use redraft_nodes::sampling::denoise::Network;
 use redraft_nodes::sampling::guidance::{Batching, Guide};
-use redraft_nodes::sampling::hooks::{Hooks, Memories};
+use redraft_nodes::sampling::hooks::Hooks;
 use redraft_nodes::sampling::ksampler::{SampleRequest, SigmasRequest, sample, sample_sigmas};
-use redraft_nodes::sampling::parameterisation::Parameterisation;
 use redraft_nodes::sampling::samplers::{SAMPLERS, Sampler};
 use redraft_nodes::sampling::schedules::{Schedule, window};
+use redraft_nodes::values::memories::Memories;
 use redraft_nodes::values::{Conditioning, Latent};
 use tch::Tensor;
 

@@ -1,10 +1,13 @@
 //! ComfyUI's nodes over libtorch: wire types, networks, sampling, text.
 
+pub mod diffusion;
+pub mod files;
 pub mod models;
 pub mod networks;
 pub mod node;
 pub mod ops;
 pub mod pictures;
+pub mod recipes;
 pub mod sampling;
 pub mod text;
 pub mod values;

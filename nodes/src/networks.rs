@@ -5,12 +5,12 @@ use std::rc::Rc;
 
 use anyhow::Result;
 
+use crate::files::weights::Weights;
 use crate::models::clip_text::ClipText;
 use crate::models::esrgan::Esrgan;
 use crate::models::unet::UNet;
 use crate::models::vae::Vae;
 use crate::ops::numerics::Numerics;
-use crate::ops::weights::Weights;
 
 /// Factors on the projections of attentions, a set for each change: query, key, value, output.
 type Factors = Vec<[f64; 4]>;

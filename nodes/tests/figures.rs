@@ -131,7 +131,7 @@ fn saved_latents_are_read_again() {
     // A file of the older format: its values are scaled.
     let old = Tensor::from_slice(&[0.18215f32, -0.3643]).view([1, 1, 1, 2]);
     std::fs::create_dir_all(base.path().join("input")).unwrap();
-    redraft_nodes::ops::tensor_file::save(&base.path().join("input/old.latent"), [("latent_tensor", &old)]).unwrap();
+    redraft_nodes::files::tensor_file::save(&base.path().join("input/old.latent"), [("latent_tensor", &old)]).unwrap();
     let left = run(&json!({"1": node("LoadLatent", json!({"latent": "old.latent"}))}), base.path()).unwrap();
     let values: Vec<f32> = Vec::try_from(tensor(&left, "1/0/samples").flatten(0, -1)).unwrap();
     assert!((values[0] - 1.0).abs() < 1e-6 && (values[1] + 2.0).abs() < 1e-6, "{values:?}");

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use indexmap::IndexMap;
-use redraft_nodes::ops::tensor_file;
+use redraft_nodes::files::tensor_file;
 use serde_json::{Map, Value as Json, json};
 use tch::{Kind, Tensor};
 

@@ -3,10 +3,10 @@
 use anyhow::{Result, ensure};
 use tch::{Kind, Tensor};
 
+use crate::files::weights::Weights;
 use crate::ops::attention::causal_attention;
 use crate::ops::layers::{LayerNorm, Linear};
 use crate::ops::numerics::Numerics;
-use crate::ops::weights::Weights;
 use crate::text::encode::TextModel;
 
 /// The text encoder: token embeddings, learned positions, layers of causal self-attention.

@@ -5,9 +5,9 @@ use anyhow::{Result, ensure};
 use tch::{Kind, Tensor};
 
 use super::vae_tiled::{Tiling, tiled};
+use crate::files::weights::Weights;
 use crate::ops::layers::{Conv2d, upsample_nearest};
 use crate::ops::numerics::{Numerics, channels_last};
-use crate::ops::weights::Weights;
 
 /// By how much a block's result is scaled before it is added to what came in.
 const RESIDUAL: f64 = 0.2;

@@ -2,8 +2,8 @@
 
 use anyhow::{Result, anyhow, bail};
 
-use crate::ops::weights::Weights;
-use crate::sampling::denoise::Beside;
+use crate::diffusion::network::Beside;
+use crate::files::weights::Weights;
 
 /// A family of models that can be sampled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

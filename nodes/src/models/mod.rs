@@ -3,10 +3,10 @@
 pub mod clip_text;
 pub mod esrgan;
 pub mod families;
-pub mod patch;
 pub mod random;
 pub mod unet;
 pub mod unet_blocks;
+pub mod unet_network;
 pub mod vae;
 pub mod vae_blocks;
 pub mod vae_tiled;

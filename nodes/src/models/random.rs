@@ -308,13 +308,13 @@ mod tests {
     use tch::Device;
 
     use super::*;
+    use crate::files::weights::Weights;
     use crate::models::clip_text::ClipText;
     use crate::models::families::recognise;
     use crate::models::reference::checkpoint;
     use crate::models::unet::UNet;
     use crate::models::vae::Vae;
     use crate::ops::numerics::Numerics;
-    use crate::ops::weights::Weights;
 
     #[test]
     fn the_real_size_has_the_real_number_of_parameters() {

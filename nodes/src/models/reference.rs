@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use tch::Tensor;
 
-use crate::ops::weights::Weights;
+use crate::files::weights::Weights;
 
 /// The `shared` directory, from `REDRAFT_SHARED` or beside a parent of this crate. Says so if there is none.
 pub(crate) fn shared() -> Option<PathBuf> {

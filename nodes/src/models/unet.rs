@@ -3,11 +3,11 @@
 use anyhow::{Result, ensure};
 use tch::{Kind, Tensor};
 
-use super::patch::{Call, Part, Site};
 use super::unet_blocks::{Block, Inputs, Place};
+use crate::diffusion::patch::{Call, Part, Site};
+use crate::files::weights::Weights;
 use crate::ops::layers::{Conv2d, GroupNorm, Linear};
 use crate::ops::numerics::{Numerics, Placement};
-use crate::ops::weights::Weights;
 
 /// The noise predictor: a latent, its noise level and a text go in, a prediction of the latent's shape comes out.
 ///

@@ -3,10 +3,10 @@
 use anyhow::{Result, bail, ensure};
 use tch::Tensor;
 
-use super::patch::{Over, Site};
+use crate::diffusion::patch::{Over, Site};
+use crate::files::weights::Weights;
 use crate::ops::attention::attention;
 use crate::ops::layers::{Conv2d, GroupNorm, LayerNorm, Linear, upsample_nearest};
-use crate::ops::weights::Weights;
 
 /// SD1.x splits every attention into 8 heads, whatever its width.
 const HEADS: i64 = 8;

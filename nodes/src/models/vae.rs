@@ -7,9 +7,9 @@ use tch::{Device, Kind, Tensor};
 
 use super::vae_blocks::{Decoder, Encoder, Naming};
 use super::vae_tiled::{Tiling, tiled};
+use crate::files::weights::Weights;
 use crate::ops::layers::Conv2d;
 use crate::ops::numerics::{Numerics, Placement, channels_last};
-use crate::ops::weights::Weights;
 
 /// How many pixels are worked through at once, unless a single picture has more: a quarter of a gigabyte in the widest layer (256
 /// channels, float32).

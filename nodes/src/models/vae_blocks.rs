@@ -3,9 +3,9 @@
 use anyhow::{Result, ensure};
 use tch::Tensor;
 
+use crate::files::weights::Weights;
 use crate::ops::attention::pixel_attention;
 use crate::ops::layers::{Conv2d, GroupNorm, upsample_nearest};
-use crate::ops::weights::Weights;
 
 /// eps of every group normalisation in the autoencoder.
 const EPS: f64 = 1e-6;

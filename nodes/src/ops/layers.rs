@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use tch::{Kind, Tensor};
 
 use super::numerics::channels_last;
-use super::weights::Weights;
+use crate::files::weights::Weights;
 
 /// y = x·Wᵀ + b over the last dimension.
 ///

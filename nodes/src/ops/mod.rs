@@ -20,7 +20,4 @@ pub mod numpy_random;
 pub mod porter_duff;
 pub mod quantise;
 pub mod resize;
-pub mod tensor_file;
 pub mod token_merge;
-pub mod weights;
-pub mod weights_file;

@@ -8,8 +8,8 @@ use anyhow::{Result, ensure};
 use tch::{Device, Tensor};
 
 use super::noise::Noise;
-use super::real::Real;
 use super::seed_sequence::seed_words;
+use crate::diffusion::real::Real;
 use crate::ops::noise::randn;
 
 /// Words of the seed sequence's pool.

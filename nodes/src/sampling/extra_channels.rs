@@ -3,7 +3,8 @@
 use anyhow::{Result, ensure};
 use tch::{Kind, Tensor};
 
-use super::denoise::{Beside, LatentFormat};
+use crate::diffusion::latent_format::LatentFormat;
+use crate::diffusion::network::Beside;
 use crate::values::Entry;
 
 /// An entry's further input channels for a batch of latents.

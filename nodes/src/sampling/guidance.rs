@@ -7,13 +7,14 @@
 use anyhow::{Result, ensure};
 use tch::{Kind, Tensor};
 
-use super::denoise::{Denoise, Denoised, Network, OnStep};
+use super::denoise::{Denoise, Denoised, OnStep};
 use super::hooks::{Again, Hooks, Moment, Pair, Under};
 use super::jobs::{Average, Job, contexts, fit_together, jobs_of};
-use super::parameterisation::{Parameterisation, check_sigma};
 use super::regions::Region;
 use super::windowed::Windowed;
-use crate::models::patch::{Call, Patch};
+use crate::diffusion::network::Network;
+use crate::diffusion::parameterisation::{Parameterisation, check_sigma};
+use crate::diffusion::patch::{Call, Patch};
 use crate::values::Conditioning;
 
 /// Whether prompts of equal shape share a call of the network. A setting, never a function of free memory: the results

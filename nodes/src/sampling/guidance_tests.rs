@@ -20,7 +20,7 @@ impl Network for Texts {
         x: &Tensor,
         timestep: &Tensor,
         context: &Tensor,
-        _: &crate::models::patch::Call,
+        _: &crate::diffusion::patch::Call,
     ) -> Result<Tensor> {
         let mean = context.mean_dim([1i64, 2].as_slice(), false, Kind::Float);
         let means = (0..mean.size()[0]).map(|i| mean.double_value(&[i])).collect();

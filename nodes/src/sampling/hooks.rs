@@ -9,11 +9,12 @@ use redraft_engine::cx::Identity;
 use tch::{Kind, Tensor};
 
 use super::context_windows::ContextWindows;
-use super::parameterisation::Parameterisation;
-use crate::models::patch::Patch;
+use crate::diffusion::parameterisation::Parameterisation;
+use crate::diffusion::patch::Patch;
 use crate::ops::latent_operation::LatentOperation;
 use crate::ops::noise::Stream;
 use crate::values::Conditioning;
+use crate::values::memories::{Memories, Memory};
 
 /// The noise levels of a run.
 #[derive(Clone, Copy)]
@@ -74,35 +75,6 @@ pub struct Beginning<'a> {
     pub stream: Rc<RefCell<Stream>>,
     /// What the run that its latent came from remembered.
     pub memories: &'a Memories,
-}
-
-/// What a hook remembers of a run: the last level, and a tensor carried on from it.
-#[derive(Debug)]
-pub struct Memory {
-    pub sigma: f64,
-    pub carried: Tensor,
-}
-
-/// What hooks remember of the runs that a latent came from. A run that goes on from the latent takes it up, whatever else
-/// has run in between.
-#[derive(Debug, Clone, Default)]
-pub struct Memories(Vec<(Identity, Rc<Memory>)>);
-
-impl Memories {
-    /// What the hook of a node's call remembers.
-    pub fn of(&self, identity: Identity) -> Option<&Rc<Memory>> {
-        self.0.iter().find(|(of, _)| *of == identity).map(|(_, memory)| memory)
-    }
-
-    /// The same after another run.
-    pub(super) fn after(&self, hooks: &Hooks) -> Memories {
-        let mut memories = self.clone();
-        for (identity, memory) in hooks.0.iter().filter_map(|hook| hook.memory()) {
-            memories.0.retain(|(of, _)| *of != identity);
-            memories.0.push((identity, memory));
-        }
-        memories
-    }
 }
 
 /// A change, at the sites that it overrides.
@@ -219,6 +191,11 @@ impl Hooks {
         // As in the reference, the last node's windows count, and each node that shuffles does so by these.
         let times = self.0.iter().filter_map(|hook| hook.windows()).filter(|windows| windows.freenoise).count();
         (0..times).try_fold(noise.shallow_clone(), |noise, _| windows.shuffled(&noise, seed))
+    }
+
+    /// What they remember at the end of a run.
+    pub(super) fn memories(&self) -> impl Iterator<Item = (Identity, Rc<Memory>)> {
+        self.0.iter().filter_map(|hook| hook.memory())
     }
 
     /// What they change inside of the network.

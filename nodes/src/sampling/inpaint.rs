@@ -57,7 +57,7 @@ pub fn fitted_mask(mask: &Tensor, shape: &[i64], device: Device) -> Result<Tenso
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::sampling::parameterisation::Parameterisation;
+    use crate::diffusion::parameterisation::Parameterisation;
 
     struct Recorder(Option<Tensor>);
 

@@ -3,18 +3,21 @@
 use anyhow::{Context, Result, ensure};
 use tch::{Device, Kind, Tensor};
 
-use super::denoise::{Denoise, LatentFormat, Network, OnStep};
+use super::denoise::{Denoise, OnStep};
 use super::extra_channels::extra_channels;
 use super::guidance::{Batching, Guidance, Guide, Prompts};
-use super::hooks::{Hooks, Levels, Memories};
+use super::hooks::{Hooks, Levels};
 use super::inpaint::{Inpaint, fitted_mask};
 use super::noise::{initial_noise, no_noise, noise_source};
-use super::parameterisation::Parameterisation;
 use super::regions::{Region, match_areas};
 use super::samplers::Sampler;
 use super::schedules::{Schedule, window};
 use super::windowed::Windowed;
+use crate::diffusion::latent_format::LatentFormat;
+use crate::diffusion::network::Network;
+use crate::diffusion::parameterisation::Parameterisation;
 use crate::ops::noise::Stream;
+use crate::values::memories::Memories;
 use crate::values::{Conditioning, Latent, Sigmas};
 
 /// What the nodes KSampler and KSamplerAdvanced are given.
@@ -176,7 +179,7 @@ pub fn sample_sigmas(request: &SigmasRequest, on_step: &mut OnStep) -> Result<(T
     let sampler = request.sampler.for_model(request.sampling);
     let sampled = sampler.run(model, x, &sigmas, draws.as_mut())?;
     let last = sampler.end(&sigmas) as f32;
-    Ok((format.in_vae_units(&request.sampling.unfaded(sampled, last)), request.memories.after(&hooks)))
+    Ok((format.in_vae_units(&request.sampling.unfaded(sampled, last)), request.memories.with(hooks.memories())))
 }
 
 /// Prompts made ready for a request's latents.

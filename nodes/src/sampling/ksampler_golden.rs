@@ -2,8 +2,8 @@
 //! end, and the standard deviation of the sampled latent.
 #![allow(clippy::unwrap_used)]
 use super::tests::{Setting, Toy, run, text};
+use crate::diffusion::network::Beside;
 use crate::ops::noise::randn;
-use crate::sampling::denoise::Beside;
 use crate::values::{Area, Conditioning, Entry, Latent};
 use tch::{Device, Kind, Tensor};
 

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
-use crate::models::patch::Call;
-use crate::sampling::denoise::Beside;
+use crate::diffusion::network::Beside;
+use crate::diffusion::patch::Call;
 use crate::values::Entry;
 
 /// A smooth function of everything that it is given, near enough to a noise prediction. The golden values below are

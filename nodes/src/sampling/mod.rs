@@ -1,7 +1,6 @@
 //! Sampling: samplers, schedules, parameterisation, guidance.
 
 pub mod brownian;
-pub mod clock;
 pub mod context_windows;
 pub mod denoise;
 mod extra_channels;
@@ -11,9 +10,7 @@ pub mod inpaint;
 mod jobs;
 pub mod ksampler;
 pub mod noise;
-pub mod parameterisation;
 pub mod preview;
-pub mod real;
 pub mod regions;
 pub mod samplers;
 pub mod schedules;

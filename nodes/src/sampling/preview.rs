@@ -6,7 +6,7 @@ use image::imageops::{FilterType, resize};
 use image::{ImageBuffer, Rgb, RgbImage};
 use tch::{Device, Kind, Tensor};
 
-use super::denoise::LatentFormat;
+use crate::diffusion::latent_format::LatentFormat;
 
 /// Previews are fitted into a square of this side.
 const SIDE: u32 = 512;

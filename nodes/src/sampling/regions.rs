@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use tch::{Device, Kind, Tensor};
 
-use super::parameterisation::Parameterisation;
+use crate::diffusion::parameterisation::Parameterisation;
 use crate::values::{Area, Conditioning, Entry};
 
 /// A prompt made ready for one sampling run: sizes in the run's latent units, tensors on its device.

@@ -6,8 +6,8 @@
 use anyhow::{Result, bail, ensure};
 use tch::{Device, Kind, Tensor};
 
-use super::clock::Clock;
-use super::parameterisation::{Parameterisation, to_vec};
+use crate::diffusion::clock::Clock;
+use crate::diffusion::parameterisation::{Parameterisation, to_vec};
 use crate::values::Sigmas;
 
 /// A row of [`SCHEDULES`].

@@ -15,7 +15,7 @@ fn levels(name: &str, steps: usize) -> Vec<f32> {
 fn trained_levels_are_comfyuis_bit_for_bit() {
     let sampling = Parameterisation::sd15();
     assert_eq!(digest([sampling.sigmas()]), 0x2b7b_4ae2_df88_63bc);
-    let rescaled = Parameterisation::discrete(super::super::parameterisation::Prediction::Velocity, true);
+    let rescaled = Parameterisation::discrete(crate::diffusion::parameterisation::Prediction::Velocity, true);
     assert_eq!(digest([rescaled.sigmas()]), 0xbcec_647f_b204_b244);
 }
 

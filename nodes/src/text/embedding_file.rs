@@ -7,8 +7,8 @@ use fs_err as fs;
 use safetensors::{Dtype, SafeTensors};
 use tch::{Kind, Tensor};
 
-use super::pickle::Value;
-use super::torch_file::{TorchFile, bounded, from_bytes, last_storage};
+use crate::files::pickle::Value;
+use crate::files::torch_file::{TorchFile, bounded, from_bytes, last_storage};
 
 /// Embeddings are kilobytes; files of bundles are megabytes.
 const MAX_FILE: u64 = 1 << 30;
@@ -222,7 +222,7 @@ mod tests {
     }
 
     fn file(name: &str) -> std::path::PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("src/text/testdata").join(name)
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("src/files/testdata").join(name)
     }
 
     /// Files written by torch 2.11: see `torch_file` for what is in them.

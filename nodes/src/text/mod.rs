@@ -9,13 +9,10 @@ mod embedding_file;
 pub mod embeddings;
 pub mod encode;
 mod float_literal;
-pub mod pickle;
 pub mod prompt_weights;
 pub mod python_regex;
 pub mod python_text;
 pub mod tokenizer;
-pub mod torch_archive;
-pub mod torch_file;
 
 pub use chunks::{CHUNK_LENGTH, Chunk, Entry, chunks, referenced_embeddings};
 pub use embeddings::EmbeddingFiles;
@@ -23,4 +20,3 @@ pub use encode::{Encoded, TextModel, encode};
 pub use float_literal::parse_float;
 pub use prompt_weights::{Segment, parse_weights};
 pub use tokenizer::tokenize;
-pub use torch_file::TorchFile;

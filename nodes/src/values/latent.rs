@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use crate::sampling::hooks::Memories;
+use super::memories::Memories;
 
 /// A batch of latent images, as ComfyUI's LATENT dictionary carries it. A clone shares the tensors.
 #[derive(Debug)]

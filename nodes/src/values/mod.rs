@@ -1,35 +1,27 @@
-//! The wire types: what travels between nodes.
+//! The values that travel between nodes and are data: tensors and plain values.
 
 pub mod conditioning;
-pub mod guider;
 pub mod image;
 pub mod image_or_mask;
 pub mod latent;
 pub mod mask;
-pub mod noise;
+pub mod memories;
+pub mod parts;
 pub mod sigmas;
 pub mod svg;
 pub mod timesteps;
-pub mod upscale_model;
 
 pub use conditioning::{Area, Conditioning, Entry};
-pub use guider::Guider;
 pub use image::Image;
 pub use image_or_mask::ImageOrMask;
 pub use latent::Latent;
 pub use mask::Mask;
-pub use noise::NoiseChoice;
-pub use sigmas::Sigmas;
-pub use svg::Svg;
-pub use timesteps::{ConditioningHooks, TimestepsRange};
-pub use upscale_model::UpscaleModel;
-pub mod model;
-pub mod parts;
-
-pub use model::{Clip, Model, VaeRecipe};
 pub use parts::{Part, parts};
 use redraft_engine::io::Wire;
+pub use sigmas::Sigmas;
+pub use svg::Svg;
 use tch::Tensor;
+pub use timesteps::{ConditioningHooks, TimestepsRange};
 
 use crate::ops::latent_operation::LatentOperation;
 use crate::sampling::samplers::Sampler;
@@ -38,15 +30,9 @@ macro_rules! wire {
     ($($ty:ty: $name:literal),* $(,)?) => { $(impl Wire for $ty { const TYPE: &'static str = $name; })* };
 }
 wire!(
-    Model: "MODEL",
-    Clip: "CLIP",
-    VaeRecipe: "VAE",
     Sigmas: "SIGMAS",
-    UpscaleModel: "UPSCALE_MODEL",
     Svg: "SVG",
-    NoiseChoice: "NOISE",
     Sampler: "SAMPLER",
-    Guider: "GUIDER",
     TimestepsRange: "TIMESTEPS_RANGE",
     ConditioningHooks: "HOOKS",
     LatentOperation: "LATENT_OPERATION",

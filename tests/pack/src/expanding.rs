@@ -4,7 +4,8 @@ use redraft_engine::Node;
 use redraft_engine::cx::Cx;
 use redraft_engine::flow::{Expand, Feed, Graph};
 use redraft_engine::node::Run;
-use redraft_nodes::values::{Clip, Image, Model, VaeRecipe};
+use redraft_nodes::recipes::{Clip, Model, VaeRecipe};
+use redraft_nodes::values::Image;
 
 use crate::types::plain_image;
 

@@ -2,7 +2,7 @@ use redraft_engine::Node;
 use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 
-use crate::values::Clip;
+use crate::recipes::Clip;
 
 /// Chooses the text encoder's layer whose output prompts become: -1 is the last, -2 what is elsewhere called clip skip 2.
 ///

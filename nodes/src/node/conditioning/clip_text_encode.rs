@@ -3,9 +3,10 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 
 use crate::networks::Networks;
+use crate::recipes::Clip;
 use crate::text::embeddings::EmbeddingFiles;
 use crate::text::encode::encode;
-use crate::values::{Clip, Conditioning, Entry};
+use crate::values::{Conditioning, Entry};
 
 /// Encodes a prompt with a text encoder into what guides a model towards (or away from) it.
 ///

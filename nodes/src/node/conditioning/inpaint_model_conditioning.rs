@@ -4,7 +4,8 @@ use redraft_engine::{Node, Outputs};
 
 use crate::networks::Networks;
 use crate::ops::inpaint::prepared;
-use crate::values::{Conditioning, Image, Latent, Mask, VaeRecipe};
+use crate::recipes::VaeRecipe;
+use crate::values::{Conditioning, Image, Latent, Mask};
 
 /// Shows the part of pictures that is to be kept to a checkpoint made for inpainting.
 #[derive(Node)]

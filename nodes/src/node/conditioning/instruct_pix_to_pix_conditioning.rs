@@ -3,7 +3,8 @@ use redraft_engine::node::Run;
 use redraft_engine::{Node, Outputs};
 
 use crate::networks::Networks;
-use crate::values::{Conditioning, Image, Latent, VaeRecipe};
+use crate::recipes::VaeRecipe;
+use crate::values::{Conditioning, Image, Latent};
 
 /// Shows pictures to a model that changes them as a prompt says, and gives empty latents of their size.
 #[derive(Node)]

@@ -2,8 +2,8 @@ use redraft_engine::Node;
 use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 
+use crate::recipes::Model;
 use crate::sampling::context_windows::{ContextWindows, Fuse, Schedule};
-use crate::values::Model;
 
 /// Lets a model see a part of a large batch at a time: windows that overlap, and whose predictions are averaged.
 ///

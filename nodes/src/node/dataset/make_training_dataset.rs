@@ -5,9 +5,10 @@ use redraft_engine::node::Run;
 use redraft_engine::{Node, Outputs};
 
 use crate::networks::Networks;
+use crate::recipes::{Clip, VaeRecipe};
 use crate::text::embeddings::EmbeddingFiles;
 use crate::text::encode::encode;
-use crate::values::{Clip, Conditioning, Entry, Image, Latent, VaeRecipe};
+use crate::values::{Conditioning, Entry, Image, Latent};
 
 /// Encodes pictures to latents, and their texts to what guides a model.
 #[derive(Node)]

@@ -6,9 +6,9 @@ use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::{Value as Json, json};
 use tch::Tensor;
 
-use crate::text::TorchFile;
-use crate::text::pickle::Value;
-use crate::text::torch_archive::{Saved, to_bytes};
+use crate::files::TorchFile;
+use crate::files::pickle::Value;
+use crate::files::torch_archive::{Saved, to_bytes};
 use crate::values::parts::options;
 use crate::values::{Area, Conditioning, Entry, Latent};
 

@@ -7,8 +7,9 @@ use redraft_engine::node::Run;
 use tch::{Kind, Tensor};
 
 use super::WHOLE;
-use crate::sampling::hooks::{Beginning, Hook, Memory, Moment};
-use crate::values::Model;
+use crate::recipes::Model;
+use crate::sampling::hooks::{Beginning, Hook, Moment};
+use crate::values::memories::Memory;
 
 /// Weakens that part of the guidance which only makes the positive prediction longer.
 ///

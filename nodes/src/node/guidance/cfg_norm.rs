@@ -4,8 +4,8 @@ use redraft_engine::node::Run;
 use tch::Tensor;
 
 use super::Patched;
+use crate::recipes::Model;
 use crate::sampling::hooks::{Hook, Moment, Pair};
-use crate::values::Model;
 
 /// Limits the guided prediction, place by place, to the length that the positive one has there.
 #[derive(Node)]

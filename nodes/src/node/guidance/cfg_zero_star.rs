@@ -4,8 +4,8 @@ use redraft_engine::node::Run;
 use tch::{Kind, Tensor};
 
 use super::{Patched, WHOLE};
+use crate::recipes::Model;
 use crate::sampling::hooks::{Hook, Moment, Pair};
-use crate::values::Model;
 
 /// Scales the negative prediction before it is guided away from, so that it fits the positive one best.
 ///

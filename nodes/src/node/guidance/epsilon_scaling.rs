@@ -3,8 +3,8 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 use tch::Tensor;
 
+use crate::recipes::Model;
 use crate::sampling::hooks::{Hook, Moment, Pair};
-use crate::values::Model;
 
 /// Divides the predicted noise by a number near 1, against what sampling accumulates (Ning et al. 2023, arXiv:2308.15321).
 #[derive(Node)]

@@ -4,8 +4,8 @@ use redraft_engine::node::Run;
 use tch::Tensor;
 
 use crate::ops::frequencies::scaled_frequencies;
+use crate::recipes::Model;
 use crate::sampling::hooks::{Hook, Moment};
-use crate::values::Model;
 
 /// Scales the low and the high frequencies of the guidance differently (Huang et al. 2025, arXiv:2504.02154).
 #[derive(Node)]

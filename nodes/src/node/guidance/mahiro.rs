@@ -4,8 +4,8 @@ use redraft_engine::node::Run;
 use tch::{Kind, Tensor};
 
 use super::Patched;
+use crate::recipes::Model;
 use crate::sampling::hooks::{Hook, Moment, Pair};
-use crate::values::Model;
 
 /// Guides more by the direction of the positive prediction, the less it has in common with the negative one.
 #[derive(Node)]

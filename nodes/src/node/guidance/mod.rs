@@ -15,7 +15,7 @@ mod video_cfg_guidance;
 
 use redraft_engine::Outputs;
 
-use crate::values::Model;
+use crate::recipes::Model;
 
 /// A model whose output has a name of its own.
 #[derive(Outputs)]

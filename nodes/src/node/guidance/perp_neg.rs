@@ -3,9 +3,10 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 use tch::Tensor;
 
+use crate::recipes::Model;
 use crate::sampling::guidance::perpendicular;
 use crate::sampling::hooks::{Hook, Moment, Pair, Under};
-use crate::values::{Conditioning, Model};
+use crate::values::Conditioning;
 
 /// Guides away from that in the negative conditioning only which does not work against the positive one.
 ///

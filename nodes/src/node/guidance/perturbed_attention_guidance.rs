@@ -3,9 +3,9 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 use tch::Tensor;
 
-use crate::models::patch::{Part, Patch, Site};
+use crate::diffusion::patch::{Part, Patch, Site};
+use crate::recipes::Model;
 use crate::sampling::hooks::{Hook, Moment, Pair, Under};
-use crate::values::Model;
 
 /// Guides away from what the network makes of the positive prompt when its middle sees every place by itself.
 ///

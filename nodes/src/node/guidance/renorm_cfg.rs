@@ -4,8 +4,8 @@ use redraft_engine::node::Run;
 use tch::Tensor;
 
 use super::WHOLE;
+use crate::recipes::Model;
 use crate::sampling::hooks::{Hook, Moment, Pair};
-use crate::values::Model;
 
 /// Limits the length of the guided prediction to that of the positive one.
 #[derive(Node)]

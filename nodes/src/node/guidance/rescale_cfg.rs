@@ -4,9 +4,9 @@ use redraft_engine::node::Run;
 use tch::Tensor;
 
 use super::WHOLE;
+use crate::diffusion::real::Real;
+use crate::recipes::Model;
 use crate::sampling::hooks::{Hook, Moment, Pair};
-use crate::sampling::real::Real;
-use crate::values::Model;
 
 /// Keeps strong guidance from raising the contrast: brings the spread of the guided prediction back to the positive one's.
 ///

@@ -7,9 +7,9 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 use tch::{Device, Kind, Tensor};
 
-use crate::models::patch::{Part, Patch, Site};
+use crate::diffusion::patch::{Part, Patch, Site};
+use crate::recipes::Model;
 use crate::sampling::hooks::{Beginning, Hook, Moment, Pair, Under};
-use crate::values::Model;
 
 /// Guides away from what the network makes of the picture when the places that it attends to most are blurred.
 ///

@@ -4,8 +4,8 @@ use redraft_engine::node::Run;
 use tch::{Kind, Tensor};
 
 use super::Patched;
+use crate::recipes::Model;
 use crate::sampling::hooks::{Hook, Moment};
-use crate::values::Model;
 
 /// Takes out of the negative prediction what is at right angles to the direction that it shares with the positive one.
 ///

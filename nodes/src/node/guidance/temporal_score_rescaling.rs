@@ -4,8 +4,8 @@ use redraft_engine::node::Run;
 use tch::Tensor;
 
 use super::Patched;
+use crate::recipes::Model;
 use crate::sampling::hooks::{Hook, Moment, Pair};
-use crate::values::Model;
 
 /// Rescales the predicted noise more the less of it there is, for finer or smoother pictures.
 ///

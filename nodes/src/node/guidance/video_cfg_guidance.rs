@@ -5,8 +5,8 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 use tch::{Device, Kind, Tensor};
 
+use crate::recipes::Model;
 use crate::sampling::hooks::{Hook, Moment, Pair};
-use crate::values::Model;
 
 /// Guides the first picture of a batch weakly and the last as strongly as the sampler says.
 #[derive(Node)]

@@ -5,8 +5,9 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 
 use crate::ops::latent_operation::LatentOperation;
+use crate::recipes::Model;
 use crate::sampling::hooks::OnGuidedDifference;
-use crate::values::{Latent, Model};
+use crate::values::Latent;
 
 /// Applies an operation to latents.
 #[derive(Node)]

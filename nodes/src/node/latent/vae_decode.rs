@@ -3,7 +3,8 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 
 use crate::networks::Networks;
-use crate::values::{Image, Latent, VaeRecipe};
+use crate::recipes::VaeRecipe;
+use crate::values::{Image, Latent};
 
 /// Decodes latents to pictures.
 #[derive(Node)]

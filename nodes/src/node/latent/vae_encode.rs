@@ -3,7 +3,8 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 
 use crate::networks::Networks;
-use crate::values::{Image, Latent, VaeRecipe};
+use crate::recipes::VaeRecipe;
+use crate::values::{Image, Latent};
 
 /// Encodes pictures to latents: the mean of the posterior, so the same picture gives the same latent.
 ///

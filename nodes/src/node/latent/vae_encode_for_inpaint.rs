@@ -4,7 +4,8 @@ use redraft_engine::node::Run;
 
 use crate::networks::Networks;
 use crate::ops::inpaint::{grown_for_latents, prepared};
-use crate::values::{Image, Latent, Mask, VaeRecipe};
+use crate::recipes::VaeRecipe;
+use crate::values::{Image, Latent, Mask};
 
 /// Encodes pictures with the masked part greyed out, and tells the sampler to paint there.
 #[derive(Node)]

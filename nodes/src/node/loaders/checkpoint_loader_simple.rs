@@ -2,9 +2,9 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 use redraft_engine::{Node, Outputs};
 
+use crate::files::weights::Weights;
 use crate::models::families::recognise;
-use crate::ops::weights::Weights;
-use crate::values::{Clip, Model, VaeRecipe};
+use crate::recipes::{Clip, Model, VaeRecipe};
 
 /// Opens a checkpoint: a diffusion model with the text encoder and the VAE it was trained with.
 ///

@@ -3,9 +3,9 @@ use redraft_engine::Node;
 use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 
+use crate::files::weights::Weights;
 use crate::models::esrgan::Esrgan;
-use crate::ops::weights::Weights;
-use crate::values::UpscaleModel;
+use crate::recipes::UpscaleModel;
 
 /// Opens a network that enlarges pictures: ESRGAN and Real-ESRGAN, as `.safetensors`.
 #[derive(Node)]

@@ -3,9 +3,9 @@ use redraft_engine::Node;
 use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 
+use crate::files::weights::Weights;
 use crate::models::families::recognise;
-use crate::ops::weights::Weights;
-use crate::values::VaeRecipe;
+use crate::recipes::VaeRecipe;
 
 /// Opens a VAE that lies in a file of its own.
 #[derive(Node)]

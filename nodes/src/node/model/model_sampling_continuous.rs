@@ -5,10 +5,10 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 use redraft_engine::{Combo, Node};
 
-use crate::sampling::clock::Clock;
-use crate::sampling::denoise::LatentFormat;
-use crate::sampling::parameterisation::{Parameterisation, Prediction};
-use crate::values::Model;
+use crate::diffusion::clock::Clock;
+use crate::diffusion::latent_format::LatentFormat;
+use crate::diffusion::parameterisation::{Parameterisation, Prediction};
+use crate::recipes::Model;
 
 /// Says what a model predicts that takes ¼ ln σ for a timestep, and between which noise levels.
 #[derive(Node)]

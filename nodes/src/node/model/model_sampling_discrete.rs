@@ -2,8 +2,8 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 use redraft_engine::{Combo, Node};
 
-use crate::sampling::parameterisation::{Parameterisation, Prediction};
-use crate::values::Model;
+use crate::diffusion::parameterisation::{Parameterisation, Prediction};
+use crate::recipes::Model;
 
 /// Says what a model with Stable Diffusion's 1000 timesteps predicts.
 #[derive(Node)]

@@ -5,8 +5,9 @@ use redraft_engine::Node;
 use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 
-use crate::sampling::parameterisation::Parameterisation;
-use crate::values::{Latent, Model};
+use crate::diffusion::parameterisation::Parameterisation;
+use crate::recipes::Model;
+use crate::values::Latent;
 
 /// Has a model sampled as Stable Diffusion 3 is.
 #[derive(Node)]

@@ -3,8 +3,8 @@ use redraft_engine::Node;
 use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 
-use crate::sampling::parameterisation::Parameterisation;
-use crate::values::Model;
+use crate::diffusion::parameterisation::Parameterisation;
+use crate::recipes::Model;
 
 /// Has a model sampled on the cosine schedule of Stable Cascade.
 #[derive(Node)]

@@ -4,9 +4,9 @@ use redraft_engine::Node;
 use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 
-use crate::models::patch::{Over, Patch};
+use crate::diffusion::patch::{Over, Patch};
+use crate::recipes::{Clip, Model};
 use crate::sampling::hooks::Hook;
-use crate::values::{Clip, Model};
 
 /// Multiplies the projections of all attentions of pixels to pixels.
 #[derive(Node)]

@@ -5,10 +5,10 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 use tch::{Kind, Tensor};
 
-use crate::models::patch::{Patch, Site};
+use crate::diffusion::patch::{Patch, Site};
 use crate::ops::frequencies::scaled_frequencies;
+use crate::recipes::Model;
 use crate::sampling::hooks::Hook;
-use crate::values::Model;
 
 /// Makes the decoder listen more to its deep features and less to its skip connections.
 #[derive(Node)]

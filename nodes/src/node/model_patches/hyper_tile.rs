@@ -6,10 +6,10 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 use tch::Tensor;
 
-use crate::models::patch::{Patch, Site};
+use crate::diffusion::patch::{Patch, Site};
 use crate::ops::noise::Stream;
+use crate::recipes::Model;
 use crate::sampling::hooks::{Beginning, Hook};
-use crate::values::Model;
 
 /// Makes self-attention cheaper on large pictures: the queries of each tile attend to a part of the picture only.
 ///

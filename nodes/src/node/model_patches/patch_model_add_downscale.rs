@@ -3,10 +3,10 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 use tch::Tensor;
 
-use crate::models::patch::{Part, Patch, Site};
+use crate::diffusion::patch::{Part, Patch, Site};
 use crate::ops::resize::{Crop, Method, methods, resize};
+use crate::recipes::Model;
 use crate::sampling::hooks::Hook;
-use crate::values::Model;
 
 methods! {
     /// How features are resized.

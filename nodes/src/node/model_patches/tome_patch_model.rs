@@ -6,11 +6,11 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 use tch::Tensor;
 
-use crate::models::patch::{Patch, Site};
+use crate::diffusion::patch::{Patch, Site};
 use crate::ops::noise::Stream;
 use crate::ops::token_merge::Merge;
+use crate::recipes::Model;
 use crate::sampling::hooks::{Beginning, Hook};
-use crate::values::Model;
 
 /// Makes self-attention cheaper: places that are much alike ask one question together.
 ///

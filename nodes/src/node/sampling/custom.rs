@@ -3,14 +3,15 @@
 use redraft_engine::Outputs;
 use redraft_engine::cx::Cx;
 
-use super::UNetNetwork;
+use crate::diffusion::network::Network;
+use crate::models::unet_network::UNetNetwork;
 use crate::networks::Networks;
-use crate::sampling::denoise::Network;
+use crate::recipes::{Guider, NoiseChoice};
 use crate::sampling::guidance::Batching;
 use crate::sampling::ksampler::{SigmasRequest, fitted_channels, sample_sigmas};
 use crate::sampling::preview;
 use crate::sampling::samplers::Sampler;
-use crate::values::{Guider, Latent, NoiseChoice, Sigmas};
+use crate::values::{Latent, Sigmas};
 
 /// What both return.
 #[derive(Outputs)]

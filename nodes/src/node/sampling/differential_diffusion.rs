@@ -2,8 +2,8 @@ use redraft_engine::Node;
 use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 
+use crate::recipes::Model;
 use crate::sampling::hooks::DifferentialDiffusion as Gradual;
-use crate::values::Model;
 
 /// Reads a noise mask's greys as times: the darker a place, the later it begins to be repainted.
 #[derive(Node)]

@@ -4,8 +4,9 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 use redraft_engine::{Combo, Node};
 
+use crate::recipes::{Guider, Model};
 use crate::sampling::guidance::{Guide, Rule};
-use crate::values::{Conditioning, Guider, Model};
+use crate::values::Conditioning;
 
 /// Guides by one conditioning alone.
 #[derive(Node)]

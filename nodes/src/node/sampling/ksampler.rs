@@ -3,9 +3,10 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 
 use super::Settings;
+use crate::recipes::Model;
 use crate::sampling::samplers::Sampler;
 use crate::sampling::schedules::Schedule;
-use crate::values::{Conditioning, Latent, Model};
+use crate::values::{Conditioning, Latent};
 
 /// Denoises a latent under a positive and a negative conditioning.
 ///

@@ -3,9 +3,10 @@ use redraft_engine::node::Run;
 use redraft_engine::{Combo, Node};
 
 use super::Settings;
+use crate::recipes::Model;
 use crate::sampling::samplers::Sampler;
 use crate::sampling::schedules::Schedule;
-use crate::values::{Conditioning, Latent, Model};
+use crate::values::{Conditioning, Latent};
 
 /// Denoises a latent over a part of a schedule: from `start_at_step` to `end_at_step` of `steps`.
 ///

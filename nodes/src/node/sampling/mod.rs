@@ -15,19 +15,16 @@ mod tabled_schedulers;
 
 use redraft_engine::cx::Cx;
 use redraft_engine::io::Combo;
-use tch::{Device, Tensor};
 
-use crate::models::families::Family;
-use crate::models::patch::Call;
-use crate::models::unet::UNet;
+use crate::models::unet_network::UNetNetwork;
 use crate::networks::Networks;
-use crate::sampling::denoise::{Beside, LatentFormat, Network};
+use crate::recipes::Model;
 use crate::sampling::guidance::Batching;
 use crate::sampling::ksampler::{SampleRequest, sample};
 use crate::sampling::preview;
 use crate::sampling::samplers::{SAMPLERS, Sampler};
 use crate::sampling::schedules::{SCHEDULES, Schedule};
-use crate::values::{Conditioning, Latent, Model};
+use crate::values::{Conditioning, Latent};
 
 impl Combo for &'static Sampler {
     fn names() -> Vec<&'static str> {
@@ -50,37 +47,6 @@ impl Combo for &'static Schedule {
     }
 }
 redraft_engine::combo_field!(&'static Schedule);
-
-/// A UNet as the sampling mathematics sees it.
-struct UNetNetwork<'a> {
-    unet: &'a UNet,
-    family: Family,
-    latent_format: LatentFormat,
-}
-
-impl<'a> UNetNetwork<'a> {
-    fn new(unet: &'a UNet, model: &Model) -> Self {
-        Self { unet, family: model.family, latent_format: model.latent_format }
-    }
-}
-
-impl Network for UNetNetwork<'_> {
-    fn predict(&self, x: &Tensor, timestep: &Tensor, context: &Tensor, call: &Call) -> anyhow::Result<Tensor> {
-        Ok(self.unet.patched(x, timestep, context, call))
-    }
-
-    fn device(&self) -> Device {
-        self.unet.placement().device
-    }
-
-    fn latent_format(&self) -> LatentFormat {
-        self.latent_format
-    }
-
-    fn beside(&self) -> Option<Beside> {
-        self.family.beside()
-    }
-}
 
 /// What a sampling node was given besides the model.
 struct Settings {

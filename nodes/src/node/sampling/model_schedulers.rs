@@ -4,8 +4,9 @@ use redraft_engine::Node;
 use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 
+use crate::recipes::Model;
 use crate::sampling::schedules::{self, Schedule};
-use crate::values::{Model, Sigmas};
+use crate::values::Sigmas;
 
 /// Gives the noise levels of one of KSampler's schedules.
 #[derive(Node)]

@@ -4,7 +4,8 @@ use redraft_engine::Node;
 use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 
-use crate::values::{Latent, Model, NoiseChoice, Sigmas};
+use crate::recipes::{Model, NoiseChoice};
+use crate::values::{Latent, Sigmas};
 
 /// No noise: the latent brings its own.
 #[derive(Node)]

@@ -3,8 +3,9 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 
 use super::custom::{Custom, Sampled};
+use crate::recipes::{Guider, NoiseChoice};
 use crate::sampling::samplers::Sampler;
-use crate::values::{Guider, Latent, NoiseChoice, Sigmas};
+use crate::values::{Latent, Sigmas};
 
 /// Denoises a latent with noise, guider, sampler and noise levels that other nodes choose.
 #[derive(Node)]

@@ -5,9 +5,9 @@ use redraft_engine::node::Run;
 use redraft_engine::{Combo, Node};
 
 use crate::ops::resize::methods;
+use crate::recipes::Model;
 use crate::sampling::noise::NoiseKind;
 use crate::sampling::samplers::{Adams, Form, Growth, Parameters, Sampler, StepControl};
-use crate::values::Model;
 
 /// Chooses one of KSampler's samplers.
 #[derive(Node)]

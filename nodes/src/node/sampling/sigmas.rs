@@ -8,8 +8,9 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 use redraft_engine::{Combo, Node, Outputs};
 
+use crate::recipes::Model;
 use crate::sampling::schedules::{Spacing, extended};
-use crate::values::{Model, Sigmas};
+use crate::values::Sigmas;
 
 /// The two parts of a cut.
 #[derive(Outputs)]

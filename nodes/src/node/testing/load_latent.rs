@@ -4,7 +4,7 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 use tch::Kind;
 
-use crate::ops::tensor_file;
+use crate::files::tensor_file;
 use crate::values::Latent;
 
 /// What latents in files of the older format are multiplied by when they are written.

@@ -3,8 +3,8 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 use tch::{Device, Kind, Tensor};
 
+use crate::files::tensor_file;
 use crate::node::image::{announce, metadata};
-use crate::ops::tensor_file;
 use crate::pictures::names::save_location;
 use crate::pictures::python_json;
 use crate::pictures::write::write_numbered;

@@ -7,9 +7,9 @@ use tch::{Scalar, Tensor};
 
 use super::Parameters;
 use super::step::{slope, steps};
+use crate::diffusion::real::Real;
 use crate::sampling::denoise::Denoise;
 use crate::sampling::noise::Noise;
-use crate::sampling::real::Real;
 
 /// A step of a multistep method: its index, the levels, what it starts from, and the slopes that it may use, newest first
 /// (1 up to the order).

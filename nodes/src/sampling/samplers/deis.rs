@@ -5,9 +5,9 @@ use tch::{Device, Kind, Tensor};
 
 use super::Parameters;
 use super::adams::multistep;
+use crate::diffusion::real::Real;
 use crate::sampling::denoise::Denoise;
 use crate::sampling::noise::Noise;
-use crate::sampling::real::Real;
 
 /// Points of the numerical integration.
 const POINTS: i64 = 10_000;

@@ -5,9 +5,9 @@ use tch::{Device, Tensor};
 
 use super::step::{ancestral_split, lambda, level, slope, steps};
 use super::{Parameters, StepControl};
+use crate::diffusion::real::Real;
 use crate::sampling::denoise::Denoise;
 use crate::sampling::noise::Noise;
-use crate::sampling::real::Real;
 
 /// The midpoint method with the middle at √(σσ'): DPM-Solver-2 in the manner of Karras et al. (2022). With `eta` above
 /// 0 it steps to σ_down and adds noise.

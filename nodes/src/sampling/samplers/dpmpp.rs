@@ -5,9 +5,9 @@ use tch::Tensor;
 
 use super::step::{alpha, ancestral_split, lambda, level, slope, steps};
 use super::{Form, Parameters};
+use crate::diffusion::real::Real;
 use crate::sampling::denoise::Denoise;
 use crate::sampling::noise::Noise;
-use crate::sampling::real::Real;
 
 /// DPM-Solver++(2S) to σ_down, then noise: an evaluation at the middle of λ. In CFG++ form D − U is added to the state
 /// first.

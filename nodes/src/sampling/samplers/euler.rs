@@ -5,9 +5,9 @@ use tch::Tensor;
 
 use super::Parameters;
 use super::step::{alpha, ancestral_split, lambda, slope, steps};
+use crate::diffusion::real::Real;
 use crate::sampling::denoise::Denoise;
 use crate::sampling::noise::Noise;
-use crate::sampling::real::Real;
 
 /// Euler's method on the probability flow: Karras et al. (2022), arXiv:2206.00364, algorithm 2 without churn. DDIM
 /// (Song et al. 2020, arXiv:2010.02502) is the same step.

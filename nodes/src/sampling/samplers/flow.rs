@@ -8,9 +8,9 @@ use tch::Tensor;
 
 use super::step::{lambda, level, slope, steps};
 use super::{Parameters, Solve};
+use crate::diffusion::real::Real;
 use crate::sampling::denoise::{Denoise, Denoised};
 use crate::sampling::noise::Noise;
-use crate::sampling::real::Real;
 
 /// What a sampler does for a flow model.
 #[derive(Debug, Clone, Copy)]

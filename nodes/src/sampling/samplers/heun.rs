@@ -5,9 +5,9 @@ use tch::Tensor;
 
 use super::Parameters;
 use super::step::{slope, steps};
+use crate::diffusion::real::Real;
 use crate::sampling::denoise::Denoise;
 use crate::sampling::noise::Noise;
-use crate::sampling::real::Real;
 
 /// Heun's method: Karras et al. (2022), arXiv:2206.00364, algorithm 1: the mean of the slopes at both ends.
 pub(super) fn heun(

@@ -5,10 +5,10 @@ use tch::Tensor;
 
 use super::Parameters;
 use super::step::steps;
+use crate::diffusion::real::Real;
 use crate::ops::resize::{Crop, Method, resize};
 use crate::sampling::denoise::Denoise;
 use crate::sampling::noise::Noise;
-use crate::sampling::real::Real;
 
 /// The most values that a state may grow to (1 GiB).
 const MOST_VALUES: f64 = (1u64 << 28) as f64;

@@ -25,8 +25,8 @@ use tch::Tensor;
 
 use super::denoise::Denoise;
 use super::noise::{Noise, NoiseKind};
-use super::parameterisation::Parameterisation;
-use super::real::Real;
+use crate::diffusion::parameterisation::Parameterisation;
+use crate::diffusion::real::Real;
 use crate::ops::resize::Method;
 use flow::OnFlow;
 

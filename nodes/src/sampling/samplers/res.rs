@@ -5,9 +5,9 @@ use tch::Tensor;
 
 use super::Parameters;
 use super::step::{ancestral_split, lambda, slope, steps};
+use crate::diffusion::real::Real;
 use crate::sampling::denoise::Denoise;
 use crate::sampling::noise::Noise;
-use crate::sampling::real::Real;
 
 /// RES multistep to σ_down, then noise. In CFG++ form U takes the place of D, and D − U is added to the state.
 pub(super) fn res_multistep(

@@ -5,9 +5,9 @@ use tch::{Device, Tensor};
 
 use super::Parameters;
 use super::step::{alpha, lambda, steps};
+use crate::diffusion::real::{Real, vector};
 use crate::sampling::denoise::Denoise;
 use crate::sampling::noise::Noise;
-use crate::sampling::real::{Real, vector};
 
 /// The levels between which noise is added where nothing else is set: 20 % and 80 % of SD1.x's schedule.
 const NOISY: (f64, f64) = (5.092_408_180_236_816, 0.571_188_867_092_132_6);

@@ -6,9 +6,9 @@ use tch::Tensor;
 
 use super::step::{alpha, lambda, level, steps};
 use super::{Form, Parameters};
+use crate::diffusion::real::Real;
 use crate::sampling::denoise::Denoise;
 use crate::sampling::noise::Noise;
-use crate::sampling::real::Real;
 
 /// h·φ₂(h) = (eʰ − 1 − h)/h.
 fn h_phi_2(h: Real) -> Real {

@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use crate::sampling::real::Real;
+use crate::diffusion::real::Real;
 
 /// The slope dx/dσ of the probability flow at the state `x`, from the denoised latent behind it (Karras et al. 2022).
 pub(super) fn slope(x: &Tensor, sigma: Real, denoised: &Tensor) -> Tensor {

@@ -5,9 +5,9 @@ use tch::Tensor;
 
 use super::step::slope;
 use super::{Form, Parameters};
+use crate::diffusion::real::{Real, vector};
 use crate::sampling::denoise::Denoise;
 use crate::sampling::noise::Noise;
-use crate::sampling::real::{Real, vector};
 
 /// What stands for a last level of 0, where λ would be infinite.
 pub(super) const ALMOST_CLEAN: f64 = 0.001;

@@ -3,7 +3,8 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 
 use crate::networks::Networks;
-use crate::values::{Image, UpscaleModel};
+use crate::recipes::UpscaleModel;
+use crate::values::Image;
 
 /// Enlarges pictures with a network.
 #[derive(Node)]

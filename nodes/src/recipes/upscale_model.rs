@@ -1,6 +1,6 @@
 //! UPSCALE_MODEL: a network that enlarges pictures.
 
-use crate::ops::weights::Weights;
+use crate::files::weights::Weights;
 
 /// A recipe: the network is built when it is used. A clone shares the file.
 #[derive(Clone)]

@@ -4,15 +4,15 @@ use std::rc::Rc;
 
 use anyhow::{Result, anyhow};
 
+use crate::diffusion::latent_format::LatentFormat;
+use crate::diffusion::parameterisation::Parameterisation;
+use crate::files::weights::Weights;
 use crate::models::clip_text::ClipText;
 use crate::models::families::Family;
 use crate::models::unet::UNet;
 use crate::models::vae::Vae;
 use crate::networks::Networks;
-use crate::ops::weights::Weights;
-use crate::sampling::denoise::LatentFormat;
 use crate::sampling::hooks::{Hook, Hooks};
-use crate::sampling::parameterisation::Parameterisation;
 
 /// MODEL: a noise predictor.
 #[derive(Clone)]

@@ -89,34 +89,34 @@ impl Call<'_> {
 }
 
 impl Site<'_> {
-    pub(super) fn before_self_attention(&self, n: &Tensor) -> [Tensor; 3] {
+    pub(crate) fn before_self_attention(&self, n: &Tensor) -> [Tensor; 3] {
         let inputs = [0; 3].map(|_| n.shallow_clone());
         self.call.patches.iter().fold(inputs, |inputs, patch| patch.before_self_attention(inputs, self))
     }
 
-    pub(super) fn self_attention(&self, qkv: [&Tensor; 3], heads: i64) -> Option<Tensor> {
+    pub(crate) fn self_attention(&self, qkv: [&Tensor; 3], heads: i64) -> Option<Tensor> {
         self.call.patches.iter().find_map(|patch| patch.self_attention(qkv, heads, self))
     }
 
-    pub(super) fn after_self_attention(&self, output: Tensor) -> Tensor {
+    pub(crate) fn after_self_attention(&self, output: Tensor) -> Tensor {
         self.call.patches.iter().fold(output, |output, patch| patch.after_self_attention(output, self))
     }
 
     /// The product of all factors, if there are any.
-    pub(super) fn attention_factors(&self, over: Over) -> Option<[f64; 4]> {
+    pub(crate) fn attention_factors(&self, over: Over) -> Option<[f64; 4]> {
         let factors = self.call.patches.iter().filter_map(|patch| patch.attention_factors(over));
         factors.reduce(|all, more| std::array::from_fn(|i| all[i] * more[i]))
     }
 
-    pub(super) fn after_input_block(&self, h: Tensor) -> Tensor {
+    pub(crate) fn after_input_block(&self, h: Tensor) -> Tensor {
         self.call.patches.iter().fold(h, |h, patch| patch.after_input_block(h, self))
     }
 
-    pub(super) fn after_skip(&self, h: Tensor) -> Tensor {
+    pub(crate) fn after_skip(&self, h: Tensor) -> Tensor {
         self.call.patches.iter().fold(h, |h, patch| patch.after_skip(h, self))
     }
 
-    pub(super) fn before_output_block(&self, h: Tensor, skip: Tensor) -> (Tensor, Tensor) {
+    pub(crate) fn before_output_block(&self, h: Tensor, skip: Tensor) -> (Tensor, Tensor) {
         self.call.patches.iter().fold((h, skip), |(h, skip), patch| patch.before_output_block(h, skip, self))
     }
 }

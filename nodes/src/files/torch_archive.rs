@@ -156,8 +156,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::text::TorchFile;
-    use crate::text::pickle::Value;
+    use crate::files::TorchFile;
+    use crate::files::pickle::Value;
 
     #[test]
     fn what_is_written_is_read_again() {

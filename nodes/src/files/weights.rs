@@ -7,8 +7,8 @@ use std::rc::Rc;
 use anyhow::{Result, bail, ensure};
 use tch::{Kind, Tensor};
 
-use super::numerics::Placement;
 pub use super::weights_file::WeightsFile;
+use crate::ops::numerics::Placement;
 
 /// Where tensors come from. Deltas laid over a file (LoRA and relatives) will be a second variant.
 #[derive(Clone)]

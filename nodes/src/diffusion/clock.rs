@@ -37,7 +37,7 @@ impl Clock {
     }
 
     /// The timestep of a level; `log_levels` is the table's ln σ.
-    pub(super) fn timestep(self, sigma: f32, log_levels: &Tensor) -> f32 {
+    pub(crate) fn timestep(self, sigma: f32, log_levels: &Tensor) -> f32 {
         // libtorch's functions, not Rust's: schedules produce levels that lie exactly between two timesteps.
         let level = Tensor::from(sigma);
         match self {
@@ -60,7 +60,7 @@ impl Clock {
     }
 
     /// The levels at real timesteps (float32).
-    pub(super) fn sigma_at(self, timesteps: &Tensor, levels: &[f32], log_levels: &Tensor) -> Tensor {
+    pub(crate) fn sigma_at(self, timesteps: &Tensor, levels: &[f32], log_levels: &Tensor) -> Tensor {
         let t = timesteps.to_kind(Kind::Float);
         match self {
             Clock::Table { stride } => interpolated(&((t - (stride - 1)) / stride), log_levels),
@@ -80,7 +80,7 @@ impl Clock {
 
     /// The level at a part of the schedule, 0 (noise) to 1 (clean): 0 and less give a level above all others, 1 and more
     /// give 0.
-    pub(super) fn percent_to_sigma(self, percent: f64, levels: &[f32], log_levels: &Tensor) -> f64 {
+    pub(crate) fn percent_to_sigma(self, percent: f64, levels: &[f32], log_levels: &Tensor) -> f64 {
         if percent <= 0.0 {
             return if self.is_flow() { 1.0 } else { BEFORE_START };
         }

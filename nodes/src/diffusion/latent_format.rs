@@ -1,0 +1,67 @@
+//! Latent spaces: how a latent in VAE units becomes what a network was trained on, and back.
+
+use tch::{Device, Kind, Tensor};
+
+/// A latent space.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LatentFormat {
+    /// Channels of a latent.
+    pub channels: i64,
+    /// VAE units times this is the network's scale.
+    pub scale: f64,
+    /// Mean and spread of each channel in VAE units, which are taken off before the scale is applied.
+    pub spread: Option<([f32; 4], [f32; 4])>,
+    /// Red, green and blue, from -1 to 1, of each channel in the network's scale: a rough picture without the VAE.
+    pub rgb: [[f32; 3]; 4],
+}
+
+impl LatentFormat {
+    /// Stable Diffusion 1.x: 4 channels, 0.18215.
+    pub const SD15: LatentFormat = LatentFormat {
+        channels: 4,
+        scale: 0.18215,
+        spread: None,
+        rgb: [
+            [0.3512, 0.2297, 0.3227],
+            [0.3250, 0.4974, 0.2350],
+            [-0.2829, 0.1762, 0.2721],
+            [-0.2120, -0.2616, -0.7177],
+        ],
+    };
+    /// Playground v2.5.
+    pub const PLAYGROUND: LatentFormat = LatentFormat {
+        channels: 4,
+        scale: 0.5,
+        spread: Some(([-1.6574, 1.886, -1.383, 2.5155], [8.4927, 5.9022, 6.5498, 5.2299])),
+        rgb: [
+            [0.3920, 0.4054, 0.4549],
+            [-0.2634, -0.0196, 0.0653],
+            [0.0568, 0.1687, -0.0755],
+            [-0.3112, -0.2359, -0.2076],
+        ],
+    };
+
+    /// A latent in VAE units in the network's scale. An empty one, all zeros, is not shifted.
+    pub fn in_network_scale(&self, latent: &Tensor) -> Tensor {
+        let Some((mean, spread)) = self.spread else { return latent * self.scale };
+        if latent.count_nonzero(None::<i64>).int64_value(&[]) == 0 {
+            return latent.shallow_clone();
+        }
+        (latent - channels(mean, latent)) * self.scale / channels(spread, latent)
+    }
+
+    /// A latent in the network's scale as VAE units, float32 on the CPU.
+    pub fn in_vae_units(&self, latent: &Tensor) -> Tensor {
+        let latent = latent.to_kind(Kind::Float);
+        let latent = match self.spread {
+            None => latent / self.scale,
+            Some((mean, spread)) => &latent * channels(spread, &latent) / self.scale + channels(mean, &latent),
+        };
+        latent.to_device(Device::Cpu)
+    }
+}
+
+/// One value for each channel, for a B×C×h×w tensor.
+fn channels(values: [f32; 4], latent: &Tensor) -> Tensor {
+    Tensor::from_slice(&values).view([1, 4, 1, 1]).to_device(latent.device())
+}

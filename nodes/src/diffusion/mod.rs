@@ -1,0 +1,8 @@
+//! What a denoising network is asked, and what its output means.
+
+pub mod clock;
+pub mod latent_format;
+pub mod network;
+pub mod parameterisation;
+pub mod patch;
+pub mod real;

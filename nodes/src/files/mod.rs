@@ -1,0 +1,10 @@
+//! Files of weights: safetensors, torch's archives, and a reader of pickles that builds tensors and nothing else.
+
+pub mod pickle;
+pub mod tensor_file;
+pub mod torch_archive;
+pub mod torch_file;
+pub mod weights;
+pub mod weights_file;
+
+pub use torch_file::TorchFile;

@@ -1,0 +1,25 @@
+//! Values that are recipes: MODEL, CLIP, VAE and their like. Making one is free, and none is ever written to a file: it is made
+//! again. The network behind it is built when something uses it.
+
+pub mod guider;
+pub mod model;
+pub mod noise;
+pub mod upscale_model;
+
+pub use guider::Guider;
+pub use model::{Clip, Model, VaeRecipe};
+pub use noise::NoiseChoice;
+use redraft_engine::io::Wire;
+pub use upscale_model::UpscaleModel;
+
+macro_rules! wire {
+    ($($ty:ty: $name:literal),* $(,)?) => { $(impl Wire for $ty { const TYPE: &'static str = $name; })* };
+}
+wire!(
+    Model: "MODEL",
+    Clip: "CLIP",
+    VaeRecipe: "VAE",
+    UpscaleModel: "UPSCALE_MODEL",
+    NoiseChoice: "NOISE",
+    Guider: "GUIDER",
+);
