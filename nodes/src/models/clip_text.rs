@@ -49,12 +49,6 @@ impl ClipText {
         })
     }
 
-    /// The encoder with the projections of all its attentions multiplied, by each set of factors: query, key, value, output.
-    pub fn with_attention_multiplied(self, factors: &[[f64; 4]]) -> Self {
-        let layers = self.layers.into_iter().map(|layer| layer.with_attention_multiplied(factors)).collect();
-        Self { layers, ..self }
-    }
-
     /// Width of its vectors: 768 in SD1.x.
     pub fn width(&self) -> i64 {
         self.tokens.size()[1]
@@ -161,17 +155,6 @@ impl Layer {
             up: Linear::load(&w.at("mlp.fc1"), width, hidden)?,
             down: Linear::load(&w.at("mlp.fc2"), hidden, width)?,
         })
-    }
-
-    fn with_attention_multiplied(self, factors: &[[f64; 4]]) -> Self {
-        let of = |part: usize| factors.iter().map(|set| set[part]).collect::<Vec<_>>();
-        Self {
-            q: self.q.multiplied(&of(0)),
-            k: self.k.multiplied(&of(1)),
-            v: self.v.multiplied(&of(2)),
-            out: self.out.multiplied(&of(3)),
-            ..self
-        }
     }
 
     /// `x` is nobody else's: the sums are made in place.

@@ -33,8 +33,6 @@ pub struct Clip {
     pub weights: Option<Weights>,
     /// CLIPSetLastLayer's choice: -1 is the last layer; without one the family's default is taken.
     pub last_layer: Option<i64>,
-    /// Factors that nodes lay on the projections of its attentions, one node after the other: query, key, value, output.
-    pub attention_factors: Vec<[f64; 4]>,
 }
 
 /// VAE: an autoencoder, if the file it was taken from has one.
@@ -51,7 +49,12 @@ impl Model {
     }
 
     pub fn network(&self, networks: &Networks) -> Result<Rc<UNet>> {
-        networks.unet(&self.weights)
+        networks.get(&self.weights, |weights, numerics| UNet::load(weights, numerics).map(Rc::new))
+    }
+
+    /// The same over other weights: its own with a delta more.
+    pub fn with_weights(self, weights: Weights) -> Model {
+        Model { weights, ..self }
     }
 
     /// What its network's output means, and on which noise levels it was trained.
@@ -79,7 +82,9 @@ impl Clip {
                  contain a valid clip or text encoder model."
             )
         };
-        networks.clip(self.weights.as_ref().ok_or_else(missing)?, &self.attention_factors)
+        networks.get(self.weights.as_ref().ok_or_else(missing)?, |weights, numerics| {
+            Ok(Rc::new(ClipText::load(weights, numerics)?))
+        })
     }
 }
 
@@ -92,6 +97,8 @@ impl VaeRecipe {
                  a valid VAE."
             )
         };
-        networks.vae(self.weights.as_ref().ok_or_else(missing)?)
+        networks.get(self.weights.as_ref().ok_or_else(missing)?, |weights, numerics| {
+            Vae::load(weights, numerics).map(Rc::new)
+        })
     }
 }

@@ -36,7 +36,7 @@ impl Run for CheckpointLoaderSimple {
         let (family, model) = contents.model()?.clone();
         Ok(Parts {
             model: Model::new(family, model),
-            clip: Clip { weights: contents.clip, last_layer: None, attention_factors: Vec::new() },
+            clip: Clip { weights: contents.clip, last_layer: None },
             vae: VaeRecipe { weights: contents.vae },
         })
     }
