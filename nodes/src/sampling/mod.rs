@@ -14,6 +14,5 @@ pub mod ready;
 pub mod regions;
 pub mod samplers;
 pub mod schedules;
-mod seed_sequence;
 pub mod tables;
 pub mod windowed;

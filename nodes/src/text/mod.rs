@@ -8,15 +8,11 @@ mod clip_vocabulary;
 mod embedding_file;
 pub mod embeddings;
 pub mod encode;
-mod float_literal;
 pub mod prompt_weights;
-pub mod python_regex;
-pub mod python_text;
 pub mod tokenizer;
 
 pub use chunks::{CHUNK_LENGTH, Chunk, Token, chunks, referenced_embeddings};
 pub use embeddings::EmbeddingFiles;
 pub use encode::{Encoded, TextEncoder};
-pub use float_literal::parse_float;
 pub use prompt_weights::{Segment, parse_weights};
 pub use tokenizer::tokenize;
