@@ -1,6 +1,7 @@
 //! The table that recognises a file of weights by its tensors' names and shapes.
 
 use anyhow::{Result, anyhow, bail};
+use redraft_engine::error::Unsupported;
 
 use crate::diffusion::network::Beside;
 use crate::files::weights::Weights;
@@ -50,10 +51,15 @@ pub struct Contents {
 /// Takes SD1.x checkpoints (4, 8 or 9 input channels) with or without text encoder and VAE, and a UNet, VAE or text encoder
 /// alone. Any other file is an error that says what it was found to be and what to do with it.
 pub fn recognise(weights: &Weights) -> Result<Contents> {
-    for (matches, what) in OTHERS {
-        if matches(weights) {
-            bail!("{} is {what}", weights.path().display());
-        }
+    let found = |(matches, what): &(Test, &str)| matches(weights).then(|| format!("{} is {what}", weights.path().display()));
+    if let Some(what) = ADDITIONS.iter().find_map(found) {
+        bail!(what);
+    }
+    if let Some(what) = NOT_YET.iter().find_map(found) {
+        return Err(Unsupported(what).into());
+    }
+    if let Some(what) = OTHERS.iter().find_map(found) {
+        bail!(what);
     }
     let model = match unet_of(weights) {
         Some(unet) => Some((family(&unet)?, unet)),
@@ -92,8 +98,8 @@ impl Contents {
 /// What a file is recognised by.
 type Test = fn(&Weights) -> bool;
 
-/// Kinds of files that are not models of a supported family; the first that matches is named.
-const OTHERS: &[(Test, &str)] = &[
+/// Files that change a model and are none; the first that matches is named.
+const ADDITIONS: &[(Test, &str)] = &[
     (is_lora, "a LoRA, which changes a model and is none itself; load it with LoraLoader"),
     (
         |w| {
@@ -102,6 +108,10 @@ const OTHERS: &[(Test, &str)] = &[
         },
         "a ControlNet; load it with ControlNetLoader",
     ),
+];
+
+/// Models of families that are not supported yet.
+const NOT_YET: &[(Test, &str)] = &[
     (
         |w| any_model(w, "joint_blocks.0.context_block.attn.qkv.weight"),
         "a Stable Diffusion 3 model, which is not supported yet; use a Stable Diffusion 1.x checkpoint",
@@ -136,6 +146,14 @@ const OTHERS: &[(Test, &str)] = &[
         "a UNet in the layout of diffusers, which is not supported yet; use a single-file checkpoint",
     ),
     (
+        |w| w.contains("encoder.block.0.layer.0.SelfAttention.q.weight"),
+        "a T5 text encoder, which is not supported yet and which Stable Diffusion 1.x does not use",
+    ),
+];
+
+/// Files of other kinds.
+const OTHERS: &[(Test, &str)] = &[
+    (
         |w| {
             w.contains("model.0.weight")
                 || w.contains("conv_first.weight")
@@ -150,10 +168,6 @@ const OTHERS: &[(Test, &str)] = &[
                 || w.contains("string_to_param.*")
         },
         "a textual inversion embedding; write embedding:NAME in a prompt to use it",
-    ),
-    (
-        |w| w.contains("encoder.block.0.layer.0.SelfAttention.q.weight"),
-        "a T5 text encoder, which Stable Diffusion 1.x does not use",
     ),
     (
         |w| w.contains("vision_model.embeddings.class_embedding") || w.contains("visual.class_embedding"),
@@ -220,10 +234,12 @@ fn vae_of(weights: &Weights) -> Result<Option<Weights>> {
     let Some(vae) = found else { return Ok(None) };
     let channels = vae.dim("decoder.conv_in.weight", 1)?;
     if vae.shape("decoder.conv_in.weight")?.len() != 4 || channels != 4 {
-        bail!(
-            "{} is a VAE for latents of {channels} channels or for video; Stable Diffusion 1.x has pictures of 4",
-            vae.path().display()
-        );
+        let file = vae.path().display();
+        return Err(Unsupported(format!(
+            "{file} is a VAE for latents of {channels} channels or for video, which is not supported yet; Stable Diffusion 1.x \
+             has pictures of 4"
+        ))
+        .into());
     }
     Ok(Some(vae))
 }
@@ -313,22 +329,23 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(not(shared), ignore = "needs ../shared")]
     fn the_tiny_files_are_recognised() {
         for (name, expected) in
             [("sd15-tiny-random", Family::Sd1), ("sd15-tiny-random-inpainting", Family::Sd1Inpainting)]
         {
-            let Some(weights) = checkpoint(name) else { return };
+            let weights = checkpoint(name);
             let contents = recognise(&weights).unwrap();
             assert_eq!(contents.model().unwrap().0, expected);
             assert!(contents.clip.is_some() && contents.vae.is_some());
         }
-        let vae = recognise(&file("base/models/vae/sd15-tiny-random-vae.safetensors").unwrap()).unwrap();
+        let vae = recognise(&file("base/models/vae/sd15-tiny-random-vae.safetensors")).unwrap();
         assert!(vae.model().err().unwrap().to_string().contains("VAELoader"));
         for lora in ["tiny-dora", "tiny-kohya", "tiny-loha", "tiny-lokr", "tiny-unet-only"] {
-            let weights = file(&format!("base/models/loras/{lora}.safetensors")).unwrap();
+            let weights = file(&format!("base/models/loras/{lora}.safetensors"));
             assert!(recognise(&weights).err().unwrap().to_string().contains("LoraLoader"), "{lora}");
         }
-        let other = |path| recognise(&file(path).unwrap()).err().unwrap().to_string();
+        let other = |path| recognise(&file(path)).err().unwrap().to_string();
         assert!(other("base/models/controlnet/tiny-controlnet.safetensors").contains("ControlNetLoader"));
         assert!(other("base/models/upscale_models/tiny-esrgan-x4.safetensors").contains("UpscaleModelLoader"));
         assert!(other("base/models/embeddings/tinystyle.safetensors").contains("embedding:NAME"));

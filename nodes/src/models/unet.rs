@@ -164,6 +164,7 @@ mod tests {
     use crate::ops::noise::randn;
 
     #[test]
+    #[cfg_attr(not(shared), ignore = "needs ../shared")]
     fn agrees_with_the_reference_on_the_tiny_checkpoints() {
         let _guard = tch::no_grad_guard();
         // Figures: the reference's diffusion_model called with these inputs, on a CPU.
@@ -202,7 +203,7 @@ mod tests {
             ),
         ];
         for (name, height, width, mean, std, values) in cases {
-            let Some(weights) = checkpoint(name) else { return };
+            let weights = checkpoint(name);
             let unet = UNet::load(&weights.at("model.diffusion_model"), &Numerics::cpu()).unwrap();
             assert_eq!(unet.context_width(), 64);
             let x = randn(3, &[2, unet.in_channels(), height, width]);
@@ -213,9 +214,10 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(not(shared), ignore = "needs ../shared")]
     fn channels_last_changes_nothing_but_memory() {
         let _guard = tch::no_grad_guard();
-        let Some(weights) = checkpoint("sd15-tiny-random") else { return };
+        let weights = checkpoint("sd15-tiny-random");
         let weights = weights.at("model.diffusion_model");
         let run = |numerics: &Numerics| {
             let unet = UNet::load(&weights, numerics).unwrap();
@@ -228,8 +230,9 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(not(shared), ignore = "needs ../shared")]
     fn a_file_of_another_kind_is_refused_by_name() {
-        let Some(weights) = checkpoint("sd15-tiny-random") else { return };
+        let weights = checkpoint("sd15-tiny-random");
         let message = UNet::load(&weights.at("first_stage_model"), &Numerics::cpu()).err().unwrap().to_string();
         assert!(message.contains("first_stage_model.input_blocks.0.0.weight"), "{message}");
     }
