@@ -485,6 +485,7 @@ impl<'a, 'r> Run<'a, 'r> {
                 return Outcome::Cancelled;
             }
             NodeError::OutOfMemory(message) => (Cause::OutOfMemory, message),
+            NodeError::Unsupported(message) => (Cause::Unsupported, message),
             NodeError::NodeInput(message) => (Cause::NodeInput, message),
             NodeError::Failed(message) => (Cause::Failed, message),
         };

@@ -208,6 +208,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(not(shared), ignore = "needs ../shared")]
     fn agrees_with_the_reference_on_the_tiny_checkpoints() {
         let _guard = tch::no_grad_guard();
         // Figures: the reference's diffusion_model called with these inputs, on a CPU.
@@ -246,7 +247,7 @@ mod tests {
             ),
         ];
         for (name, height, width, mean, std, values) in cases {
-            let Some(weights) = checkpoint(name) else { return };
+            let weights = checkpoint(name);
             let unet = UNet::load(&weights.at("model.diffusion_model"), &Numerics::cpu(), Heads::Count(8)).unwrap();
             assert_eq!(unet.context_width(), 64);
             let x = randn(3, &[2, unet.in_channels(), height, width]);
@@ -257,9 +258,10 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(not(shared), ignore = "needs ../shared")]
     fn channels_last_changes_nothing_but_memory() {
         let _guard = tch::no_grad_guard();
-        let Some(weights) = checkpoint("sd15-tiny-random") else { return };
+        let weights = checkpoint("sd15-tiny-random");
         let weights = weights.at("model.diffusion_model");
         let run = |numerics: &Numerics| {
             let unet = UNet::load(&weights, numerics, Heads::Count(8)).unwrap();
@@ -272,8 +274,9 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(not(shared), ignore = "needs ../shared")]
     fn a_file_of_another_kind_is_refused_by_name() {
-        let Some(weights) = checkpoint("sd15-tiny-random") else { return };
+        let weights = checkpoint("sd15-tiny-random");
         let message =
             UNet::load(&weights.at("first_stage_model"), &Numerics::cpu(), Heads::Count(8)).err().unwrap().to_string();
         assert!(message.contains("first_stage_model.input_blocks.0.0.weight"), "{message}");
