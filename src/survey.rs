@@ -6,8 +6,8 @@ use indexmap::{IndexMap, IndexSet};
 use redraft_engine::check::check;
 use redraft_engine::folders::FolderPaths;
 use redraft_engine::node::Registry;
-use redraft_engine::plan::Targets;
 use redraft_engine::problem::{Problem, ProblemKind};
+use redraft_engine::prompt::Targets;
 
 use crate::exit::{Exit, Outcome, Stop, say};
 use crate::source;

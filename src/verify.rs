@@ -11,8 +11,9 @@ use redraft_engine::cache::Policy;
 use redraft_engine::cx::{Cancel, Metadata};
 use redraft_engine::exec::{Engine, Outcome as RunOutcome};
 use redraft_engine::node::Registry;
-use redraft_engine::plan::{Plan, Targets};
+use redraft_engine::plan::Plan;
 use redraft_engine::problem::ProblemKind;
+use redraft_engine::prompt::Targets;
 
 use self::case::{Case, Difference};
 use self::known::KnownDifferences;

@@ -17,7 +17,8 @@ use redraft_engine::exec::Outcome;
 use redraft_engine::flow::{Blocker, Expand, Feed, Graph, Later, Lazy, Raw, Rest, Wants};
 use redraft_engine::io::{List, Wildcard};
 use redraft_engine::node::{Fingerprint, Offer, Registry, Run};
-use redraft_engine::plan::{Plan, Targets};
+use redraft_engine::plan::Plan;
+use redraft_engine::prompt::Targets;
 use redraft_engine::schema::Schemas;
 use serde_json::{Value as Json, json};
 
