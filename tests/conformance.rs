@@ -141,7 +141,11 @@ fn what_is_not_there_yet_is_no_failure() {
     let done = verify().expect_code(3);
     assert!(done.stdout.contains(&format!("/class: not there yet: node 99 ({class})")), "{}", done.stdout);
     assert!(done.stdout.contains("/family: not there yet: node 4 (CheckpointLoaderSimple)"), "{}", done.stdout);
-    assert!(done.stdout.ends_with("1 passed, 1 of them equal in every bit, 2 not there yet, 0 failed\n"), "{}", done.stdout);
+    assert!(
+        done.stdout.ends_with("1 passed, 1 of them equal in every bit, 2 not there yet, 0 failed\n"),
+        "{}",
+        done.stdout
+    );
 
     // A model that is missing is a fault of the case.
     copied("file", &checkpoint("nowhere.safetensors"));

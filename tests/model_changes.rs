@@ -126,7 +126,8 @@ fn changed_models_are_sampled_as_comfyui_samples_them() {
     let tensors = Tensors::read(&dump);
     let wrong = expected.iter().filter_map(|(id, what, expected, highest)| {
         let found = tensors.floats(&format!("{id}/0/samples"));
-        differs(&found, expected, *highest).then(|| format!("{what}\n    found {:?}\n    not   {expected:?}", figures(&found)))
+        differs(&found, expected, *highest)
+            .then(|| format!("{what}\n    found {:?}\n    not   {expected:?}", figures(&found)))
     });
     let wrong: Vec<String> = wrong.collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

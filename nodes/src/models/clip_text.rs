@@ -9,7 +9,7 @@ use crate::files::weights::Weights;
 use crate::ops::attention::causal_attention;
 use crate::ops::layers::{LayerNorm, Linear};
 use crate::ops::numerics::Numerics;
-use crate::text::encode::{ClipNetwork, Layer};
+use crate::text::encode::{ClipNetwork, HiddenLayer};
 
 /// The text encoder: token embeddings, learned positions, layers of causal self-attention.
 ///
@@ -49,7 +49,7 @@ impl fmt::Display for ClipKind {
 impl ClipKind {
     /// What the text encoder below `weights` is, if it is one of CLIP's.
     pub fn of(weights: &Weights) -> Option<ClipKind> {
-        let names = Names::of(weights)?;
+        let names = Spelled::of(weights)?;
         let has = |layer: usize| !names.layer(layer).is_empty();
         Some(if has(30) {
             ClipKind::G
@@ -62,7 +62,7 @@ impl ClipKind {
 }
 
 /// How a file spells the tensors of the encoder.
-struct Names {
+struct Spelled {
     /// Where the encoder's parts lie.
     model: Weights,
     /// Where the projection lies.
@@ -78,10 +78,10 @@ enum Spelling {
     OpenClip,
 }
 
-impl Names {
+impl Spelled {
     /// Reads the spelling off the tensors: Hugging Face's below `text_model` or without that part, or OpenCLIP's.
-    fn of(weights: &Weights) -> Option<Names> {
-        let found = |model: Weights, spelling| Some(Names { model, outer: weights.clone(), spelling });
+    fn of(weights: &Weights) -> Option<Spelled> {
+        let found = |model: Weights, spelling| Some(Spelled { model, outer: weights.clone(), spelling });
         let below = weights.at("text_model");
         if below.contains("embeddings.token_embedding.weight") {
             found(below, Spelling::HuggingFace)
@@ -142,7 +142,7 @@ impl ClipText {
     /// Errors name the tensor that is missing or has another shape than its neighbours call for.
     pub fn load(weights: &Weights, numerics: &Numerics) -> Result<Self> {
         let weights = &weights.placed(numerics.text());
-        let names = Names::of(weights).unwrap_or_else(|| Names {
+        let names = Spelled::of(weights).unwrap_or_else(|| Spelled {
             model: weights.at("text_model"),
             outer: weights.clone(),
             spelling: Spelling::HuggingFace,
@@ -212,7 +212,7 @@ impl ClipNetwork for ClipText {
     }
 
     /// An error if the shape or `layer` does not fit.
-    fn forward(&self, embeds: &Tensor, layer: Layer) -> Result<(Tensor, Tensor)> {
+    fn forward(&self, embeds: &Tensor, layer: HiddenLayer) -> Result<(Tensor, Tensor)> {
         let size = embeds.size();
         ensure!(
             size.len() == 3 && size[1] == self.length() && size[2] == self.width(),
@@ -220,7 +220,7 @@ impl ClipNetwork for ClipText {
             self.length(),
             self.width()
         );
-        if let Layer::Hidden { count, .. } = layer {
+        if let HiddenLayer::Hidden { count, .. } = layer {
             ensure!(
                 (1..=self.layers()).contains(&count),
                 "the text encoder has layers 1 to {}, and layer {count} was asked for",
@@ -231,7 +231,7 @@ impl ClipNetwork for ClipText {
         let mut hidden = None;
         for (i, block) in self.blocks.iter().enumerate() {
             x = block.forward(x, self.heads, self.activation);
-            if let Layer::Hidden { count, normed } = layer
+            if let HiddenLayer::Hidden { count, normed } = layer
                 && count == i + 1
             {
                 // Blocks add to their input in place.
@@ -327,8 +327,8 @@ mod tests {
         ClipText::load(&weights.at("cond_stage_model.transformer"), &Numerics::cpu()).unwrap()
     }
 
-    fn hidden(count: usize) -> Layer {
-        Layer::Hidden { count, normed: true }
+    fn hidden(count: usize) -> HiddenLayer {
+        HiddenLayer::Hidden { count, normed: true }
     }
 
     fn a_cat() -> Tensor {
@@ -397,6 +397,8 @@ mod tests {
         let embeds = clip.embed(&a_cat()).unwrap().unsqueeze(0);
         assert!(clip.forward(&embeds, hidden(0)).is_err());
         assert!(clip.forward(&embeds, hidden(4)).unwrap_err().to_string().contains("layers 1 to 3"));
-        assert!(clip.forward(&embeds.narrow(1, 0, 76), Layer::Last).unwrap_err().to_string().contains("77 tokens"));
+        assert!(
+            clip.forward(&embeds.narrow(1, 0, 76), HiddenLayer::Last).unwrap_err().to_string().contains("77 tokens")
+        );
     }
 }

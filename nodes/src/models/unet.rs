@@ -7,7 +7,7 @@ pub use super::unet_blocks::Heads;
 use super::unet_blocks::{Block, BlockInputs, Loading};
 use crate::diffusion::extra_conds::VECTOR;
 use crate::diffusion::network::{Inputs, Network};
-use crate::diffusion::patch::{Part, Site};
+use crate::diffusion::patch::{Site, UNetPart};
 use crate::files::weights::Weights;
 use crate::ops::layers::{Conv2d, GroupNorm, Linear};
 use crate::ops::numerics::{Numerics, Placement};
@@ -120,23 +120,23 @@ impl UNet {
             self.context_width
         );
         let embedding = self.embedded(inputs)?.silu_();
-        let at = |part: Part, block: usize| {
+        let at = |part: UNetPart, block: usize| {
             let site = Site { call: inputs.call, part, block, model_channels: self.model_channels };
             BlockInputs { embedding: &embedding, context: &context, site }
         };
         let mut h = self.placement.image(inputs.x);
         let mut skips = Vec::with_capacity(self.input.len());
         for (i, block) in self.input.iter().enumerate() {
-            let inputs = at(Part::Input, i);
+            let inputs = at(UNetPart::Input, i);
             h = inputs.site.after_input_block(block.forward(h, &inputs, None));
             skips.push(h.shallow_clone());
             h = inputs.site.after_skip(h);
         }
         if let Some(middle) = &self.middle {
-            h = middle.forward(h, &at(Part::Middle, 0), None);
+            h = middle.forward(h, &at(UNetPart::Middle, 0), None);
         }
         for (i, block) in self.output.iter().enumerate() {
-            let inputs = at(Part::Output, i);
+            let inputs = at(UNetPart::Output, i);
             if let Some(skip) = skips.pop() {
                 let (before, skip) = inputs.site.before_output_block(h, skip);
                 h = Tensor::cat(&[before, skip], 1);

@@ -59,9 +59,9 @@ pub(super) struct Loading {
 }
 
 /// One entry of `input_blocks`, `middle_block` or `output_blocks`.
-pub(super) struct Block(Vec<Layer>);
+pub(super) struct Block(Vec<BlockLayer>);
 
-enum Layer {
+enum BlockLayer {
     Conv(Conv2d),
     Down(Conv2d),
     Up(Conv2d),
@@ -79,7 +79,7 @@ impl Block {
             weights.path().display(),
             weights.full_name("")
         );
-        Ok(Self((0..count).map(|i| Layer::load(&weights.at(i), place)).collect::<Result<_>>()?))
+        Ok(Self((0..count).map(|i| BlockLayer::load(&weights.at(i), place)).collect::<Result<_>>()?))
     }
 
     /// Applies the layers. `size` is the height and width that an enlarging layer returns to, twice its input's otherwise.
@@ -88,7 +88,7 @@ impl Block {
     }
 }
 
-impl Layer {
+impl BlockLayer {
     fn load(w: &Weights, place: &mut Loading) -> Result<Self> {
         let input = place.channels + std::mem::take(&mut place.skip);
         let mut conv = |name: &str, stride| {

@@ -363,8 +363,7 @@ mod tests {
             &read(&tiled, "8/0"),
         );
         // The same autoencoder in a file of its own.
-        let alone =
-            Vae::load(&file("base/models/vae/sd15-tiny-random-vae.safetensors"), &Numerics::cpu()).unwrap();
+        let alone = Vae::load(&file("base/models/vae/sd15-tiny-random-vae.safetensors"), &Numerics::cpu()).unwrap();
         agree(&alone.encode(&draft).unwrap(), &read(&whole, "12/0/samples"));
         agree(&alone.decode(&read(&whole, "16/0/samples")).unwrap(), &read(&whole, "8/0"));
     }

@@ -13,7 +13,7 @@ use crate::diffusion::extra_conds::ExtraConds;
 use crate::diffusion::latent_format::LatentFormat;
 use crate::diffusion::network::Network;
 use crate::diffusion::parameterisation::Parameterisation;
-use crate::diffusion::prompt::Prompt;
+use crate::diffusion::run_entry::RunEntry;
 use crate::files::weights::Weights;
 use crate::models::text_recipes::TextRecipe;
 use crate::ops::numerics::Numerics;
@@ -25,7 +25,7 @@ pub struct Family {
     /// Whether a denoising network is of this family, by its tensors.
     pub recognise: fn(&Weights) -> bool,
     /// The latent space, what the network's output means, and on which noise levels it was trained.
-    pub sampled: fn(&Found) -> Result<(&'static LatentFormat, Parameterisation)>,
+    pub sampled: fn(&NetworkInFile) -> Result<(&'static LatentFormat, Parameterisation)>,
     /// How its prompts are encoded.
     pub text: &'static TextRecipe,
     /// Where a checkpoint keeps each of the recipe's encoders: the prefixes, of which the first that is there counts.
@@ -33,7 +33,7 @@ pub struct Family {
     /// Builds the network.
     pub load: fn(&Weights, &Numerics) -> Result<Rc<dyn Network>>,
     /// What the network takes with a prompt besides its text.
-    pub extra_conds: fn(&ModelPart, &Prompt) -> Result<ExtraConds>,
+    pub extra_conds: fn(&ModelPart, &RunEntry) -> Result<ExtraConds>,
 }
 
 /// Every family.
@@ -53,7 +53,7 @@ impl PartialEq for Family {
 }
 
 /// A denoising network in a file.
-pub struct Found<'a> {
+pub struct NetworkInFile<'a> {
     /// The whole file: some say by a tensor's name beside the network how it is to be sampled.
     pub file: &'a Weights,
     /// The network's tensors.
@@ -151,7 +151,7 @@ fn model_part(file: &Weights, network: Weights) -> Result<ModelPart> {
         let what = format!("{file} holds a UNet of a family that is not supported; use one of {}", supported());
         return Err(Unsupported(what).into());
     };
-    let (latent_format, parameterisation) = (family.sampled)(&Found { file, network: &network })?;
+    let (latent_format, parameterisation) = (family.sampled)(&NetworkInFile { file, network: &network })?;
     Ok(ModelPart { family, weights: network, latent_format, parameterisation: Rc::new(parameterisation) })
 }
 
