@@ -1,12 +1,13 @@
 //! The networks, as plain structs over weights, and the table that recognises a checkpoint.
 
+pub mod clip_names;
 pub mod clip_text;
 pub mod esrgan;
 pub mod families;
 pub mod random;
+pub mod text_recipes;
 pub mod unet;
 pub mod unet_blocks;
-pub mod unet_network;
 pub mod vae;
 pub mod vae_blocks;
 pub mod vae_tiled;

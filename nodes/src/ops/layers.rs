@@ -14,9 +14,19 @@ pub struct Linear {
 }
 
 impl Linear {
+    /// The layer of a matrix, outputs×inputs, and a bias.
+    pub fn new(weight: Tensor, bias: Option<Tensor>) -> Self {
+        Self { weight, bias }
+    }
+
     /// Reads `weight` (outputs×inputs) and, if it is there, `bias`.
     pub fn load(weights: &Weights, inputs: i64, outputs: i64) -> Result<Self> {
         Ok(Self { weight: weights.tensor("weight", &[outputs, inputs])?, bias: load_bias(weights, outputs)? })
+    }
+
+    /// Channels it takes.
+    pub fn inputs(&self) -> i64 {
+        self.weight.size()[1]
     }
 
     /// Applies the layer to a tensor of shape …×inputs.

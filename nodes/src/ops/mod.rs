@@ -17,7 +17,6 @@ pub mod masks;
 pub mod memory;
 pub mod noise;
 pub mod numerics;
-pub mod numpy_random;
 pub mod porter_duff;
 pub mod quantise;
 pub mod resize;

@@ -5,7 +5,7 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 
 use crate::files::delta::{Delta, Slot};
-use crate::files::weights::Weights;
+use crate::models::clip_names::slots;
 use crate::recipes::{Clip, Model};
 
 /// Multiplies the projections of all attentions of pixels to pixels.
@@ -29,8 +29,7 @@ impl Run for UNetSelfAttentionMultiply {
     fn run(self, _: &mut Cx) -> anyhow::Result<Model> {
         let Self { model, q, k, v, out } = self;
         let factors = [("attn1.to_q", q), ("attn1.to_k", k), ("attn1.to_v", v), ("attn1.to_out.0", out)];
-        let weights = multiplied(&model.weights, &factors);
-        Ok(model.with_weights(weights))
+        Ok(model_multiplied(model, &factors))
     }
 }
 
@@ -55,8 +54,7 @@ impl Run for UNetCrossAttentionMultiply {
     fn run(self, _: &mut Cx) -> anyhow::Result<Model> {
         let Self { model, q, k, v, out } = self;
         let factors = [("attn2.to_q", q), ("attn2.to_k", k), ("attn2.to_v", v), ("attn2.to_out.0", out)];
-        let weights = multiplied(&model.weights, &factors);
-        Ok(model.with_weights(weights))
+        Ok(model_multiplied(model, &factors))
     }
 }
 
@@ -82,8 +80,7 @@ impl Run for CLIPAttentionMultiply {
         let Self { clip, q, k, v, out } = self;
         let factors =
             [("self_attn.q_proj", q), ("self_attn.k_proj", k), ("self_attn.v_proj", v), ("self_attn.out_proj", out)];
-        let weights = clip.weights.as_ref().map(|weights| multiplied(weights, &factors));
-        Ok(Clip { weights, ..clip })
+        Ok(clip.changed(|_, weights| multiplied(slots(weights), &factors)))
     }
 }
 
@@ -110,18 +107,23 @@ impl Run for UNetTemporalAttentionMultiply {
     fn run(self, _: &mut Cx) -> anyhow::Result<Model> {
         let Self { model, self_structural, cross_structural, .. } = self;
         let factors = [("attn1.to_out.0", self_structural), ("attn2.to_out.0", cross_structural)];
-        let weights = multiplied(&model.weights, &factors);
-        Ok(model.with_weights(weights))
+        Ok(model_multiplied(model, &factors))
     }
 }
 
-/// The weights with those multiplied that belong to layers of these names.
-fn multiplied(weights: &Weights, factors: &[(&str, f64)]) -> Weights {
+/// Those of the tensors multiplied that belong to layers of these names.
+fn multiplied(tensors: impl IntoIterator<Item = (String, Slot)>, factors: &[(&str, f64)]) -> Delta {
     let factor = |name: &str| {
         let layer = name.strip_suffix(".weight").or_else(|| name.strip_suffix(".bias"))?;
         factors.iter().find(|(suffix, _)| layer.ends_with(suffix)).map(|(_, factor)| *factor)
     };
-    let found =
-        weights.names().into_iter().filter_map(|name| Some((Slot::whole(weights.full_name(&name)), factor(&name)?)));
-    weights.changed(Delta::multiply(found))
+    Delta::multiply(tensors.into_iter().filter_map(|(name, slot)| Some((slot, factor(&name)?))))
+}
+
+/// A model with layers of its network multiplied.
+fn model_multiplied(model: Model, factors: &[(&str, f64)]) -> Model {
+    let weights = &model.part.weights;
+    let tensors = weights.names().into_iter().map(|name| (weights.full_name(&name), name));
+    let delta = multiplied(tensors.map(|(full, name)| (name, Slot::whole(full))), factors);
+    model.changed(delta)
 }
