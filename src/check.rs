@@ -3,8 +3,8 @@
 use redraft_engine::check::check as check_prompt;
 use redraft_engine::folders::FolderPaths;
 use redraft_engine::node::Registry;
-use redraft_engine::plan::Targets;
 use redraft_engine::problem::Problem;
+use redraft_engine::prompt::Targets;
 use redraft_engine::workflow::{Hints, Remark, Severity};
 use serde_json::{Value as Json, json};
 

@@ -7,9 +7,9 @@ use redraft_engine::cx::{Cancel, Metadata};
 use redraft_engine::event::Event;
 use redraft_engine::exec::{Engine, Outcome as RunOutcome};
 use redraft_engine::node::Registry;
-use redraft_engine::plan::{Plan, Targets};
+use redraft_engine::plan::Plan;
 use redraft_engine::problem::Problems;
-use redraft_engine::prompt::Prompt;
+use redraft_engine::prompt::{Prompt, Targets};
 use redraft_engine::settable::Addresses;
 use redraft_engine::workflow::{Severity, Workflow};
 use serde_json::{Value as Json, json};
@@ -104,7 +104,7 @@ fn one(
         RunOutcome::Done => Ok(()),
         RunOutcome::Cancelled => Err(Stop { exit: Exit::Cancelled, message: "cancelled".into() }),
         RunOutcome::Failed(failure) => {
-            let exit = if failure.out_of_memory() { Exit::OutOfMemory } else { Exit::NodeFailed };
+            let exit = Exit::of_failure(&failure);
             let mut message = format!("{}: {failure}", file.display());
             let inputs = failure.inputs_in_words();
             if !inputs.is_empty() {

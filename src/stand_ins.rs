@@ -4,9 +4,8 @@ use indexmap::IndexMap;
 use redraft_engine::check::check;
 use redraft_engine::folders::{Annotated, FolderPaths};
 use redraft_engine::node::Registry;
-use redraft_engine::plan::Targets;
 use redraft_engine::problem::Problem;
-use redraft_engine::prompt::{Given, NodeId, Prompt};
+use redraft_engine::prompt::{Given, NodeId, Prompt, Targets};
 use redraft_nodes::pictures::stand_in::write_stand_in;
 
 use crate::args::{Changes, StandInsArgs};

@@ -15,11 +15,10 @@ use redraft_engine::folders::FolderPaths;
 use redraft_engine::frames::Frames;
 use redraft_engine::io::Socket;
 use redraft_engine::node::Registry;
-use redraft_engine::plan::{Plan, Targets};
+use redraft_engine::plan::Plan;
 use redraft_engine::problem::Problems;
-use redraft_engine::prompt::{Given, NodeId, Prompt, PromptNode};
-use redraft_nodes::models::families::Family;
-use redraft_nodes::models::random::{Size, write_random_checkpoint};
+use redraft_engine::prompt::{Given, NodeId, Prompt, PromptNode, Targets};
+use redraft_nodes::models::random::{Layout, Size, write_random_checkpoint};
 use redraft_nodes::ops::numerics::Numerics;
 use redraft_nodes::values::Image;
 use redraft_testing_pack as _;
@@ -390,11 +389,11 @@ fn one_source_for_two_outputs() {
 }
 
 #[test]
-fn nodes_that_sleep_sleep_side_by_side() {
+fn nodes_that_wait_wait_side_by_side() {
     for_all_policies(|bench, _| {
-        let sleep = |seconds: f64| node("TestSleep", json!({"value": ["1", 0], "seconds": seconds}));
+        let meet = |n: u32| node("TestMeet", json!({"value": ["1", 0], "count": 3, "node_id": n}));
         let graph = json!({
-            "1": picture("BLACK"), "2": sleep(0.29), "3": sleep(0.31), "4": sleep(0.3),
+            "1": picture("BLACK"), "2": meet(2), "3": meet(3), "4": meet(4),
             "5": preview("2"), "6": preview("3"), "7": preview("4")
         });
         let seen = bench.run(&graph);
@@ -540,7 +539,7 @@ fn nodes_that_wait_among_others() {
 fn sampling_in_nodes_made_at_run_time_is_sampling() {
     let mut bench = Bench::new("classic");
     let checkpoint = bench.folder.path().join("models/checkpoints/tiny.safetensors");
-    write_random_checkpoint(&checkpoint, Family::Sd1, Size::Tiny, 1).unwrap();
+    write_random_checkpoint(&checkpoint, Layout::Sd1, Size::Tiny, 1).unwrap();
     let loader = node("CheckpointLoaderSimple", json!({"ckpt_name": "tiny.safetensors"}));
     let expanding = json!({
         "1": loader,

@@ -8,9 +8,8 @@ use serde_json::json;
 
 use crate::folders::FolderPaths;
 use crate::node::Registry;
-use crate::plan::Targets;
 use crate::problem::{Problem, ProblemKind, Problems};
-use crate::prompt::{Given, NodeId, Prompt, PromptNode};
+use crate::prompt::{Given, NodeId, Prompt, PromptNode, Targets};
 use crate::stock::{self, Known};
 use crate::validate::{Finding, Validator};
 

@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 
 use crate::error::Cancelled;
 use crate::event::{Event, Observer, SavedFile};
-use crate::flow::GraphNode;
+use crate::feed::GraphNode;
 use crate::folders::FolderPaths;
 use crate::key::Key;
 use crate::prompt::NodeId;

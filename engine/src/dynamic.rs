@@ -1,8 +1,7 @@
 //! Fields that stand for several inputs: sockets that the editor adds as they are filled, and choices that bring inputs of
 //! their own (`#[derive(Choices)]`).
 
-use crate::io::{Arg, Field, Misfit, Value, Widget};
-use crate::node::Args;
+use crate::io::{Arg, Args, Field, Misfit, Value, Widget};
 use crate::schema::{Autogrow, GrowNames, Input, Kind};
 
 /// Sockets that the editor adds as they are filled: those that are connected, in the order of their numbers.

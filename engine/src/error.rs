@@ -12,12 +12,19 @@ use crate::prompt::NodeId;
 #[error("cancelled")]
 pub struct Cancelled;
 
+/// Raised by a node that is asked for what redraft cannot do yet, such as a model of a family that is not there; it says what,
+/// and what to do. Unlike other errors it does not count as a failure of the node: the command ends as if a class were missing.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{0}")]
+pub struct Unsupported(pub String);
+
 /// Why a call of a node did not succeed.
 #[derive(Debug)]
 pub enum NodeError {
     Cancelled,
     /// Memory ran out, on the CPU or on a device; what libtorch said of it.
     OutOfMemory(String),
+    Unsupported(String),
     Failed(String),
     /// The node asked for an input that nobody can give it.
     NodeInput(String),
@@ -48,7 +55,13 @@ impl NodeError {
 
 impl From<anyhow::Error> for NodeError {
     fn from(error: anyhow::Error) -> Self {
-        if error.is::<Cancelled>() { Self::Cancelled } else { Self::of_text(format!("{error:#}")) }
+        if error.is::<Cancelled>() {
+            Self::Cancelled
+        } else if error.is::<Unsupported>() {
+            Self::Unsupported(format!("{error:#}"))
+        } else {
+            Self::of_text(format!("{error:#}"))
+        }
     }
 }
 
@@ -83,6 +96,8 @@ pub enum Cause {
     Failed,
     /// Memory ran out, on the CPU or on a device.
     OutOfMemory,
+    /// The node was asked for what is not supported yet.
+    Unsupported,
     /// Nodes made at run time depend on each other; the way round.
     Cycle(Vec<NodeId>),
     /// A node asked for an input that nobody can give it.
@@ -106,7 +121,7 @@ impl Failure {
     /// ComfyUI's `execution_error`, without prompt id, outputs and time, and with our words for people.
     pub fn to_json(&self) -> Json {
         let (exception, message) = match &self.cause {
-            Cause::Failed => ("RuntimeError", format!("{}\n", self.message)),
+            Cause::Failed | Cause::Unsupported => ("RuntimeError", format!("{}\n", self.message)),
             Cause::OutOfMemory => ("torch.OutOfMemoryError", format!("{}\n{MEMORY_TIP}", self.message)),
             Cause::Cycle(_) => ("graph.DependencyCycleError", self.message.clone()),
             Cause::NodeInput => ("comfy_execution.graph.NodeInputError", format!("{}\n", self.message)),
@@ -170,7 +185,7 @@ impl std::fmt::Display for Failure {
             Cause::OutOfMemory => {
                 write!(f, ": {}; use a smaller picture or batch, or a device with more memory", self.message)
             }
-            Cause::Failed | Cause::NodeInput => write!(f, ": {}", self.message),
+            Cause::Failed | Cause::Unsupported | Cause::NodeInput => write!(f, ": {}", self.message),
         }
     }
 }

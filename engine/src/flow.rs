@@ -5,48 +5,12 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 
-use indexmap::IndexMap;
-
-use crate::cx::Cx;
-use crate::io::{Arg, Emit, Field, Misfit, Outputs, Socket, Value, Widget};
-use crate::prompt::NodeId;
+pub use crate::feed::{Feed, GraphNode, Link};
+pub use crate::graph::Graph;
+pub use crate::io::Rest;
+use crate::io::{Arg, Emit, Field, Misfit, Socket, Value, Widget};
+use crate::outputs::{Outputs, Returned};
 use crate::schema::{Kind, Output};
-
-/// An output of a node: `["4", 1]` in the API form.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Link {
-    pub node: NodeId,
-    pub slot: usize,
-}
-
-/// What feeds an input of a running graph: another node, or a value.
-#[derive(Clone, Debug)]
-pub enum Feed {
-    Link(Link),
-    Value(Value),
-}
-
-impl Feed {
-    pub fn link(node: &NodeId, slot: usize) -> Self {
-        Self::Link(Link { node: node.clone(), slot })
-    }
-
-    /// No value: Python's `None`.
-    pub fn nothing() -> Self {
-        Self::Value(Value::nothing())
-    }
-
-    pub fn is_nothing(&self) -> bool {
-        matches!(self, Self::Value(value) if value.is_nothing())
-    }
-}
-
-impl<T: Emit> From<T> for Feed {
-    /// A value as an output gives it. Of a list, the first.
-    fn from(value: T) -> Self {
-        Self::Value(value.into_socket().first().cloned().unwrap_or_else(Value::nothing))
-    }
-}
 
 /// An input that is pulled in only if the node asks for it in [`Run::needs`](crate::node::Run::needs).
 #[derive(Clone, Debug)]
@@ -141,11 +105,6 @@ impl<T: Field> Field for Raw<T> {
     }
 }
 
-/// The linked inputs that the class does not declare, by name: what Python's `**kwargs` takes. The last field of a node,
-/// marked `#[input(rest)]`.
-#[derive(Clone, Debug)]
-pub struct Rest<T>(pub IndexMap<String, T>);
-
 /// Stands in the place of a value and keeps every node that would take it from being called.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Blocker {
@@ -187,70 +146,6 @@ impl<T: Emit> Emit for Option<T> {
 
     fn into_socket(self) -> Socket {
         self.map_or_else(|| [Value::nothing()].into(), T::into_socket)
-    }
-}
-
-/// One node of a running graph.
-#[derive(Clone, Debug)]
-pub struct GraphNode {
-    pub class: String,
-    pub inputs: IndexMap<String, Feed>,
-    /// Under which node's id the user sees it, if not under that of the node that made it.
-    pub display: Option<NodeId>,
-}
-
-/// Nodes that a node puts in its place. Their ids begin with that node's id: `7.0.0.1`.
-#[derive(Clone, Debug)]
-pub struct Graph {
-    prefix: String,
-    next: usize,
-    pub(crate) nodes: IndexMap<NodeId, GraphNode>,
-}
-
-impl Graph {
-    pub fn new(cx: &mut Cx) -> Self {
-        Self { prefix: cx.graph_prefix(), next: 1, nodes: IndexMap::new() }
-    }
-
-    /// Adds a node under the next number.
-    pub fn node<'n>(&mut self, class: &str, inputs: impl IntoIterator<Item = (&'n str, Feed)>) -> NodeId {
-        let name = self.next.to_string();
-        self.next += 1;
-        self.named(&name, class, inputs)
-    }
-
-    /// Adds a node under a name of its own. A node that has the name already stays.
-    pub fn named<'n>(&mut self, name: &str, class: &str, inputs: impl IntoIterator<Item = (&'n str, Feed)>) -> NodeId {
-        let id = self.id(name);
-        let inputs = || inputs.into_iter().filter(|(_, feed)| !feed.is_nothing());
-        self.nodes.entry(id.clone()).or_insert_with(|| GraphNode {
-            class: class.to_owned(),
-            inputs: inputs().map(|(name, feed)| (name.to_owned(), feed)).collect(),
-            display: None,
-        });
-        id
-    }
-
-    /// The id of the node that was added, or is to be, under `name`.
-    pub fn id(&self, name: &str) -> NodeId {
-        NodeId::from(format!("{}{name}", self.prefix))
-    }
-
-    /// Sets an input of a node that was added; [`Feed::nothing`] takes it away.
-    pub fn set(&mut self, node: &NodeId, input: &str, feed: Feed) {
-        let Some(node) = self.nodes.get_mut(node) else { return };
-        if feed.is_nothing() {
-            node.inputs.shift_remove(input);
-        } else {
-            node.inputs.insert(input.to_owned(), feed);
-        }
-    }
-
-    /// Lets the user see a node under another node's id.
-    pub fn show_as(&mut self, node: &NodeId, display: NodeId) {
-        if let Some(node) = self.nodes.get_mut(node) {
-            node.display = Some(display);
-        }
     }
 }
 
@@ -298,14 +193,3 @@ impl<T: Outputs + 'static> Outputs for Later<T> {
         Returned::Later(Box::pin(async move { Ok(self.0.await?.into_returned()) }))
     }
 }
-
-/// What one call of a node ended in.
-pub enum Returned {
-    /// A socket for each output.
-    Values(Vec<Socket>),
-    Expanded(Graph, Vec<Feed>),
-    Later(Pending),
-}
-
-/// A call that is not done.
-pub type Pending = Pin<Box<dyn Future<Output = anyhow::Result<Returned>>>>;

@@ -3,8 +3,9 @@
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 
+use crate::node::Class;
 use crate::prompt::Given;
-use crate::schema::{Autogrow, Input, Kind, Schema};
+use crate::schema::{Autogrow, Hidden, Input, Kind, Schema};
 
 /// An input of a node, by the name that it has in the prompt.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,6 +61,27 @@ fn added<'s>(name: &str, grow: &'s Autogrow, optional: bool, given: &IndexMap<St
     if let (true, Some(first)) = (all.len() == before && !optional && grow.min > 0, grow.name(0)) {
         expand(format!("{name}.{first}"), &grow.template, false, given, all);
     }
+}
+
+/// An input that no class declares: a `*` socket.
+static UNDECLARED: Input = Input {
+    name: String::new(),
+    kind: Kind::Socket(String::new()),
+    optional: true,
+    lazy: false,
+    force_input: false,
+    raw_link: false,
+    tooltip: String::new(),
+};
+
+/// What a node is given besides the declared inputs: links, if its class takes them, and hidden values.
+pub(crate) fn undeclared<'s>(class: &Class, given: &IndexMap<String, Given>, declared: &[Live<'s>]) -> Vec<Live<'s>> {
+    let hidden = |name: &str| class.schema.hidden.iter().any(|(n, kind)| n == name && *kind == Hidden::Any);
+    let taken =
+        |name: &String, given: &Given| (class.traits.variadic && matches!(given, Given::Link { .. })) || hidden(name);
+    let known = |name: &String| declared.iter().any(|live| live.name == *name);
+    let names = given.iter().filter(|(name, given)| taken(name, given) && !known(name)).map(|(name, _)| name.clone());
+    names.map(|name| Live { name, input: &UNDECLARED, optional: true }).collect()
 }
 
 #[cfg(test)]

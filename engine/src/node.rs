@@ -7,8 +7,9 @@ use serde_json::Value as Json;
 
 use crate::cx::Cx;
 use crate::error::NodeError;
-use crate::flow::{Rest, Returned, Wants};
-use crate::io::{Arg, Field, Outputs};
+use crate::flow::Wants;
+use crate::io::Args;
+use crate::outputs::{Outputs, Returned};
 use crate::prompt::{Given, NodeId};
 use crate::schema::{Schema, Schemas};
 
@@ -107,40 +108,6 @@ impl Traits {
     /// Whether the class checks this input's constants itself.
     pub fn validates(&self, input: &str) -> bool {
         self.validates.iter().any(|name| *name == "*" || *name == input)
-    }
-}
-
-/// The inputs of one call.
-#[derive(Debug)]
-pub struct Args {
-    args: IndexMap<String, Arg>,
-}
-
-impl Args {
-    pub fn new(args: IndexMap<String, Arg>) -> Self {
-        Self { args }
-    }
-
-    /// Takes the input `name`. Fails, naming it, if it does not fit the field.
-    pub fn take<T: Field>(&mut self, name: &str) -> anyhow::Result<T> {
-        T::take(self, name)
-    }
-
-    /// Takes the input `name` as it is.
-    pub fn remove(&mut self, name: &str) -> Arg {
-        self.args.get_mut(name).map_or(Arg::Absent, |arg| std::mem::replace(arg, Arg::Absent))
-    }
-
-    /// Takes everything that was not taken yet.
-    pub fn rest<T: Field>(&mut self) -> anyhow::Result<Rest<T>> {
-        let left: Vec<_> = self.args.iter().filter(|(_, arg)| !matches!(arg, Arg::Absent)).collect();
-        let names: Vec<String> = left.into_iter().map(|(name, _)| name.clone()).collect();
-        names.into_iter().map(|name| Ok((name.clone(), self.take(&name)?))).collect::<anyhow::Result<_>>().map(Rest)
-    }
-
-    /// The names of the inputs, in declared order, of those that stand for one declared input in the order of their numbers.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.args.keys().map(String::as_str)
     }
 }
 

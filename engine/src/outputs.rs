@@ -1,9 +1,11 @@
 //! What a node returns, and how it becomes what its sockets carry.
 
-use std::rc::Rc;
+use std::future::Future;
+use std::pin::Pin;
 
-use crate::flow::Returned;
-use crate::io::{ANY, List, Socket, Value, Wildcard, Wire};
+use crate::feed::Feed;
+use crate::graph::Graph;
+use crate::io::{Emit, Socket, output_of};
 
 /// What a node returns: one wire type, a tuple of them, nothing, or a struct with `#[derive(Outputs)]`; wrapped in
 /// [`Expand`](crate::flow::Expand) by nodes that put further nodes in their place, in [`Later`](crate::flow::Later) by
@@ -17,55 +19,16 @@ pub trait Outputs: Sized {
     fn into_returned(self) -> Returned;
 }
 
-/// One output of a node: a value, or a whole list of them.
-pub trait Emit {
-    const TYPE: &'static str;
-    const LIST: bool = false;
-    fn into_socket(self) -> Socket;
+/// What one call of a node ended in.
+pub enum Returned {
+    /// A socket for each output.
+    Values(Vec<Socket>),
+    Expanded(Graph, Vec<Feed>),
+    Later(Pending),
 }
 
-impl<T: Wire> Emit for T {
-    const TYPE: &'static str = T::TYPE;
-
-    fn into_socket(self) -> Socket {
-        Rc::new([Value::wire(self)])
-    }
-}
-
-impl Emit for Wildcard {
-    const TYPE: &'static str = ANY;
-
-    fn into_socket(self) -> Socket {
-        Rc::new([self.0])
-    }
-}
-
-impl<T: Emit> Emit for List<T> {
-    const TYPE: &'static str = T::TYPE;
-    const LIST: bool = true;
-
-    fn into_socket(self) -> Socket {
-        self.0.into_iter().flat_map(|value| value.into_socket().to_vec()).collect()
-    }
-}
-
-macro_rules! plain_emit {
-    ($($ty:ty: $name:literal, $stored:ty);*) => { $(impl Emit for $ty {
-        const TYPE: &'static str = $name;
-        fn into_socket(self) -> Socket { Rc::new([Value::new($name, <$stored>::from(self))]) }
-    })* };
-}
-plain_emit!(i128: "INT", i128; u64: "INT", i128; i64: "INT", i128; u32: "INT", i128; f64: "FLOAT", f64; bool: "BOOLEAN", bool; String: "STRING", String);
-
-/// An output named after its type, as ComfyUI does where a node names none.
-pub fn output_of<T: Emit>(name: Option<&str>, tooltip: &str) -> crate::schema::Output {
-    crate::schema::Output {
-        name: name.unwrap_or(T::TYPE).to_owned(),
-        ty: T::TYPE.to_owned(),
-        is_list: T::LIST,
-        tooltip: tooltip.to_owned(),
-    }
-}
+/// A call that is not done.
+pub type Pending = Pin<Box<dyn Future<Output = anyhow::Result<Returned>>>>;
 
 macro_rules! tuple_outputs {
     ($($name:ident)*) => {

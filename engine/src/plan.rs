@@ -2,31 +2,18 @@
 
 use std::collections::HashMap;
 
-use indexmap::IndexMap;
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use crate::check::{Checked, beside, check, reachable, sources_first};
 use crate::constant;
 use crate::folders::FolderPaths;
 use crate::io::Value;
-use crate::key::{Key, KeyBuilder};
-use crate::live::{self, Live};
+use crate::key::Key;
+use crate::key_builder::KeyBuilder;
+use crate::live::{self, Live, undeclared};
 use crate::node::{Class, Offer, Registry};
 use crate::problem::{ProblemKind, Problems};
-use crate::prompt::{Given, NodeId, Prompt, PromptNode};
-use crate::schema::{Hidden, Input, Kind};
-
-/// Which nodes a run is for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Targets {
-    /// The nodes that save or show something.
-    #[default]
-    Outputs,
-    /// Every node.
-    All,
-    /// These, whether they save something or not.
-    Only(Vec<NodeId>),
-}
+use crate::prompt::{Given, NodeId, Prompt, PromptNode, Targets};
 
 /// Where an input's value comes from.
 #[derive(Clone, Debug)]
@@ -234,25 +221,4 @@ fn plan_step<'r>(
     key.fingerprint(&class.fingerprint(&Offer { inputs: &node.inputs, types: &|_, _| None }));
     let title = node.title.clone().unwrap_or_else(|| class.schema.display_name.clone());
     Step { id: id.clone(), class, title, inputs, key: key.finish() }
-}
-
-/// An input that no class declares: a `*` socket.
-static UNDECLARED: Input = Input {
-    name: String::new(),
-    kind: Kind::Socket(String::new()),
-    optional: true,
-    lazy: false,
-    force_input: false,
-    raw_link: false,
-    tooltip: String::new(),
-};
-
-/// What a node is given besides the declared inputs: links, if its class takes them, and hidden values.
-pub(crate) fn undeclared<'s>(class: &Class, given: &IndexMap<String, Given>, declared: &[Live<'s>]) -> Vec<Live<'s>> {
-    let hidden = |name: &str| class.schema.hidden.iter().any(|(n, kind)| n == name && *kind == Hidden::Any);
-    let taken =
-        |name: &String, given: &Given| (class.traits.variadic && matches!(given, Given::Link { .. })) || hidden(name);
-    let known = |name: &String| declared.iter().any(|live| live.name == *name);
-    let names = given.iter().filter(|(name, given)| taken(name, given) && !known(name)).map(|(name, _)| name.clone());
-    names.map(|name| Live { name, input: &UNDECLARED, optional: true }).collect()
 }

@@ -111,3 +111,15 @@ impl Prompt {
         Value::Object(nodes.collect())
     }
 }
+
+/// Which nodes a run is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Targets {
+    /// The nodes that save or show something.
+    #[default]
+    Outputs,
+    /// Every node.
+    All,
+    /// These, whether they save something or not.
+    Only(Vec<NodeId>),
+}

@@ -3,6 +3,9 @@
 
 use serde_json::{Map, Value, json};
 
+/// The name of the type that fits every other.
+pub const ANY: &str = "*";
+
 /// The declaration of one node class.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Schema {
@@ -199,7 +202,7 @@ impl Hidden {
             Self::ExtraPngInfo => "EXTRA_PNGINFO",
             Self::UniqueId => "UNIQUE_ID",
             Self::DynPrompt => "DYNPROMPT",
-            Self::Any => crate::io::ANY,
+            Self::Any => ANY,
         }
     }
 }

@@ -10,7 +10,6 @@ use crate::io::ANY;
 use crate::live::{self, Live};
 use crate::names::{elsewhere, nearest_file};
 use crate::node::{Class, Offer};
-use crate::plan::undeclared as undeclared_inputs;
 use crate::problem::{Problem, ProblemKind};
 use crate::prompt::{Given, NodeId, Prompt};
 use crate::schema::{Folders, Kind, Options, integer};
@@ -128,7 +127,7 @@ impl Validator<'_> {
             }
         }
         let runnable = self.known.runnable(class);
-        let beside = runnable.map(|class| undeclared_inputs(class, inputs, &all)).unwrap_or_default();
+        let beside = runnable.map(|class| live::undeclared(class, inputs, &all)).unwrap_or_default();
         let declared = |name: &str| all.iter().chain(&beside).any(|live| live.name == name);
         for (name, given) in inputs.iter() {
             if !matches!(given, Given::Constant(_)) && !declared(name) {

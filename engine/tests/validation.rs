@@ -5,8 +5,8 @@
 use redraft_engine::check::check;
 use redraft_engine::folders::FolderPaths;
 use redraft_engine::node::Registry;
-use redraft_engine::plan::Targets;
 use redraft_engine::problem::{ProblemKind, Problems};
+use redraft_engine::prompt::Targets;
 use redraft_engine::stock::Stock;
 use redraft_engine::workflow::{Context, LocalTime, read_value};
 use serde_json::{Value, json};

@@ -24,7 +24,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
                 Err(::redraft_engine::dynamic::no_choice_alone(value))
             }
 
-            fn take(args: &mut ::redraft_engine::node::Args, name: &str) -> ::anyhow::Result<Self> {
+            fn take(args: &mut ::redraft_engine::io::Args, name: &str) -> ::anyhow::Result<Self> {
                 let key: String = args.take(name)?;
                 match key.as_str() {
                     #(#arms)*

@@ -34,7 +34,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
                 #traits
             }
 
-            fn from_args(#taken: &mut ::redraft_engine::node::Args) -> ::anyhow::Result<Self> {
+            fn from_args(#taken: &mut ::redraft_engine::io::Args) -> ::anyhow::Result<Self> {
                 Ok(#built)
             }
         }

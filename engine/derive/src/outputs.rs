@@ -28,13 +28,13 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
         sockets.push(quote!(::redraft_engine::io::Emit::into_socket(self.#name)));
     }
     Ok(quote! {
-        impl ::redraft_engine::io::Outputs for #ident {
+        impl ::redraft_engine::outputs::Outputs for #ident {
             fn declare() -> Vec<::redraft_engine::schema::Output> {
                 vec![#(#declared),*]
             }
 
-            fn into_returned(self) -> ::redraft_engine::flow::Returned {
-                ::redraft_engine::flow::Returned::Values(vec![#(#sockets),*])
+            fn into_returned(self) -> ::redraft_engine::outputs::Returned {
+                ::redraft_engine::outputs::Returned::Values(vec![#(#sockets),*])
             }
         }
     })

@@ -17,7 +17,7 @@ impl Wire for Block {
 }
 
 fn key(n: u8) -> Key {
-    Key::of_bytes([n; 32])
+    Key::from_bytes([n; 32])
 }
 
 fn entry(bytes: usize) -> Rc<Entry> {

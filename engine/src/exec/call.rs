@@ -8,9 +8,10 @@ use serde_json::Value as Json;
 use crate::cx::Cx;
 use crate::error::NodeError;
 use crate::event::Event;
-use crate::flow::{Blocker, Returned};
-use crate::io::{Arg, Socket, Value};
-use crate::node::{Args, Class};
+use crate::flow::Blocker;
+use crate::io::{Arg, Args, Socket, Value};
+use crate::node::Class;
+use crate::outputs::Returned;
 use crate::prompt::NodeId;
 
 use super::tasks::Slice;

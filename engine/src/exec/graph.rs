@@ -9,13 +9,15 @@ use serde_json::Value as Json;
 
 use crate::constant;
 use crate::cx::RunningGraph;
-use crate::flow::{Feed, Graph, GraphNode, Link};
+use crate::feed::{Feed, GraphNode, Link};
 use crate::folders::FolderPaths;
+use crate::graph::Graph;
 use crate::io::Value;
-use crate::key::{Key, KeyBuilder};
-use crate::live::{self, Live};
+use crate::key::Key;
+use crate::key_builder::KeyBuilder;
+use crate::live::{self, Live, undeclared};
 use crate::node::{Class, Offer};
-use crate::plan::{Plan, Source, Step, StepInput, undeclared};
+use crate::plan::{Plan, Source, Step, StepInput};
 use crate::prompt::{Given, NodeId};
 use crate::schema::Kind;
 

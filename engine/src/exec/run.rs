@@ -12,8 +12,10 @@ use crate::check::way_round;
 use crate::cx::{Cancel, Cx, Metadata, Reports};
 use crate::error::{Cause, Failure, NodeError};
 use crate::event::{Event, Observer, SavedFile};
-use crate::flow::{Feed, Graph, Link, Returned};
+use crate::feed::{Feed, Link};
+use crate::graph::Graph;
 use crate::io::{Socket, Value};
+use crate::outputs::Returned;
 use crate::plan::{Plan, Source, StepInput};
 use crate::prompt::NodeId;
 
@@ -485,6 +487,7 @@ impl<'a, 'r> Run<'a, 'r> {
                 return Outcome::Cancelled;
             }
             NodeError::OutOfMemory(message) => (Cause::OutOfMemory, message),
+            NodeError::Unsupported(message) => (Cause::Unsupported, message),
             NodeError::NodeInput(message) => (Cause::NodeInput, message),
             NodeError::Failed(message) => (Cause::Failed, message),
         };

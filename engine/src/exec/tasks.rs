@@ -11,8 +11,8 @@ use std::time::Duration;
 use petgraph::graph::NodeIndex;
 
 use crate::error::NodeError;
-use crate::flow::{Pending, Returned};
 use crate::node::guarded;
+use crate::outputs::{Pending, Returned};
 
 /// How long the compute thread sleeps at most before it looks whether it was cancelled.
 const NAP: Duration = Duration::from_millis(20);

@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
+use super::build;
 use super::graph::{Graph, Node, Role, Source};
 use super::random::Random;
-use super::{Context, ReadError, build};
+use super::types::{Context, ReadError};
 use crate::schema::{Input, Kind, integer};
 
 /// Numbers are controlled within this, whatever the class allows: 2^50.

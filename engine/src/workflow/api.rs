@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
-use super::{ReadError, Remark};
+use super::types::{ReadError, Remark};
 use crate::prompt::{Given, NodeId, Prompt, PromptNode};
 
 /// Whether this looks like an API form: some entry is an object with a `class_type`, or all are what nodes are.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::ReadError;
+use super::types::ReadError;
 
 /// How many nodes there may be together when every instance is expanded.
 pub(super) const MAX_NODES: usize = 200_000;

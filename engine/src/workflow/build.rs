@@ -7,23 +7,25 @@ use serde_json::{Map, Value};
 
 use super::bounds::{Allowance, MAX_DEPTH, MAX_NODES, too_deep, too_many, weight};
 use super::graph::{Boundary, Graph, Graphs, INPUT_BOUNDARY, Node, OUTPUT_BOUNDARY, Role, Source, Widget};
+use super::group::{self, Group};
+use super::types::{Context, ReadError, Remark, Severity};
 use super::widgets::{self, Parts};
-use super::{Context, ReadError, Remark, Severity, group, subgraph, ui};
+use super::{subgraph, ui};
 
 const ALIAS: &str = "Node name for S&R";
 
 /// What is known while the graphs are built.
-pub(super) struct Builder<'a> {
-    pub(super) context: &'a Context<'a>,
+struct Builder<'a> {
+    context: &'a Context<'a>,
     /// The definitions of group nodes, by name.
-    pub(super) groups: Option<&'a Map<String, Value>>,
+    groups: Option<&'a Map<String, Value>>,
     /// The graphs of subgraphs, by the definition's id.
     subgraphs: HashMap<String, usize>,
-    pub(super) graphs: Graphs,
-    pub(super) remarks: Vec<Remark>,
+    graphs: Graphs,
+    remarks: Vec<Remark>,
     /// How many nodes may still be built, and how many bytes copied.
     nodes_left: usize,
-    pub(super) allowance: Allowance,
+    allowance: Allowance,
 }
 
 /// Builds all graphs of a file.
@@ -105,7 +107,7 @@ impl Builder<'_> {
     }
 
     /// One node; a group node brings its own graph.
-    pub(super) fn node(&mut self, raw: &ui::Node, depth: usize) -> Result<Node, ReadError> {
+    fn node(&mut self, raw: &ui::Node, depth: usize) -> Result<Node, ReadError> {
         self.nodes_left = self.nodes_left.checked_sub(1).ok_or_else(too_many)?;
         if let Some(&graph) = self.subgraphs.get(&raw.class) {
             let inner = &self.graphs.all[graph];
@@ -117,7 +119,11 @@ impl Builder<'_> {
                 return Err(too_deep("group nodes"));
             }
             self.allowance.spend(weight(definition))?;
-            return group::instance(self, definition, raw, depth);
+            let group = Group::read(definition, raw);
+            let nodes = group.members().iter().map(|member| self.node(member, depth + 1)).collect::<Result<_, _>>()?;
+            let (graph, parts) = group.expand(nodes, raw, &mut self.remarks);
+            self.graphs.all.push(graph);
+            return Ok(assemble(raw, Role::Instance(self.graphs.all.len() - 1), parts, None));
         }
         let class = renamed(&raw.class);
         let schema = self.context.schemas.schema(class);
@@ -185,11 +191,6 @@ fn assemble(raw: &ui::Node, role: Role, parts: Parts, default_title: Option<Stri
         widgets: parts.widgets,
         replaces: raw.properties["Run widget replace on values"].as_bool().unwrap_or(false),
     }
-}
-
-/// The group node itself, once its graph and parts are known.
-pub(super) fn group_node(raw: &ui::Node, graph: usize, parts: Parts) -> Node {
-    assemble(raw, Role::Instance(graph), parts, None)
 }
 
 /// The parts of a node that never runs: its slots as saved, and its values, of which the first is what it is for.

@@ -12,7 +12,8 @@ use super::dynamic_prompt::Chooser;
 use super::graph::{Graph, Graphs, Mode, Node, Role, Source as Place, Widget};
 use super::replace::Names;
 use super::resolve::{Resolver, Scope, Source};
-use super::{Context, Form, ReadError, Remark, Severity, Workflow, advance, api};
+use super::types::{Context, Form, ReadError, Remark, Severity, Workflow};
+use super::{advance, api};
 use crate::prompt::{Given, NodeId, Prompt, PromptNode};
 
 /// Converts a file in the editor's form.

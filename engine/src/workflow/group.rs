@@ -8,10 +8,10 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
-use super::build::{self, Builder};
 use super::graph::{Boundary, Graph, INPUT_BOUNDARY, Node, OUTPUT_BOUNDARY, Output, Role, Slot, Widget};
+use super::types::Remark;
+use super::ui;
 use super::widgets::Parts;
-use super::{ReadError, Remark, ui};
 
 /// The definition of the group that a class names, `workflow>NAME` or `workflow/NAME`.
 pub(super) fn definition<'a>(class: &str, groups: Option<&'a Map<String, Value>>) -> Option<&'a Value> {
@@ -19,75 +19,87 @@ pub(super) fn definition<'a>(class: &str, groups: Option<&'a Map<String, Value>>
     groups?.get(name)
 }
 
-/// A group node: its graph, added to the builder's, and the node itself.
-///
-/// # Errors
-/// When there are too many nodes, or groups too deep within each other.
-pub(super) fn instance(
-    builder: &mut Builder<'_>,
-    definition: &Value,
-    raw: &ui::Node,
-    depth: usize,
-) -> Result<Node, ReadError> {
-    let members = definition["nodes"].as_array().map_or(&[][..], |members| members);
-    let mut members: Vec<_> = members.iter().enumerate().map(|(place, entry)| ui::group_member(entry, place)).collect();
-    let wiring = Wiring::read(definition, &mut members);
-    let mut nodes = Vec::with_capacity(members.len());
-    for member in &mut members {
+/// A group node's definition, read for one node of it.
+pub(super) struct Group<'a> {
+    definition: &'a Value,
+    members: Vec<ui::Node>,
+    wiring: Wiring,
+}
+
+impl<'a> Group<'a> {
+    pub(super) fn read(definition: &'a Value, raw: &ui::Node) -> Self {
+        let members = definition["nodes"].as_array().map_or(&[][..], |members| members);
+        let mut members: Vec<_> =
+            members.iter().enumerate().map(|(place, entry)| ui::group_member(entry, place)).collect();
+        let wiring = Wiring::read(definition, &mut members);
         if raw.mode == 2 || raw.mode == 4 {
             // The nodes inside do not carry the group's mode.
-            member.mode = 2;
+            members.iter_mut().for_each(|member| member.mode = 2);
         }
-        nodes.push(builder.node(member, depth + 1)?);
+        Self { definition, members, wiring }
     }
-    let mut interface =
-        Interface { definition, members: &members, wiring, seen: HashMap::new(), found: Found::default() };
-    interface.collect(&nodes);
-    let Found { sockets, converted, widgets, outputs } = interface.found;
-    let mut links = interface.wiring.links;
-    let mut graph_inputs = Vec::new();
-    let mut parts = Parts::default();
-    let saved: HashMap<&str, &ui::Input> = raw.inputs.iter().rev().map(|i| (i.name.as_str(), i)).collect();
-    let mut open = |entry: Open, widget: Option<usize>, nodes: &mut [Node], parts: &mut Parts| {
-        let id = format!("in {}", graph_inputs.len());
-        nodes[entry.node].inputs[entry.slot].link = Some(id.clone());
-        links.insert(id.clone(), link(INPUT_BOUNDARY, graph_inputs.len(), &entry.node.to_string()));
-        let saved = saved.get(entry.name.as_str()).and_then(|input| input.link.clone());
-        graph_inputs.push(Boundary { name: entry.name.clone(), ty: entry.ty.clone(), links: vec![id], template: None });
-        parts.inputs.push(Slot { name: entry.name, ty: entry.ty, link: saved, widget });
-    };
-    for entry in sockets.into_iter().chain(converted) {
-        open(entry, None, &mut nodes, &mut parts);
+
+    /// The nodes inside, as the file has them.
+    pub(super) fn members(&self) -> &[ui::Node] {
+        &self.members
     }
-    let mut values = raw.widgets.as_array().into_iter().flatten();
-    for outer in widgets {
-        let saved = values.next().cloned();
-        let inner = &mut nodes[outer.node].widgets[outer.widget];
-        inner.value = saved.or(inner.value.take());
-        let widget = Widget { name: outer.name.clone(), sent: false, stored: None, ..inner.clone() };
-        parts.widgets.push(widget);
-        if let Some(slot) = outer.slot {
-            let ty = nodes[outer.node].inputs[slot].ty.clone();
-            let entry = Open { node: outer.node, slot, name: outer.name, ty };
-            open(entry, Some(parts.widgets.len() - 1), &mut nodes, &mut parts);
+
+    /// The graph inside, of the members' nodes, and the slots and widgets that the group node shows of it.
+    pub(super) fn expand(self, mut nodes: Vec<Node>, raw: &ui::Node, remarks: &mut Vec<Remark>) -> (Graph, Parts) {
+        let Self { definition, members, wiring } = self;
+        let mut interface =
+            Interface { definition, members: &members, wiring, seen: HashMap::new(), found: Found::default() };
+        interface.collect(&nodes);
+        let Found { sockets, converted, widgets, outputs } = interface.found;
+        let mut links = interface.wiring.links;
+        let mut graph_inputs = Vec::new();
+        let mut parts = Parts::default();
+        let saved: HashMap<&str, &ui::Input> = raw.inputs.iter().rev().map(|i| (i.name.as_str(), i)).collect();
+        let mut open = |entry: Open, widget: Option<usize>, nodes: &mut [Node], parts: &mut Parts| {
+            let id = format!("in {}", graph_inputs.len());
+            nodes[entry.node].inputs[entry.slot].link = Some(id.clone());
+            links.insert(id.clone(), link(INPUT_BOUNDARY, graph_inputs.len(), &entry.node.to_string()));
+            let saved = saved.get(entry.name.as_str()).and_then(|input| input.link.clone());
+            graph_inputs.push(Boundary {
+                name: entry.name.clone(),
+                ty: entry.ty.clone(),
+                links: vec![id],
+                template: None,
+            });
+            parts.inputs.push(Slot { name: entry.name, ty: entry.ty, link: saved, widget });
+        };
+        for entry in sockets.into_iter().chain(converted) {
+            open(entry, None, &mut nodes, &mut parts);
         }
+        let mut values = raw.widgets.as_array().into_iter().flatten();
+        for outer in widgets {
+            let saved = values.next().cloned();
+            let inner = &mut nodes[outer.node].widgets[outer.widget];
+            inner.value = saved.or(inner.value.take());
+            let widget = Widget { name: outer.name.clone(), sent: false, stored: None, ..inner.clone() };
+            parts.widgets.push(widget);
+            if let Some(slot) = outer.slot {
+                let ty = nodes[outer.node].inputs[slot].ty.clone();
+                let entry = Open { node: outer.node, slot, name: outer.name, ty };
+                open(entry, Some(parts.widgets.len() - 1), &mut nodes, &mut parts);
+            }
+        }
+        report_left(values, raw, remarks);
+        report_lost(&parts, raw, remarks);
+        let mut graph_outputs = Vec::new();
+        for (node, slot, ty) in outputs {
+            let id = format!("out {}", graph_outputs.len());
+            links.insert(id.clone(), link(&node.to_string(), slot, OUTPUT_BOUNDARY));
+            let links = raw.outputs.get(graph_outputs.len()).map(|output| output.links.clone()).unwrap_or_default();
+            parts.outputs.push(Output { ty: ty.clone(), links });
+            graph_outputs.push(Boundary { name: String::new(), ty, links: vec![id], template: None });
+        }
+        let (mut graph, _) = Graph::new(nodes, links);
+        graph.name.clone_from(&raw.class);
+        graph.inputs = graph_inputs;
+        graph.outputs = graph_outputs;
+        (graph, parts)
     }
-    report_left(values, raw, &mut builder.remarks);
-    report_lost(&parts, raw, &mut builder.remarks);
-    let mut graph_outputs = Vec::new();
-    for (node, slot, ty) in outputs {
-        let id = format!("out {}", graph_outputs.len());
-        links.insert(id.clone(), link(&node.to_string(), slot, OUTPUT_BOUNDARY));
-        let links = raw.outputs.get(graph_outputs.len()).map(|output| output.links.clone()).unwrap_or_default();
-        parts.outputs.push(Output { ty: ty.clone(), links });
-        graph_outputs.push(Boundary { name: String::new(), ty, links: vec![id], template: None });
-    }
-    let (mut graph, _) = Graph::new(nodes, links);
-    graph.name.clone_from(&raw.class);
-    graph.inputs = graph_inputs;
-    graph.outputs = graph_outputs;
-    builder.graphs.all.push(graph);
-    Ok(build::group_node(raw, builder.graphs.all.len() - 1, parts))
 }
 
 fn link(origin: &str, origin_slot: usize, target: &str) -> ui::Link {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::ReadError;
+use super::types::ReadError;
 
 /// The largest JSON text that is read, in bytes.
 pub const MAX_JSON: usize = 64 << 20;

@@ -18,143 +18,18 @@ mod random;
 mod replace;
 mod resolve;
 mod subgraph;
+mod types;
 mod ui;
 mod widgets;
 
 use serde_json::Value;
-use thiserror::Error;
 
 pub use self::advance::advance;
 pub(crate) use self::hints::base_name;
 pub use self::hints::{Hints, Pack};
 pub use self::json::{MAX_JSON, parse as parse_json};
 pub use self::media::needed;
-use crate::prompt::Prompt;
-use crate::schema::{Folders, Schemas};
-
-/// What a conversion must know beyond the file.
-#[derive(Clone, Copy)]
-pub struct Context<'a> {
-    /// The declarations of the classes. Only the editor's form needs them.
-    pub schemas: &'a dyn Schemas,
-    /// The files that a combo without a stored value chooses its first from.
-    pub folders: &'a dyn Folders,
-    /// Decides between the options of a dynamic prompt, `{a|b}`: the same seed chooses the same.
-    pub seed: u64,
-    /// What `%date:...%` in a file name's prefix stands for.
-    pub now: LocalTime,
-}
-
-/// A moment on the user's clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LocalTime {
-    pub year: i32,
-    /// From 1.
-    pub month: u32,
-    pub day: u32,
-    pub hour: u32,
-    pub minute: u32,
-    pub second: u32,
-}
-
-impl Default for LocalTime {
-    fn default() -> Self {
-        Self { year: 1970, month: 1, day: 1, hour: 0, minute: 0, second: 0 }
-    }
-}
-
-/// A workflow file, read.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Workflow {
-    /// What is to be executed.
-    pub prompt: Prompt,
-    /// The API form for the metadata of what is saved: as it stood in the file, or as it was converted.
-    pub prompt_json: Value,
-    /// The editor's form for the same metadata, where the file holds one, with the options of dynamic prompts chosen.
-    pub workflow_json: Option<Value>,
-    /// What was found on the way that the user may want to know, in the order in which it was found.
-    pub remarks: Vec<Remark>,
-    /// What kind of file this was.
-    pub form: Form,
-}
-
-/// The kinds of files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// ComfyUI's "Export (API)", or a picture with it.
-    Api,
-    /// What the editor saves.
-    Ui,
-}
-
-/// Something that a reader found and did not take as an error.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Remark {
-    pub severity: Severity,
-    /// The node it is about, by its id in the prompt, or in its graph where it is no part of the prompt.
-    pub node: Option<String>,
-    pub text: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// Nothing is lost.
-    Note,
-    /// The prompt may be other than the file's author meant.
-    Warning,
-}
-
-impl Remark {
-    pub(crate) fn warning(node: &str, text: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, node: Some(node.to_owned()), text: text.into() }
-    }
-
-    pub(crate) fn note(node: &str, text: impl Into<String>) -> Self {
-        Self { severity: Severity::Note, node: Some(node.to_owned()), text: text.into() }
-    }
-
-    pub(crate) fn general(severity: Severity, text: impl Into<String>) -> Self {
-        Self { severity, node: None, text: text.into() }
-    }
-}
-
-impl std::fmt::Display for Remark {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.node {
-            Some(node) => write!(f, "node `{}`: {}", node.escape_debug(), self.text),
-            None => f.write_str(&self.text),
-        }
-    }
-}
-
-/// Why a file could not be read as a workflow.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum ReadError {
-    #[error("{bytes} bytes are more than the {limit} that a workflow may have: give the workflow itself")]
-    TooLarge { bytes: usize, limit: usize },
-    #[error("the JSON has more than {limit} values, which no workflow has: give the workflow itself")]
-    TooMany { limit: usize },
-    #[error("line {line}, column {column}: {message}")]
-    Json { line: usize, column: usize, message: String },
-    /// The text in a picture or the like is broken.
-    #[error("`{keyword}` in the file's metadata: {error}")]
-    Embedded { keyword: String, error: Box<ReadError> },
-    /// The file is whole, and is something else.
-    #[error("{0}")]
-    NoWorkflow(String),
-    /// Nodes that are none, one line for each.
-    #[error("the prompt is malformed:\n{}", .0.join("\n"))]
-    Nodes(Vec<String>),
-    /// The editor's form cannot be expanded.
-    #[error("{0}")]
-    Graph(String),
-}
-
-impl ReadError {
-    fn json(line: usize, column: usize, message: impl Into<String>) -> Self {
-        Self::Json { line, column, message: message.into() }
-    }
-}
+pub use self::types::{Context, Form, LocalTime, ReadError, Remark, Severity, Workflow};
 
 /// Reads a workflow file of any form.
 ///

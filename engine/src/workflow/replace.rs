@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::LocalTime;
 use super::graph::{Graphs, Role};
+use super::types::LocalTime;
 
 /// Whether the editor replaces text in the `filename_prefix` of a class.
 pub(super) fn applies(class: &str) -> bool {

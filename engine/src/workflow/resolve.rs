@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::graph::{Graph, Graphs, INPUT_BOUNDARY, Mode, Node, Role};
-use super::{ReadError, Remark};
+use super::types::{ReadError, Remark};
 
 /// How much is looked at to follow all links of a file. What people make takes thousands; a file made to take years
 /// is given up.

@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use super::bounds::{Allowance, weight};
 use super::graph::{Graph, Slot, Widget};
+use super::types::{ReadError, Remark};
+use super::ui;
 use super::widgets::{self, Parts};
-use super::{ReadError, Remark, ui};
 
 /// The slots and promoted widgets of an instance.
 ///

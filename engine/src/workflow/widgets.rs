@@ -5,7 +5,8 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Map, Value, json};
 
 use super::graph::{Output, Slot, Widget};
-use super::{Context, Remark, ui};
+use super::types::{Context, Remark};
+use super::ui;
 use crate::schema::{Input, Kind, Schema, Upload};
 
 /// Classes to which the editor adds a player, which it sends but does not save.

@@ -9,9 +9,9 @@ use redraft_engine::exec::{Engine, Outcome};
 use redraft_engine::folders::FolderPaths;
 use redraft_engine::io::Socket;
 use redraft_engine::node::Registry;
-use redraft_engine::plan::{Plan, Targets};
+use redraft_engine::plan::Plan;
 use redraft_engine::problem::Problems;
-use redraft_engine::prompt::{Given, NodeId, Prompt, PromptNode};
+use redraft_engine::prompt::{Given, NodeId, Prompt, PromptNode, Targets};
 use serde_json::Value as Json;
 
 /// A prompt from `{"id": {"class": ..., "input": value or ["id", slot]}}`.

@@ -51,7 +51,7 @@ pub enum Over {
 
 /// A part of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
+pub enum UNetPart {
     Input,
     Middle,
     Output,
@@ -74,7 +74,7 @@ pub struct Call<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct Site<'a> {
     pub call: &'a Call<'a>,
-    pub part: Part,
+    pub part: UNetPart,
     /// The number of the block within its part.
     pub block: usize,
     /// How many channels the narrowest blocks have.

@@ -3,7 +3,6 @@
 pub mod brownian;
 pub mod context_windows;
 pub mod denoise;
-mod extra_channels;
 pub mod guidance;
 pub mod hooks;
 pub mod inpaint;
@@ -11,6 +10,7 @@ mod jobs;
 pub mod ksampler;
 pub mod noise;
 pub mod preview;
+pub mod ready;
 pub mod regions;
 pub mod samplers;
 pub mod schedules;

@@ -1,0 +1,101 @@
+//! A value on a wire, and the types that travel there.
+
+use std::any::Any;
+use std::fmt;
+use std::rc::Rc;
+
+use serde_json::Value as Json;
+
+/// A value on a wire. Cloning it shares it; nobody changes a value that has left its node.
+#[derive(Clone)]
+pub struct Value {
+    ty: &'static str,
+    inner: Rc<dyn Any>,
+    bytes: fn(&dyn Any) -> usize,
+    describe: fn(&dyn Any) -> String,
+}
+
+/// What one output socket carries: a list of values, usually of one.
+pub type Socket = Rc<[Value]>;
+
+/// What stands where there is no value.
+struct Nothing;
+
+impl Value {
+    /// A plain value: `i128` under `INT`, `f64`, `bool`, `String`, JSON.
+    pub fn new<T: Any>(ty: &'static str, value: T) -> Self {
+        Self { ty, inner: Rc::new(value), bytes: |_| 0, describe: |_| String::new() }
+    }
+
+    pub fn wire<T: Wire>(value: T) -> Self {
+        Self {
+            ty: T::TYPE,
+            inner: Rc::new(value),
+            bytes: |any| any.downcast_ref().map_or(0, T::bytes),
+            describe: |any| any.downcast_ref().map(T::describe).unwrap_or_default(),
+        }
+    }
+
+    /// What an input gets whose source gave nothing: Python's `None`.
+    pub fn nothing() -> Self {
+        Self::new("NONE", Nothing)
+    }
+
+    pub fn is_nothing(&self) -> bool {
+        self.downcast::<Nothing>().is_some()
+    }
+
+    /// The wire type's name, `LATENT`.
+    pub fn type_name(&self) -> &'static str {
+        self.ty
+    }
+
+    pub fn downcast<T: Any>(&self) -> Option<&T> {
+        self.inner.downcast_ref()
+    }
+
+    /// About how much memory it holds, in bytes. What it shares with others counts in each.
+    pub fn bytes(&self) -> usize {
+        (self.bytes)(&*self.inner)
+    }
+
+    /// The value as error reports show it: numbers, flags and texts as they are, of anything else a word.
+    pub fn shown(&self) -> Json {
+        if self.is_nothing() {
+            return Json::Null;
+        }
+        let integer = self.downcast::<i128>().map(|&int| crate::schema::integer(int));
+        let float = || self.downcast::<f64>().map(|float| Json::from(*float));
+        let flag = || self.downcast::<bool>().map(|flag| Json::from(*flag));
+        let text = || self.downcast::<String>().map(|text| Json::from(text.as_str()));
+        let plain = integer.or_else(float).or_else(flag).or_else(text).or_else(|| self.downcast::<Json>().cloned());
+        plain.unwrap_or_else(|| match (self.describe)(&*self.inner) {
+            words if words.is_empty() => Json::from(self.ty),
+            words => Json::from(words),
+        })
+    }
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.ty)
+    }
+}
+
+/// A type that travels between nodes under a name of ComfyUI's. Cloning must be cheap: share, do not copy.
+pub trait Wire: Any + Clone {
+    const TYPE: &'static str;
+
+    /// About how much memory it holds, in bytes, for caches that must make room.
+    fn bytes(&self) -> usize {
+        0
+    }
+
+    /// What error reports say of it, such as `IMAGE 1 x 512 x 512 x 3`.
+    fn describe(&self) -> String {
+        Self::TYPE.to_owned()
+    }
+}
+
+/// The type name of a constant that was given to a socket, which takes none.
+pub const CONSTANT: &str = "CONSTANT";

@@ -1,0 +1,83 @@
+//! How a cache key is made: from the class, what feeds its inputs, and the files that its inputs name.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::Value as Json;
+
+use crate::folders::FolderPaths;
+use crate::key::Key;
+use crate::node::{Class, Fingerprint};
+use crate::prompt::NodeId;
+use crate::schema::{Kind, Options};
+
+/// Gathers one node's key. Inputs are added in declared order.
+pub(crate) struct KeyBuilder<'a> {
+    hasher: blake3::Hasher,
+    folders: &'a FolderPaths,
+}
+
+impl<'a> KeyBuilder<'a> {
+    /// `salt` stands for what changes every node's numbers: device kind, dtypes, libtorch version.
+    pub(crate) fn new(class: &Class, id: &NodeId, salt: &str, folders: &'a FolderPaths) -> Self {
+        let mut this = Self { hasher: blake3::Hasher::new(), folders };
+        this.part(class.schema.class.as_bytes());
+        this.part(&class.traits.revision.to_le_bytes());
+        this.part(salt.as_bytes());
+        if class.traits.not_idempotent {
+            this.part(id.as_str().as_bytes());
+        }
+        for folder in class.traits.reads {
+            this.part(&folders.folder_fingerprint(folder));
+        }
+        this
+    }
+
+    /// Length first, so that no two sequences of parts look alike.
+    fn part(&mut self, bytes: &[u8]) {
+        self.hasher.update(&(bytes.len() as u64).to_le_bytes());
+        self.hasher.update(bytes);
+    }
+
+    pub(crate) fn constant(&mut self, name: &str, kind: &Kind, converted: &Json) {
+        self.part(b"constant");
+        self.part(name.as_bytes());
+        self.part(converted.to_string().as_bytes());
+        if let (Kind::Combo { options: Options::Files { folder, .. }, .. }, Json::String(file)) = (kind, converted) {
+            let print = self.folders.find(folder, file).and_then(|path| self.folders.fingerprint(&path).ok());
+            self.part(&print.unwrap_or_default());
+        }
+    }
+
+    /// What the class says that its outputs depend on besides.
+    pub(crate) fn fingerprint(&mut self, fingerprint: &Fingerprint) {
+        match fingerprint {
+            Fingerprint::Inputs => {}
+            Fingerprint::Of(json) => {
+                self.part(b"fingerprint");
+                self.part(json.to_string().as_bytes());
+            }
+            Fingerprint::Never => self.unique(),
+        }
+    }
+
+    /// A value whose content is not known makes the key unequal to every other.
+    pub(crate) fn unique(&mut self) {
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        self.part(b"unique");
+        self.part(&COUNTER.fetch_add(1, Ordering::Relaxed).to_le_bytes());
+        self.part(&std::process::id().to_le_bytes());
+        self.part(&now.as_nanos().to_le_bytes());
+    }
+
+    pub(crate) fn link(&mut self, name: &str, source: Key, slot: usize) {
+        self.part(b"link");
+        self.part(name.as_bytes());
+        self.part(source.as_bytes());
+        self.part(&slot.to_le_bytes());
+    }
+
+    pub(crate) fn finish(self) -> Key {
+        Key::from_bytes(*self.hasher.finalize().as_bytes())
+    }
+}
