@@ -29,6 +29,7 @@ pub mod outputs;
 pub mod plan;
 pub mod problem;
 pub mod prompt;
+pub mod python;
 pub mod schema;
 pub mod settable;
 pub mod stock;

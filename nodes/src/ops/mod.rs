@@ -13,6 +13,7 @@ pub mod inpaint;
 pub mod lanczos;
 pub mod latent_operation;
 pub mod layers;
+pub mod libjpeg;
 pub mod masks;
 pub mod memory;
 pub mod noise;

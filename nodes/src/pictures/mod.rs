@@ -7,7 +7,7 @@ pub mod animation;
 pub mod draft;
 mod frame;
 mod gif_file;
-mod jpeg;
+mod jpeg_file;
 pub mod names;
 mod orientation;
 mod png_file;

@@ -11,7 +11,7 @@ use tch::{Kind, Tensor};
 pub use super::frame::MAX_PIXELS;
 use super::frame::{Budget, Frame};
 use super::orientation::{OrientationSources, upright};
-use super::{gif_file, jpeg, png_file, stills, webp_file};
+use super::{gif_file, jpeg_file, png_file, stills, webp_file};
 
 /// The largest file that is read, in bytes.
 pub const MAX_FILE_BYTES: u64 = 1 << 30;
@@ -142,7 +142,7 @@ fn decode(bytes: &[u8]) -> Result<(Vec<Frame>, u32)> {
     let (frames, metadata) = if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
         png_file::frames(bytes, budget)?
     } else if bytes.starts_with(b"\xFF\xD8\xFF") {
-        let (frame, metadata) = jpeg::frame(bytes, budget)?;
+        let (frame, metadata) = jpeg_file::frame(bytes, budget)?;
         (vec![frame], metadata)
     } else if bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP") {
         webp_file::frames(bytes, budget)?

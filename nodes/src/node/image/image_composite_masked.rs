@@ -3,7 +3,7 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 
 use super::channels::matched;
-use crate::ops::composite::{Place, composite};
+use crate::ops::composite::{PasteOptions, composite};
 use crate::values::{Image, Mask};
 
 /// Lays a picture over another.
@@ -34,8 +34,8 @@ impl Run for ImageCompositeMasked {
     fn run(self, _: &mut Cx) -> anyhow::Result<Image> {
         let source = matched(&self.source.0, &self.destination.0).movedim_int(-1, 1);
         let destination = self.destination.0.movedim_int(-1, 1);
-        let place = Place { x: self.x, y: self.y, resize_source: self.resize_source };
+        let options = PasteOptions { x: self.x, y: self.y, resize_source: self.resize_source };
         let mask = self.mask.map(|mask| mask.0);
-        Ok(Image(composite(&destination, &source, mask.as_ref(), place).movedim_int(1, -1)))
+        Ok(Image(composite(&destination, &source, mask.as_ref(), options).movedim_int(1, -1)))
     }
 }

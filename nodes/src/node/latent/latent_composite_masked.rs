@@ -2,7 +2,7 @@ use redraft_engine::Node;
 use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 
-use crate::ops::composite::{Place, composite};
+use crate::ops::composite::{PasteOptions, composite};
 use crate::values::{Latent, Mask};
 
 /// Lays latents over others at a place, where a mask says so.
@@ -29,8 +29,8 @@ impl Run for LatentCompositeMasked {
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Latent> {
         let mask = self.mask.as_ref().map(|mask| &mask.0);
-        let place = Place { x: self.x / 8, y: self.y / 8, resize_source: self.resize_source };
-        let samples = composite(&self.destination.samples, &self.source.samples, mask, place);
+        let options = PasteOptions { x: self.x / 8, y: self.y / 8, resize_source: self.resize_source };
+        let samples = composite(&self.destination.samples, &self.source.samples, mask, options);
         Ok(self.destination.with_samples(samples))
     }
 }
