@@ -5,22 +5,20 @@ use std::collections::VecDeque;
 use anyhow::Result;
 use tch::{Scalar, Tensor};
 
-use super::Parameters;
-use super::step::{slope, steps};
+use super::run::SamplerRun;
+use super::step::slope;
 use crate::diffusion::real::Real;
-use crate::sampling::denoise::Denoise;
-use crate::sampling::noise::Noise;
 
 /// A step of a multistep method: its index, the levels, what it starts from, and the slopes that it may use, newest first
 /// (1 up to the order).
-pub(super) struct Step<'a> {
+pub(super) struct Multistep<'a> {
     pub(super) i: usize,
     pub(super) sigmas: &'a [Real],
     pub(super) slopes: &'a VecDeque<Tensor>,
     denoised: &'a Tensor,
 }
 
-impl Step<'_> {
+impl Multistep<'_> {
     /// Whether it is the step to 0.
     pub(super) fn ends(&self) -> bool {
         self.sigmas[self.i + 1] == 0.0
@@ -40,32 +38,23 @@ impl Step<'_> {
 
 /// The common loop: `advance` takes a state through a step.
 pub(super) fn multistep(
-    model: &mut dyn Denoise,
+    run: &mut SamplerRun,
     mut x: Tensor,
-    sigmas: &[Real],
-    order: usize,
-    advance: impl Fn(&Tensor, &Step) -> Tensor,
+    advance: impl Fn(&Tensor, &Multistep) -> Tensor,
 ) -> Result<Tensor> {
     let mut slopes: VecDeque<Tensor> = VecDeque::new();
-    for (i, sigma, _) in steps(sigmas) {
-        let denoised = model.denoise(&x, sigma.into())?.denoised;
-        model.on_step(i, sigmas.len() - 1, &denoised)?;
+    for (i, sigma, _) in run.steps() {
+        let denoised = run.start_step(i, &x)?.denoised;
         slopes.push_front(slope(&x, sigma, &denoised));
-        slopes.truncate(order.max(1));
-        x = advance(&x, &Step { i, sigmas, slopes: &slopes, denoised: &denoised });
+        slopes.truncate(run.parameters.order.max(1));
+        x = advance(&x, &Multistep { i, sigmas: run.sigmas, slopes: &slopes, denoised: &denoised });
     }
     Ok(x)
 }
 
 /// Linear multistep: the slopes are interpolated by a polynomial in σ, which is integrated over the step.
-pub(super) fn lms(
-    model: &mut dyn Denoise,
-    x: Tensor,
-    sigmas: &[Real],
-    p: &Parameters,
-    _: &mut dyn Noise,
-) -> Result<Tensor> {
-    multistep(model, x, sigmas, p.order, |x, step| {
+pub(super) fn lms(run: &mut SamplerRun, x: Tensor) -> Result<Tensor> {
+    multistep(run, x, |x, step| {
         if step.ends() {
             return step.denoised.shallow_clone();
         }
@@ -111,14 +100,8 @@ fn integral(polynomial: impl Fn(f64) -> f64, (start, end): (f64, f64)) -> f64 {
 
 /// iPNDM: Adams-Bashforth with the coefficients for equal steps (Liu et al. 2022, arXiv:2202.09778; Zhang and Chen
 /// 2022).
-pub(super) fn ipndm(
-    model: &mut dyn Denoise,
-    x: Tensor,
-    sigmas: &[Real],
-    p: &Parameters,
-    _: &mut dyn Noise,
-) -> Result<Tensor> {
-    multistep(model, x, sigmas, p.order, |x, step| {
+pub(super) fn ipndm(run: &mut SamplerRun, x: Tensor) -> Result<Tensor> {
+    multistep(run, x, |x, step| {
         if step.ends() {
             return step.denoised.shallow_clone();
         }
@@ -134,21 +117,15 @@ pub(super) fn ipndm(
 
 /// iPNDM with coefficients for unequal steps, as diff-sampler has them (its third order differs from Adams-Bashforth's
 /// by a slip that is part of the method by now).
-pub(super) fn ipndm_v(
-    model: &mut dyn Denoise,
-    x: Tensor,
-    sigmas: &[Real],
-    p: &Parameters,
-    _: &mut dyn Noise,
-) -> Result<Tensor> {
-    multistep(model, x, sigmas, p.order, |x, step| match step.ends() {
+pub(super) fn ipndm_v(run: &mut SamplerRun, x: Tensor) -> Result<Tensor> {
+    multistep(run, x, |x, step| match step.ends() {
         true => step.denoised.shallow_clone(),
         false => x + step.weighted(variable_step_weights(step)) * step.width(0),
     })
 }
 
 /// The weights of the slopes, newest first.
-fn variable_step_weights(step: &Step) -> Vec<Real> {
+fn variable_step_weights(step: &Multistep) -> Vec<Real> {
     let (order, h0) = (step.slopes.len(), step.width(0));
     if order == 1 {
         return vec![h0.with(1.0)];

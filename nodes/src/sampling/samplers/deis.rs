@@ -3,26 +3,19 @@
 use anyhow::Result;
 use tch::{Device, Kind, Tensor};
 
-use super::Parameters;
 use super::adams::multistep;
+use super::run::SamplerRun;
 use crate::diffusion::real::Real;
-use crate::sampling::denoise::Denoise;
-use crate::sampling::noise::Noise;
 
 /// Points of the numerical integration.
 const POINTS: i64 = 10_000;
 
 /// Exponential integration with the slopes interpolated by a polynomial in the time t of a variance-preserving process.
-pub(super) fn deis(
-    model: &mut dyn Denoise,
-    x: Tensor,
-    sigmas: &[Real],
-    p: &Parameters,
-    _: &mut dyn Noise,
-) -> Result<Tensor> {
+pub(super) fn deis(run: &mut SamplerRun, x: Tensor) -> Result<Tensor> {
+    let sigmas = run.sigmas;
     let process = Process::new(sigmas[0].kind());
     let times: Vec<Real> = sigmas.iter().map(|&sigma| process.time(sigma)).collect();
-    multistep(model, x, sigmas, p.order, |x, step| {
+    multistep(run, x, |x, step| {
         let i = step.i;
         if step.slopes.len() == 1 || step.ends() {
             return x + &step.slopes[0] * (step.sigmas[i + 1] - step.sigmas[i]);

@@ -15,6 +15,7 @@ pub mod flow;
 mod heun;
 mod lcm_upscale;
 mod res;
+mod run;
 mod sa_solver;
 mod seeds;
 mod step;
@@ -29,9 +30,8 @@ use crate::diffusion::parameterisation::Parameterisation;
 use crate::diffusion::real::Real;
 use crate::ops::resize::Method;
 use flow::OnFlow;
-
-/// A sampling method: from the state `x` at the first noise level to the state at the last.
-pub type Solve = fn(&mut dyn Denoise, Tensor, &[Real], &Parameters, &mut dyn Noise) -> Result<Tensor>;
+use run::SamplerRun;
+pub use run::Solve;
 
 /// A sampler with its settings: a row of [`SAMPLERS`], or a copy of one with other parameters.
 #[derive(Debug, Clone)]
@@ -308,13 +308,11 @@ impl Sampler {
             return Ok(x);
         }
         let sigmas: Vec<Real> = sigmas.iter().map(|&sigma| Real::new(sigma, x.kind())).collect();
-        let sigmas = sigmas.as_slice();
+        let mut run = SamplerRun { model, noise, sigmas: &sigmas, parameters: &self.parameters };
         match (self.flow_start, self.on_flow) {
-            (Some(first), OnFlow::Unmixed) => {
-                flow::unmixed(self.solve, (model, x), sigmas, &self.parameters, noise, first)
-            }
-            (Some(_), OnFlow::Own(solve)) => solve(model, x, sigmas, &self.parameters, noise),
-            _ => (self.solve)(model, x, sigmas, &self.parameters, noise),
+            (Some(first), OnFlow::Unmixed) => flow::unmixed(self.solve, &mut run, x, first),
+            (Some(_), OnFlow::Own(solve)) => solve(&mut run, x),
+            _ => (self.solve)(&mut run, x),
         }
     }
 }

@@ -37,11 +37,6 @@ pub(super) fn ancestral_split(sigma: Real, next: Real, eta: f64) -> (Real, Real)
     ((square(next) - square(up)).powf(0.5), up)
 }
 
-/// The consecutive pairs of noise levels, numbered.
-pub(super) fn steps(sigmas: &[Real]) -> impl Iterator<Item = (usize, Real, Real)> + '_ {
-    sigmas.windows(2).enumerate().map(|(step, pair)| (step, pair[0], pair[1]))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

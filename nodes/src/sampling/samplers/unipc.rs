@@ -3,11 +3,10 @@
 use anyhow::Result;
 use tch::Tensor;
 
+use super::Form;
+use super::run::SamplerRun;
 use super::step::slope;
-use super::{Form, Parameters};
 use crate::diffusion::real::{Real, vector};
-use crate::sampling::denoise::Denoise;
-use crate::sampling::noise::Noise;
 
 /// What stands for a last level of 0, where λ would be infinite.
 pub(super) const ALMOST_CLEAN: f64 = 0.001;
@@ -32,21 +31,17 @@ impl Level {
     }
 
     /// The denoised latent behind `y`.
-    fn denoised(&self, model: &mut dyn Denoise, y: &Tensor) -> Result<Tensor> {
+    fn denoised(&self, run: &mut SamplerRun, y: &Tensor) -> Result<Tensor> {
         let x = y * (self.sigma.powf(2.0) + 1.0).powf(0.5);
-        let epsilon = slope(&x, self.sigma, &model.denoise(&x, self.sigma.into())?.denoised);
+        let epsilon = slope(&x, self.sigma, &run.denoise(&x, self.sigma)?.denoised);
         Ok((y - epsilon * self.s) / self.alpha)
     }
 }
 
 /// UniPC of up to third order with B(h) = h (`bh1`) or eʰ − 1 (`bh2`). With a single step the state is not updated.
-pub(super) fn unipc(
-    model: &mut dyn Denoise,
-    x: Tensor,
-    sigmas: &[Real],
-    p: &Parameters,
-    _: &mut dyn Noise,
-) -> Result<Tensor> {
+pub(super) fn unipc(run: &mut SamplerRun, x: Tensor) -> Result<Tensor> {
+    let p = run.parameters;
+    let sigmas = run.sigmas;
     let count = sigmas.len() - 1;
     let mut levels: Vec<Level> = sigmas[..count].iter().map(|&sigma| Level::new(sigma)).collect();
     let last = sigmas[count];
@@ -54,8 +49,8 @@ pub(super) fn unipc(
     let highest = HIGHEST_ORDER.min(count - 1);
 
     let mut y = x / (1.0 + sigmas[0].powf(2.0)).sqrt();
-    let mut known = vec![(levels[0], levels[0].denoised(model, &y)?)];
-    model.on_step(0, count, &known[0].1)?;
+    let mut known = vec![(levels[0], levels[0].denoised(run, &y)?)];
+    run.report(0, &known[0].1)?;
     for (k, &level) in levels.iter().enumerate().skip(1).take(if count == 1 { 0 } else { count }) {
         let order = if k < highest { k } else { highest.min(count + 1 - k) };
         let update = Update::new(&known[known.len() - order..], level, p.form);
@@ -63,8 +58,8 @@ pub(super) fn unipc(
         if k == count {
             y = predicted;
         } else {
-            let denoised = level.denoised(model, &predicted)?;
-            model.on_step(k, count, &denoised)?;
+            let denoised = level.denoised(run, &predicted)?;
+            run.report(k, &denoised)?;
             y = update.correct(&y, &denoised);
             known.push((level, denoised));
         }
