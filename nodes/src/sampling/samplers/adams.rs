@@ -9,8 +9,8 @@ use super::run::SamplerRun;
 use super::step::slope;
 use crate::diffusion::real::Real;
 
-/// A step of a multistep method: its index, the levels, what it starts from, and the slopes that it may use, newest first
-/// (1 up to the order).
+/// A step of a multistep method: its index, the levels, the slopes that it may use (newest first, 1 up to the order),
+/// and the denoised latent.
 pub(super) struct Multistep<'a> {
     pub(super) i: usize,
     pub(super) sigmas: &'a [Real],
@@ -19,7 +19,7 @@ pub(super) struct Multistep<'a> {
 }
 
 impl Multistep<'_> {
-    /// Whether it is the step to 0.
+    /// Whether this is the step to 0.
     pub(super) fn ends(&self) -> bool {
         self.sigmas[self.i + 1] == 0.0
     }
@@ -30,13 +30,13 @@ impl Multistep<'_> {
         terms.reduce(|sum, term| sum + term).unwrap_or_else(|| self.slopes[0].zeros_like())
     }
 
-    /// The width of the step that lies `back` steps behind this one.
+    /// The width of the step that was made `back` steps before this one.
     fn width(&self, back: usize) -> Real {
         self.sigmas[self.i + 1 - back] - self.sigmas[self.i - back]
     }
 }
 
-/// The common loop: `advance` takes a state through a step.
+/// The loop of all multistep methods. `advance` makes a step from a state.
 pub(super) fn multistep(
     run: &mut SamplerRun,
     mut x: Tensor,
@@ -71,7 +71,7 @@ fn lagrange(nodes: &[Real], own: usize, sigma: f64) -> f64 {
     factors.reduce(|product, factor| product * factor).map_or(1.0, Real::value)
 }
 
-/// Places and weights of the Gauss-Kronrod rule with 21 points on −1 to 1, from the outermost one to the middle.
+/// Points and weights of the Gauss-Kronrod rule with 21 points on −1 … 1, from the outermost point to the middle.
 const KRONROD: [(f64, f64); 11] = [
     (0.995_657_163_025_808_1, 0.011_694_638_867_371_874),
     (0.973_906_528_517_171_7, 0.032_558_162_307_964_725),
@@ -86,8 +86,8 @@ const KRONROD: [(f64, f64); 11] = [
     (0.0, 0.149_445_554_002_916_9),
 ];
 
-/// The integral of a polynomial by the rule, and in the order of summation, of QUADPACK (Piessens et al. 1983), which
-/// ComfyUI integrates with.
+/// The integral of a polynomial, by the rule and in the order of summation of QUADPACK (Piessens et al. 1983), which
+/// ComfyUI uses.
 fn integral(polynomial: impl Fn(f64) -> f64, (start, end): (f64, f64)) -> f64 {
     let (centre, half) = (0.5 * (start + end), 0.5 * (end - start));
     let mut sum = KRONROD[10].1 * polynomial(centre);
@@ -115,8 +115,8 @@ pub(super) fn ipndm(run: &mut SamplerRun, x: Tensor) -> Result<Tensor> {
     })
 }
 
-/// iPNDM with coefficients for unequal steps, as diff-sampler has them (its third order differs from Adams-Bashforth's
-/// by a slip that is part of the method by now).
+/// iPNDM with coefficients for unequal steps, as in diff-sampler. Its third order differs from Adams-Bashforth by a
+/// slip, which is part of the method by now.
 pub(super) fn ipndm_v(run: &mut SamplerRun, x: Tensor) -> Result<Tensor> {
     multistep(run, x, |x, step| match step.ends() {
         true => step.denoised.shallow_clone(),

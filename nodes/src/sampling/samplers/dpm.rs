@@ -58,13 +58,13 @@ fn third_order(run: &mut SamplerRun, x: &Tensor, t: Real, next: Real, e: &Tensor
     Ok(x - e * (level(next) * h.exp_m1()) - (e2 - e) * (level(next) / r2 * (h.exp_m1() / h - 1.0)))
 }
 
-/// ε at the state that first order gives for t + r·h, which the higher orders need.
+/// ε at the first-order state at t + r·h, which the higher orders need.
 fn inner_epsilon(run: &mut SamplerRun, x: &Tensor, t: Real, next: Real, r: f64, e: &Tensor) -> Result<Tensor> {
     let part = r * (next - t);
     epsilon(run, &first_order(x, t, part, e), t + part)
 }
 
-/// The first and the last level above 0, as times −ln σ: the methods below ignore the schedule in between.
+/// The first and the last level above 0, as times −ln σ. The methods below ignore the levels between.
 fn time_range(sigmas: &[Real]) -> Result<(Real, Real)> {
     let (first, last) = match sigmas {
         [.., before, last] if *last == 0.0 => (sigmas[0], *before),
@@ -114,11 +114,11 @@ pub(super) fn dpm_fast(run: &mut SamplerRun, mut x: Tensor) -> Result<Tensor> {
     Ok(x)
 }
 
-/// How many times DPM-Solver-adaptive tries a step before it gives up.
+/// The most steps that DPM-Solver-adaptive tries.
 const MOST_ATTEMPTS: usize = 100_000;
 
-/// DPM-Solver-12 or -23 with adaptive steps (appendix C of the paper): a step is kept if the two orders agree. It ends
-/// at the lowest level above 0.
+/// DPM-Solver-12 or -23 with adaptive steps (appendix C of the paper): a step is accepted if the two orders agree. It
+/// ends at the lowest level above 0.
 pub(super) fn dpm_adaptive(run: &mut SamplerRun, mut x: Tensor) -> Result<Tensor> {
     let p = run.parameters;
     let sigmas = run.sigmas;
@@ -160,7 +160,7 @@ pub(super) fn dpm_adaptive(run: &mut SamplerRun, mut x: Tensor) -> Result<Tensor
     anyhow::bail!("dpm_adaptive did not reach the end in {MOST_ATTEMPTS} attempts: use another sampler or tolerances")
 }
 
-/// A step in the given order and in the one below.
+/// A step computed in the order below the given one, and in the given order.
 fn both_orders(
     run: &mut SamplerRun,
     x: &Tensor,
@@ -179,7 +179,7 @@ fn both_orders(
     }
 }
 
-/// A proportional-integral-derivative controller of the step size, as diffrax and torchsde have it.
+/// A proportional-integral-derivative controller of the step size, as in diffrax and torchsde.
 struct Controller {
     h: f64,
     powers: [f64; 3],
@@ -199,7 +199,7 @@ impl Controller {
         }
     }
 
-    /// Whether a step with this error is kept; sets the next step size in any case.
+    /// Whether a step with this error is accepted. Sets the next step size in any case.
     fn accepts(&mut self, error: f64) -> bool {
         let inverse = 1.0 / (error + 1e-8);
         let [_, one, two] = self.inverse_errors.unwrap_or([inverse; 3]);

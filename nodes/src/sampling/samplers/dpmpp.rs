@@ -73,7 +73,7 @@ pub(super) fn dpmpp_2m_cfg_pp(run: &mut SamplerRun, mut x: Tensor) -> Result<Ten
     Ok(x)
 }
 
-/// DPM-Solver++(S), stochastic: an evaluation at the level `r` of the way in λ, each of the two with its own noise.
+/// DPM-Solver++(S), stochastic, with a second evaluation at `r` of the step in λ. Noise is added before and after it.
 pub(super) fn dpmpp_sde(run: &mut SamplerRun, mut x: Tensor) -> Result<Tensor> {
     let p = run.parameters;
     let weight = 1.0 / (2.0 * p.r);

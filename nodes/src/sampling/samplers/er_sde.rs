@@ -23,7 +23,7 @@ pub(super) fn er_sde(run: &mut SamplerRun, mut x: Tensor) -> Result<Tensor> {
     let p = run.parameters;
     let sigmas = run.sigmas;
     let scaled = scaling(p.scaling_power);
-    // The levels by way of λ, which rounds: what follows takes differences of close ones.
+    // The levels computed from λ, as in ComfyUI. Their rounding matters, because differences of close levels are taken.
     let levels: Vec<Real> = sigmas.iter().map(|&sigma| level(lambda(sigma))).collect();
     let mut before: Option<Tensor> = None;
     let mut derivative_before: Option<Tensor> = None;

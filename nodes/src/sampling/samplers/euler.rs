@@ -52,7 +52,7 @@ pub(super) fn euler_cfg_pp(run: &mut SamplerRun, mut x: Tensor) -> Result<Tensor
     Ok(x)
 }
 
-/// Euler's method where the difference of guidance counts twice: slope (x − D + (U − D))/σ.
+/// Euler's method with the slope (x − D + (U − D))/σ, in which guidance counts twice.
 pub(super) fn euler_pp(run: &mut SamplerRun, mut x: Tensor) -> Result<Tensor> {
     for (i, sigma, next) in run.steps() {
         let result = run.start_step(i, &x)?;
@@ -81,8 +81,8 @@ pub(super) fn ddpm(run: &mut SamplerRun, mut x: Tensor) -> Result<Tensor> {
     Ok(x)
 }
 
-/// Multistep consistency sampling (Song et al. 2023, arXiv:2303.01469; Luo et al. 2023, arXiv:2310.04378): denoise
-/// fully, then noise again to the next level.
+/// Multistep consistency sampling (Song et al. 2023, arXiv:2303.01469; Luo et al. 2023, arXiv:2310.04378): denoises
+/// fully in each step, then adds noise of the next level.
 pub(super) fn lcm(run: &mut SamplerRun, mut x: Tensor) -> Result<Tensor> {
     for (i, sigma, next) in run.steps() {
         x = run.start_step(i, &x)?.denoised;

@@ -1,7 +1,7 @@
 //! Flow models, whose states mix noise and picture: x = (1−σ)·clean + σ·noise, with σ from 0 to 1.
 //!
-//! A deterministic method needs nothing here. Those in λ run on x/(1−σ) at σ/(1−σ), which is a state of the usual form;
-//! ancestral ones have forms of their own.
+//! Deterministic methods in σ work on these states as they are. Methods in λ run on x/(1−σ) at the level σ/(1−σ), which
+//! is a state of the usual form. Ancestral methods have forms of their own.
 
 use anyhow::Result;
 use tch::Tensor;
@@ -12,27 +12,27 @@ use crate::diffusion::real::Real;
 use crate::sampling::denoise::{Denoise, Denoised};
 use crate::sampling::noise::Noise;
 
-/// What a sampler does for a flow model.
+/// How a sampler samples flow models.
 #[derive(Debug, Clone, Copy)]
 pub enum OnFlow {
-    /// What it does for others.
+    /// As other models.
     Same,
-    /// The same on the state x/(1−σ). At σ = 1 there is none: the level just below takes its place.
+    /// With the same method, on the states x/(1−σ). There is none at σ = 1, which is replaced by a level just below.
     Unmixed,
-    /// Something else.
+    /// With a method of its own.
     Own(Solve),
 }
 
-/// What stands for a level of 1 where the state x/(1−σ) is needed in a method that is not offset by the model.
+/// The level that replaces 1 for the CFG++ methods, instead of the model's own.
 const ALMOST_ONE: f64 = 1.0 - 1e-6;
 
-/// Runs a method on the states x/(1−σ). A first level of 1 becomes `first`.
+/// Runs a method on the states x/(1−σ). A first level of 1 is replaced by `first`.
 pub(super) fn unmixed(solve: Solve, run: &mut SamplerRun, x: Tensor, first: f64) -> Result<Tensor> {
     let mut sigmas: Vec<f64> = run.sigmas.iter().map(|sigma| sigma.value()).collect();
     if sigmas[0] >= 1.0 {
         sigmas[0] = if run.parameters.cfg_pp { ALMOST_ONE } else { first };
     }
-    // In float64, so that the way to these levels and back loses nothing.
+    // In float64, so that converting the levels back and forth loses nothing.
     let levels: Vec<Real> = sigmas.iter().map(|sigma| Real::Double(unmixed_level(*sigma))).collect();
     let mut unmixed = SamplerRun {
         model: &mut Unmixed(run.model),
@@ -49,7 +49,7 @@ pub(super) fn unmixed_level(sigma: f64) -> f64 {
     sigma / (1.0 - sigma)
 }
 
-/// The level of a flow where noise and picture are in the proportion `level`.
+/// The σ of a flow model at which the proportion of noise to picture is `level`.
 fn mixed_level(level: f64) -> f64 {
     level / (1.0 + level)
 }
@@ -74,7 +74,7 @@ impl Noise for UnmixedNoise<'_> {
     }
 }
 
-/// A step to σ_down, then noise back up to σ': (σ_down, factor on the state, factor on the noise).
+/// Splits a step into a step to σ_down and noise up to σ'. Returns (σ_down, factor on the state, factor on the noise).
 fn renoising(sigma: Real, next: Real, eta: f64) -> (Real, Real, Real) {
     let down = next * (1.0 + (next / sigma - 1.0) * eta);
     let kept = (1.0 - next) / (1.0 - down);
@@ -121,7 +121,7 @@ pub(super) fn dpm_2_ancestral(run: &mut SamplerRun, mut x: Tensor) -> Result<Ten
 /// DPM-Solver++(2S) with ancestral noise.
 pub(super) fn dpmpp_2s_ancestral(run: &mut SamplerRun, mut x: Tensor) -> Result<Tensor> {
     let p = run.parameters;
-    /// The middle of a step from pure noise.
+    /// The position of the second evaluation in a step from pure noise.
     const BELOW_ONE: f64 = 0.9999;
     let time = |sigma: Real| ((1.0 - sigma) / sigma).ln();
     for (i, sigma, next) in run.steps() {
@@ -147,7 +147,7 @@ pub(super) fn dpmpp_2s_ancestral(run: &mut SamplerRun, mut x: Tensor) -> Result<
     Ok(x)
 }
 
-/// Multistep consistency sampling: denoise fully, then mix with noise to the next level.
+/// Multistep consistency sampling: denoises fully in each step, then mixes with noise to the next level.
 pub(super) fn lcm(run: &mut SamplerRun, mut x: Tensor) -> Result<Tensor> {
     for (i, sigma, next) in run.steps() {
         x = run.start_step(i, &x)?.denoised;
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn renoising_keeps_the_proportions() {
-        // Of the clean part 1−σ' is left, of the noise σ' in all.
+        // The result has a share 1−σ' of the clean latent and σ' of noise.
         let split = |eta| {
             let (down, kept, added) = renoising(Real::Double(0.8), Real::Double(0.5), eta);
             (down.value(), kept.value(), added.value())

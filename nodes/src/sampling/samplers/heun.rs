@@ -23,8 +23,8 @@ pub(super) fn heun(run: &mut SamplerRun, mut x: Tensor) -> Result<Tensor> {
     Ok(x)
 }
 
-/// Heun++ (Carzit, sd-webui-samplers-scheduler): slopes at up to three levels ahead, weighted by their level relative
-/// to the first. Two slopes before the last interval, one in it.
+/// Heun++ (Carzit, sd-webui-samplers-scheduler): slopes at up to three levels, weighted by each level relative to the
+/// first. The last step but one uses two slopes, the last step one.
 pub(super) fn heunpp2(run: &mut SamplerRun, mut x: Tensor) -> Result<Tensor> {
     let sigmas = run.sigmas;
     let last = run.last_level();

@@ -1,4 +1,4 @@
-//! Consistency sampling on a state that grows.
+//! LCM sampling on a state that grows.
 
 use anyhow::{Result, ensure};
 use tch::Tensor;
@@ -9,7 +9,7 @@ use crate::ops::resize::{Crop, Method, resize};
 /// The most values that a state may grow to (1 GiB).
 const MOST_VALUES: f64 = (1u64 << 28) as f64;
 
-/// Denoises fully, makes the result larger in the first steps, and noises it again to the next level.
+/// Denoises fully in each step, upscales the result in the first steps, and adds noise of the next level.
 pub(super) fn lcm_upscale(run: &mut SamplerRun, mut x: Tensor) -> Result<Tensor> {
     let p = run.parameters;
     let sigmas = run.sigmas;
@@ -24,7 +24,7 @@ pub(super) fn lcm_upscale(run: &mut SamplerRun, mut x: Tensor) -> Result<Tensor>
         Some(steps) => (steps + 1).min(sigmas.len() + 1),
         None => (sigmas.len() / 2 + 1).max(2),
     };
-    // Spherical interpolation leaves the channels of a batch innermost in memory, and they stay so.
+    // Spherical interpolation leaves a batch channels-last in memory, and it stays so.
     let mut channels_last = false;
     for (i, _, next) in run.steps() {
         x = run.start_step(i, &x)?.denoised;
@@ -36,7 +36,8 @@ pub(super) fn lcm_upscale(run: &mut SamplerRun, mut x: Tensor) -> Result<Tensor>
         }
         if next > 0.0 {
             let (batch, channels, height, width) = x.size4()?;
-            // In place: the denoised output of a run that ends above 0 is this tensor, and has the noise, too.
+            // In place, as in ComfyUI: if the run ends above 0, its denoised output is this tensor, and contains the
+            // noise.
             x += run.noise.draw_shaped([batch, channels, height, width], channels_last)? * next;
         }
     }

@@ -7,10 +7,10 @@ use super::run::SamplerRun;
 use super::step::{ancestral_split, lambda, slope};
 use crate::diffusion::real::Real;
 
-/// RES multistep to σ_down, then noise. In CFG++ form U takes the place of D, and D − U is added to the state.
+/// RES multistep to σ_down, then noise. In CFG++ form U replaces D, and D − U is added to the state.
 pub(super) fn res_multistep(run: &mut SamplerRun, mut x: Tensor) -> Result<Tensor> {
     let p = run.parameters;
-    // The last prediction, the level it was made at, and the level it was stepped down to.
+    // The prediction of the last step, its level, and its σ_down.
     let mut before: Option<(Tensor, Real, Real)> = None;
     for (i, sigma, next) in run.steps() {
         let result = run.start_step(i, &x)?;

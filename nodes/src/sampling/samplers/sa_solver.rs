@@ -7,16 +7,17 @@ use super::run::SamplerRun;
 use super::step::{alpha, lambda};
 use crate::diffusion::real::{Real, vector};
 
-/// The levels between which noise is added where nothing else is set: 20 % and 80 % of SD1.x's schedule.
+/// The default levels between which noise is added: 20 % and 80 % of SD1.x's schedule.
 const NOISY: (f64, f64) = (5.092_408_180_236_816, 0.571_188_867_092_132_6);
 
-/// What the corrector takes over from the predictor of the step before.
+/// The τ and the noise of a step. Its predictor uses them, and so does the corrector after it.
 struct Transition {
     tau: f64,
     noise: Option<Tensor>,
 }
 
-/// Predict, correct, evaluate once per step; or predict, evaluate, correct, evaluate.
+/// Each step corrects the last prediction and predicts the next, with one evaluation. With `evaluate_corrected` the
+/// corrected state is evaluated, too.
 pub(super) fn sa_solver(run: &mut SamplerRun, x: Tensor) -> Result<Tensor> {
     let p = run.parameters;
     let sigmas = run.sigmas;
@@ -78,7 +79,7 @@ fn transition(run: &mut SamplerRun, sigma: Real, next: Real) -> Result<Transitio
     Ok(Transition { tau, noise: Some(run.draw(sigma, next)? * next * spread * p.s_noise) })
 }
 
-/// The deterministic part of a step from σ to σ', by the denoised latents at the nodes λⱼ.
+/// The deterministic part of a step from σ to σ', computed from the denoised latents at the nodes λⱼ.
 struct AdamsStep<'a> {
     nodes: &'a [Real],
     sigma: Real,
@@ -96,7 +97,7 @@ impl AdamsStep<'_> {
         1.0 + self.tau.powi(2)
     }
 
-    /// (σ'/σ)·e^(−τ²h)·x + Σ bⱼDⱼ, with weights for the newest denoised latents.
+    /// (σ'/σ)·e^(−τ²h)·x + Σ bⱼDⱼ, where the weights b belong to the newest denoised latents.
     fn taken(&self, x: &Tensor, history: &[Tensor], weights: &Tensor) -> Tensor {
         let newest = Tensor::stack(&history[history.len() - weights.numel()..], 1);
         let weights = weights.to_kind(newest.kind()).to_device(newest.device());
@@ -135,8 +136,8 @@ impl AdamsStep<'_> {
     }
 }
 
-/// Integration by parts as a matrix: row p has (−1)^(p−q)·(p!/q!)/m^(p−q) for q up to p, which makes of the values
-/// eᵐᵘ·u^q at the ends of an interval m∫ eᵐᵘ·uᵖ du over it.
+/// Integration by parts as a matrix. Row p has (−1)^(p−q)·(p!/q!)/m^(p−q) for q up to p. Applied to the differences of
+/// eᵐᵘ·u^q between the ends of an interval, it gives m∫ eᵐᵘ·uᵖ du over the interval.
 fn by_parts(powers: &Tensor, m: f64) -> Tensor {
     let differences = |values: &Tensor| values.unsqueeze(1) - values.unsqueeze(0);
     let depth = differences(powers);

@@ -14,14 +14,14 @@ fn h_phi_2(h: Real) -> Real {
     (h.exp_m1() - h) / h
 }
 
-/// The noise accumulated since the start of a step: each stage keeps a part of it and adds a fresh draw, so that it
-/// stays the noise of one process.
+/// The noise accumulated since the start of a step. Each stage keeps a part of it and adds a fresh draw, so that all
+/// stages see the noise of one process.
 struct StageNoise {
     total: Option<Tensor>,
 }
 
 impl StageNoise {
-    /// Goes on to the level `next`, a `share` of the whole step `h` in λ (≥ 0) after `sigma`, and returns the noise to
+    /// Advances from `sigma` to the level `next`, by a `share` of the whole step `h` in λ (≥ 0). Returns the noise to
     /// be added to the state there.
     fn advance(
         &mut self,

@@ -8,12 +8,12 @@ use super::run::SamplerRun;
 use super::step::slope;
 use crate::diffusion::real::{Real, vector};
 
-/// What stands for a last level of 0, where λ would be infinite.
+/// The level that replaces a last level of 0, at which λ would be infinite.
 pub(super) const ALMOST_CLEAN: f64 = 0.001;
 const HIGHEST_ORDER: usize = 3;
 
-/// A noise level σ as a variance-preserving process has it: y = α·clean + s·noise, y = α·x. In float32, s of 0.001
-/// becomes 0.00097656.
+/// A noise level σ in terms of a variance-preserving process, y = α·clean + s·noise with y = α·x. In float32 an s of
+/// 0.001 becomes 0.00097656.
 #[derive(Debug, Clone, Copy)]
 struct Level {
     sigma: Real,
@@ -72,7 +72,7 @@ struct Update<'a> {
     newest: &'a Tensor,
     /// Differences (D₋ⱼ − D₀)/rⱼ, newest first.
     differences: Vec<Tensor>,
-    /// Places of the evaluations in units of the step: r₁, r₂, …, 1.
+    /// Positions of the evaluations in units of the step: r₁, r₂, …, 1.
     places: Vec<Real>,
     /// Right-hand side of the order conditions.
     targets: Vec<Real>,
@@ -123,7 +123,7 @@ impl<'a> Update<'a> {
         }
     }
 
-    /// The step made again, with the denoised latent at its end.
+    /// The step made again with the denoised latent at its end (corrector).
     fn correct(&self, y: &Tensor, denoised: &Tensor) -> Tensor {
         let order = self.places.len();
         let difference = denoised - self.newest;
@@ -136,7 +136,7 @@ impl<'a> Update<'a> {
         self.start(y) - (known + difference * last) * self.scale
     }
 
-    /// The step of first order.
+    /// The first-order step.
     fn start(&self, y: &Tensor) -> Tensor {
         y * self.kept - self.newest * self.toward
     }
