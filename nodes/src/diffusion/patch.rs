@@ -21,11 +21,6 @@ pub trait Patch: Debug {
         output
     }
 
-    /// Factors on the projections of queries, keys, values and outputs of an attention.
-    fn attention_factors(&self, _over: Over) -> Option<[f64; 4]> {
-        None
-    }
-
     /// What an input block gives, B×C×H×W; the next block and the skip connection take it.
     fn after_input_block(&self, h: Tensor, _site: &Site) -> Tensor {
         h
@@ -40,13 +35,6 @@ pub trait Patch: Debug {
     fn before_output_block(&self, h: Tensor, skip: Tensor, _site: &Site) -> (Tensor, Tensor) {
         (h, skip)
     }
-}
-
-/// What an attention looks at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Over {
-    Pixels,
-    Text,
 }
 
 /// A part of the network.
@@ -100,12 +88,6 @@ impl Site<'_> {
 
     pub(crate) fn after_self_attention(&self, output: Tensor) -> Tensor {
         self.call.patches.iter().fold(output, |output, patch| patch.after_self_attention(output, self))
-    }
-
-    /// The product of all factors, if there are any.
-    pub(crate) fn attention_factors(&self, over: Over) -> Option<[f64; 4]> {
-        let factors = self.call.patches.iter().filter_map(|patch| patch.attention_factors(over));
-        factors.reduce(|all, more| std::array::from_fn(|i| all[i] * more[i]))
     }
 
     pub(crate) fn after_input_block(&self, h: Tensor) -> Tensor {

@@ -5,6 +5,7 @@ use std::fmt;
 use anyhow::{Result, ensure};
 use tch::{Kind, Tensor};
 
+use super::clip_names::{Spelled, Spelling};
 use crate::files::weights::Weights;
 use crate::ops::attention::causal_attention;
 use crate::ops::layers::{LayerNorm, Linear};
@@ -58,65 +59,6 @@ impl ClipKind {
         } else {
             ClipKind::L
         })
-    }
-}
-
-/// How a file spells the tensors of the encoder.
-struct Spelled {
-    /// Where the encoder's parts lie.
-    model: Weights,
-    /// Where the projection lies.
-    outer: Weights,
-    spelling: Spelling,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Spelling {
-    /// Hugging Face's: queries, keys and values are matrices of their own.
-    HuggingFace,
-    /// OpenCLIP's: they are one matrix, stacked by rows.
-    OpenClip,
-}
-
-impl Spelled {
-    /// Reads the spelling off the tensors: Hugging Face's below `text_model` or without that part, or OpenCLIP's.
-    fn of(weights: &Weights) -> Option<Spelled> {
-        let found = |model: Weights, spelling| Some(Spelled { model, outer: weights.clone(), spelling });
-        let below = weights.at("text_model");
-        if below.contains("embeddings.token_embedding.weight") {
-            found(below, Spelling::HuggingFace)
-        } else if weights.contains("embeddings.token_embedding.weight") {
-            found(weights.clone(), Spelling::HuggingFace)
-        } else if weights.contains("token_embedding.weight") && !weights.at("transformer.resblocks").is_empty() {
-            found(weights.clone(), Spelling::OpenClip)
-        } else {
-            None
-        }
-    }
-
-    fn name(&self, hugging_face: &'static str, open_clip: &'static str) -> &'static str {
-        if self.spelling == Spelling::HuggingFace { hugging_face } else { open_clip }
-    }
-
-    fn layers(&self) -> Weights {
-        self.model.at(self.name("encoder.layers", "transformer.resblocks"))
-    }
-
-    fn layer(&self, index: usize) -> Weights {
-        self.layers().at(index)
-    }
-
-    /// The projection of pooled vectors, if the file has one. OpenCLIP and older files hold it transposed, as a bare matrix.
-    fn projection(&self, width: i64) -> Result<Option<Linear>> {
-        let projection = self.outer.at("text_projection");
-        if projection.contains("weight") {
-            return Linear::load(&projection, width, width).map(Some);
-        }
-        if !self.outer.contains("text_projection") {
-            return Ok(None);
-        }
-        let bare = self.outer.tensor("text_projection", &[width, width])?;
-        Ok(Some(Linear::new(bare.transpose(0, 1).contiguous(), None)))
     }
 }
 
@@ -174,12 +116,6 @@ impl ClipText {
             heads,
             activation,
         })
-    }
-
-    /// The encoder with the projections of all its attentions multiplied, by each set of factors: query, key, value, output.
-    pub fn with_attention_multiplied(self, factors: &[[f64; 4]]) -> Self {
-        let blocks = self.blocks.into_iter().map(|block| block.with_attention_multiplied(factors)).collect();
-        Self { blocks, ..self }
     }
 
     /// How many tokens a chunk has: 77.
@@ -290,17 +226,6 @@ impl Block {
             up: Linear::load(&w.at(up), width, hidden)?,
             down: Linear::load(&w.at(down), hidden, width)?,
         })
-    }
-
-    fn with_attention_multiplied(self, factors: &[[f64; 4]]) -> Self {
-        let of = |part: usize| factors.iter().map(|set| set[part]).collect::<Vec<_>>();
-        Self {
-            q: self.q.multiplied(&of(0)),
-            k: self.k.multiplied(&of(1)),
-            v: self.v.multiplied(&of(2)),
-            out: self.out.multiplied(&of(3)),
-            ..self
-        }
     }
 
     /// `x` is nobody else's: the sums are made in place.

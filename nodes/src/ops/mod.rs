@@ -15,6 +15,7 @@ pub mod latent_operation;
 pub mod layers;
 pub mod libjpeg;
 pub mod masks;
+pub mod memory;
 pub mod noise;
 pub mod numerics;
 pub mod porter_duff;
