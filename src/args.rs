@@ -66,21 +66,32 @@ pub(crate) enum Command {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum CheckpointKind {
-    /// Takes a latent: 4 channels
+    /// Stable Diffusion 1.x
+    #[value(alias = "sd1")]
     Plain,
-    /// Takes a mask and a masked latent, too: 9 channels
+    /// The same, shown a mask and a masked latent, too: 9 channels
+    #[value(alias = "sd1-inpainting")]
     Inpainting,
-    /// Takes the latent of the picture to be changed, too: 8 channels
+    /// The same, shown the latent of the picture to be changed, too: 8 channels
     #[value(name = "instruct-pix2pix")]
     InstructPix2Pix,
+    /// Stable Diffusion 2.x
+    Sd2,
+    /// SDXL's base model
+    Sdxl,
+    /// The same for inpainting: 9 channels
+    SdxlInpainting,
+    /// SDXL's refiner
+    SdxlRefiner,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum CheckpointSize {
     /// 32 channels, 34 MB
     Tiny,
-    /// The real sizes in half precision, 2.1 GB
-    Sd15,
+    /// The real sizes in half precision: 2.1 GB, SD2 2.6 GB, SDXL 6.9 GB, its refiner 6.1 GB
+    #[value(alias = "sd15")]
+    Real,
 }
 
 /// Where files lie.

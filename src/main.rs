@@ -22,8 +22,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
-use redraft_nodes::models::families::Family;
-use redraft_nodes::models::random::{Size, write_random_checkpoint};
+use redraft_nodes::models::random::{Layout, Size, write_random_checkpoint};
 use redraft_nodes::pictures::draft::write_draft;
 
 use crate::args::{CheckpointKind, CheckpointSize, Cli, Command};
@@ -56,16 +55,20 @@ fn dispatch(command: Command) -> Outcome {
         Command::ObjectInfo(places) => nodes::object_info(&places),
         Command::Survey { directory } => survey::survey(&directory),
         Command::RandomCheckpoint { kind, size, seed, file } => {
-            let family = match kind {
-                CheckpointKind::Plain => Family::Sd1,
-                CheckpointKind::Inpainting => Family::Sd1Inpainting,
-                CheckpointKind::InstructPix2Pix => Family::Sd1InstructPix2Pix,
+            let layout = match kind {
+                CheckpointKind::Plain => Layout::Sd1,
+                CheckpointKind::Inpainting => Layout::Sd1Inpainting,
+                CheckpointKind::InstructPix2Pix => Layout::Sd1InstructPix2Pix,
+                CheckpointKind::Sd2 => Layout::Sd2,
+                CheckpointKind::Sdxl => Layout::Sdxl,
+                CheckpointKind::SdxlInpainting => Layout::SdxlInpainting,
+                CheckpointKind::SdxlRefiner => Layout::SdxlRefiner,
             };
             let size = match size {
                 CheckpointSize::Tiny => Size::Tiny,
-                CheckpointSize::Sd15 => Size::Sd15,
+                CheckpointSize::Real => Size::Real,
             };
-            write_random_checkpoint(&file, family, size, seed)?;
+            write_random_checkpoint(&file, layout, size, seed)?;
             Ok(Exit::Done)
         }
         Command::StandIns(args) => stand_ins::stand_ins(&args),

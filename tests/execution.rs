@@ -18,8 +18,7 @@ use redraft_engine::node::Registry;
 use redraft_engine::plan::Plan;
 use redraft_engine::problem::Problems;
 use redraft_engine::prompt::{Given, NodeId, Prompt, PromptNode, Targets};
-use redraft_nodes::models::families::Family;
-use redraft_nodes::models::random::{Size, write_random_checkpoint};
+use redraft_nodes::models::random::{Layout, Size, write_random_checkpoint};
 use redraft_nodes::ops::numerics::Numerics;
 use redraft_nodes::values::Image;
 use redraft_testing_pack as _;
@@ -540,7 +539,7 @@ fn nodes_that_wait_among_others() {
 fn sampling_in_nodes_made_at_run_time_is_sampling() {
     let mut bench = Bench::new("classic");
     let checkpoint = bench.folder.path().join("models/checkpoints/tiny.safetensors");
-    write_random_checkpoint(&checkpoint, Family::Sd1, Size::Tiny, 1).unwrap();
+    write_random_checkpoint(&checkpoint, Layout::Sd1, Size::Tiny, 1).unwrap();
     let loader = node("CheckpointLoaderSimple", json!({"ckpt_name": "tiny.safetensors"}));
     let expanding = json!({
         "1": loader,

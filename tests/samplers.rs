@@ -11,8 +11,7 @@ use redraft_engine::folders::FolderPaths;
 use redraft_engine::node::Registry;
 use redraft_engine::plan::Plan;
 use redraft_engine::prompt::{Given, NodeId, Prompt, PromptNode, Targets};
-use redraft_nodes::models::families::Family;
-use redraft_nodes::models::random::{Size, write_random_checkpoint};
+use redraft_nodes::models::random::{Layout, Size, write_random_checkpoint};
 use redraft_nodes::ops::numerics::Numerics;
 use redraft_nodes::sampling::samplers::SAMPLERS;
 use serde_json::{Value as Json, json};
@@ -96,7 +95,7 @@ fn every_sampler_tells_each_step_and_can_be_cancelled_there() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoints = folder.path().join("models/checkpoints");
     fs_err::create_dir_all(&checkpoints).unwrap();
-    write_random_checkpoint(&checkpoints.join("tiny.safetensors"), Family::Sd1, Size::Tiny, 1).unwrap();
+    write_random_checkpoint(&checkpoints.join("tiny.safetensors"), Layout::Sd1, Size::Tiny, 1).unwrap();
     let mut services = Services::default();
     redraft_nodes::provide(&mut services, Numerics::cpu());
     let policy: Policy = "none".parse().unwrap();

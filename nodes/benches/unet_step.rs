@@ -12,11 +12,13 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use redraft_nodes::diffusion::extra_conds::ExtraConds;
+use redraft_nodes::diffusion::network::Inputs;
+use redraft_nodes::diffusion::patch::Call;
 use redraft_nodes::files::weights::Weights;
-use redraft_nodes::models::families::Family;
 use redraft_nodes::models::families::recognise;
-use redraft_nodes::models::random::{Size, write_random_checkpoint};
-use redraft_nodes::models::unet::UNet;
+use redraft_nodes::models::random::{Layout, Size, write_random_checkpoint};
+use redraft_nodes::models::unet::{Heads, UNet};
 use redraft_nodes::ops::noise::randn;
 use redraft_nodes::ops::numerics::Numerics;
 use tch::Tensor;
@@ -33,23 +35,26 @@ fn main() -> Result<()> {
     let path = arguments.iter().find(|a| a.ends_with(".safetensors")).map(PathBuf::from);
     let path = path.unwrap_or_else(|| std::env::temp_dir().join("redraft-random-sd15.safetensors"));
     if !path.exists() {
-        let (_, spent) = timed(|| write_random_checkpoint(&path, Family::Sd1, Size::Sd15, 0));
+        let (_, spent) = timed(|| write_random_checkpoint(&path, Layout::Sd1, Size::Real, 0));
         writeln!(out, "wrote {} in {:.1} s", path.display(), spent.as_secs_f64())?;
     }
     let channels_last = arguments.iter().any(|a| a == "--channels-last");
     let numerics = Numerics { channels_last, ..Numerics::cpu() };
     let (weights, opened) = timed(|| Weights::open(&path));
     let contents = recognise(&weights?)?;
-    let (unet, loaded) = timed(|| UNet::load(&contents.model()?.1, &numerics));
+    let (unet, loaded) = timed(|| UNet::load(&contents.model()?.weights, &numerics, Heads::Count(8)));
     let unet = unet?;
     writeln!(out, "opened in {:.4} s, UNet loaded in {:.2} s", opened.as_secs_f64(), loaded.as_secs_f64())?;
     let x = randn(0, &[2, unet.in_channels(), 64, 64]);
     let context = randn(1, &[2, 77, unet.context_width()]);
-    let timesteps = Tensor::from_slice(&[999f32, 999.0]);
+    let timestep = Tensor::from_slice(&[999f32, 999.0]);
+    let (extra, call) = (ExtraConds::default(), Call::plain());
+    let inputs = Inputs { x: &x, timestep: &timestep, context: &context, extra: &extra, call: &call };
     let mut seconds = Vec::new();
     for step in 0..=steps {
         let before = product();
-        let (noise, spent) = timed(|| unet.forward(&x, &timesteps, &context));
+        let (noise, spent) = timed(|| unet.forward(&inputs));
+        let noise = noise?;
         let after = product();
         assert!(bool::try_from(noise.isfinite().all())?, "the step gave values that are not finite");
         let rate = 1.36e12 / spent.as_secs_f64() / ((before + after) / 2.0);

@@ -5,61 +5,60 @@
 
 use std::cell::Cell;
 use std::io::Write;
+use std::rc::Rc;
 
 use anyhow::Result;
-use redraft_nodes::diffusion::network::Network;
+use redraft_nodes::diffusion::extra_conds::ExtraConds;
+use redraft_nodes::diffusion::latent_format;
+use redraft_nodes::diffusion::network::{Inputs, Network};
 use redraft_nodes::diffusion::parameterisation::Parameterisation;
-use redraft_nodes::diffusion::patch::Call;
 use redraft_nodes::files::weights::Weights;
-use redraft_nodes::models::families::{Family, recognise};
-use redraft_nodes::models::random::{Size, write_random_checkpoint};
-use redraft_nodes::models::unet::UNet;
+use redraft_nodes::models::families::recognise;
+use redraft_nodes::models::random::{Layout, Size, write_random_checkpoint};
+use redraft_nodes::models::unet::{Heads, UNet};
 use redraft_nodes::ops::noise::{Stream, randn};
 use redraft_nodes::ops::numerics::Numerics;
 use redraft_nodes::sampling::guidance::{Batching, Guide};
 use redraft_nodes::sampling::hooks::Hooks;
 use redraft_nodes::sampling::ksampler::{SampleRequest, SigmasRequest, sample, sample_sigmas};
+use redraft_nodes::sampling::ready::ReadyModel;
 use redraft_nodes::sampling::samplers::{SAMPLERS, Sampler};
 use redraft_nodes::sampling::schedules::{Schedule, window};
-use redraft_nodes::values::memories::Memories;
 use redraft_nodes::values::{Conditioning, Latent};
 use tch::Tensor;
 
 /// A network that counts its calls.
 struct Counting {
     unet: UNet,
-    calls: Cell<usize>,
+    calls: Rc<Cell<usize>>,
 }
 
 impl Network for Counting {
-    fn predict(&self, x: &Tensor, timestep: &Tensor, context: &Tensor, call: &Call) -> Result<Tensor> {
+    fn predict(&self, inputs: &Inputs) -> Result<Tensor> {
         self.calls.set(self.calls.get() + 1);
-        Ok(self.unet.patched(x, timestep, context, call))
+        self.unet.forward(inputs)
     }
 }
 
 struct Bench {
-    network: Counting,
-    sampling: Parameterisation,
+    model: ReadyModel,
+    calls: Rc<Cell<usize>>,
     guide: Guide,
 }
 
 impl Bench {
     /// The samples of a KSampler run (or with `start`, KSamplerAdvanced's), and how often the network was called.
     fn run(&self, latent: &Tensor, steps: usize, denoise: f64, start: Option<usize>) -> (Tensor, usize) {
-        self.network.calls.set(0);
+        self.calls.set(0);
         let request = SampleRequest {
-            network: &self.network,
-            sampling: &self.sampling,
-            hooks: &Hooks::default(),
             seed: 1,
             steps,
             cfg: 4.0,
             sampler: Sampler::named("euler").unwrap(),
             schedule: Schedule::named("normal").unwrap(),
-            positive: &self.guide.conditionings[0],
-            negative: &self.guide.conditionings[1],
-            latent: &Latent::new(latent.shallow_clone()),
+            positive: self.guide.conditionings[0].clone(),
+            negative: self.guide.conditionings[1].clone(),
+            latent: Latent::new(latent.shallow_clone()),
             denoise,
             add_noise: true,
             start_at_step: start,
@@ -67,33 +66,29 @@ impl Bench {
             force_full_denoise: start.is_some(),
             batching: Batching::Together,
         };
-        let result = sample(&request, &mut |_, _, _| Ok(())).unwrap();
-        (result.samples, self.network.calls.get())
+        let result = sample(&self.model, &request, &mut |_, _, _| Ok(())).unwrap();
+        (result.samples, self.calls.get())
     }
 
     /// Eight steps of a sampler from the same initial noise, with a seed of its own for what it adds.
     fn eight_steps(&self, sampler: &Sampler, seed: u64) -> (Tensor, usize) {
-        self.network.calls.set(0);
+        self.calls.set(0);
         let schedule = Schedule::named("karras").unwrap();
         let discard = sampler.discards_penultimate;
         let noise = randn(7, &[1, 4, 8, 8]);
+        let latent = Latent::new(noise.zeros_like());
         let request = SigmasRequest {
-            network: &self.network,
-            sampling: &self.sampling,
-            hooks: &Hooks::default(),
             seed,
-            noise: &noise,
+            noise,
             stream: Stream::seeded(7),
             guide: &self.guide,
             sampler,
-            sigmas: &schedule.for_ksampler(&self.sampling, 8, 1.0, discard).unwrap(),
-            samples: &noise.zeros_like(),
-            noise_mask: None,
-            memories: &Memories::default(),
+            sigmas: &schedule.for_ksampler(&self.model.sampling, 8, 1.0, discard).unwrap(),
+            latent: &latent,
             batching: Batching::Together,
         };
-        let (result, _) = sample_sigmas(&request, &mut |_, _, _| Ok(())).unwrap();
-        (result, self.network.calls.get())
+        let result = sample_sigmas(&self.model, &request, &mut |_, _, _| Ok(())).unwrap();
+        (result.samples, self.calls.get())
     }
 }
 
@@ -112,12 +107,19 @@ fn main() -> Result<()> {
     let _guard = tch::no_grad_guard();
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("tiny.safetensors");
-    write_random_checkpoint(&path, Family::Sd1, Size::Tiny, 1)?;
-    let unet = UNet::load(&recognise(&Weights::open(&path)?)?.model()?.1, &Numerics::cpu())?;
+    write_random_checkpoint(&path, Layout::Sd1, Size::Tiny, 1)?;
+    let unet = UNet::load(&recognise(&Weights::open(&path)?)?.model()?.weights, &Numerics::cpu(), Heads::Count(8))?;
     let text = |seed| Conditioning::from(randn(seed, &[1, 77, unet.context_width()]));
     let guide = Guide::cfg(&text(11), &text(12), 4.0);
-    let network = Counting { unet, calls: Cell::new(0) };
-    let bench = Bench { network, sampling: Parameterisation::sd15(), guide };
+    let calls = Rc::new(Cell::new(0));
+    let model = ReadyModel {
+        network: Rc::new(Counting { unet, calls: calls.clone() }),
+        sampling: Rc::new(Parameterisation::sd15()),
+        latent_format: &latent_format::SD15,
+        extra_conds: Box::new(|_| Ok(ExtraConds::default())),
+        hooks: Hooks::default(),
+    };
+    let bench = Bench { model, calls, guide };
     let mut out = std::io::stdout().lock();
     levels(&bench, &mut out)?;
     shining_through(&bench, &mut out)?;
@@ -133,7 +135,7 @@ fn levels(bench: &Bench, out: &mut impl Write) -> Result<()> {
     )?;
     writeln!(out, "|---|---|---|---|---|")?;
     for denoise in [1.0, 0.95, 0.8, 0.5, 0.2, 0.05, 0.0] {
-        let sigmas = schedule.for_ksampler(&bench.sampling, 20, denoise, false)?.0;
+        let sigmas = schedule.for_ksampler(&bench.model.sampling, 20, denoise, false)?.0;
         let (result, calls) = bench.run(&latent, 20, denoise, None);
         let total = if denoise > 0.0 { format!("{}", (20.0 / denoise) as usize) } else { "-".to_owned() };
         let first = sigmas.first().map_or("-".to_owned(), |sigma| format!("{sigma:.4}"));
@@ -145,7 +147,7 @@ fn levels(bench: &Bench, out: &mut impl Write) -> Result<()> {
     )?;
     writeln!(out, "|---|---|---|---|")?;
     for start in [0, 1, 4, 10, 16, 19, 20] {
-        let all = schedule.levels(&bench.sampling, 20)?;
+        let all = schedule.levels(&bench.model.sampling, 20)?;
         let first = window(&all, Some(start), None, true).map_or("-".to_owned(), |kept| format!("{:.4}", kept.0[0]));
         let (result, calls) = bench.run(&latent, 20, 1.0, Some(start));
         writeln!(out, "| {start} | {first} | {calls} | {:.3} |", apart(&result, &latent))?;

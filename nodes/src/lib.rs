@@ -7,6 +7,7 @@ pub mod networks;
 pub mod node;
 pub mod ops;
 pub mod pictures;
+pub mod python;
 pub mod recipes;
 pub mod sampling;
 pub mod text;

@@ -5,10 +5,11 @@ use std::rc::Rc;
 
 use anyhow::Result;
 
+use crate::diffusion::network::Network;
 use crate::files::weights::Weights;
 use crate::models::clip_text::ClipText;
 use crate::models::esrgan::Esrgan;
-use crate::models::unet::UNet;
+use crate::models::families::Family;
 use crate::models::vae::Vae;
 use crate::ops::numerics::Numerics;
 
@@ -18,7 +19,7 @@ type Factors = Vec<[f64; 4]>;
 /// Networks by the weights they were built from: one UNet, and two each of the small ones.
 pub struct Networks {
     numerics: Numerics,
-    unets: Recent<UNet, 1>,
+    models: Recent<Rc<dyn Network>, 1>,
     clips: Recent<ClipText, 2, Factors>,
     vaes: Recent<Vae, 2>,
     upscalers: Recent<Esrgan, 1>,
@@ -28,15 +29,15 @@ impl Networks {
     pub fn new(numerics: Numerics) -> Self {
         Self {
             numerics,
-            unets: Recent::default(),
+            models: Recent::default(),
             clips: Recent::default(),
             vaes: Recent::default(),
             upscalers: Recent::default(),
         }
     }
 
-    pub fn unet(&self, weights: &Weights) -> Result<Rc<UNet>> {
-        self.unets.get(weights, |weights| UNet::load(weights, &self.numerics))
+    pub fn model(&self, family: &Family, weights: &Weights) -> Result<Rc<dyn Network>> {
+        Ok((*self.models.get(weights, |weights| (family.load)(weights, &self.numerics))?).clone())
     }
 
     /// A text encoder with factors on its attentions' projections, one set after the other.

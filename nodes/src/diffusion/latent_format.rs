@@ -3,44 +3,58 @@
 use tch::{Device, Kind, Tensor};
 
 /// A latent space.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub struct LatentFormat {
     /// Channels of a latent.
     pub channels: i64,
     /// VAE units times this is the network's scale.
     pub scale: f64,
     /// Mean and spread of each channel in VAE units, which are taken off before the scale is applied.
-    pub spread: Option<([f32; 4], [f32; 4])>,
+    pub spread: Option<(&'static [f32], &'static [f32])>,
     /// Red, green and blue, from -1 to 1, of each channel in the network's scale: a rough picture without the VAE.
-    pub rgb: [[f32; 3]; 4],
+    pub rgb: &'static [[f32; 3]],
+    /// What is added to that picture.
+    pub rgb_bias: [f32; 3],
 }
 
-impl LatentFormat {
-    /// Stable Diffusion 1.x: 4 channels, 0.18215.
-    pub const SD15: LatentFormat = LatentFormat {
-        channels: 4,
-        scale: 0.18215,
-        spread: None,
-        rgb: [
-            [0.3512, 0.2297, 0.3227],
-            [0.3250, 0.4974, 0.2350],
-            [-0.2829, 0.1762, 0.2721],
-            [-0.2120, -0.2616, -0.7177],
-        ],
-    };
-    /// Playground v2.5.
-    pub const PLAYGROUND: LatentFormat = LatentFormat {
-        channels: 4,
-        scale: 0.5,
-        spread: Some(([-1.6574, 1.886, -1.383, 2.5155], [8.4927, 5.9022, 6.5498, 5.2299])),
-        rgb: [
-            [0.3920, 0.4054, 0.4549],
-            [-0.2634, -0.0196, 0.0653],
-            [0.0568, 0.1687, -0.0755],
-            [-0.3112, -0.2359, -0.2076],
-        ],
-    };
+/// Stable Diffusion 1.x and 2.x.
+pub static SD15: LatentFormat = LatentFormat {
+    channels: 4,
+    scale: 0.18215,
+    spread: None,
+    rgb: &[[0.3512, 0.2297, 0.3227], [0.3250, 0.4974, 0.2350], [-0.2829, 0.1762, 0.2721], [-0.2120, -0.2616, -0.7177]],
+    rgb_bias: [0.0; 3],
+};
 
+/// SDXL and its refiner.
+pub static SDXL: LatentFormat = LatentFormat {
+    channels: 4,
+    scale: 0.13025,
+    spread: None,
+    rgb: &[
+        [0.3651, 0.4232, 0.4341],
+        [-0.2533, -0.0042, 0.1068],
+        [0.1076, 0.1111, -0.0362],
+        [-0.3165, -0.2492, -0.2188],
+    ],
+    rgb_bias: [0.1084, -0.0175, -0.0011],
+};
+
+/// Playground v2.5.
+pub static PLAYGROUND: LatentFormat = LatentFormat {
+    channels: 4,
+    scale: 0.5,
+    spread: Some((&[-1.6574, 1.886, -1.383, 2.5155], &[8.4927, 5.9022, 6.5498, 5.2299])),
+    rgb: &[
+        [0.3920, 0.4054, 0.4549],
+        [-0.2634, -0.0196, 0.0653],
+        [0.0568, 0.1687, -0.0755],
+        [-0.3112, -0.2359, -0.2076],
+    ],
+    rgb_bias: [0.0; 3],
+};
+
+impl LatentFormat {
     /// A latent in VAE units in the network's scale. An empty one, all zeros, is not shifted.
     pub fn in_network_scale(&self, latent: &Tensor) -> Tensor {
         let Some((mean, spread)) = self.spread else { return latent * self.scale };
@@ -61,7 +75,9 @@ impl LatentFormat {
     }
 }
 
-/// One value for each channel, for a B×C×h×w tensor.
-fn channels(values: [f32; 4], latent: &Tensor) -> Tensor {
-    Tensor::from_slice(&values).view([1, 4, 1, 1]).to_device(latent.device())
+/// One value for each channel, for a tensor whose second dimension is the channels.
+fn channels(values: &[f32], latent: &Tensor) -> Tensor {
+    let mut shape = vec![1; latent.dim()];
+    shape[1] = -1;
+    Tensor::from_slice(values).view(shape.as_slice()).to_device(latent.device())
 }

@@ -1,8 +1,10 @@
 //! What a denoising network is asked, and what its output means.
 
 pub mod clock;
+pub mod extra_conds;
 pub mod latent_format;
 pub mod network;
 pub mod parameterisation;
 pub mod patch;
+pub mod prompt;
 pub mod real;

@@ -1,51 +1,35 @@
-//! What a denoising network offers.
+//! What a denoising network is asked, and what it offers.
 
 use anyhow::Result;
 use tch::{Device, Tensor};
 
-use super::latent_format::LatentFormat;
+use super::extra_conds::ExtraConds;
 use super::patch::Call;
+
+/// What a network is asked: a batch of states at one noise level, each under a prompt. All tensors are on
+/// [`Network::device`], float32.
+#[derive(Clone, Copy)]
+pub struct Inputs<'a> {
+    /// The states, scaled to what the network was trained on: B×C×h×w. Behind the latent's channels come those that are shown
+    /// beside it.
+    pub x: &'a Tensor,
+    /// The noise level as the network takes it, B values.
+    pub timestep: &'a Tensor,
+    /// The text, B×T×W.
+    pub context: &'a Tensor,
+    /// What the model's family takes besides, a row for each state.
+    pub extra: &'a ExtraConds,
+    /// What is changed inside of the network.
+    pub call: &'a Call<'a>,
+}
 
 /// A denoising network, without guidance.
 pub trait Network {
-    /// The network's raw output, B×4×h×w.
-    ///
-    /// `x` is B×C×h×w and already scaled to unit variance (C is 4 and the channels of [`Network::beside`]),
-    /// `timestep` is B values, float32, `context` is B×T×W. All are on [`Network::device`].
-    /// The call says what is changed inside of it.
-    fn predict(&self, x: &Tensor, timestep: &Tensor, context: &Tensor, call: &Call) -> Result<Tensor>;
+    /// The network's raw output, with the latent's number of channels.
+    fn predict(&self, inputs: &Inputs) -> Result<Tensor>;
 
     /// Where the network computes.
     fn device(&self) -> Device {
         Device::Cpu
-    }
-
-    /// The latent space that it was trained in.
-    fn latent_format(&self) -> LatentFormat {
-        LatentFormat::SD15
-    }
-
-    /// What it takes beside the state, in input channels of its own.
-    fn beside(&self) -> Option<Beside> {
-        None
-    }
-}
-
-/// What a network is shown beside the state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Beside {
-    /// A mask and a latent without the masked part, as inpainting checkpoints take them.
-    MaskAndLatent,
-    /// A latent, as InstructPix2Pix takes it.
-    Latent,
-}
-
-impl Beside {
-    /// How many channels it has.
-    pub fn channels(self) -> i64 {
-        match self {
-            Beside::MaskAndLatent => 5,
-            Beside::Latent => 4,
-        }
     }
 }

@@ -116,6 +116,11 @@ impl Parameterisation {
         self.prediction
     }
 
+    /// Whether the network predicts velocity on noise levels that it takes as they come.
+    pub fn is_continuous_velocity(&self) -> bool {
+        self.prediction == Prediction::Velocity && self.clock == Clock::QuarterLog
+    }
+
     /// Whether states mix noise and picture, σ·noise + (1−σ)·picture, with levels from 0 to 1.
     pub fn is_flow(&self) -> bool {
         self.prediction == Prediction::Flow

@@ -1,4 +1,6 @@
-//! CLIP's text encoder (Radford et al. 2021), as Stable Diffusion 1.x uses it.
+//! CLIP's text encoders (Radford et al. 2021): CLIP-L, and OpenCLIP's H and bigG.
+
+use std::fmt;
 
 use anyhow::{Result, ensure};
 use tch::{Kind, Tensor};
@@ -7,73 +9,196 @@ use crate::files::weights::Weights;
 use crate::ops::attention::causal_attention;
 use crate::ops::layers::{LayerNorm, Linear};
 use crate::ops::numerics::Numerics;
-use crate::text::encode::TextModel;
+use crate::text::encode::{ClipNetwork, Layer};
 
 /// The text encoder: token embeddings, learned positions, layers of causal self-attention.
 ///
 /// Weights are held as [`Numerics::text`] says (half precision unless forced) and computed with in float32, so on a CPU they
-/// stay mapped pages of the file. Sizes are read off the weights; there is one head per 64 channels.
+/// stay mapped pages of the file. Sizes are read off the weights; a head is 64 wide, 16 in networks narrower than that.
 pub struct ClipText {
     tokens: Tensor,
     positions: Tensor,
-    layers: Vec<Layer>,
+    blocks: Vec<Block>,
     norm: LayerNorm,
+    projection: Option<Linear>,
     heads: i64,
+    activation: Activation,
+}
+
+/// The three networks, told apart by their depth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClipKind {
+    /// OpenAI's ViT-L/14: 12 layers.
+    L,
+    /// OpenCLIP's ViT-H/14: 24 layers.
+    H,
+    /// OpenCLIP's ViT-bigG/14: 32 layers.
+    G,
+}
+
+impl fmt::Display for ClipKind {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            ClipKind::L => "CLIP-L",
+            ClipKind::H => "OpenCLIP-H",
+            ClipKind::G => "OpenCLIP-bigG",
+        })
+    }
+}
+
+impl ClipKind {
+    /// What the text encoder below `weights` is, if it is one of CLIP's.
+    pub fn of(weights: &Weights) -> Option<ClipKind> {
+        let names = Names::of(weights)?;
+        let has = |layer: usize| !names.layer(layer).is_empty();
+        Some(if has(30) {
+            ClipKind::G
+        } else if has(22) {
+            ClipKind::H
+        } else {
+            ClipKind::L
+        })
+    }
+}
+
+/// How a file spells the tensors of the encoder.
+struct Names {
+    /// Where the encoder's parts lie.
+    model: Weights,
+    /// Where the projection lies.
+    outer: Weights,
+    spelling: Spelling,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Spelling {
+    /// Hugging Face's: queries, keys and values are matrices of their own.
+    HuggingFace,
+    /// OpenCLIP's: they are one matrix, stacked by rows.
+    OpenClip,
+}
+
+impl Names {
+    /// Reads the spelling off the tensors: Hugging Face's below `text_model` or without that part, or OpenCLIP's.
+    fn of(weights: &Weights) -> Option<Names> {
+        let found = |model: Weights, spelling| Some(Names { model, outer: weights.clone(), spelling });
+        let below = weights.at("text_model");
+        if below.contains("embeddings.token_embedding.weight") {
+            found(below, Spelling::HuggingFace)
+        } else if weights.contains("embeddings.token_embedding.weight") {
+            found(weights.clone(), Spelling::HuggingFace)
+        } else if weights.contains("token_embedding.weight") && !weights.at("transformer.resblocks").is_empty() {
+            found(weights.clone(), Spelling::OpenClip)
+        } else {
+            None
+        }
+    }
+
+    fn name(&self, hugging_face: &'static str, open_clip: &'static str) -> &'static str {
+        if self.spelling == Spelling::HuggingFace { hugging_face } else { open_clip }
+    }
+
+    fn layers(&self) -> Weights {
+        self.model.at(self.name("encoder.layers", "transformer.resblocks"))
+    }
+
+    fn layer(&self, index: usize) -> Weights {
+        self.layers().at(index)
+    }
+
+    /// The projection of pooled vectors, if the file has one. OpenCLIP and older files hold it transposed, as a bare matrix.
+    fn projection(&self, width: i64) -> Result<Option<Linear>> {
+        let projection = self.outer.at("text_projection");
+        if projection.contains("weight") {
+            return Linear::load(&projection, width, width).map(Some);
+        }
+        if !self.outer.contains("text_projection") {
+            return Ok(None);
+        }
+        let bare = self.outer.tensor("text_projection", &[width, width])?;
+        Ok(Some(Linear::new(bare.transpose(0, 1).contiguous(), None)))
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Activation {
+    /// x·σ(1.702·x), an approximation that CLIP-L was trained with.
+    QuickGelu,
+    Gelu,
+}
+
+impl Activation {
+    fn apply(self, x: &Tensor) -> Tensor {
+        match self {
+            Activation::QuickGelu => x * (x * 1.702).sigmoid(),
+            Activation::Gelu => x.gelu("none"),
+        }
+    }
 }
 
 impl ClipText {
-    /// Builds the encoder from `text_model.*` below `weights`, or from what lies directly below it.
+    /// Builds the encoder from what lies below `weights`, in Hugging Face's or OpenCLIP's names.
     ///
     /// Errors name the tensor that is missing or has another shape than its neighbours call for.
     pub fn load(weights: &Weights, numerics: &Numerics) -> Result<Self> {
-        let below = weights.at("text_model");
-        let w = if below.is_empty() { weights } else { &below };
-        let w = &w.placed(numerics.text());
-        let (vocabulary, width) =
-            (w.dim("embeddings.token_embedding.weight", 0)?, w.dim("embeddings.token_embedding.weight", 1)?);
-        let length = w.dim("embeddings.position_embedding.weight", 0)?;
-        let heads = (width / 64).max(1);
+        let weights = &weights.placed(numerics.text());
+        let names = Names::of(weights).unwrap_or_else(|| Names {
+            model: weights.at("text_model"),
+            outer: weights.clone(),
+            spelling: Spelling::HuggingFace,
+        });
+        let activation = match ClipKind::of(weights) {
+            Some(ClipKind::H | ClipKind::G) => Activation::Gelu,
+            _ => Activation::QuickGelu,
+        };
+        let w = &names.model;
+        let tokens = names.name("embeddings.token_embedding.weight", "token_embedding.weight");
+        let positions = names.name("embeddings.position_embedding.weight", "positional_embedding");
+        let (vocabulary, width, length) = (w.dim(tokens, 0)?, w.dim(tokens, 1)?, w.dim(positions, 0)?);
+        let heads = if width >= 64 { width / 64 } else { (width / 16).max(1) };
         ensure!(
             width % heads == 0,
             "the text encoder in {} is {width} wide, which {heads} heads cannot share; the file is of another kind",
             w.path().display()
         );
-        let layers = w.at("encoder.layers");
+        let layers = names.layers();
         ensure!(layers.children() > 0, "{} holds a text encoder without layers; it is incomplete", w.path().display());
         Ok(Self {
-            tokens: w.tensor("embeddings.token_embedding.weight", &[vocabulary, width])?,
-            positions: w.tensor("embeddings.position_embedding.weight", &[length, width])?.to_kind(Kind::Float),
-            layers: (0..layers.children()).map(|i| Layer::load(&layers.at(i), width)).collect::<Result<_>>()?,
-            norm: LayerNorm::load_as(&w.at("final_layer_norm"), width, Kind::Float)?,
+            tokens: w.tensor(tokens, &[vocabulary, width])?,
+            positions: w.tensor(positions, &[length, width])?.to_kind(Kind::Float),
+            blocks: (0..layers.children())
+                .map(|i| Block::load(&layers.at(i), names.spelling, width))
+                .collect::<Result<_>>()?,
+            norm: LayerNorm::load_as(&w.at(names.name("final_layer_norm", "ln_final")), width, Kind::Float)?,
+            projection: names.projection(width)?,
             heads,
+            activation,
         })
     }
 
     /// The encoder with the projections of all its attentions multiplied, by each set of factors: query, key, value, output.
     pub fn with_attention_multiplied(self, factors: &[[f64; 4]]) -> Self {
-        let layers = self.layers.into_iter().map(|layer| layer.with_attention_multiplied(factors)).collect();
-        Self { layers, ..self }
-    }
-
-    /// Width of its vectors: 768 in SD1.x.
-    pub fn width(&self) -> i64 {
-        self.tokens.size()[1]
-    }
-
-    /// How many layers it has: 12 in SD1.x.
-    pub fn layers(&self) -> usize {
-        self.layers.len()
+        let blocks = self.blocks.into_iter().map(|block| block.with_attention_multiplied(factors)).collect();
+        Self { blocks, ..self }
     }
 
     /// How many tokens a chunk has: 77.
     pub fn length(&self) -> i64 {
         self.positions.size()[0]
     }
+}
 
-    /// Looks tokens up. `tokens` is int64 of any shape S; the result is S×W in float32, without positions.
-    ///
+impl ClipNetwork for ClipText {
+    fn width(&self) -> i64 {
+        self.tokens.size()[1]
+    }
+
+    fn layers(&self) -> usize {
+        self.blocks.len()
+    }
+
     /// An error if a token is not in the vocabulary of this file.
-    pub fn embed(&self, tokens: &Tensor) -> Result<Tensor> {
+    fn embed(&self, tokens: &Tensor) -> Result<Tensor> {
         let vocabulary = self.tokens.size()[0];
         if tokens.numel() > 0 {
             let (low, high) = (tokens.min().int64_value(&[]), tokens.max().int64_value(&[]));
@@ -86,11 +211,8 @@ impl ClipText {
         Ok(Tensor::embedding(&self.tokens, &tokens, -1, false, false).to_kind(Kind::Float))
     }
 
-    /// Encodes B chunks. `embeds` is B×77×W in float32 without positions; `layer` is in 1…[`ClipText::layers`].
-    ///
-    /// Returns the output of the first `layer` layers and that of all layers, each after the final normalisation, B×77×W in
-    /// float32. An error if the shape or `layer` does not fit.
-    pub fn forward(&self, embeds: &Tensor, layer: usize) -> Result<(Tensor, Tensor)> {
+    /// An error if the shape or `layer` does not fit.
+    fn forward(&self, embeds: &Tensor, layer: Layer) -> Result<(Tensor, Tensor)> {
         let size = embeds.size();
         ensure!(
             size.len() == 3 && size[1] == self.length() && size[2] == self.width(),
@@ -98,45 +220,35 @@ impl ClipText {
             self.length(),
             self.width()
         );
-        ensure!(
-            (1..=self.layers()).contains(&layer),
-            "the text encoder has layers 1 to {}, and layer {layer} was asked for",
-            self.layers()
-        );
+        if let Layer::Hidden { count, .. } = layer {
+            ensure!(
+                (1..=self.layers()).contains(&count),
+                "the text encoder has layers 1 to {}, and layer {count} was asked for",
+                self.layers()
+            );
+        }
         let mut x = embeds.to_device_(self.positions.device(), Kind::Float, false, false) + &self.positions;
         let mut hidden = None;
-        for (i, block) in self.layers.iter().enumerate() {
-            x = block.forward(x, self.heads);
-            if i + 1 == layer {
-                hidden = Some(self.norm.forward(&x));
+        for (i, block) in self.blocks.iter().enumerate() {
+            x = block.forward(x, self.heads, self.activation);
+            if let Layer::Hidden { count, normed } = layer
+                && count == i + 1
+            {
+                // Blocks add to their input in place.
+                hidden = Some(if normed { self.norm.forward(&x) } else { x.copy() });
             }
         }
-        let last = if layer == self.layers() { None } else { Some(self.norm.forward(&x)) };
-        let hidden = hidden.unwrap_or_else(|| self.norm.forward(&x));
-        let last = last.unwrap_or_else(|| hidden.shallow_clone());
-        Ok((hidden, last))
+        let last = self.norm.forward(&x);
+        Ok((hidden.unwrap_or_else(|| last.shallow_clone()), last))
+    }
+
+    /// The pooled vector as it is where the file has no projection.
+    fn project(&self, pooled: &Tensor) -> Tensor {
+        self.projection.as_ref().map_or_else(|| pooled.shallow_clone(), |projection| projection.forward(pooled))
     }
 }
 
-impl TextModel for ClipText {
-    fn width(&self) -> i64 {
-        self.width()
-    }
-
-    fn layers(&self) -> usize {
-        self.layers()
-    }
-
-    fn embed(&self, tokens: &Tensor) -> Result<Tensor> {
-        self.embed(tokens)
-    }
-
-    fn forward(&self, embeds: &Tensor, layer: usize) -> Result<(Tensor, Tensor)> {
-        self.forward(embeds, layer)
-    }
-}
-
-struct Layer {
+struct Block {
     norm1: LayerNorm,
     q: Linear,
     k: Linear,
@@ -147,19 +259,36 @@ struct Layer {
     down: Linear,
 }
 
-impl Layer {
-    fn load(w: &Weights, width: i64) -> Result<Self> {
-        let hidden = w.dim("mlp.fc1.weight", 0)?;
-        let attention = |name: &str| Linear::load(&w.at("self_attn").at(name), width, width);
+impl Block {
+    fn load(w: &Weights, spelling: Spelling, width: i64) -> Result<Self> {
+        let norm = |name: &str| LayerNorm::load_as(&w.at(name), width, Kind::Float);
+        let (attention, up, down, norms) = match spelling {
+            Spelling::HuggingFace => ("self_attn", "mlp.fc1", "mlp.fc2", ["layer_norm1", "layer_norm2"]),
+            Spelling::OpenClip => ("attn", "mlp.c_fc", "mlp.c_proj", ["ln_1", "ln_2"]),
+        };
+        let attention = w.at(attention);
+        let [q, k, v] = match spelling {
+            Spelling::HuggingFace => {
+                let matrix = |name: &str| Linear::load(&attention.at(name), width, width);
+                [matrix("q_proj")?, matrix("k_proj")?, matrix("v_proj")?]
+            }
+            Spelling::OpenClip => {
+                let weight = attention.tensor("in_proj_weight", &[3 * width, width])?;
+                let bias = attention.tensor("in_proj_bias", &[3 * width])?;
+                [0, 1, 2]
+                    .map(|i| Linear::new(weight.narrow(0, i * width, width), Some(bias.narrow(0, i * width, width))))
+            }
+        };
+        let hidden = w.dim(&format!("{up}.weight"), 0)?;
         Ok(Self {
-            norm1: LayerNorm::load_as(&w.at("layer_norm1"), width, Kind::Float)?,
-            q: attention("q_proj")?,
-            k: attention("k_proj")?,
-            v: attention("v_proj")?,
-            out: attention("out_proj")?,
-            norm2: LayerNorm::load_as(&w.at("layer_norm2"), width, Kind::Float)?,
-            up: Linear::load(&w.at("mlp.fc1"), width, hidden)?,
-            down: Linear::load(&w.at("mlp.fc2"), hidden, width)?,
+            norm1: norm(norms[0])?,
+            q,
+            k,
+            v,
+            out: Linear::load(&attention.at("out_proj"), width, width)?,
+            norm2: norm(norms[1])?,
+            up: Linear::load(&w.at(up), width, hidden)?,
+            down: Linear::load(&w.at(down), hidden, width)?,
         })
     }
 
@@ -175,13 +304,11 @@ impl Layer {
     }
 
     /// `x` is nobody else's: the sums are made in place.
-    fn forward(&self, mut x: Tensor, heads: i64) -> Tensor {
+    fn forward(&self, mut x: Tensor, heads: i64, activation: Activation) -> Tensor {
         let n = self.norm1.forward(&x);
         let (q, k, v) = (self.q.forward(&n), self.k.forward(&n), self.v.forward(&n));
         x += self.out.forward(&causal_attention(&q, &k, &v, heads));
-        let h = self.up.forward(&self.norm2.forward(&x));
-        // quick-GELU: an approximation that this model was trained with.
-        let h = &h * (&h * 1.702).sigmoid();
+        let h = activation.apply(&self.up.forward(&self.norm2.forward(&x)));
         x += self.down.forward(&h);
         x
     }
@@ -198,6 +325,10 @@ mod tests {
     fn tiny() -> Option<ClipText> {
         let weights = checkpoint("sd15-tiny-random")?;
         Some(ClipText::load(&weights.at("cond_stage_model.transformer"), &Numerics::cpu()).unwrap())
+    }
+
+    fn hidden(count: usize) -> Layer {
+        Layer::Hidden { count, normed: true }
     }
 
     fn a_cat() -> Tensor {
@@ -236,7 +367,7 @@ mod tests {
             ),
         ];
         for (i, (mean, std, values)) in expected.iter().enumerate() {
-            let (hidden, last) = clip.forward(&embeds, i + 1).unwrap();
+            let (hidden, last) = clip.forward(&embeds, hidden(i + 1)).unwrap();
             figures(&hidden, *mean, *std, values);
             figures(&last, expected[2].0, expected[2].1, &expected[2].2);
         }
@@ -261,8 +392,8 @@ mod tests {
         assert!(clip.embed(&Tensor::from_slice(&[-1i64])).is_err());
         assert_eq!(clip.embed(&Tensor::from_slice::<i64>(&[])).unwrap().size(), [0, 64]);
         let embeds = clip.embed(&a_cat()).unwrap().unsqueeze(0);
-        assert!(clip.forward(&embeds, 0).is_err());
-        assert!(clip.forward(&embeds, 4).unwrap_err().to_string().contains("layers 1 to 3"));
-        assert!(clip.forward(&embeds.narrow(1, 0, 76), 1).unwrap_err().to_string().contains("77 tokens"));
+        assert!(clip.forward(&embeds, hidden(0)).is_err());
+        assert!(clip.forward(&embeds, hidden(4)).unwrap_err().to_string().contains("layers 1 to 3"));
+        assert!(clip.forward(&embeds.narrow(1, 0, 76), Layer::Last).unwrap_err().to_string().contains("77 tokens"));
     }
 }

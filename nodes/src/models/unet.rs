@@ -1,26 +1,31 @@
-//! The UNet of Stable Diffusion 1.x (Rombach et al. 2022) in the layout of the original repository.
+//! The UNet of Stable Diffusion (Rombach et al. 2022) in the layout of the original repository: 1.x, 2.x and SDXL.
 
-use anyhow::{Result, ensure};
-use tch::{Kind, Tensor};
+use anyhow::{Context, Result, ensure};
+use tch::{Device, Kind, Tensor};
 
-use super::unet_blocks::{Block, Inputs, Place};
-use crate::diffusion::patch::{Call, Part, Site};
+pub use super::unet_blocks::Heads;
+use super::unet_blocks::{Block, BlockInputs, Loading};
+use crate::diffusion::extra_conds::VECTOR;
+use crate::diffusion::network::{Inputs, Network};
+use crate::diffusion::patch::{Part, Site};
 use crate::files::weights::Weights;
 use crate::ops::layers::{Conv2d, GroupNorm, Linear};
 use crate::ops::numerics::{Numerics, Placement};
 
 /// The noise predictor: a latent, its noise level and a text go in, a prediction of the latent's shape comes out.
 ///
-/// Every size is read off the weights: channels, levels, blocks per level, where transformers are and how deep, the width
-/// of the context, 4 input channels or 9 (inpainting). SD1.x always has 8 attention heads.
+/// Every size is read off the weights: channels, levels, blocks per level, where transformers are and how deep, the widths
+/// of the context and of the vector, 4 input channels or more (inpainting). How attentions are split into heads is not in them.
 pub struct UNet {
     placement: Placement,
     in_channels: i64,
     model_channels: i64,
     context_width: i64,
     time: [Linear; 2],
+    /// What embeds the vector that goes with the text, in networks that take one.
+    vector: Option<[Linear; 2]>,
     input: Vec<Block>,
-    middle: Block,
+    middle: Option<Block>,
     output: Vec<Block>,
     norm: GroupNorm,
     conv: Conv2d,
@@ -30,26 +35,32 @@ impl UNet {
     /// Builds the network from the tensors below `weights` (`time_embed.*`, `input_blocks.*`, …).
     ///
     /// Errors name the tensor that is missing or has another shape than its neighbours call for.
-    pub fn load(weights: &Weights, numerics: &Numerics) -> Result<Self> {
+    pub fn load(weights: &Weights, numerics: &Numerics, heads: Heads) -> Result<Self> {
         let placement = numerics.unet();
         let w = &weights.placed(placement);
         let model_channels = w.dim("input_blocks.0.0.weight", 0)?;
         let in_channels = w.dim("input_blocks.0.0.weight", 1)?;
         let embedding = w.dim("time_embed.0.weight", 0)?;
-        let context_width = context_width(w)?;
-        ensure!(
-            !w.contains("label_emb.0.0.weight"),
-            "{} has a UNet with vector conditioning (SDXL, SD2 unCLIP), which is not supported",
-            w.path().display()
-        );
-        let mut place = Place { channels: in_channels, skip: 0, embedding, context: context_width };
+        let context_width = Self::context_width_of(w)?;
+        let vector = match w.contains("label_emb.0.0.weight") {
+            true => Some(w.dim("label_emb.0.0.weight", 1)?),
+            false => None,
+        };
+        let two = |name: &str, inputs: i64| {
+            let layers = w.at(name);
+            let first = Linear::load(&layers.at(0), inputs, embedding)?;
+            Ok::<_, anyhow::Error>([first, Linear::load(&layers.at(2), embedding, embedding)?])
+        };
+        let mut place = Loading { channels: in_channels, skip: 0, embedding, context: context_width, heads };
         let mut skips = Vec::new();
         let mut input = Vec::new();
         for i in 0..w.at("input_blocks").children() {
             input.push(Block::load(&w.at("input_blocks").at(i), &mut place)?);
             skips.push(place.channels);
         }
-        let middle = Block::load(&w.at("middle_block"), &mut place)?;
+        // Some of SDXL's smaller relatives have none.
+        let middle = w.at("middle_block");
+        let middle = if middle.is_empty() { None } else { Some(Block::load(&middle, &mut place)?) };
         let mut output = Vec::new();
         ensure!(
             w.at("output_blocks").children() == input.len(),
@@ -68,10 +79,8 @@ impl UNet {
             in_channels,
             model_channels,
             context_width,
-            time: [
-                Linear::load(&w.at("time_embed.0"), model_channels, embedding)?,
-                Linear::load(&w.at("time_embed.2"), embedding, embedding)?,
-            ],
+            time: two("time_embed", model_channels)?,
+            vector: vector.map(|columns| two("label_emb.0", columns)).transpose()?,
             input,
             middle,
             output,
@@ -95,23 +104,27 @@ impl UNet {
         self.placement
     }
 
-    /// Predicts the noise in `x`.
+    /// Predicts the noise in the states.
     ///
-    /// `x` is B×C×H×W in latent units of any size, already scaled for its noise level; `timesteps` holds B numbers in
-    /// 0…999; `context` is B×T×[`UNet::context_width`]. All are brought to the network's device and element type first. The
-    /// result is B×4×H×W in float32, on the network's device.
-    pub fn forward(&self, x: &Tensor, timesteps: &Tensor, context: &Tensor) -> Tensor {
-        self.patched(x, timesteps, context, &Call::plain())
-    }
-
-    /// The same with the call's patches.
-    pub fn patched(&self, x: &Tensor, timesteps: &Tensor, context: &Tensor, call: &Call) -> Tensor {
-        let (embedding, context) = (self.embed_time(timesteps).silu_(), self.placement.place(context));
+    /// States are B×C×H×W of any size; timesteps lie in 0…999; the text is [`UNet::context_width`] wide. All are brought to the
+    /// network's element type first. The result is B×4×H×W in float32, on the network's device.
+    ///
+    /// # Errors
+    /// If the network needs a vector beside the text and there is none, or one of another width.
+    pub fn forward(&self, inputs: &Inputs) -> Result<Tensor> {
+        let context = self.placement.place(inputs.context);
+        let width = context.size().last().copied().unwrap_or(0);
+        ensure!(
+            width == self.context_width,
+            "the prompt's embedding is {width} wide and the model takes {}: encode it with a text encoder of the model's family",
+            self.context_width
+        );
+        let embedding = self.embedded(inputs)?.silu_();
         let at = |part: Part, block: usize| {
-            let site = Site { call, part, block, model_channels: self.model_channels };
-            Inputs { embedding: &embedding, context: &context, site }
+            let site = Site { call: inputs.call, part, block, model_channels: self.model_channels };
+            BlockInputs { embedding: &embedding, context: &context, site }
         };
-        let mut h = self.placement.image(x);
+        let mut h = self.placement.image(inputs.x);
         let mut skips = Vec::with_capacity(self.input.len());
         for (i, block) in self.input.iter().enumerate() {
             let inputs = at(Part::Input, i);
@@ -119,7 +132,9 @@ impl UNet {
             skips.push(h.shallow_clone());
             h = inputs.site.after_skip(h);
         }
-        h = self.middle.forward(h, &at(Part::Middle, 0), None);
+        if let Some(middle) = &self.middle {
+            h = middle.forward(h, &at(Part::Middle, 0), None);
+        }
         for (i, block) in self.output.iter().enumerate() {
             let inputs = at(Part::Output, i);
             if let Some(skip) = skips.pop() {
@@ -130,38 +145,67 @@ impl UNet {
             let size = skips.last().map(|s| (s.size()[2], s.size()[3]));
             h = block.forward(h, &inputs, size);
         }
-        self.conv.forward(&self.norm.forward_silu(&h)).to_kind(Kind::Float)
+        Ok(self.conv.forward(&self.norm.forward_silu(&h)).to_kind(Kind::Float))
     }
 
-    /// Sinusoidal embedding of the timesteps (cosines first, base 10000) through two linear layers.
-    fn embed_time(&self, timesteps: &Tensor) -> Tensor {
-        let half = self.model_channels / 2;
-        let options = (Kind::Float, self.placement.device);
-        let frequencies = (Tensor::arange(half, options) * -(10000f64.ln()) / half as f64).exp();
-        let angles = timesteps.to_device_(options.1, Kind::Float, false, false).unsqueeze(1) * frequencies;
-        let embedded = Tensor::cat(&[angles.cos(), angles.sin()], 1).to_kind(self.placement.kind);
-        self.time[1].forward(&self.time[0].forward(&embedded).silu_())
+    /// The timesteps' sinusoids through two linear layers, and the vector's embedding on top.
+    fn embedded(&self, inputs: &Inputs) -> Result<Tensor> {
+        let through = |[first, second]: &[Linear; 2], x: &Tensor| second.forward(&first.forward(x).silu_());
+        let sinusoids = sinusoids(inputs.timestep, self.model_channels, self.placement.device);
+        let embedded = through(&self.time, &sinusoids.to_kind(self.placement.kind));
+        let Some(layers) = &self.vector else { return Ok(embedded) };
+        let vector =
+            inputs.extra.get(VECTOR).context("the model needs a vector beside the text, and the prompt has none")?;
+        let (have, want) = (vector.size().last().copied().unwrap_or(0), layers[0].inputs());
+        ensure!(
+            have == want,
+            "the prompt's pooled output and sizes make a vector of {have} and the model takes {want}: encode the prompt with a \
+             text encoder of the model's family"
+        );
+        Ok(embedded + through(layers, &self.placement.place(vector)))
+    }
+
+    /// The width of the context that a network's first cross-attention expects.
+    pub fn context_width_of(weights: &Weights) -> Result<i64> {
+        let key = "1.transformer_blocks.0.attn2.to_k.weight";
+        let blocks = weights.at("input_blocks");
+        let first = (0..blocks.children()).map(|i| blocks.at(i)).find(|block| block.contains(key));
+        first.unwrap_or_else(|| weights.at("middle_block")).dim(key, 1)
     }
 }
 
-/// The width of the context that the first cross-attention found expects.
-fn context_width(weights: &Weights) -> Result<i64> {
-    let key = "1.transformer_blocks.0.attn2.to_k.weight";
-    for i in 0..weights.at("input_blocks").children() {
-        let block = weights.at("input_blocks").at(i);
-        if block.contains(key) {
-            return block.dim(key, 1);
-        }
+impl Network for UNet {
+    fn predict(&self, inputs: &Inputs) -> Result<Tensor> {
+        self.forward(inputs)
     }
-    weights.dim("middle_block.1.transformer_blocks.0.attn2.to_k.weight", 1)
+
+    fn device(&self) -> Device {
+        self.placement.device
+    }
+}
+
+/// Sinusoidal embedding of N numbers (Vaswani et al. 2017), N×`width`: cosines first, base 10000.
+pub fn sinusoids(numbers: &Tensor, width: i64, device: Device) -> Tensor {
+    let half = width / 2;
+    let options = (Kind::Float, device);
+    let frequencies = (Tensor::arange(half, options) * -(10000f64.ln()) / half as f64).exp();
+    let angles = numbers.to_device_(device, Kind::Float, false, false).unsqueeze(1) * frequencies;
+    Tensor::cat(&[angles.cos(), angles.sin()], 1)
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::diffusion::extra_conds::ExtraConds;
+    use crate::diffusion::patch::Call;
     use crate::models::reference::{checkpoint, figures};
     use crate::ops::noise::randn;
+
+    fn predict(unet: &UNet, x: &Tensor, timesteps: &[f32], context: &Tensor) -> Tensor {
+        let (timestep, extra, call) = (Tensor::from_slice(timesteps), ExtraConds::default(), Call::plain());
+        unet.forward(&Inputs { x, timestep: &timestep, context, extra: &extra, call: &call }).unwrap()
+    }
 
     #[test]
     fn agrees_with_the_reference_on_the_tiny_checkpoints() {
@@ -203,10 +247,10 @@ mod tests {
         ];
         for (name, height, width, mean, std, values) in cases {
             let Some(weights) = checkpoint(name) else { return };
-            let unet = UNet::load(&weights.at("model.diffusion_model"), &Numerics::cpu()).unwrap();
+            let unet = UNet::load(&weights.at("model.diffusion_model"), &Numerics::cpu(), Heads::Count(8)).unwrap();
             assert_eq!(unet.context_width(), 64);
             let x = randn(3, &[2, unet.in_channels(), height, width]);
-            let y = unet.forward(&x, &Tensor::from_slice(&[999f32, 37.0]), &randn(7, &[2, 77, 64]));
+            let y = predict(&unet, &x, &[999.0, 37.0], &randn(7, &[2, 77, 64]));
             assert_eq!(y.size(), [2, 4, height, width]);
             figures(&y, mean, std, &values);
         }
@@ -218,8 +262,8 @@ mod tests {
         let Some(weights) = checkpoint("sd15-tiny-random") else { return };
         let weights = weights.at("model.diffusion_model");
         let run = |numerics: &Numerics| {
-            let unet = UNet::load(&weights, numerics).unwrap();
-            unet.forward(&randn(3, &[1, 4, 16, 24]), &Tensor::from_slice(&[500f32]), &randn(7, &[1, 77, 64]))
+            let unet = UNet::load(&weights, numerics, Heads::Count(8)).unwrap();
+            predict(&unet, &randn(3, &[1, 4, 16, 24]), &[500.0], &randn(7, &[1, 77, 64]))
         };
         let plain = run(&Numerics { channels_last: false, ..Numerics::cpu() });
         let last = run(&Numerics { channels_last: true, ..Numerics::cpu() });
@@ -230,7 +274,8 @@ mod tests {
     #[test]
     fn a_file_of_another_kind_is_refused_by_name() {
         let Some(weights) = checkpoint("sd15-tiny-random") else { return };
-        let message = UNet::load(&weights.at("first_stage_model"), &Numerics::cpu()).err().unwrap().to_string();
+        let message =
+            UNet::load(&weights.at("first_stage_model"), &Numerics::cpu(), Heads::Count(8)).err().unwrap().to_string();
         assert!(message.contains("first_stage_model.input_blocks.0.0.weight"), "{message}");
     }
 }

@@ -8,11 +8,34 @@ use crate::files::weights::Weights;
 use crate::ops::attention::attention;
 use crate::ops::layers::{Conv2d, GroupNorm, LayerNorm, Linear, upsample_nearest};
 
-/// SD1.x splits every attention into 8 heads, whatever its width.
-const HEADS: i64 = 8;
+/// How attentions are split into heads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heads {
+    /// Into so many, whatever the width.
+    Count(i64),
+    /// Into heads of that width.
+    Width(i64),
+}
+
+impl Heads {
+    /// How many heads share so many channels; an error if they cannot.
+    fn over(self, channels: i64, weights: &Weights) -> Result<i64> {
+        let (count, rest) = match self {
+            Heads::Count(count) => (count, channels % count),
+            Heads::Width(width) => (channels / width, channels % width),
+        };
+        ensure!(
+            count > 0 && rest == 0,
+            "{} in {} has {channels} channels, which attention heads cannot share ({self:?})",
+            weights.full_name("norm.weight"),
+            weights.path().display()
+        );
+        Ok(count)
+    }
+}
 
 /// What every block is given besides the picture.
-pub(super) struct Inputs<'a> {
+pub(super) struct BlockInputs<'a> {
     /// The embedded timestep after SiLU, B×E.
     pub(super) embedding: &'a Tensor,
     /// The text, B×T×W.
@@ -22,7 +45,7 @@ pub(super) struct Inputs<'a> {
 }
 
 /// Where in the network loading has come to.
-pub(super) struct Place {
+pub(super) struct Loading {
     /// Channels that arrive from the block before.
     pub(super) channels: i64,
     /// Channels of the skip connection that is joined in front of the next layer; taken by it.
@@ -31,6 +54,8 @@ pub(super) struct Place {
     pub(super) embedding: i64,
     /// Width of the context.
     pub(super) context: i64,
+    /// How attentions are split.
+    pub(super) heads: Heads,
 }
 
 /// One entry of `input_blocks`, `middle_block` or `output_blocks`.
@@ -46,7 +71,7 @@ enum Layer {
 
 impl Block {
     /// Reads the layers `0`, `1`, … below `weights`, each recognised by its tensors, and moves `place` past them.
-    pub(super) fn load(weights: &Weights, place: &mut Place) -> Result<Self> {
+    pub(super) fn load(weights: &Weights, place: &mut Loading) -> Result<Self> {
         let count = weights.children();
         ensure!(
             count > 0,
@@ -58,13 +83,13 @@ impl Block {
     }
 
     /// Applies the layers. `size` is the height and width that an enlarging layer returns to, twice its input's otherwise.
-    pub(super) fn forward(&self, x: Tensor, inputs: &Inputs, size: Option<(i64, i64)>) -> Tensor {
+    pub(super) fn forward(&self, x: Tensor, inputs: &BlockInputs, size: Option<(i64, i64)>) -> Tensor {
         self.0.iter().fold(x, |x, layer| layer.forward(x, inputs, size))
     }
 }
 
 impl Layer {
-    fn load(w: &Weights, place: &mut Place) -> Result<Self> {
+    fn load(w: &Weights, place: &mut Loading) -> Result<Self> {
         let input = place.channels + std::mem::take(&mut place.skip);
         let mut conv = |name: &str, stride| {
             let w = if name.is_empty() { w.clone() } else { w.at(name) };
@@ -87,16 +112,16 @@ impl Layer {
         }
         if w.contains("transformer_blocks.0.attn1.to_q.weight") && !w.contains("time_stack.0.attn1.to_q.weight") {
             place.channels = input;
-            return Ok(Self::Transformer(SpatialTransformer::load(w, input, place.context)?));
+            return Ok(Self::Transformer(SpatialTransformer::load(w, input, place)?));
         }
         bail!(
-            "{} has a layer {} that is not part of a Stable Diffusion 1.x UNet; the file is of another kind",
+            "{} has a layer {} that is not part of a Stable Diffusion UNet; the file is of another kind",
             w.path().display(),
             w.full_name("").trim_end_matches('.')
         )
     }
 
-    fn forward(&self, x: Tensor, inputs: &Inputs, size: Option<(i64, i64)>) -> Tensor {
+    fn forward(&self, x: Tensor, inputs: &BlockInputs, size: Option<(i64, i64)>) -> Tensor {
         match self {
             Self::Conv(conv) | Self::Down(conv) => conv.forward(&x),
             Self::Up(conv) => {
@@ -160,41 +185,64 @@ impl ResBlock {
 /// A transformer over the pixels of a picture, beside a shortcut.
 struct SpatialTransformer {
     norm: GroupNorm,
-    proj_in: Conv2d,
+    proj_in: Projection,
     blocks: Vec<TransformerBlock>,
-    proj_out: Conv2d,
+    proj_out: Projection,
     channels_last: bool,
 }
 
+/// A change of each pixel's channels.
+enum Projection {
+    /// Of a picture, B×C×H×W: SD1.x.
+    Convolution(Conv2d),
+    /// Of its pixels in a row, B×N×C: SD2.x and SDXL.
+    Matrix(Linear),
+}
+
+impl Projection {
+    fn load(w: &Weights, channels: i64) -> Result<Self> {
+        Ok(match w.shape("weight")?.len() {
+            2 => Self::Matrix(Linear::load(w, channels, channels)?),
+            _ => Self::Convolution(Conv2d::load(w, channels, channels, 1)?),
+        })
+    }
+}
+
 impl SpatialTransformer {
-    fn load(w: &Weights, channels: i64, context: i64) -> Result<Self> {
-        ensure!(
-            channels % HEADS == 0,
-            "{} in {} has {channels} channels, which {HEADS} attention heads cannot share",
-            w.full_name("norm.weight"),
-            w.path().display()
-        );
+    fn load(w: &Weights, channels: i64, place: &Loading) -> Result<Self> {
+        let heads = place.heads.over(channels, w)?;
         let blocks = w.at("transformer_blocks");
         Ok(Self {
             norm: GroupNorm::load(&w.at("norm"), channels, 1e-6)?,
-            proj_in: Conv2d::load(&w.at("proj_in"), channels, channels, 1)?,
+            proj_in: Projection::load(&w.at("proj_in"), channels)?,
             blocks: (0..blocks.children())
-                .map(|i| TransformerBlock::load(&blocks.at(i), channels, context))
+                .map(|i| TransformerBlock::load(&blocks.at(i), channels, place.context, heads))
                 .collect::<Result<_>>()?,
-            proj_out: Conv2d::load(&w.at("proj_out"), channels, channels, 1)?,
+            proj_out: Projection::load(&w.at("proj_out"), channels)?,
             channels_last: w.placement().channels_last,
         })
     }
 
-    fn forward(&self, x: Tensor, inputs: &Inputs) -> Tensor {
+    fn forward(&self, x: Tensor, inputs: &BlockInputs) -> Tensor {
         let size = x.size();
-        let h = self.proj_in.forward(&self.norm.forward(&x));
-        let mut h = h.flatten(2, 3).transpose(1, 2).contiguous();
+        let in_a_row = |picture: &Tensor| picture.flatten(2, 3).transpose(1, 2).contiguous();
+        let normed = self.norm.forward(&x);
+        let mut h = match &self.proj_in {
+            Projection::Convolution(conv) => in_a_row(&conv.forward(&normed)),
+            Projection::Matrix(linear) => linear.forward(&in_a_row(&normed)),
+        };
         for block in &self.blocks {
             h = block.forward(h, inputs);
         }
-        let h = h.view([size[0], size[2], size[3], size[1]]).permute([0, 3, 1, 2]);
-        x + self.proj_out.forward(&if self.channels_last { h } else { h.contiguous() })
+        let as_picture = |row: &Tensor| {
+            let picture = row.view([size[0], size[2], size[3], size[1]]).permute([0, 3, 1, 2]);
+            if self.channels_last { picture } else { picture.contiguous() }
+        };
+        let h = match &self.proj_out {
+            Projection::Convolution(conv) => conv.forward(&as_picture(&h)),
+            Projection::Matrix(linear) => as_picture(&linear.forward(&h)),
+        };
+        x + h
     }
 }
 
@@ -210,13 +258,13 @@ struct TransformerBlock {
 }
 
 impl TransformerBlock {
-    fn load(w: &Weights, width: i64, context: i64) -> Result<Self> {
+    fn load(w: &Weights, width: i64, context: i64, heads: i64) -> Result<Self> {
         let hidden = w.dim("ff.net.2.weight", 1)?;
         Ok(Self {
             norm1: LayerNorm::load(&w.at("norm1"), width)?,
-            self_attention: Attention::load(&w.at("attn1"), width, width)?,
+            self_attention: Attention::load(&w.at("attn1"), width, width, heads)?,
             norm2: LayerNorm::load(&w.at("norm2"), width)?,
-            cross_attention: Attention::load(&w.at("attn2"), width, context)?,
+            cross_attention: Attention::load(&w.at("attn2"), width, context, heads)?,
             norm3: LayerNorm::load(&w.at("norm3"), width)?,
             gate: Linear::load(&w.at("ff.net.0.proj"), width, 2 * hidden)?,
             down: Linear::load(&w.at("ff.net.2"), hidden, width)?,
@@ -224,7 +272,7 @@ impl TransformerBlock {
     }
 
     /// `x` is B×N×W and nobody else's: the sums are made in place.
-    fn forward(&self, mut x: Tensor, inputs: &Inputs) -> Tensor {
+    fn forward(&self, mut x: Tensor, inputs: &BlockInputs) -> Tensor {
         let site = &inputs.site;
         let [q, k, v] = site.before_self_attention(&self.norm1.forward(&x));
         x += site.after_self_attention(self.self_attention.forward([&q, &k, &v], Over::Pixels, site));
@@ -252,11 +300,13 @@ struct Attention {
     k: Linear,
     v: Linear,
     out: Linear,
+    heads: i64,
 }
 
 impl Attention {
-    fn load(w: &Weights, width: i64, context: i64) -> Result<Self> {
+    fn load(w: &Weights, width: i64, context: i64, heads: i64) -> Result<Self> {
         Ok(Self {
+            heads,
             q: Linear::load(&w.at("to_q"), width, width)?,
             k: Linear::load(&w.at("to_k"), context, width)?,
             v: Linear::load(&w.at("to_v"), context, width)?,
@@ -273,7 +323,7 @@ impl Attention {
             _ => layer.forward(x),
         };
         let [q, k, v] = [(&self.q, 0), (&self.k, 1), (&self.v, 2)].map(|(layer, i)| project(layer, i, inputs[i]));
-        let replaced = if over == Over::Pixels { site.self_attention([&q, &k, &v], HEADS) } else { None };
-        project(&self.out, 3, &replaced.unwrap_or_else(|| attention(&q, &k, &v, HEADS)))
+        let replaced = if over == Over::Pixels { site.self_attention([&q, &k, &v], self.heads) } else { None };
+        project(&self.out, 3, &replaced.unwrap_or_else(|| attention(&q, &k, &v, self.heads)))
     }
 }

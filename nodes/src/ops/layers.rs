@@ -15,6 +15,11 @@ pub struct Linear {
 }
 
 impl Linear {
+    /// The layer of a matrix, outputs×inputs, and a bias.
+    pub fn new(weight: Tensor, bias: Option<Tensor>) -> Self {
+        Self { weight, bias }
+    }
+
     /// Reads `weight` (outputs×inputs) and, if it is there, `bias`.
     pub fn load(weights: &Weights, inputs: i64, outputs: i64) -> Result<Self> {
         Ok(Self { weight: weights.tensor("weight", &[outputs, inputs])?, bias: load_bias(weights, outputs)? })
@@ -28,6 +33,11 @@ impl Linear {
             by.iter().fold(tensor.to_kind(Kind::Float), |product, factor| product * *factor).to_kind(tensor.kind())
         };
         Self { weight: multiplied(&self.weight), bias: self.bias.as_ref().map(multiplied) }
+    }
+
+    /// Channels it takes.
+    pub fn inputs(&self) -> i64 {
+        self.weight.size()[1]
     }
 
     /// Applies the layer to a tensor of shape …×inputs.

@@ -16,7 +16,6 @@ pub mod layers;
 pub mod masks;
 pub mod noise;
 pub mod numerics;
-pub mod numpy_random;
 pub mod porter_duff;
 pub mod quantise;
 pub mod resize;

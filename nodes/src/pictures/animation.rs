@@ -5,8 +5,8 @@ use serde_json::Value;
 use tch::Tensor;
 use webp::{AnimEncoder, AnimFrame, Encoder, PixelLayout, WebPConfig};
 
-use super::python_json;
 use crate::ops::bytes::eight_bits;
+use crate::python::json;
 
 /// The longest side of a WebP picture.
 const MAX_WEBP_SIDE: usize = 16383;
@@ -73,7 +73,7 @@ pub fn png(images: &Tensor, milliseconds: u64, level: u8, metadata: &[(String, V
         writer.write_image_data(pixels).context(BUG)?;
     }
     for (key, value) in metadata {
-        let text = format!("{key}\0{}", python_json::dumps(value));
+        let text = format!("{key}\0{}", json::dumps(value));
         writer.write_chunk(png::chunk::ChunkType(*b"comf"), text.as_bytes()).context(BUG)?;
     }
     writer.finish().context(BUG)?;
@@ -139,7 +139,7 @@ pub fn webp(
         let encoded = encoder.try_encode();
         encoded.map_err(|error| anyhow::anyhow!("the pictures cannot be compressed ({error:?}): save a png"))?.to_vec()
     };
-    let texts = metadata.iter().map(|(key, value)| format!("{key}:{}", python_json::dumps(value)));
+    let texts = metadata.iter().map(|(key, value)| format!("{key}:{}", json::dumps(value)));
     with_exif(bytes, (width, height), alpha, &exif(texts))
 }
 

@@ -11,7 +11,6 @@ mod jpeg;
 pub mod names;
 mod orientation;
 mod png_file;
-pub mod python_json;
 pub mod read;
 pub mod stand_in;
 mod stills;

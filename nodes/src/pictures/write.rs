@@ -8,8 +8,8 @@ use serde_json::Value;
 use tch::Tensor;
 
 use super::names::SaveLocation;
-use super::python_json;
 use crate::ops::bytes::eight_bits;
+use crate::python::json;
 
 /// How hard a PNG is compressed; the pixels are the same either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,8 +104,7 @@ pub fn encode(image: &Tensor, metadata: &[(String, Value)], compression: Compres
         _ => bail!("a picture of {channels} channels cannot be saved: make it RGB or RGBA"),
     };
     ensure!(width > 0 && height > 0, "a picture of {width} × {height} pixels cannot be saved: make it larger");
-    let texts: Vec<(&str, String)> =
-        metadata.iter().map(|(key, value)| (key.as_str(), python_json::dumps(value))).collect();
+    let texts: Vec<(&str, String)> = metadata.iter().map(|(key, value)| (key.as_str(), json::dumps(value))).collect();
     let size = (u32::try_from(width)?, u32::try_from(height)?);
     encode_bytes(&eight_bits(image)?, size, color, &texts, compression)
 }

@@ -7,7 +7,7 @@ pub mod noise;
 pub mod upscale_model;
 
 pub use guider::Guider;
-pub use model::{Clip, Model, VaeRecipe};
+pub use model::{Clip, Model, Text, VaeRecipe};
 pub use noise::NoiseChoice;
 use redraft_engine::io::Wire;
 pub use upscale_model::UpscaleModel;

@@ -2,35 +2,38 @@
 
 use std::rc::Rc;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
+use redraft_engine::cx::Cx;
 
 use crate::diffusion::latent_format::LatentFormat;
 use crate::diffusion::parameterisation::Parameterisation;
 use crate::files::weights::Weights;
-use crate::models::clip_text::ClipText;
-use crate::models::families::Family;
-use crate::models::unet::UNet;
+use crate::models::families::{ModelPart, TextPart};
 use crate::models::vae::Vae;
 use crate::networks::Networks;
 use crate::sampling::hooks::{Hook, Hooks};
+use crate::sampling::ready::ReadyModel;
+use crate::text::chunks::Chunk;
+use crate::text::embeddings::EmbeddingFiles;
+use crate::values::Entry;
 
-/// MODEL: a noise predictor.
+/// MODEL: a denoising network, and how it is sampled.
 #[derive(Clone)]
 pub struct Model {
-    pub family: Family,
-    pub weights: Weights,
+    /// The network as its file has it.
+    pub part: ModelPart,
     /// What nodes have changed about how it is sampled.
     pub hooks: Hooks,
     /// What its network's output means, and on which noise levels it was trained.
     sampling: Rc<Parameterisation>,
     /// The latent space that it works in.
-    pub latent_format: LatentFormat,
+    pub latent_format: &'static LatentFormat,
 }
 
-/// CLIP: a text encoder, if the file it was taken from has one.
+/// CLIP: text encoders, if the file that they were taken from has any.
 #[derive(Clone)]
 pub struct Clip {
-    pub weights: Option<Weights>,
+    pub text: Option<TextPart>,
     /// CLIPSetLastLayer's choice: -1 is the last layer; without one the family's default is taken.
     pub last_layer: Option<i64>,
     /// Factors that nodes lay on the projections of its attentions, one node after the other: query, key, value, output.
@@ -43,15 +46,32 @@ pub struct VaeRecipe {
     pub weights: Option<Weights>,
 }
 
+/// A text to be encoded.
+#[derive(Clone, Copy)]
+pub enum Text<'a> {
+    /// By all encoders.
+    Same(&'a str),
+    /// By each encoder its own, under the encoders' keys (`clip_l`). Shorter ones are filled up with chunks of the empty text.
+    Each(&'a [(&'static str, &'a str)]),
+}
+
 impl Model {
     /// A model as its file has it.
-    pub fn new(family: Family, weights: Weights) -> Model {
-        let sampling = Rc::new(Parameterisation::sd15());
-        Model { family, weights, hooks: Hooks::default(), sampling, latent_format: LatentFormat::SD15 }
+    pub fn new(part: ModelPart) -> Model {
+        let (sampling, latent_format) = (part.parameterisation.clone(), part.latent_format);
+        Model { part, hooks: Hooks::default(), sampling, latent_format }
     }
 
-    pub fn network(&self, networks: &Networks) -> Result<Rc<UNet>> {
-        networks.unet(&self.weights)
+    /// The model with its network in memory.
+    pub fn ready(&self, networks: &Networks) -> Result<ReadyModel> {
+        let part = self.part.clone();
+        Ok(ReadyModel {
+            network: networks.model(part.family, &part.weights)?,
+            sampling: self.sampling.clone(),
+            latent_format: self.latent_format,
+            hooks: self.hooks.clone(),
+            extra_conds: Box::new(move |prompt| (part.family.extra_conds)(&part, prompt)),
+        })
     }
 
     /// What its network's output means, and on which noise levels it was trained.
@@ -71,15 +91,60 @@ impl Model {
 }
 
 impl Clip {
-    /// The network. Fails, with ComfyUI's words, where the checkpoint had none.
-    pub fn network(&self, networks: &Networks) -> Result<Rc<ClipText>> {
+    /// Text encoders as their file has them.
+    pub fn new(text: Option<TextPart>) -> Clip {
+        Clip { text, last_layer: None, attention_factors: Vec::new() }
+    }
+
+    /// Encodes a prompt.
+    ///
+    /// # Errors
+    /// With ComfyUI's words where the checkpoint had no text encoder; if it lacks one of several; if a text is for an encoder that
+    /// is not among them; `embedding:` without a name.
+    pub fn encode(&self, text: Text, cx: &Cx) -> Result<Entry> {
         let missing = || {
             anyhow!(
                 "ERROR: clip input is invalid: None\n\nIf the clip is from a checkpoint loader node your checkpoint does not \
                  contain a valid clip or text encoder model."
             )
         };
-        networks.clip(self.weights.as_ref().ok_or_else(missing)?, &self.attention_factors)
+        let TextPart { recipe, encoders } = self.text.as_ref().ok_or_else(missing)?;
+        let networks = cx.service::<Networks>()?;
+        let embeddings = EmbeddingFiles::new(cx.folders.directories("embeddings").to_vec());
+        if let Text::Each(texts) = text {
+            let has = |key: &str| recipe.encoders.iter().any(|usage| usage.key == key);
+            let keys = |keys: Vec<&str>| keys.join(" and ");
+            ensure!(
+                texts.iter().all(|(key, _)| has(key)),
+                "the texts are for the encoders {}, and these are {}: take the CLIP of a model that the node is for",
+                keys(texts.iter().map(|(key, _)| *key).collect()),
+                keys(recipe.encoders.iter().map(|usage| usage.key).collect())
+            );
+        }
+        let mut opened = Vec::new();
+        let mut chunks: Vec<Vec<Chunk>> = Vec::new();
+        for (usage, weights) in recipe.encoders.iter().zip(encoders) {
+            let weights = weights.as_ref().with_context(|| {
+                format!("the checkpoint lacks the text encoder {}; load all of them with DualCLIPLoader", usage.key)
+            })?;
+            let encoder = (usage.open)(&networks, weights, &self.attention_factors)?;
+            let own = match text {
+                Text::Same(text) => text,
+                Text::Each(texts) => texts.iter().find(|(key, _)| *key == usage.key).map_or("", |(_, text)| text),
+            };
+            chunks.push(encoder.chunks(own, &embeddings)?);
+            opened.push(encoder);
+        }
+        if let Text::Each(_) = text {
+            let longest = chunks.iter().map(Vec::len).max().unwrap_or(0);
+            for (encoder, chunks) in opened.iter().zip(&mut chunks) {
+                while chunks.len() < longest {
+                    chunks.extend(encoder.chunks("", &embeddings)?);
+                }
+            }
+        }
+        let encoded = opened.iter().zip(chunks).map(|(encoder, chunks)| encoder.encode(chunks, self.last_layer));
+        Ok((recipe.joined)(encoded.collect::<Result<_>>()?)?.into())
     }
 }
 

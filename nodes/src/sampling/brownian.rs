@@ -8,9 +8,9 @@ use anyhow::{Result, ensure};
 use tch::{Device, Tensor};
 
 use super::noise::Noise;
-use super::seed_sequence::seed_words;
 use crate::diffusion::real::Real;
 use crate::ops::noise::randn;
+use crate::python::seed_sequence::seed_words;
 
 /// Words of the seed sequence's pool.
 const POOL: usize = 24;

@@ -23,5 +23,5 @@ pub trait Denoise {
 }
 
 /// What is told about each sampling step: its number from 0, the number of steps, and the denoised latent in the
-/// network's scale (VAE units × [`LatentFormat::scale`]) on its device. An error ends the sampling.
+/// network's scale on its device. An error ends the sampling.
 pub type OnStep<'a> = dyn FnMut(usize, usize, &Tensor) -> Result<()> + 'a;

@@ -10,9 +10,11 @@ use tch::{Kind, Tensor};
 use super::denoise::{Denoise, Denoised, OnStep};
 use super::hooks::{Again, Hooks, Moment, Pair, Under};
 use super::jobs::{Average, Job, contexts, fit_together, jobs_of};
+use super::ksampler::Ready;
 use super::regions::Region;
 use super::windowed::Windowed;
-use crate::diffusion::network::Network;
+use crate::diffusion::extra_conds::{CHANNELS, ExtraConds};
+use crate::diffusion::network::{Inputs, Network};
 use crate::diffusion::parameterisation::{Parameterisation, check_sigma};
 use crate::diffusion::patch::{Call, Patch};
 use crate::values::Conditioning;
@@ -92,7 +94,7 @@ pub struct Guidance<'a> {
     /// Whether the negative prediction is needed even where the rule would leave it out.
     pub always_negative: bool,
     /// Makes prompts that a hook brings ready for the run's latents.
-    pub ready: &'a dyn Fn(&Conditioning) -> Result<Vec<Region>>,
+    pub ready: &'a Ready<'a>,
     /// Told about each step.
     pub on_step: &'a mut OnStep<'a>,
 }
@@ -202,7 +204,7 @@ impl Again for Lists<'_, '_> {
             Under::Cond => self.cond,
             Under::Uncond => self.uncond,
             Under::Other(conditioning) => {
-                brought = (self.guidance.ready)(conditioning)?;
+                brought = (self.guidance.ready)(conditioning, "negative")?;
                 &brought
             }
         };
@@ -275,16 +277,19 @@ impl Prompts<'_> {
     fn run(&self, jobs: &[Job], sigma: f32, patches: &[&dyn Patch]) -> Result<Vec<Tensor>> {
         let x = Tensor::cat(&jobs.iter().map(|job| &job.input).collect::<Vec<_>>(), 0);
         let mut input = self.sampling.scaled_input(&x, sigma);
-        let extra: Vec<Tensor> = jobs.iter().filter_map(Job::extra_channels).collect();
-        if !extra.is_empty() {
-            input = Tensor::cat(&[input, Tensor::cat(&extra, 0)], 1);
+        let extra = ExtraConds::joined(&jobs.iter().map(|job| &job.extra).collect::<Vec<_>>());
+        if let Some(channels) = extra.get(CHANNELS) {
+            input = Tensor::cat(&[&input, channels], 1);
         }
         let batch = x.size()[0];
         let timestep = Tensor::full([batch], f64::from(self.sampling.timestep(sigma)), (Kind::Float, x.device()));
         let lists: Vec<usize> = jobs.iter().map(|job| job.list).collect();
-        let size = (x.size()[2], x.size()[3]);
+        let shape = x.size();
+        let size = (shape[shape.len() - 2], shape[shape.len() - 1]);
         let call = Call { sigma: f64::from(sigma), lists: &lists, size, patches };
-        let output = self.network.predict(&input, &timestep, &contexts(jobs), &call)?.to_kind(x.kind());
+        let context = contexts(jobs);
+        let inputs = Inputs { x: &input, timestep: &timestep, context: &context, extra: &extra, call: &call };
+        let output = self.network.predict(&inputs)?.to_kind(x.kind());
         ensure!(
             output.size() == x.size(),
             "the network answered with shape {:?} where {:?} was expected: is it a model for this latent?",

@@ -15,13 +15,8 @@ struct Texts {
 type Call = (Vec<i64>, Vec<i64>, Vec<f64>);
 
 impl Network for Texts {
-    fn predict(
-        &self,
-        x: &Tensor,
-        timestep: &Tensor,
-        context: &Tensor,
-        _: &crate::diffusion::patch::Call,
-    ) -> Result<Tensor> {
+    fn predict(&self, inputs: &Inputs) -> Result<Tensor> {
+        let Inputs { x, timestep, context, .. } = *inputs;
         let mean = context.mean_dim([1i64, 2].as_slice(), false, Kind::Float);
         let means = (0..mean.size()[0]).map(|i| mean.double_value(&[i])).collect();
         assert_eq!(timestep.size(), [x.size()[0]]);
@@ -78,7 +73,7 @@ fn guided(cfg: f64, always_negative: bool) -> (f64, f64, usize) {
         lists: vec![plain(2.0), plain(3.0)],
         hooks: &Hooks::default(),
         always_negative,
-        ready: &|_| Ok(Vec::new()),
+        ready: &|_, _| Ok(Vec::new()),
         on_step: &mut |_, _, _| Ok(()),
     };
     let x = Tensor::zeros([1, 4, 16, 16], (Kind::Float, Device::Cpu));

@@ -4,6 +4,7 @@ use anyhow::Result;
 use tch::Tensor;
 
 use super::regions::{Rect, Region};
+use crate::diffusion::extra_conds::ExtraConds;
 use crate::ops::composite::fill_batch;
 
 /// One prompt at one noise level.
@@ -13,25 +14,24 @@ pub(super) struct Job<'a> {
     area: Option<Rect>,
     /// The state, cut to the area.
     pub(super) input: Tensor,
+    /// What the network takes for it besides state and text.
+    pub(super) extra: ExtraConds,
     /// Its weight, broadcast over the input; `None` where the list has only this job and its weight is 1 everywhere.
     weight: Option<Tensor>,
 }
 
 impl Job<'_> {
     fn new<'r>(list: usize, region: &'r Region, x: &Tensor) -> Result<Job<'r>> {
-        let (_, _, height, width) = x.size4()?;
+        let size = x.size();
+        let (height, width) = (size[size.len() - 2], size[size.len() - 1]);
         let area = region.area.map(|area| area.cut_to(height, width)).transpose()?;
-        let input = area.map_or_else(|| x.shallow_clone(), |area| area.of(x));
-        Ok(Job { list, region, area, input, weight: Some(region.weight(x, area)?) })
+        let cut = |planes: &Tensor| area.map_or_else(|| planes.shallow_clone(), |area| area.of(planes));
+        let (input, extra) = (cut(x), region.extra.for_states(size[0], cut));
+        Ok(Job { list, region, area, input, extra, weight: Some(region.weight(x, area)?) })
     }
 
     fn context(&self) -> Tensor {
         fill_batch(&self.region.context, self.input.size()[0])
-    }
-
-    pub(super) fn extra_channels(&self) -> Option<Tensor> {
-        let channels = fill_batch(self.region.extra_channels.as_ref()?, self.input.size()[0]);
-        Some(self.area.map_or_else(|| channels.shallow_clone(), |area| area.of(&channels)))
     }
 }
 
@@ -69,12 +69,12 @@ fn uncovered(jobs: &[Job], x: &Tensor) -> Tensor {
     rest.relu()
 }
 
-/// Whether two jobs can share a call: equal crops and extra channels, and texts whose lengths have a common multiple
+/// Whether two jobs can share a call: equal crops and shapes of what goes with them, and texts whose lengths have a common multiple
 /// not more than four times the shorter one.
 pub(super) fn fit_together(one: &Job, other: &Job) -> bool {
     let (a, b) = (one.region.context.size(), other.region.context.size());
     one.input.size() == other.input.size()
-        && one.region.extra_channels.is_some() == other.region.extra_channels.is_some()
+        && one.extra.fit(&other.extra)
         && a[2] == b[2]
         && common_multiple(a[1], b[1]) / a[1].min(b[1]) <= 4
 }

@@ -4,30 +4,22 @@ use anyhow::{Context, Result, ensure};
 use tch::{Device, Kind, Tensor};
 
 use super::denoise::{Denoise, OnStep};
-use super::extra_channels::extra_channels;
 use super::guidance::{Batching, Guidance, Guide, Prompts};
-use super::hooks::{Hooks, Levels};
+use super::hooks::Levels;
 use super::inpaint::{Inpaint, fitted_mask};
 use super::noise::{initial_noise, no_noise, noise_source};
+use super::ready::ReadyModel;
 use super::regions::{Region, match_areas};
 use super::samplers::Sampler;
 use super::schedules::{Schedule, window};
 use super::windowed::Windowed;
 use crate::diffusion::latent_format::LatentFormat;
-use crate::diffusion::network::Network;
-use crate::diffusion::parameterisation::Parameterisation;
+use crate::diffusion::prompt::Prompt;
 use crate::ops::noise::Stream;
-use crate::values::memories::Memories;
 use crate::values::{Conditioning, Latent, Sigmas};
 
-/// What the nodes KSampler and KSamplerAdvanced are given.
-pub struct SampleRequest<'a> {
-    /// The network.
-    pub network: &'a dyn Network,
-    /// What its output means.
-    pub sampling: &'a Parameterisation,
-    /// What is changed about how it is sampled.
-    pub hooks: &'a Hooks,
+/// What the nodes KSampler and KSamplerAdvanced are given besides the model.
+pub struct SampleRequest {
     /// Seed of all noise; its low 32 bits make the initial noise.
     pub seed: u64,
     /// Steps of the schedule, at least 1.
@@ -35,15 +27,15 @@ pub struct SampleRequest<'a> {
     /// Strength of the guidance; 1 leaves the negative prompts out.
     pub cfg: f64,
     /// The sampler.
-    pub sampler: &'a Sampler,
+    pub sampler: &'static Sampler,
     /// The schedule.
-    pub schedule: &'a Schedule,
+    pub schedule: &'static Schedule,
     /// What to show.
-    pub positive: &'a Conditioning,
+    pub positive: Conditioning,
     /// What to avoid.
-    pub negative: &'a Conditioning,
+    pub negative: Conditioning,
     /// What to start from.
-    pub latent: &'a Latent,
+    pub latent: Latent,
     /// The part of the schedule that is run, 0 to 1, counted from its clean end. KSamplerAdvanced: 1.
     pub denoise: f64,
     /// Whether noise is added at the start. KSampler: true.
@@ -58,18 +50,12 @@ pub struct SampleRequest<'a> {
     pub batching: Batching,
 }
 
-/// What a sampling run on explicit noise levels is given (SamplerCustom and what [`sample`] comes down to).
+/// What a sampling run on explicit noise levels is given besides the model (SamplerCustom, and what [`sample`] comes down to).
 pub struct SigmasRequest<'a> {
-    /// The network.
-    pub network: &'a dyn Network,
-    /// What its output means.
-    pub sampling: &'a Parameterisation,
-    /// What is changed about how it is sampled.
-    pub hooks: &'a Hooks,
     /// Seed of the sampler's own noise.
     pub seed: u64,
     /// The initial noise, shaped as the latent, float32 on the CPU.
-    pub noise: &'a Tensor,
+    pub noise: Tensor,
     /// The generator that the initial noise came from.
     pub stream: Stream,
     /// What to show, what to avoid, and how strongly.
@@ -78,12 +64,8 @@ pub struct SigmasRequest<'a> {
     pub sampler: &'a Sampler,
     /// The noise levels. With none, the latent stays as it is.
     pub sigmas: &'a Sigmas,
-    /// What to start from: B×C×h×w, with the network's number of channels.
-    pub samples: &'a Tensor,
-    /// Where to paint.
-    pub noise_mask: Option<&'a Tensor>,
-    /// What guidance remembers of the runs before.
-    pub memories: &'a Memories,
+    /// What to start from, with the model's number of channels.
+    pub latent: &'a Latent,
     /// How prompts share calls of the network.
     pub batching: Batching,
 }
@@ -93,65 +75,55 @@ pub struct SigmasRequest<'a> {
 /// The result carries the latent's mask and batch places on. A start at or behind the last step, and a denoise of 0,
 /// give the latent back as it was. Errors: a latent of the wrong shape, settings that make no schedule, whatever the
 /// network or `on_step` fail with.
-pub fn sample(request: &SampleRequest, on_step: &mut OnStep) -> Result<Latent> {
-    let samples = fitted_channels(&request.latent.samples, request.network.latent_format())?;
+pub fn sample(model: &ReadyModel, request: &SampleRequest, on_step: &mut OnStep) -> Result<Latent> {
+    let latent = &request.latent.with_samples(fitted_channels(&request.latent.samples, model.latent_format)?);
     let discard = request.sampler.discards_penultimate;
-    let sigmas = request.schedule.for_ksampler(request.sampling, request.steps, request.denoise, discard)?;
+    let sigmas = request.schedule.for_ksampler(&model.sampling, request.steps, request.denoise, discard)?;
     let Some(sigmas) = window(&sigmas, request.start_at_step, request.end_at_step, request.force_full_denoise) else {
-        return Ok(request.latent.with_samples(samples));
+        return Ok(latent.clone());
     };
     let mut stream = Stream::seeded(request.seed);
-    let noise = if request.add_noise {
-        initial_noise(request.latent, &samples.size(), &mut stream)?
-    } else {
-        no_noise(&samples.size())
-    };
+    let shape = latent.samples.size();
+    let noise = if request.add_noise { initial_noise(latent, &shape, &mut stream)? } else { no_noise(&shape) };
     let explicit = SigmasRequest {
-        network: request.network,
-        sampling: request.sampling,
-        hooks: request.hooks,
         seed: request.seed,
-        noise: &noise,
+        noise,
         stream,
-        guide: &Guide::cfg(request.positive, request.negative, request.cfg),
+        guide: &Guide::cfg(&request.positive, &request.negative, request.cfg),
         sampler: request.sampler,
         sigmas: &sigmas,
-        samples: &samples,
-        noise_mask: request.latent.noise_mask.as_ref(),
-        memories: &request.latent.memories,
+        latent,
         batching: request.batching,
     };
-    let (samples, memories) = sample_sigmas(&explicit, on_step)?;
-    Ok(Latent { memories, ..request.latent.with_samples(samples) })
+    sample_sigmas(model, &explicit, on_step)
 }
 
-/// Samples on explicit noise levels. Returns B×C×h×w in VAE units, float32 on the CPU, and what guidance remembers.
-pub fn sample_sigmas(request: &SigmasRequest, on_step: &mut OnStep) -> Result<(Tensor, Memories)> {
+/// Samples on explicit noise levels. The result carries the latent's mask and batch places on; its samples are in VAE units,
+/// float32 on the CPU.
+pub fn sample_sigmas(model: &ReadyModel, request: &SigmasRequest, on_step: &mut OnStep) -> Result<Latent> {
     let sigmas: Vec<f64> = request.sigmas.0.iter().copied().map(f64::from).collect();
-    let Some(&first) = sigmas.first() else {
-        return Ok((request.samples.shallow_clone(), request.memories.clone()));
-    };
-    let (device, format) = (request.network.device(), request.network.latent_format());
-    let shape = request.samples.size();
+    let Some(&first) = sigmas.first() else { return Ok(request.latent.clone()) };
+    let (device, format, sampling) = (model.network.device(), model.latent_format, &*model.sampling);
+    let shape = request.latent.samples.size();
     ensure!(
         request.noise.size() == shape,
         "the noise is shaped {:?} and the latent {shape:?}: give one batch place for each image of the latent",
         request.noise.size()
     );
-    let noise = request.hooks.noise(&request.noise.to_device(device), request.seed)?;
-    let latent = format.in_network_scale(&request.samples.to_device(device));
-    let mask = request.noise_mask.map(|mask| fitted_mask(mask, &shape, device)).transpose()?;
+    let noise = model.hooks.noise(&request.noise.to_device(device), request.seed)?;
+    let latent = format.in_network_scale(&request.latent.samples.to_device(device));
+    let mask = request.latent.noise_mask.as_ref().map(|mask| fitted_mask(mask, &shape, device)).transpose()?;
     let mut stream = request.stream.clone();
     let fresh_noise = request.sampler.fresh_mask_noise.then(|| {
         stream = Stream::seeded(request.seed.wrapping_add(1));
         stream.normal(&shape).to_device(device)
     });
-    let hooks = request.hooks.begun(stream.clone(), request.memories);
-    let ready = |conditioning: &Conditioning| ready(request, conditioning, &latent, mask.as_ref());
+    let hooks = model.hooks.begun(stream.clone(), &request.latent.memories);
+    let ready = |conditioning: &Conditioning, list: &str| ready(model, conditioning, list, &latent, mask.as_ref());
     let mut guidance = Guidance {
         prompts: Prompts {
-            network: request.network,
-            sampling: request.sampling,
+            network: &*model.network,
+            sampling,
             batching: request.batching,
             windowed: hooks.windows().map(|windows| Windowed { windows, sigmas: &sigmas }),
         },
@@ -162,48 +134,53 @@ pub fn sample_sigmas(request: &SigmasRequest, on_step: &mut OnStep) -> Result<(T
         ready: &ready,
         on_step: &mut |step, total, denoised| on_step(step, total, denoised),
     };
-    let x = request.sampling.noised(&latent, &noise, first as f32);
+    let x = sampling.noised(&latent, &noise, first as f32);
     let mut draws = noise_source(request.sampler.noise, request.seed, &stream, &x, &sigmas)?;
     let mut inpaint;
-    let model: &mut dyn Denoise = match &mask {
+    let denoiser: &mut dyn Denoise = match &mask {
         None => &mut guidance,
         Some(mask) => {
             let noise = fresh_noise.unwrap_or(noise);
-            let levels = Levels { sampling: request.sampling, sigmas: &sigmas };
+            let levels = Levels { sampling, sigmas: &sigmas };
             let latent = latent.shallow_clone();
             inpaint =
                 Inpaint { inner: &mut guidance, mask: mask.shallow_clone(), latent, noise, hooks: &hooks, levels };
             &mut inpaint
         }
     };
-    let sampler = request.sampler.for_model(request.sampling);
-    let sampled = sampler.run(model, x, &sigmas, draws.as_mut())?;
+    let sampler = request.sampler.for_model(sampling);
+    let sampled = sampler.run(denoiser, x, &sigmas, draws.as_mut())?;
     let last = sampler.end(&sigmas) as f32;
-    Ok((format.in_vae_units(&request.sampling.unfaded(sampled, last)), request.memories.with(hooks.memories())))
+    let samples = format.in_vae_units(&sampling.unfaded(sampled, last));
+    let memories = request.latent.memories.with(hooks.memories());
+    Ok(Latent { memories, ..request.latent.with_samples(samples) })
 }
 
-/// Prompts made ready for a request's latents.
+/// Prompts made ready for a run's latents.
 fn ready(
-    request: &SigmasRequest,
+    model: &ReadyModel,
     conditioning: &Conditioning,
+    list: &str,
     latent: &Tensor,
-    mask: Option<&Tensor>,
+    noise_mask: Option<&Tensor>,
 ) -> Result<Vec<Region>> {
-    let (_, _, height, width) = latent.size4()?;
-    let (device, format) = (request.network.device(), request.network.latent_format());
-    let mut regions = Region::resolve_all(conditioning, (height, width), device, request.sampling)?;
-    if let Some(beside) = request.network.beside() {
-        for (region, entry) in regions.iter_mut().zip(&conditioning.0) {
-            region.extra_channels = Some(extra_channels(beside, entry, mask, latent, format)?);
-        }
+    let size = latent.size();
+    let plane = (size[size.len() - 2], size[size.len() - 1]);
+    let mut regions = Region::resolve_all(conditioning, plane, model.network.device(), &model.sampling)?;
+    for (region, entry) in regions.iter_mut().zip(&conditioning.0) {
+        let prompt = Prompt { entry, list, latent, noise_mask, latent_format: model.latent_format };
+        region.extra = (model.extra_conds)(&prompt)?;
     }
     Ok(regions)
 }
 
+/// Makes prompts of a list ready for a run's latents.
+pub(super) type Ready<'a> = dyn Fn(&Conditioning, &str) -> Result<Vec<Region>> + 'a;
+
 /// A guide's prompts, made ready, with equal areas in all lists.
-fn regions(guide: &Guide, ready: &dyn Fn(&Conditioning) -> Result<Vec<Region>>) -> Result<Vec<Vec<Region>>> {
+fn regions(guide: &Guide, ready: &Ready) -> Result<Vec<Vec<Region>>> {
     let named = guide.conditionings.iter().zip(guide.names());
-    let resolved = named.map(|(list, name)| ready(list).with_context(|| format!("in the {name} conditioning")));
+    let resolved = named.map(|(list, name)| ready(list, name).with_context(|| format!("in the {name} conditioning")));
     let mut lists = resolved.collect::<Result<Vec<_>>>()?;
     match_areas(&mut lists);
     Ok(lists)
@@ -211,7 +188,7 @@ fn regions(guide: &Guide, ready: &dyn Fn(&Conditioning) -> Result<Vec<Region>>) 
 
 /// The latent with the network's number of channels: an all-zero one is repeated along them. An error for any other
 /// latent that does not fit.
-pub fn fitted_channels(samples: &Tensor, format: LatentFormat) -> Result<Tensor> {
+pub fn fitted_channels(samples: &Tensor, format: &LatentFormat) -> Result<Tensor> {
     let size = samples.size();
     ensure!(
         size.len() == 4 && samples.numel() > 0,

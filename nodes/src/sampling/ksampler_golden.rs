@@ -1,9 +1,9 @@
 //! Whole runs against ComfyUI 0.8.0 on a CPU, with the toy network in place of the UNet: the first value, one near the
 //! end, and the standard deviation of the sampled latent.
 #![allow(clippy::unwrap_used)]
-use super::tests::{Setting, Toy, run, text};
-use crate::diffusion::network::Beside;
+use super::tests::{Setting, run, text};
 use crate::ops::noise::randn;
+use crate::values::extras::{CONCAT_LATENT, CONCAT_MASK, Extras};
 use crate::values::{Area, Conditioning, Entry, Latent};
 use tch::{Device, Kind, Tensor};
 
@@ -95,16 +95,14 @@ fn noise_masks() {
 
 #[test]
 fn inpainting_checkpoints() {
-    let network = || Toy { beside: Some(Beside::MaskAndLatent) };
-    let setting = Setting { network: network(), latent: picture(), ..eight() };
+    let setting = Setting { inpainting: true, latent: picture(), ..eight() };
     check("without mask", setting, [6.699145, -2.868121, 2.617410]);
     let positive = Conditioning(vec![Entry {
-        concat_latent: Some(randn(96, &[1, 4, 8, 8])),
-        concat_mask: Some(hole()),
+        extras: Extras::default().with(CONCAT_LATENT, randn(96, &[1, 4, 8, 8])).with(CONCAT_MASK, hole()),
         ..text(0.5).0.remove(0)
     }]);
     let latent = Latent { noise_mask: Some(ramp()), ..picture() };
-    let setting = Setting { network: network(), latent, positive, ..eight() };
+    let setting = Setting { inpainting: true, latent, positive, ..eight() };
     check("with mask and picture", setting, [0.313881, -1.812616, 1.358850]);
 }
 

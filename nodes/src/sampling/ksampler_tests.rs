@@ -1,18 +1,24 @@
 #![allow(clippy::unwrap_used)]
+use std::rc::Rc;
+
 use super::*;
-use crate::diffusion::network::Beside;
-use crate::diffusion::patch::Call;
+use crate::diffusion::extra_conds::{CHANNELS, ExtraCond, ExtraConds};
+use crate::diffusion::latent_format::SD15;
+use crate::diffusion::network::{Inputs, Network};
+use crate::diffusion::parameterisation::Parameterisation;
+use crate::sampling::hooks::Hooks;
 use crate::values::Entry;
 
 /// A smooth function of everything that it is given, near enough to a noise prediction. The golden values below are
 /// ComfyUI's with the same function in place of the UNet.
-#[derive(Default)]
-pub(super) struct Toy {
-    pub(super) beside: Option<Beside>,
-}
+pub(super) struct Toy;
+
+/// What inpainting models show for no mask.
+const GREY: [f32; 4] = [0.8223, -0.6876, 0.6364, 0.1380];
 
 impl Network for Toy {
-    fn predict(&self, x: &Tensor, timestep: &Tensor, context: &Tensor, _: &Call) -> Result<Tensor> {
+    fn predict(&self, inputs: &Inputs) -> Result<Tensor> {
+        let Inputs { x, timestep, context, .. } = *inputs;
         let (state, channels) = (x.narrow(1, 0, 4), x.size()[1]);
         let text = context.mean_dim([1i64, 2].as_slice(), false, Kind::Float).view([-1, 1, 1, 1]);
         let output = &state * 0.95 + (&state * 1.3 + text).sin() * 0.1 + state.roll([1], [-1]) * 0.05;
@@ -21,10 +27,6 @@ impl Network for Toy {
             return Ok(output);
         }
         Ok(output + x.narrow(1, 4, channels - 4).mean_dim([1i64].as_slice(), true, Kind::Float) * 0.1)
-    }
-
-    fn beside(&self) -> Option<Beside> {
-        self.beside
     }
 }
 
@@ -37,7 +39,8 @@ fn zeros(batch: i64) -> Latent {
 }
 
 pub(super) struct Setting {
-    pub(super) network: Toy,
+    /// Whether the model is shown a mask and a masked latent.
+    pub(super) inpainting: bool,
     pub(super) steps: usize,
     pub(super) cfg: f64,
     pub(super) positive: Conditioning,
@@ -55,7 +58,7 @@ pub(super) struct Setting {
 impl Default for Setting {
     fn default() -> Setting {
         Setting {
-            network: Toy::default(),
+            inpainting: false,
             steps: STEPS,
             cfg: 3.0,
             positive: text(0.5),
@@ -77,17 +80,14 @@ const STEPS: usize = 6;
 pub(super) fn run(setting: Setting) -> Result<Latent> {
     let _guard = tch::no_grad_guard();
     let request = SampleRequest {
-        network: &setting.network,
-        sampling: &Parameterisation::sd15(),
-        hooks: &Hooks::default(),
         seed: setting.seed,
         steps: setting.steps,
         cfg: setting.cfg,
         sampler: Sampler::named(setting.sampler)?,
         schedule: Schedule::named(setting.schedule)?,
-        positive: &setting.positive,
-        negative: &setting.negative,
-        latent: &setting.latent,
+        positive: setting.positive,
+        negative: setting.negative,
+        latent: setting.latent,
         denoise: setting.denoise,
         add_noise: setting.add_noise,
         start_at_step: setting.window.0,
@@ -95,7 +95,23 @@ pub(super) fn run(setting: Setting) -> Result<Latent> {
         force_full_denoise: setting.force_full_denoise,
         batching: Batching::Together,
     };
-    sample(&request, &mut |_, _, _| Ok(()))
+    sample(&toy(setting.inpainting), &request, &mut |_, _, _| Ok(()))
+}
+
+fn toy(inpainting: bool) -> ReadyModel {
+    ReadyModel {
+        network: Rc::new(Toy),
+        sampling: Rc::new(Parameterisation::sd15()),
+        latent_format: &SD15,
+        extra_conds: Box::new(move |prompt| {
+            let conds = ExtraConds::default();
+            if !inpainting {
+                return Ok(conds);
+            }
+            Ok(conds.with(CHANNELS, ExtraCond::Planes(prompt.masked_latent(&GREY)?)))
+        }),
+        hooks: Hooks::default(),
+    }
 }
 
 fn difference(a: &Latent, b: &Latent) -> f64 {
@@ -202,17 +218,14 @@ fn masked_out_parts_keep_the_latent() {
 fn a_cancelled_run_ends_with_the_callers_error() {
     let mut calls = 0;
     let request = SampleRequest {
-        network: &Toy::default(),
-        sampling: &Parameterisation::sd15(),
-        hooks: &Hooks::default(),
         seed: 0,
         steps: STEPS,
         cfg: 1.0,
         sampler: Sampler::named("euler").unwrap(),
         schedule: Schedule::named("karras").unwrap(),
-        positive: &text(0.5),
-        negative: &text(0.0),
-        latent: &zeros(1),
+        positive: text(0.5),
+        negative: text(0.0),
+        latent: zeros(1),
         denoise: 1.0,
         add_noise: true,
         start_at_step: None,
@@ -220,7 +233,7 @@ fn a_cancelled_run_ends_with_the_callers_error() {
         force_full_denoise: false,
         batching: Batching::Separate,
     };
-    let error = sample(&request, &mut |step, total, _| {
+    let error = sample(&toy(false), &request, &mut |step, total, _| {
         calls += 1;
         ensure!(step < 2, "cancelled at step {step} of {total}");
         Ok(())

@@ -3,7 +3,6 @@
 pub mod brownian;
 pub mod context_windows;
 pub mod denoise;
-mod extra_channels;
 pub mod guidance;
 pub mod hooks;
 pub mod inpaint;
@@ -11,9 +10,9 @@ mod jobs;
 pub mod ksampler;
 pub mod noise;
 pub mod preview;
+pub mod ready;
 pub mod regions;
 pub mod samplers;
 pub mod schedules;
-mod seed_sequence;
 pub mod tables;
 pub mod windowed;

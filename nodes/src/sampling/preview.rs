@@ -25,10 +25,10 @@ pub fn jpeg(latent: &Tensor, format: &LatentFormat) -> Result<Vec<u8>> {
 
 /// One pixel for each place of the latent.
 pub fn pixels(latent: &Tensor, format: &LatentFormat) -> Result<RgbImage> {
-    let factors = Tensor::from_slice(&format.rgb.concat()).view([4, 3]);
+    let factors = Tensor::from_slice(format.rgb.as_flattened()).view([-1, 3]);
     let first = latent.narrow(0, 0, 1).squeeze_dim(0).to_device(Device::Cpu).to_kind(Kind::Float);
     let (_, height, width) = first.size3()?;
-    let rgb = first.permute([1, 2, 0]).matmul(&factors);
+    let rgb = first.permute([1, 2, 0]).matmul(&factors) + Tensor::from_slice(&format.rgb_bias);
     let bytes = (((rgb + 1.0) / 2.0).nan_to_num(0.0, 1.0, 0.0).clamp(0.0, 1.0) * 255.0).to_kind(Kind::Uint8);
     let mut data = vec![0; bytes.numel()];
     let count = data.len();
@@ -50,6 +50,7 @@ fn fitted(width: u32, height: u32) -> (u32, u32) {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::diffusion::latent_format::SD15;
 
     #[test]
     fn pixels_follow_the_matrix() {
@@ -59,7 +60,7 @@ mod tests {
             let _ = latent.select(0, 0).select(0, channel).view(-1).narrow(0, channel, 1).fill_(1.0);
         }
         let _ = latent.select(0, 1).fill_(9.0);
-        let image = pixels(&latent, &LatentFormat::SD15).unwrap();
+        let image = pixels(&latent, &SD15).unwrap();
         // int((factor + 1) / 2 · 255)
         let expected = [[172, 156, 168], [168, 190, 157], [91, 149, 162], [100, 94, 35]];
         assert_eq!(image.pixels().map(|pixel| pixel.0).collect::<Vec<_>>(), expected);
@@ -71,7 +72,7 @@ mod tests {
         assert_eq!(fitted(7, 10), (358, 512));
         assert_eq!(fitted(1, 4000), (1, 512));
         let latent = Tensor::zeros([1, 4, 8, 12], (Kind::Float, Device::Cpu));
-        let bytes = jpeg(&latent, &LatentFormat::SD15).unwrap();
+        let bytes = jpeg(&latent, &SD15).unwrap();
         let image = image::load_from_memory(&bytes).unwrap();
         assert_eq!((image.width(), image.height()), (512, 341));
         assert!(image.to_rgb8().pixels().all(|pixel| pixel.0.iter().all(|value| value.abs_diff(127) <= 2)));

@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use tch::{Device, Kind, Tensor};
 
+use crate::diffusion::extra_conds::ExtraConds;
 use crate::diffusion::parameterisation::Parameterisation;
 use crate::values::{Area, Conditioning, Entry};
 
@@ -21,8 +22,8 @@ pub struct Region {
     until: Option<f32>,
     /// Whether it fills what the other entries leave uncovered.
     pub(crate) default: bool,
-    /// Extra input channels, B×C×H×W.
-    pub(crate) extra_channels: Option<Tensor>,
+    /// What the network takes besides the text.
+    pub(crate) extra: ExtraConds,
 }
 
 /// A rectangle in latent units.
@@ -55,9 +56,9 @@ impl Rect {
         Ok(cut)
     }
 
-    /// This part of a B×C×H×W tensor, as a view.
+    /// This part of a tensor whose last dimensions are height and width, as a view.
     pub(crate) fn of(&self, tensor: &Tensor) -> Tensor {
-        tensor.narrow(2, self.y, self.height).narrow(3, self.x, self.width)
+        tensor.narrow(-2, self.y, self.height).narrow(-1, self.x, self.width)
     }
 
     fn contains(&self, other: &Rect) -> bool {
@@ -105,7 +106,7 @@ impl Region {
             from: entry.start_percent.map(level),
             until: entry.end_percent.map(level),
             default: entry.default,
-            extra_channels: None,
+            extra: ExtraConds::default(),
         })
     }
 
@@ -123,7 +124,10 @@ impl Region {
     /// N 1 or the batch size of `x`, which is B×C×H×W. Without a mask, the weight of an area rises from its edges,
     /// except where they are the latent's.
     pub(crate) fn weight(&self, x: &Tensor, area: Option<Rect>) -> Result<Tensor> {
-        let (batch, _, height, width) = x.size4()?;
+        let size = x.size();
+        let (batch, height, width) = (size[0], size[size.len() - 2], size[size.len() - 1]);
+        // N×h×w, with dimensions of 1 between, as many as `x` has.
+        let spread = |weight: &Tensor| (3..size.len()).fold(weight.shallow_clone(), |weight, _| weight.unsqueeze(1));
         let rect = area.unwrap_or(Rect { height, width, y: 0, x: 0 });
         let options = (x.kind(), x.device());
         if let Some(mask) = &self.mask {
@@ -132,17 +136,17 @@ impl Region {
                 batch % count == 0,
                 "a conditioning's mask has {count} pictures for a batch of {batch}: use one mask, or one per image"
             );
-            let mask = rect.of(&mask.narrow(0, 0, count).unsqueeze(1)).to_kind(x.kind()) * self.mask_strength;
-            return Ok(mask.repeat([batch / count, 1, 1, 1]) * self.strength);
+            let mask = rect.of(&mask.narrow(0, 0, count)).to_kind(x.kind()) * self.mask_strength;
+            return Ok(spread(&(mask.repeat([batch / count, 1, 1]) * self.strength)));
         }
-        let weight = Tensor::ones([1, 1, rect.height, rect.width], options) * self.strength;
+        let weight = Tensor::ones([1, rect.height, rect.width], options) * self.strength;
         if area.is_none() {
-            return Ok(weight);
+            return Ok(spread(&weight));
         }
         let rows = feather(rect.height, rect.y > 0, rect.y + rect.height < height);
         let columns = feather(rect.width, rect.x > 0, rect.x + rect.width < width);
         let vector = |values: Vec<f64>| Tensor::from_slice(&values).to_kind(x.kind()).to_device(x.device());
-        Ok(weight * vector(rows).view([1, 1, -1, 1]) * vector(columns).view([1, 1, 1, -1]))
+        Ok(spread(&(weight * vector(rows).view([1, -1, 1]) * vector(columns).view([1, 1, -1]))))
     }
 
     /// What of it lies at some places `at` of a dimension of latents, which is `whole` long.
@@ -160,18 +164,17 @@ impl Region {
         Region {
             context: if dim == 0 { cut(&self.context, 0) } else { self.context.shallow_clone() },
             mask: self.mask.as_ref().map(mask),
-            extra_channels: self.extra_channels.as_ref().map(|channels| cut(channels, dim)),
+            extra: self.extra.within(dim, whole, at),
             ..*self
         }
     }
 
     /// The same place and time for another prompt's text.
     fn with_text_of(&self, other: &Region) -> Region {
-        let share = |tensor: &Option<Tensor>| tensor.as_ref().map(Tensor::shallow_clone);
         Region {
             context: other.context.shallow_clone(),
-            mask: share(&self.mask),
-            extra_channels: share(&other.extra_channels),
+            mask: self.mask.as_ref().map(Tensor::shallow_clone),
+            extra: other.extra.clone(),
             ..*self
         }
     }

@@ -1,4 +1,4 @@
-//! From a prompt to chunks of 77 entries: tokens and embedding vectors, each with its weight.
+//! From a prompt to CLIP's chunks of 77 places: tokens and embedding vectors, each with its weight.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -12,38 +12,56 @@ use super::embeddings::EmbeddingFiles;
 use super::prompt_weights::{Segment, parse_weights};
 use super::tokenizer::tokenize;
 
-/// Positions of CLIP's text encoder: entries of a chunk.
+/// How many places a chunk of CLIP's has.
 pub const CHUNK_LENGTH: usize = 77;
-/// Entries before a chunk's end token.
+/// Places before a chunk's end token.
 const FULL: usize = CHUNK_LENGTH - 1;
-/// A group of at least this many entries is cut where a chunk is full; a smaller one moves to the next chunk whole.
+/// A group of at least this many places is cut where a chunk is full; a smaller one moves to the next chunk whole.
 const LARGE: usize = 8;
-/// SD1.x pads with the end token.
-const PAD: u16 = END;
-/// The name of SD1.x's text encoder in files for several.
-const ENCODER_KEY: &str = "clip_l";
 const REFERENCE: &str = "embedding:";
 
-/// What stands at one position of a chunk.
+/// What stands at one place of a chunk.
 #[derive(Debug)]
-pub enum Entry {
-    Token(u16),
-    /// A vector of any width and kind of number, from an embedding file.
+pub enum Token {
+    /// A number of the vocabulary.
+    Id(u32),
+    /// A vector of any width and element type, from an embedding file.
     Vector(Tensor),
 }
 
-/// 77 entries with their weights, start and end token included.
-pub type Chunk = Vec<(Entry, f64)>;
+impl Clone for Token {
+    fn clone(&self) -> Token {
+        match self {
+            Token::Id(id) => Token::Id(*id),
+            Token::Vector(vector) => Token::Vector(vector.shallow_clone()),
+        }
+    }
+}
+
+/// The places that a text encoder sees at once, with their weights. CLIP: 77, start and end token included.
+pub type Chunk = Vec<(Token, f64)>;
+
+/// How a CLIP text encoder wants its chunks.
+#[derive(Debug, Clone, Copy)]
+pub struct Chunking<'a> {
+    /// Where `embedding:NAME` is looked up.
+    pub embeddings: &'a EmbeddingFiles,
+    /// The name of the encoder in embedding files for several: `clip_l`.
+    pub key: &'a str,
+    /// The encoder's width; it chooses among the tensors of some embedding files.
+    pub width: i64,
+    /// The token behind a chunk's end token.
+    pub pad: u32,
+}
 
 /// Splits a prompt into chunks; at least one, as the empty prompt has one too. Nothing is truncated.
 ///
-/// `width` is the text encoder's; it chooses among the tensors of some embedding files.
-///
 /// # Errors
 /// `embedding:` without a name.
-pub fn chunks(prompt: &str, embeddings: &EmbeddingFiles, width: i64) -> Result<Vec<Chunk>> {
-    let mut filler = Filler { done: Vec::new(), chunk: start() };
-    let mut loaded = Loaded { embeddings, width, vectors: HashMap::new() };
+pub fn chunks(prompt: &str, chunking: &Chunking) -> Result<Vec<Chunk>> {
+    let embeddings = chunking.embeddings;
+    let mut filler = Filler::new(chunking.pad);
+    let mut loaded = Loaded { chunking, vectors: HashMap::new() };
     for Segment { text, weight } in parse_weights(prompt) {
         for piece in pieces(&text) {
             let text = match reference(piece, embeddings)? {
@@ -57,15 +75,15 @@ pub fn chunks(prompt: &str, embeddings: &EmbeddingFiles, width: i64) -> Result<V
                     rest
                 }
             };
-            filler.add(tokenize(&text).into_iter().map(|token| (Entry::Token(token), weight)).collect());
+            filler.add(tokenize(&text).into_iter().map(|id| (Token::Id(id), weight)).collect());
         }
     }
     Ok(filler.finish())
 }
 
 /// The chunk of an empty prompt.
-pub(crate) fn empty_chunk() -> Chunk {
-    Filler { done: Vec::new(), chunk: start() }.finish().remove(0)
+pub(crate) fn empty_chunk(pad: u32) -> Chunk {
+    Filler::new(pad).finish().remove(0)
 }
 
 /// The files that a prompt's `embedding:` references stand for, in order, each once: what its encoding depends on.
@@ -135,8 +153,7 @@ fn reference<'a>(piece: &'a str, embeddings: &EmbeddingFiles) -> Result<Option<R
 
 /// Embeddings that the prompt has referred to so far.
 struct Loaded<'a> {
-    embeddings: &'a EmbeddingFiles,
-    width: i64,
+    chunking: &'a Chunking<'a>,
     vectors: HashMap<String, Option<Tensor>>,
 }
 
@@ -156,7 +173,8 @@ impl Loaded<'_> {
     }
 
     fn load(&mut self, name: &str) -> bool {
-        let load = || self.embeddings.load(name, self.width, ENCODER_KEY);
+        let Chunking { embeddings, key, width, .. } = *self.chunking;
+        let load = || embeddings.load(name, width, key);
         self.vectors.entry(name.to_owned()).or_insert_with(load).is_some()
     }
 
@@ -165,26 +183,30 @@ impl Loaded<'_> {
     }
 }
 
-/// One entry for each vector of a 1-D or 2-D tensor.
-fn rows(vectors: &Tensor) -> Vec<Entry> {
-    let row = |vector| Entry::Vector(vector);
+/// One token for each vector of a 1-D or 2-D tensor.
+fn rows(vectors: &Tensor) -> Vec<Token> {
     if vectors.dim() == 1 {
-        return vec![row(vectors.shallow_clone())];
+        return vec![Token::Vector(vectors.shallow_clone())];
     }
-    (0..vectors.size()[0]).map(|index| row(vectors.get(index))).collect()
+    (0..vectors.size()[0]).map(|index| Token::Vector(vectors.get(index))).collect()
 }
 
 fn start() -> Chunk {
-    vec![(Entry::Token(START), 1.0)]
+    vec![(Token::Id(START), 1.0)]
 }
 
-/// Fills chunk after chunk with groups of entries.
+/// Fills chunk after chunk with groups of tokens.
 struct Filler {
+    pad: u32,
     done: Vec<Chunk>,
     chunk: Chunk,
 }
 
 impl Filler {
+    fn new(pad: u32) -> Self {
+        Self { pad, done: Vec::new(), chunk: start() }
+    }
+
     fn add(&mut self, group: Chunk) {
         let large = group.len() >= LARGE;
         let mut group = group.into_iter();
@@ -204,8 +226,8 @@ impl Filler {
     /// Ends the chunk, pads it, and begins the next.
     fn close(&mut self) {
         let mut chunk = std::mem::replace(&mut self.chunk, start());
-        chunk.push((Entry::Token(END), 1.0));
-        chunk.resize_with(CHUNK_LENGTH, || (Entry::Token(PAD), 1.0));
+        chunk.push((Token::Id(END), 1.0));
+        chunk.resize(CHUNK_LENGTH, (Token::Id(self.pad), 1.0));
         self.done.push(chunk);
     }
 
@@ -240,14 +262,18 @@ mod tests {
         (directory, files)
     }
 
+    fn split(prompt: &str, embeddings: &EmbeddingFiles) -> Result<Vec<Chunk>> {
+        chunks(prompt, &Chunking { embeddings, key: "clip_l", width: 2, pad: END })
+    }
+
     /// Tokens as they are, vectors as minus their first number, weights that are not 1 in thousandths; without padding.
     fn shown(chunk: &Chunk) -> Vec<(i64, i64)> {
-        let shown = |(entry, weight): &(Entry, f64)| {
-            let entry = match entry {
-                Entry::Token(token) => i64::from(*token),
-                Entry::Vector(vector) => -(vector.double_value(&[0]) as i64),
+        let shown = |(token, weight): &(Token, f64)| {
+            let token = match token {
+                Token::Id(id) => i64::from(*id),
+                Token::Vector(vector) => -(vector.double_value(&[0]) as i64),
             };
-            (entry, (weight * 1000.0).round() as i64)
+            (token, (weight * 1000.0).round() as i64)
         };
         assert_eq!(chunk.len(), CHUNK_LENGTH);
         let mut entries: Vec<_> = chunk.iter().map(shown).collect();
@@ -259,7 +285,7 @@ mod tests {
     }
 
     fn content(prompt: &str, files: &EmbeddingFiles) -> Vec<i64> {
-        let chunks = chunks(prompt, files, 2).unwrap();
+        let chunks = split(prompt, files).unwrap();
         assert_eq!(chunks.len(), 1, "{prompt:?}");
         shown(&chunks[0]).into_iter().map(|(entry, _)| entry).collect()
     }
@@ -285,9 +311,9 @@ mod tests {
         for (prompt, tokens) in table {
             assert_eq!(content(prompt, &files), *tokens, "{prompt:?}");
         }
-        let weighted = chunks("(embedding:foo:1.2)", &files, 2).unwrap();
+        let weighted = split("(embedding:foo:1.2)", &files).unwrap();
         assert_eq!(shown(&weighted[0]), [(-1, 1200), (-2, 1200), (-3, 1200)]);
-        let error = chunks("a embedding:", &files, 2).unwrap_err().to_string();
+        let error = split("a embedding:", &files).unwrap_err().to_string();
         assert_eq!(error, "`embedding:` without a name in the prompt: write embedding:name, or remove it");
         // Without a directory there are no references.
         assert_eq!(content("embedding:foo", &EmbeddingFiles::default()), [19703, 796, 281, 23435]);
@@ -320,7 +346,7 @@ mod tests {
             (words(73) + "embedding:foo end", vec![73, 4]),
         ];
         for (prompt, lengths) in table {
-            let chunks = chunks(&prompt, &files, 2).unwrap();
+            let chunks = split(&prompt, &files).unwrap();
             assert_eq!(chunks.iter().map(|chunk| shown(chunk).len()).collect::<Vec<_>>(), lengths, "{prompt:?}");
         }
     }

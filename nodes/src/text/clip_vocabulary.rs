@@ -11,16 +11,16 @@ use std::sync::OnceLock;
 use instant_clip_tokenizer::{Token, Tokenizer as Carrier};
 
 /// The token that starts every chunk.
-pub(crate) const START: u16 = 49406;
+pub(crate) const START: u32 = 49406;
 /// The token that ends every chunk; SD1.x pads with it too.
-pub(crate) const END: u16 = 49407;
+pub(crate) const END: u32 = 49407;
 /// Added to a byte's token when the byte ends a word.
-const END_OF_WORD: u16 = 256;
-const FIRST_MERGED: u16 = 512;
+const END_OF_WORD: u32 = 256;
+const FIRST_MERGED: u32 = 512;
 
 pub(crate) struct Vocabulary {
-    byte_token: [u16; 256],
-    merges: HashMap<(u16, u16), u16>,
+    byte_token: [u32; 256],
+    merges: HashMap<(u32, u32), u32>,
 }
 
 impl Vocabulary {
@@ -32,7 +32,7 @@ impl Vocabulary {
 
     fn recover() -> Self {
         let carrier = Carrier::new();
-        let mut vocabulary = Self { byte_token: byte_tokens(), merges: HashMap::with_capacity(usize::from(START)) };
+        let mut vocabulary = Self { byte_token: byte_tokens(), merges: HashMap::with_capacity(START as usize) };
         for token in FIRST_MERGED..START {
             let (bytes, ends_word) = vocabulary.spelling(&carrier, token);
             if let [first, second] = vocabulary.merged(&bytes, ends_word)[..] {
@@ -43,14 +43,14 @@ impl Vocabulary {
     }
 
     /// The tokens of one word (a piece between which merges never reach), the last carrying the end-of-word mark.
-    pub(crate) fn word(&self, word: &str) -> Vec<u16> {
+    pub(crate) fn word(&self, word: &str) -> Vec<u32> {
         self.merged(word.as_bytes(), true)
     }
 
     /// Byte-pair encoding (Sennrich et al. 2016): joins the pair with the lowest rank first, the leftmost among equals.
     /// A token's number is its rank. Time n log n in the word's length.
-    fn merged(&self, bytes: &[u8], ends_word: bool) -> Vec<u16> {
-        let mut tokens: Vec<u16> = bytes.iter().map(|&byte| self.byte_token[usize::from(byte)]).collect();
+    fn merged(&self, bytes: &[u8], ends_word: bool) -> Vec<u32> {
+        let mut tokens: Vec<u32> = bytes.iter().map(|&byte| self.byte_token[usize::from(byte)]).collect();
         if let (true, Some(last)) = (ends_word, tokens.last_mut()) {
             *last += END_OF_WORD;
         }
@@ -60,7 +60,7 @@ impl Vocabulary {
         let mut previous: Vec<usize> = (0..end).map(|at| at.wrapping_sub(1)).collect();
         let mut alive = vec![true; end];
         let pair =
-            |tokens: &[u16], at: usize, follower: usize| self.merges.get(&(tokens[at], tokens[follower])).copied();
+            |tokens: &[u32], at: usize, follower: usize| self.merges.get(&(tokens[at], tokens[follower])).copied();
         let mut queue: BinaryHeap<_> =
             (1..end).filter_map(|at| Some(Reverse((pair(&tokens, at - 1, at)?, at - 1)))).collect();
         while let Some(Reverse((merged, at))) = queue.pop() {
@@ -87,7 +87,7 @@ impl Vocabulary {
     ///
     /// The carrier gives text with U+FFFD where a token is only part of a character, so such a token is read between
     /// bytes that complete the character.
-    fn spelling(&self, carrier: &Carrier, token: u16) -> (Vec<u8>, bool) {
+    fn spelling(&self, carrier: &Carrier, token: u32) -> (Vec<u8>, bool) {
         const BEFORE: [&[u8]; 4] = [&[], &[0xC3], &[0xE1], &[0xF1]];
         const AFTER: [&[u8]; 9] = [
             &[],
@@ -104,7 +104,7 @@ impl Vocabulary {
             let around =
                 |bytes: &[u8]| bytes.iter().map(|&byte| self.byte_token[usize::from(byte)]).collect::<Vec<_>>();
             let tokens = [around(before), vec![token], around(after)].concat();
-            carrier.decode(tokens.into_iter().filter_map(|token| Token::from_u16(token, carrier)))
+            carrier.decode(tokens.into_iter().filter_map(|token| Token::from_u16(token as u16, carrier)))
         };
         let (text, before, after) = BEFORE
             .iter()
@@ -120,7 +120,7 @@ impl Vocabulary {
 }
 
 /// Tokens of the single bytes: the printable ones of Latin-1 come first, the others follow in order (GPT-2's alphabet).
-fn byte_tokens() -> [u16; 256] {
+fn byte_tokens() -> [u32; 256] {
     let printable = |byte: &u8| matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF);
     let others = (0..=u8::MAX).filter(|byte| !printable(byte));
     let mut tokens = [0; 256];
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn every_merge_is_recovered() {
-        assert_eq!(Vocabulary::get().merges.len(), usize::from(START - FIRST_MERGED));
+        assert_eq!(Vocabulary::get().merges.len(), (START - FIRST_MERGED) as usize);
     }
 
     #[test]
@@ -151,7 +151,7 @@ mod tests {
             }
             let mut expected = Vec::new();
             carrier.encode(&text, &mut expected);
-            let expected: Vec<u16> = expected.into_iter().map(Token::to_u16).collect();
+            let expected: Vec<u32> = expected.into_iter().map(|token| u32::from(token.to_u16())).collect();
             assert_eq!(Vocabulary::get().word(&text), expected, "{text}");
         }
     }

@@ -1,93 +1,166 @@
 //! From chunks to conditioning: the encoder's input, weights around the empty prompt, clip skip, the pooled vector.
 
+use std::rc::Rc;
+
 use anyhow::{Result, ensure};
 use tch::{Device, Kind, Tensor};
 use tracing::warn;
 
-use super::chunks::{CHUNK_LENGTH, Chunk, Entry, chunks, empty_chunk};
+use super::chunks::{CHUNK_LENGTH, Chunk, Chunking, Token, chunks, empty_chunk};
 use super::clip_vocabulary::END;
 use super::embeddings::EmbeddingFiles;
+use crate::values::Entry;
+use crate::values::extras::POOLED;
 
 /// Chunks that run through the network at once: it bounds the memory that a very long prompt takes.
 const MAX_BATCH: usize = 64;
 
-/// A CLIP text encoder.
-pub trait TextModel {
-    /// Width of embeddings and hidden states: 768 for SD1.x.
-    fn width(&self) -> i64;
+/// A text encoder with its tokenizer: what stands between a prompt and a conditioning.
+pub trait TextEncoder {
+    /// Its name in embedding files and LoRAs: `clip_l`.
+    fn key(&self) -> &'static str;
 
-    /// Number of layers: 12 for SD1.x.
-    fn layers(&self) -> usize;
-
-    /// Token embeddings: int64 of size N to float32 of size N × W. Positions are not added yet.
-    fn embed(&self, tokens: &Tensor) -> Result<Tensor>;
-
-    /// Runs the network on embeddings of size B × 77 × W, to which it adds the positions.
+    /// Splits a prompt into the chunks that the network sees at once; at least one.
     ///
-    /// Gives the output of the first `layer` layers (1 to [`Self::layers`]) and that of all layers, both after the final
-    /// layer normalisation, as float32 of size B × 77 × W.
-    fn forward(&self, embeds: &Tensor, layer: usize) -> Result<(Tensor, Tensor)>;
+    /// # Errors
+    /// `embedding:` without a name.
+    fn chunks(&self, prompt: &str, embeddings: &EmbeddingFiles) -> Result<Vec<Chunk>>;
+
+    /// Encodes a prompt's chunks. `last_layer` is CLIPSetLastLayer's choice: −1 is the last layer, −2 the one before; beyond the
+    /// first layer it counts as the last.
+    ///
+    /// # Errors
+    /// `last_layer` is not negative, or a token is not in the file's vocabulary.
+    fn encode(&self, chunks: Vec<Chunk>, last_layer: Option<i64>) -> Result<Encoded>;
 }
 
 /// A prompt as the denoising network takes it.
 #[derive(Debug)]
 pub struct Encoded {
-    /// 1 × T × W, float32; T is 77 for each chunk of the prompt.
+    /// 1×T×W, float32 on the CPU. With CLIP, T is 77 for each chunk of the prompt.
     pub cond: Tensor,
-    /// 1 × W, float32: the first chunk's state at its first end token, not projected.
-    pub pooled: Tensor,
+    /// 1×W, float32 on the CPU: the whole prompt in one vector.
+    pub pooled: Option<Tensor>,
 }
 
-/// Encodes a prompt like ComfyUI 0.8.0's CLIPTextEncode for SD1.x.
-///
-/// `clip_skip` is CLIPSetLastLayer's `stop_at_clip_layer`: −1 is the last layer, −2 the one before. Beyond the first
-/// layer it counts as the last.
-///
-/// # Errors
-/// `clip_skip` is not negative, or the prompt has an `embedding:` without a name.
-pub fn encode(
-    text: &str,
-    model: &dyn TextModel,
-    embeddings: &EmbeddingFiles,
-    clip_skip: Option<i64>,
-) -> Result<Encoded> {
-    let layer = layer(model.layers(), clip_skip)?;
-    let mut chunks = chunks(text, embeddings, model.width())?;
-    let count = chunks.len();
-    let weighted = chunks.iter().flatten().any(|(_, weight)| *weight != 1.0);
-    if weighted {
-        chunks.push(empty_chunk());
+impl From<Encoded> for Entry {
+    fn from(encoded: Encoded) -> Entry {
+        let mut entry = Entry::new(encoded.cond);
+        if let Some(pooled) = encoded.pooled {
+            entry.extras.set(POOLED, pooled);
+        }
+        entry
     }
-    let mut states = Vec::new();
-    let mut pooled = None;
-    for batch in chunks.chunks(MAX_BATCH) {
-        let inputs: Vec<Input> = batch.iter().map(|chunk| Input::new(chunk, model)).collect::<Result<_>>()?;
-        let embeds: Vec<&Tensor> = inputs.iter().map(|input| &input.embeds).collect();
-        let (state, last) = model.forward(&Tensor::stack(&embeds, 0), layer)?;
-        pooled.get_or_insert_with(|| host(&last.select(0, 0).narrow(0, inputs[0].pooled_at, 1)));
-        states.push(host(&state));
-    }
-    let states = Tensor::cat(&states, 0);
-    let rows: Vec<Tensor> = (0_i64..)
-        .zip(&chunks[..count])
-        .map(|(index, chunk)| {
-            let state = states.get(index);
-            if weighted { weigh(&state, &states.get(count as i64), chunk) } else { state }
-        })
-        .collect();
-    let pooled = pooled.unwrap_or_else(|| Tensor::zeros([1, model.width()], (Kind::Float, states.device())));
-    Ok(Encoded { cond: Tensor::cat(&rows, 0).unsqueeze(0), pooled })
 }
 
-/// How many layers to run.
-fn layer(layers: usize, clip_skip: Option<i64>) -> Result<usize> {
-    let Some(skip) = clip_skip else { return Ok(layers) };
+/// A CLIP network.
+pub trait ClipNetwork {
+    /// Width of embeddings and hidden states: 768 for CLIP-L.
+    fn width(&self) -> i64;
+
+    /// Number of layers: 12 for CLIP-L.
+    fn layers(&self) -> usize;
+
+    /// Token embeddings: int64 of size N to float32 of size N×W. Positions are not added yet.
+    fn embed(&self, tokens: &Tensor) -> Result<Tensor>;
+
+    /// Runs the network on embeddings of size B×77×W, to which it adds the positions.
+    ///
+    /// Gives what `layer` says, and the output of all layers after the final normalisation: float32 of size B×77×W.
+    fn forward(&self, embeds: &Tensor, layer: Layer) -> Result<(Tensor, Tensor)>;
+
+    /// The pooled vector, N×W, as the network was trained to compare it with pictures.
+    fn project(&self, pooled: &Tensor) -> Tensor;
+}
+
+/// Where a CLIP network's hidden states are taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layer {
+    /// Behind the last layer and the final normalisation.
+    Last,
+    /// Behind the first so many layers (1 to all), with the final normalisation or without.
+    Hidden { count: usize, normed: bool },
+}
+
+/// How a family of models uses a CLIP network.
+#[derive(Debug)]
+pub struct ClipUse {
+    /// Its name in embedding files and LoRAs: `clip_l`.
+    pub key: &'static str,
+    /// The token that fills a chunk behind its end token.
+    pub pad: u32,
+    /// The layer whose output is taken, counted from the end; without one, the last.
+    pub layer: Option<i64>,
+    /// Whether a hidden layer's output goes through the final normalisation.
+    pub norms_hidden: bool,
+    /// Whether the pooled vector is projected.
+    pub projects: bool,
+}
+
+/// A CLIP network as a family uses it.
+pub struct ClipEncoder<N> {
+    /// The network.
+    pub network: Rc<N>,
+    /// How it is used.
+    pub usage: &'static ClipUse,
+}
+
+impl<N: ClipNetwork> TextEncoder for ClipEncoder<N> {
+    fn key(&self) -> &'static str {
+        self.usage.key
+    }
+
+    fn chunks(&self, prompt: &str, embeddings: &EmbeddingFiles) -> Result<Vec<Chunk>> {
+        let ClipUse { key, pad, .. } = *self.usage;
+        chunks(prompt, &Chunking { embeddings, key, width: self.network.width(), pad })
+    }
+
+    fn encode(&self, mut chunks: Vec<Chunk>, last_layer: Option<i64>) -> Result<Encoded> {
+        let network = &*self.network;
+        let layer = layer(network.layers(), last_layer.or(self.usage.layer), self.usage.norms_hidden)?;
+        let count = chunks.len();
+        let weighted = chunks.iter().flatten().any(|(_, weight)| *weight != 1.0);
+        if weighted {
+            chunks.push(empty_chunk(self.usage.pad));
+        }
+        let mut states = Vec::new();
+        let mut pooled = None;
+        for batch in chunks.chunks(MAX_BATCH) {
+            let inputs: Vec<Input> =
+                batch.iter().map(|chunk| Input::new(chunk, network, self.usage.pad)).collect::<Result<_>>()?;
+            let embeds: Vec<&Tensor> = inputs.iter().map(|input| &input.embeds).collect();
+            let (state, last) = network.forward(&Tensor::stack(&embeds, 0), layer)?;
+            if pooled.is_none() {
+                // All of the batch is projected, as in the reference: the shape decides how products are rounded.
+                let ends: Vec<Tensor> =
+                    (0..).zip(&inputs).map(|(row, input)| last.select(0, row).narrow(0, input.pooled_at, 1)).collect();
+                let ends = Tensor::cat(&ends, 0);
+                let ends = if self.usage.projects { network.project(&ends) } else { ends };
+                pooled = Some(host(&ends.narrow(0, 0, 1)));
+            }
+            states.push(host(&state));
+        }
+        let states = Tensor::cat(&states, 0);
+        let rows: Vec<Tensor> = (0_i64..)
+            .zip(&chunks[..count])
+            .map(|(index, chunk)| {
+                let state = states.get(index);
+                if weighted { weigh(&state, &states.get(count as i64), chunk) } else { state }
+            })
+            .collect();
+        Ok(Encoded { cond: Tensor::cat(&rows, 0).unsqueeze(0), pooled })
+    }
+}
+
+/// Which hidden states a choice of layer, counted from the end, stands for. A layer before the first means the last.
+fn layer(layers: usize, from_end: Option<i64>, normed: bool) -> Result<Layer> {
+    let Some(skip) = from_end else { return Ok(Layer::Last) };
     ensure!(
         skip < 0,
         "stop_at_clip_layer is {skip} and counts from the end: use -1 for the last layer, -2 for the one before"
     );
     let from_end = usize::try_from(skip.unsigned_abs()).unwrap_or(usize::MAX);
-    Ok(if from_end > layers { layers } else { layers + 1 - from_end })
+    Ok(if from_end > layers { Layer::Last } else { Layer::Hidden { count: layers + 1 - from_end, normed } })
 }
 
 /// z becomes (z − e) · w + e at each position with a weight w other than 1, with e the empty prompt's state there.
@@ -111,11 +184,11 @@ struct Input {
 }
 
 impl Input {
-    /// Embeds a chunk. Vectors of another width than the model's are dropped, and as many pad tokens put at the end.
-    fn new(chunk: &Chunk, model: &dyn TextModel) -> Result<Self> {
-        let fits = |entry: &Entry| match entry {
-            Entry::Token(_) => true,
-            Entry::Vector(vector) => {
+    /// Embeds a chunk. Vectors of another width than the network's are dropped, and as many pad tokens put at the end.
+    fn new(chunk: &Chunk, model: &dyn ClipNetwork, pad: u32) -> Result<Self> {
+        let fits = |token: &Token| match token {
+            Token::Id(_) => true,
+            Token::Vector(vector) => {
                 let width = vector.size().last().copied().unwrap_or(0);
                 if width != model.width() {
                     warn!(
@@ -126,21 +199,21 @@ impl Input {
                 width == model.width()
             }
         };
-        let entries: Vec<&Entry> = chunk.iter().map(|(entry, _)| entry).filter(|entry| fits(entry)).collect();
+        let kept: Vec<&Token> = chunk.iter().map(|(token, _)| token).filter(|token| fits(token)).collect();
         // A vector's place gets any token's embedding first.
-        let token = |entry: Option<&&Entry>| if let Some(Entry::Token(token)) = entry { *token } else { END };
-        let tokens: Vec<i64> = (0..CHUNK_LENGTH).map(|at| i64::from(token(entries.get(at)))).collect();
-        let mut embeds = model.embed(&Tensor::from_slice(&tokens))?;
-        if entries.iter().any(|entry| matches!(entry, Entry::Vector(_))) {
+        let id = |token: Option<&&Token>| if let Some(Token::Id(id)) = token { *id } else { pad };
+        let ids: Vec<i64> = (0..CHUNK_LENGTH).map(|at| i64::from(id(kept.get(at)))).collect();
+        let mut embeds = model.embed(&Tensor::from_slice(&ids))?;
+        if kept.iter().any(|token| matches!(token, Token::Vector(_))) {
             let rows: Vec<Tensor> = (0..CHUNK_LENGTH)
-                .map(|at| match entries.get(at) {
-                    Some(Entry::Vector(vector)) => vector.to_kind(embeds.kind()).to_device(embeds.device()),
+                .map(|at| match kept.get(at) {
+                    Some(Token::Vector(vector)) => vector.to_kind(embeds.kind()).to_device(embeds.device()),
                     _ => embeds.get(at as i64),
                 })
                 .collect();
             embeds = Tensor::stack(&rows, 0);
         }
-        Ok(Self { embeds, pooled_at: pooled_at(&entries) })
+        Ok(Self { embeds, pooled_at: pooled_at(&kept) })
     }
 }
 
@@ -151,11 +224,11 @@ fn host(x: &Tensor) -> Tensor {
 
 /// The number of tokens before the first end token and of vectors anywhere, which is the end token's position unless
 /// the prompt itself holds an end token before a vector.
-fn pooled_at(entries: &[&Entry]) -> i64 {
-    let is_end = |entry: &&Entry| matches!(entry, Entry::Token(END));
-    let end = entries.iter().position(is_end).unwrap_or(entries.len());
-    let vectors_after = entries[end..].iter().filter(|entry| matches!(entry, Entry::Vector(_))).count();
-    (end + vectors_after) as i64
+fn pooled_at(tokens: &[&Token]) -> i64 {
+    let is_end = |token: &&Token| matches!(token, Token::Id(END));
+    let end = tokens.iter().position(is_end).unwrap_or(tokens.len());
+    let vectors_after = tokens[end..].iter().filter(|token| matches!(token, Token::Vector(_))).count();
+    (end + vectors_after).min(CHUNK_LENGTH - 1) as i64
 }
 
 #[cfg(test)]
@@ -171,7 +244,7 @@ mod tests {
     /// ComfyUI 0.8.0's `SDClipModel` around the same network.
     struct Toy;
 
-    impl TextModel for Toy {
+    impl ClipNetwork for Toy {
         fn width(&self) -> i64 {
             2
         }
@@ -185,7 +258,12 @@ mod tests {
             Ok(Tensor::stack(&[&tokens / 1000.0, tokens.remainder(97) / 10.0], -1))
         }
 
-        fn forward(&self, embeds: &Tensor, layer: usize) -> Result<(Tensor, Tensor)> {
+        fn project(&self, pooled: &Tensor) -> Tensor {
+            pooled * 2.0
+        }
+
+        fn forward(&self, embeds: &Tensor, layer: Layer) -> Result<(Tensor, Tensor)> {
+            let Layer::Hidden { count: layer, .. } = layer else { return self.forward(embeds, hidden(3)) };
             let positions = Tensor::arange(77, (Kind::Float, embeds.device())).view([1, 77, 1]);
             let mut x = (embeds + &positions * 0.01).cumsum(1, Kind::Float) / (positions + 1);
             let mut states = Vec::new();
@@ -195,6 +273,18 @@ mod tests {
             }
             Ok((states[layer - 1].shallow_clone(), x))
         }
+    }
+
+    fn hidden(count: usize) -> Layer {
+        Layer::Hidden { count, normed: true }
+    }
+
+    static PLAIN: ClipUse = ClipUse { key: "clip_l", pad: END, layer: None, norms_hidden: true, projects: false };
+
+    /// As Stable Diffusion 1.x encodes a prompt.
+    fn encode(text: &str, embeddings: &EmbeddingFiles, last_layer: Option<i64>) -> Result<Encoded> {
+        let encoder = ClipEncoder { network: Rc::new(Toy), usage: &PLAIN };
+        encoder.encode(encoder.chunks(text, embeddings)?, last_layer)
     }
 
     fn embeddings() -> (tempfile::TempDir, EmbeddingFiles) {
@@ -242,14 +332,18 @@ mod tests {
         ];
         let same = |a: &f64, b: &f64| a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() < 2e-4;
         for (text, skip, length, states, pooled) in table {
-            let encoded = encode(text, &Toy, &files, *skip).unwrap();
-            assert_eq!((encoded.cond.size(), encoded.pooled.size()), (vec![1, *length, 2], vec![1, 2]), "{text:?}");
-            assert_eq!((encoded.cond.kind(), encoded.pooled.kind()), (Kind::Float, Kind::Float));
+            let encoded = encode(text, &files, *skip).unwrap();
+            assert_eq!(
+                (encoded.cond.size(), encoded.pooled.as_ref().unwrap().size()),
+                (vec![1, *length, 2], vec![1, 2]),
+                "{text:?}"
+            );
+            assert_eq!((encoded.cond.kind(), encoded.pooled.as_ref().unwrap().kind()), (Kind::Float, Kind::Float));
             let chosen = encoded.cond.index_select(1, &Tensor::from_slice(&[1, 2, 3, 4, 5, length - 1]));
             let equal = numbers(&chosen).iter().zip(states).all(|(a, b)| same(a, b));
             assert!(equal, "{text:?}: {:?}, expected {states:?}", numbers(&chosen));
-            let equal = numbers(&encoded.pooled).iter().zip(pooled).all(|(a, b)| same(a, b));
-            assert!(equal, "{text:?}: {:?}, expected {pooled:?}", numbers(&encoded.pooled));
+            let equal = numbers(encoded.pooled.as_ref().unwrap()).iter().zip(pooled).all(|(a, b)| same(a, b));
+            assert!(equal, "{text:?}: {:?}, expected {pooled:?}", numbers(encoded.pooled.as_ref().unwrap()));
         }
     }
 
@@ -257,19 +351,35 @@ mod tests {
     fn batches_do_not_show() {
         let _guard = tch::no_grad_guard();
         let prompt = "x ".repeat(75 * (MAX_BATCH + 2)) + "(y:1.3)";
-        let encoded = encode(&prompt, &Toy, &EmbeddingFiles::default(), None).unwrap();
+        let encoded = encode(&prompt, &EmbeddingFiles::default(), None).unwrap();
         let chunks = MAX_BATCH as i64 + 3;
         assert_eq!(encoded.cond.size(), [1, 77 * chunks, 2]);
-        let alone = encode("(y:1.3)", &Toy, &EmbeddingFiles::default(), None).unwrap();
+        let alone = encode("(y:1.3)", &EmbeddingFiles::default(), None).unwrap();
         assert_eq!(encoded.cond.narrow(1, 77 * (chunks - 1), 77), alone.cond);
     }
 
     #[test]
     fn clip_skip_counts_from_the_end() {
-        let layers: Vec<usize> =
-            [-1, -2, -12, -13, -24, i64::MIN].iter().map(|skip| layer(12, Some(*skip)).unwrap()).collect();
-        assert_eq!(layers, [12, 11, 1, 12, 12, 12]);
-        assert_eq!(layer(12, None).unwrap(), 12);
-        assert!(layer(12, Some(0)).is_err());
+        let chosen = |skip| layer(12, Some(skip), true).unwrap();
+        assert_eq!([-1, -2, -12].map(chosen), [12, 11, 1].map(hidden));
+        assert_eq!([-13, -24, i64::MIN].map(chosen), [Layer::Last; 3]);
+        assert_eq!(layer(12, None, false).unwrap(), Layer::Last);
+        assert_eq!(layer(12, Some(-1), false).unwrap(), Layer::Hidden { count: 12, normed: false });
+        assert!(layer(12, Some(0), true).is_err());
+    }
+
+    #[test]
+    fn a_usage_chooses_layer_padding_and_projection() {
+        let _guard = tch::no_grad_guard();
+        static OTHER: ClipUse = ClipUse { key: "clip_g", pad: 0, layer: Some(-2), norms_hidden: true, projects: true };
+        let encoder = ClipEncoder { network: Rc::new(Toy), usage: &OTHER };
+        let files = EmbeddingFiles::default();
+        let chunks = || encoder.chunks("a cat", &files).unwrap();
+        assert!(matches!(chunks()[0].last(), Some((Token::Id(0), _))));
+        let (skipped, plain) = (encoder.encode(chunks(), None).unwrap(), encode("a cat", &files, Some(-2)).unwrap());
+        // The text reaches up to its end token; what fills the chunk differs.
+        assert_eq!(skipped.cond.narrow(1, 0, 4), plain.cond.narrow(1, 0, 4));
+        assert_ne!(skipped.cond, plain.cond);
+        assert_eq!(skipped.pooled.unwrap(), plain.pooled.unwrap() * 2.0);
     }
 }

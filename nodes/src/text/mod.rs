@@ -1,6 +1,6 @@
 //! From a prompt text to conditioning tensors: weights, tokens, embeddings, chunks, the encoder's input and output.
 //!
-//! [`encode()`] is the way in. The steps in between are public because other nodes need some of them alone: the
+//! [`TextEncoder`] is the way in. The steps in between are public because other nodes need some of them alone: the
 //! pickle reader also serves torch checkpoints, and a cache key needs [`referenced_embeddings`].
 
 pub mod chunks;
@@ -8,15 +8,11 @@ mod clip_vocabulary;
 mod embedding_file;
 pub mod embeddings;
 pub mod encode;
-mod float_literal;
 pub mod prompt_weights;
-pub mod python_regex;
-pub mod python_text;
 pub mod tokenizer;
 
-pub use chunks::{CHUNK_LENGTH, Chunk, Entry, chunks, referenced_embeddings};
+pub use chunks::{CHUNK_LENGTH, Chunk, Token, chunks, referenced_embeddings};
 pub use embeddings::EmbeddingFiles;
-pub use encode::{Encoded, TextModel, encode};
-pub use float_literal::parse_float;
+pub use encode::{Encoded, TextEncoder};
 pub use prompt_weights::{Segment, parse_weights};
 pub use tokenizer::tokenize;

@@ -1,6 +1,6 @@
 //! The weight grammar of a prompt: `(text)`, `(text:1.3)`, `\(` and `\)`.
 
-use super::float_literal::parse_float;
+use crate::python::float::parse_float;
 
 /// What a pair of parentheses without a number multiplies the weight by.
 const EMPHASIS: f64 = 1.1;

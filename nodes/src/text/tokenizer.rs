@@ -16,7 +16,7 @@ const CONTRACTIONS: [&str; 7] = ["'s", "'t", "'re", "'ve", "'m", "'ll", "'d"];
 ///
 /// `<|startoftext|>` and `<|endoftext|>` inside the text become the control tokens 49406 and 49407. Time is n log n in
 /// the text's length, whatever the length of its words.
-pub fn tokenize(text: &str) -> Vec<u16> {
+pub fn tokenize(text: &str) -> Vec<u32> {
     let mut tokens = Vec::new();
     // The end marker is found in the text as given, the start marker in the normalised text: so in any case of letters.
     separated(text, END_MARKER, END, &mut tokens, |part, tokens| {
@@ -26,7 +26,7 @@ pub fn tokenize(text: &str) -> Vec<u16> {
 }
 
 /// Runs `each` on the parts of `text` between markers, and puts a marker's token in between.
-fn separated(text: &str, marker: &str, token: u16, tokens: &mut Vec<u16>, each: impl Fn(&str, &mut Vec<u16>)) {
+fn separated(text: &str, marker: &str, token: u32, tokens: &mut Vec<u32>, each: impl Fn(&str, &mut Vec<u32>)) {
     for (index, part) in text.split(marker).enumerate() {
         if index > 0 {
             tokens.push(token);
@@ -41,7 +41,7 @@ fn normalise(text: &str) -> String {
     text.nfc().flat_map(char::to_lowercase).collect()
 }
 
-fn split_words(text: &str, tokens: &mut Vec<u16>) {
+fn split_words(text: &str, tokens: &mut Vec<u32>) {
     let vocabulary = Vocabulary::get();
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
@@ -87,7 +87,7 @@ mod tests {
     /// Figures from transformers 5.23's CLIPTokenizer with ComfyUI 0.8.0's vocabulary.
     #[test]
     fn equals_the_reference() {
-        let table: &[(&str, &[u16])] = &[
+        let table: &[(&str, &[u32])] = &[
             ("", &[]),
             ("a cat", &[320, 2368]),
             ("A Cat", &[320, 2368]),

@@ -2,18 +2,18 @@
 
 use tch::Tensor;
 
+use super::extras::Extras;
+
 /// A list of prompts, each with the region and the part of the schedule where it acts. Their predictions are averaged
 /// by weight. A clone shares the tensors.
 #[derive(Debug, Clone, Default)]
 pub struct Conditioning(pub Vec<Entry>);
 
-/// One prompt of a [`Conditioning`], with ComfyUI's options.
+/// One prompt of a [`Conditioning`]: its text, the place and the time where it acts, and what only some families read.
 #[derive(Debug)]
 pub struct Entry {
     /// The text embedding: 1×T×W, float32 (T tokens, W the encoder's width).
     pub cond: Tensor,
-    /// The pooled embedding: 1×W.
-    pub pooled: Option<Tensor>,
     /// The rectangle that the prompt acts in; the whole latent without one.
     pub area: Option<Area>,
     /// Weight of the entry's prediction in the average; 1 if not set.
@@ -30,10 +30,8 @@ pub struct Entry {
     pub end_percent: Option<f64>,
     /// Whether it fills what the list's other entries leave uncovered.
     pub default: bool,
-    /// For checkpoints with extra input channels: the latent to be shown to the network, in VAE units.
-    pub concat_latent: Option<Tensor>,
-    /// For checkpoints with extra input channels: the mask to be shown to the network, 1 = repaint.
-    pub concat_mask: Option<Tensor>,
+    /// What only some families of models read.
+    pub extras: Extras,
 }
 
 /// A rectangle of the latent.
@@ -50,7 +48,6 @@ impl Entry {
     pub fn new(cond: Tensor) -> Entry {
         Entry {
             cond,
-            pooled: None,
             area: None,
             strength: None,
             mask: None,
@@ -59,8 +56,7 @@ impl Entry {
             start_percent: None,
             end_percent: None,
             default: false,
-            concat_latent: None,
-            concat_mask: None,
+            extras: Extras::default(),
         }
     }
 }
@@ -70,7 +66,6 @@ impl Clone for Entry {
         let share = |tensor: &Option<Tensor>| tensor.as_ref().map(Tensor::shallow_clone);
         Entry {
             cond: self.cond.shallow_clone(),
-            pooled: share(&self.pooled),
             area: self.area,
             strength: self.strength,
             mask: share(&self.mask),
@@ -79,9 +74,15 @@ impl Clone for Entry {
             start_percent: self.start_percent,
             end_percent: self.end_percent,
             default: self.default,
-            concat_latent: share(&self.concat_latent),
-            concat_mask: share(&self.concat_mask),
+            extras: self.extras.clone(),
         }
+    }
+}
+
+impl Entry {
+    /// Every tensor of it.
+    pub fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        std::iter::once(&self.cond).chain(&self.mask).chain(self.extras.tensors())
     }
 }
 

@@ -1,6 +1,7 @@
 //! The values that travel between nodes and are data: tensors and plain values.
 
 pub mod conditioning;
+pub mod extras;
 pub mod image;
 pub mod image_or_mask;
 pub mod latent;
@@ -59,7 +60,7 @@ macro_rules! tensor_wire {
     })* };
 }
 tensor_wire!(
-    Conditioning: "CONDITIONING" = |all| all.0.iter().map(|entry| &entry.cond).collect(),
+    Conditioning: "CONDITIONING" = |all| all.0.iter().flat_map(Entry::tensors).collect(),
     Latent: "LATENT" = |latent| std::iter::once(&latent.samples).chain(&latent.noise_mask).collect(),
     Image: "IMAGE" = |image| vec![&image.0],
     Mask: "MASK" = |mask| vec![&mask.0],

@@ -4,6 +4,7 @@ use redraft_engine::io::Value;
 use serde_json::{Map, Value as Json, json};
 use tch::Tensor;
 
+use super::extras::Extra;
 use super::{Area, Conditioning, Entry, Image, Latent, Mask, Sigmas};
 
 /// A part of a value.
@@ -54,17 +55,18 @@ fn latent_parts(latent: &Latent) -> Vec<(String, Part)> {
 }
 
 fn entry_parts(index: usize, entry: &Entry) -> Vec<(String, Part)> {
-    let tensors = [
-        ("cond", Some(&entry.cond)),
-        ("pooled_output", entry.pooled.as_ref()),
-        ("mask", entry.mask.as_ref()),
-        ("concat_latent_image", entry.concat_latent.as_ref()),
-        ("concat_mask", entry.concat_mask.as_ref()),
-    ];
-    let named = |(name, tensor): (&str, Option<&Tensor>)| {
-        Some((format!("/{index}/{name}"), Part::Tensor(tensor?.shallow_clone())))
-    };
-    let mut parts: Vec<_> = tensors.into_iter().filter_map(named).collect();
+    let named = |name: &str, tensor: &Tensor| (format!("/{index}/{name}"), Part::Tensor(tensor.shallow_clone()));
+    let mut parts = vec![named("cond", &entry.cond)];
+    parts.extend(entry.mask.iter().map(|mask| named("mask", mask)));
+    for (name, extra) in entry.extras.iter() {
+        match extra {
+            Extra::Tensor(tensor) => parts.push(named(name, tensor)),
+            Extra::Tensors(tensors) => {
+                parts.extend(tensors.iter().enumerate().map(|(i, tensor)| named(&format!("{name}/{i}"), tensor)));
+            }
+            Extra::Plain(_) => {}
+        }
+    }
     let options = options(entry);
     if !options.is_empty() {
         parts.push((format!("/{index}"), Part::Plain(Json::Object(options))));
@@ -90,5 +92,10 @@ pub(crate) fn options(entry: &Entry) -> Map<String, Json> {
     put("mask_strength", entry.mask_strength.map(|v| json!(v)));
     put("set_area_to_bounds", entry.set_area_to_bounds.map(|v| json!(v)));
     put("strength", entry.strength.map(|v| json!(v)));
+    for (name, extra) in entry.extras.iter() {
+        if let Extra::Plain(json) = extra {
+            put(name, Some(json.clone()));
+        }
+    }
     options
 }

@@ -2,11 +2,8 @@ use redraft_engine::Node;
 use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 
-use crate::networks::Networks;
-use crate::recipes::Clip;
-use crate::text::embeddings::EmbeddingFiles;
-use crate::text::encode::encode;
-use crate::values::{Conditioning, Entry};
+use crate::recipes::{Clip, Text};
+use crate::values::Conditioning;
 
 /// Encodes a prompt with a text encoder into what guides a model towards (or away from) it.
 ///
@@ -26,9 +23,6 @@ impl Run for CLIPTextEncode {
     type Out = Conditioning;
 
     fn run(self, cx: &mut Cx) -> anyhow::Result<Conditioning> {
-        let network = self.clip.network(&*cx.service::<Networks>()?)?;
-        let embeddings = EmbeddingFiles::new(cx.folders.directories("embeddings").to_vec());
-        let encoded = encode(&self.text, &*network, &embeddings, self.clip.last_layer)?;
-        Ok(Conditioning(vec![Entry { pooled: Some(encoded.pooled), ..Entry::new(encoded.cond) }]))
+        Ok(Conditioning(vec![self.clip.encode(Text::Same(&self.text), cx)?]))
     }
 }

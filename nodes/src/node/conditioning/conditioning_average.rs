@@ -5,6 +5,7 @@ use tch::Tensor;
 
 use super::only_first;
 use crate::values::Conditioning;
+use crate::values::extras::POOLED;
 
 /// Mixes a prompt's embedding into others. A shorter one is filled up with zeros, a longer one cut.
 #[derive(Node)]
@@ -28,9 +29,9 @@ impl Run for ConditioningAverage {
         Ok(self.conditioning_to.map(|entry| {
             let tokens = entry.cond.size()[1];
             entry.cond = mixed(&entry.cond, &with_length(&from.cond, tokens));
-            if let Some(pooled) = &from.pooled {
-                let own = entry.pooled.as_ref().unwrap_or(pooled);
-                entry.pooled = Some(mixed(own, pooled));
+            if let Some(pooled) = from.extras.get(POOLED) {
+                let own = entry.extras.get(POOLED).unwrap_or_else(|| pooled.shallow_clone());
+                entry.extras.set(POOLED, mixed(&own, &pooled));
             }
         }))
     }

@@ -3,6 +3,7 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 
 use crate::values::Conditioning;
+use crate::values::extras::POOLED;
 
 /// Makes a conditioning of zeros: no prompt at all, not even an empty one.
 #[derive(Node)]
@@ -17,7 +18,9 @@ impl Run for ConditioningZeroOut {
     fn run(self, _: &mut Cx) -> anyhow::Result<Conditioning> {
         Ok(self.conditioning.map(|entry| {
             entry.cond = entry.cond.zeros_like();
-            entry.pooled = entry.pooled.take().map(|pooled| pooled.zeros_like());
+            if let Some(pooled) = entry.extras.get(POOLED) {
+                entry.extras.set(POOLED, pooled.zeros_like());
+            }
         }))
     }
 }

@@ -5,6 +5,7 @@ use redraft_engine::{Node, Outputs};
 use crate::networks::Networks;
 use crate::ops::inpaint::prepared;
 use crate::recipes::VaeRecipe;
+use crate::values::extras::{CONCAT_LATENT, CONCAT_MASK};
 use crate::values::{Conditioning, Image, Latent, Mask};
 
 /// Shows the part of pictures that is to be kept to a checkpoint made for inpainting.
@@ -42,8 +43,8 @@ impl Run for InpaintModelConditioning {
         let samples = vae.encode(&self.pixels.0)?;
         let with_shown = |conditioning: Conditioning| {
             conditioning.map(|entry| {
-                entry.concat_latent = Some(shown.shallow_clone());
-                entry.concat_mask = Some(mask.shallow_clone());
+                entry.extras.set(CONCAT_LATENT, shown.shallow_clone());
+                entry.extras.set(CONCAT_MASK, mask.shallow_clone());
             })
         };
         Ok(Prepared {

@@ -4,6 +4,7 @@ use redraft_engine::{Node, Outputs};
 
 use crate::networks::Networks;
 use crate::recipes::VaeRecipe;
+use crate::values::extras::CONCAT_LATENT;
 use crate::values::{Conditioning, Image, Latent};
 
 /// Shows pictures to a model that changes them as a prompt says, and gives empty latents of their size.
@@ -33,8 +34,9 @@ impl Run for InstructPixToPixConditioning {
     fn run(self, cx: &mut Cx) -> anyhow::Result<Shown> {
         let vae = self.vae.network(&*cx.service::<Networks>()?)?;
         let shown = vae.encode(&self.pixels.0)?;
-        let with_shown =
-            |conditioning: Conditioning| conditioning.map(|entry| entry.concat_latent = Some(shown.shallow_clone()));
+        let with_shown = |conditioning: Conditioning| {
+            conditioning.map(|entry| entry.extras.set(CONCAT_LATENT, shown.shallow_clone()))
+        };
         Ok(Shown {
             positive: with_shown(self.positive),
             negative: with_shown(self.negative),

@@ -4,8 +4,8 @@ use redraft_engine::node::Run;
 use tch::Tensor;
 
 use super::{OneImage, single, through_eight_bits};
-use crate::ops::numpy_random::RandomState;
 use crate::ops::resize::picture_size;
+use crate::python::random_state::RandomState;
 use crate::values::Image;
 
 /// Cuts the middle out of a picture. A side that is too short stays as it is.

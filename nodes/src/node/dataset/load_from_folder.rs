@@ -8,7 +8,7 @@ use redraft_engine::{Node, Outputs};
 
 use super::ImageList;
 use crate::pictures::read::read_stored;
-use crate::text::python_text::is_space;
+use crate::python::text::is_space;
 use crate::values::Image;
 
 /// The pictures that are taken, by the ends of their names.

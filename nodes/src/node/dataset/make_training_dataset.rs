@@ -5,10 +5,8 @@ use redraft_engine::node::Run;
 use redraft_engine::{Node, Outputs};
 
 use crate::networks::Networks;
-use crate::recipes::{Clip, VaeRecipe};
-use crate::text::embeddings::EmbeddingFiles;
-use crate::text::encode::encode;
-use crate::values::{Conditioning, Entry, Image, Latent};
+use crate::recipes::{Clip, Text, VaeRecipe};
+use crate::values::{Conditioning, Image, Latent};
 
 /// Encodes pictures to latents, and their texts to what guides a model.
 #[derive(Node)]
@@ -55,13 +53,10 @@ impl Run for MakeTrainingDataset {
             cx.progress(latents.len(), total)?;
             latents.push(Latent::new(vae.encode(&image.0.slice(3, 0, 3, 1))?));
         }
-        let clip = self.clip.network(&networks)?;
-        let embeddings = EmbeddingFiles::new(cx.folders.directories("embeddings").to_vec());
         let mut conditioning = Vec::new();
         for text in &texts {
             cx.progress(latents.len() + conditioning.len(), total)?;
-            let encoded = encode(text, &*clip, &embeddings, self.clip.last_layer)?;
-            conditioning.push(Conditioning(vec![Entry { pooled: Some(encoded.pooled), ..Entry::new(encoded.cond) }]));
+            conditioning.push(Conditioning(vec![self.clip.encode(Text::Same(text), cx)?]));
         }
         Ok(Encoded { latents: List(latents), conditioning: List(conditioning) })
     }

@@ -5,7 +5,7 @@ use redraft_engine::node::Run;
 use redraft_engine::{Node, Outputs};
 
 use super::ImageList;
-use crate::ops::numpy_random::RandomState;
+use crate::python::random_state::RandomState;
 use crate::values::Image;
 
 /// Brings a list of pictures into an order drawn by lot.

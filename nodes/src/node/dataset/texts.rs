@@ -7,7 +7,7 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 use redraft_engine::{Node, Outputs};
 
-use crate::text::python_text::{is_space, slice};
+use crate::python::text::{is_space, slice};
 
 #[derive(Outputs)]
 struct OneText {

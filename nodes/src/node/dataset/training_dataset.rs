@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::training_shard::{read, shard};
 use crate::pictures::names::{inside, subfolder};
-use crate::pictures::python_json::dumps_indented;
 use crate::pictures::write::write_over;
+use crate::python::json::dumps_indented;
 use crate::values::{Conditioning, Latent};
 
 /// Saves latents and their prompts in a folder inside the output folder. Files of the same names are replaced.

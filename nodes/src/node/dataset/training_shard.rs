@@ -9,6 +9,7 @@ use tch::Tensor;
 use crate::files::TorchFile;
 use crate::files::pickle::Value;
 use crate::files::torch_archive::{Saved, to_bytes};
+use crate::values::extras::Extra;
 use crate::values::parts::options;
 use crate::values::{Area, Conditioning, Entry, Latent};
 
@@ -40,17 +41,18 @@ fn saved_prompts(conditioning: &Conditioning) -> Saved {
 }
 
 fn saved_prompt(entry: &Entry) -> Saved {
-    let tensors = [
-        ("pooled_output", &entry.pooled),
-        ("mask", &entry.mask),
-        ("concat_latent_image", &entry.concat_latent),
-        ("concat_mask", &entry.concat_mask),
-    ];
-    let tensors = tensors
-        .into_iter()
-        .filter_map(|(name, tensor)| Some((name.to_owned(), Saved::Tensor(tensor.as_ref()?.shallow_clone()))));
-    let plain = options(entry).into_iter().map(|(name, value)| (name, Saved::Plain(value)));
-    let prompt = Saved::Dict(tensors.chain(plain).collect());
+    let saved = |tensor: &Tensor| Saved::Tensor(tensor.shallow_clone());
+    let mut prompt: Vec<(String, Saved)> = Vec::new();
+    prompt.extend(entry.mask.iter().map(|mask| ("mask".to_owned(), saved(mask))));
+    for (name, extra) in entry.extras.iter() {
+        match extra {
+            Extra::Tensor(tensor) => prompt.push((name.to_owned(), saved(tensor))),
+            Extra::Tensors(all) => prompt.push((name.to_owned(), Saved::List(all.iter().map(saved).collect()))),
+            Extra::Plain(_) => {}
+        }
+    }
+    prompt.extend(options(entry).into_iter().map(|(name, value)| (name, Saved::Plain(value))));
+    let prompt = Saved::Dict(prompt);
     Saved::List(vec![Saved::Tensor(entry.cond.shallow_clone()), prompt])
 }
 
@@ -110,7 +112,7 @@ impl Shard {
         Ok(entry)
     }
 
-    /// Sets an option of a prompt; one that is unknown here, or `None`, is passed over.
+    /// Sets an option of a prompt; `None`, and what no option can be, is passed over.
     fn set(&self, entry: &mut Entry, name: &str, value: &Value) -> Result<()> {
         let number = || match value {
             Value::Float(number) => Ok(Some(*number)),
@@ -119,16 +121,22 @@ impl Shard {
         };
         match (name, value) {
             (_, Value::None) => {}
-            ("pooled_output", _) => entry.pooled = Some(self.tensor(value)?),
             ("mask", _) => entry.mask = Some(self.tensor(value)?),
-            ("concat_latent_image", _) => entry.concat_latent = Some(self.tensor(value)?),
-            ("concat_mask", _) => entry.concat_mask = Some(self.tensor(value)?),
             ("strength", _) => entry.strength = number()?,
             ("mask_strength", _) => entry.mask_strength = number()?,
             ("start_percent", _) => entry.start_percent = number()?,
             ("end_percent", _) => entry.end_percent = number()?,
             ("set_area_to_bounds", Value::Bool(truth)) => entry.set_area_to_bounds = Some(*truth),
             ("area", _) => entry.area = Some(self.area(value)?),
+            (_, Value::Int(_) | Value::Float(_) | Value::Bool(_)) => {
+                entry.extras.insert(name, Extra::Plain(plain(value)));
+            }
+            (_, Value::List(_)) => {
+                let all = self.0.pickle().items(value).unwrap_or_default();
+                let all = all.iter().map(|tensor| self.tensor(tensor)).collect::<Result<_>>()?;
+                entry.extras.insert(name, Extra::Tensors(all));
+            }
+            (_, Value::Tensor(_)) => entry.extras.insert(name, Extra::Tensor(self.tensor(value)?)),
             _ => {}
         }
         Ok(())
@@ -150,6 +158,7 @@ fn plain(value: &Value) -> Json {
     match value {
         Value::Int(int) => json!(int),
         Value::Float(float) => json!(float),
+        Value::Bool(truth) => json!(truth),
         Value::Str(text) => json!(&**text),
         _ => Json::Null,
     }
@@ -159,12 +168,13 @@ fn plain(value: &Value) -> Json {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::values::extras::{Extras, POOLED, WIDTH};
 
     #[test]
     fn everything_of_a_prompt_comes_back() {
         let tensor = |value: f32| Tensor::from_slice(&[value, -1.0]).view([1, 2]);
         let entry = Entry {
-            pooled: Some(tensor(2.0)),
+            extras: Extras::default().with(POOLED, tensor(2.0)).with(WIDTH, 640),
             area: Some(Area::Fraction { height: 0.5, width: 1.0, y: 0.25, x: 0.0 }),
             strength: Some(1.5),
             mask: Some(tensor(3.0)),
@@ -182,7 +192,10 @@ mod tests {
         assert_eq!(latents[0].samples, tensor(5.0));
         assert_eq!((latents[0].noise_mask.as_ref().unwrap(), &latents[0].batch_index), (&tensor(6.0), &Some(vec![3])));
         let [first, second] = &prompts[0].0[..] else { panic!("{prompts:?}") };
-        assert_eq!((&first.cond, first.pooled.as_ref().unwrap()), (&tensor(1.0), &tensor(2.0)));
+        assert_eq!(
+            (&first.cond, first.extras.get(POOLED), first.extras.get(WIDTH)),
+            (&tensor(1.0), Some(tensor(2.0)), Some(640))
+        );
         assert_eq!(first.mask.as_ref().unwrap(), &tensor(3.0));
         assert_eq!(first.area, Some(Area::Fraction { height: 0.5, width: 1.0, y: 0.25, x: 0.0 }));
         assert_eq!((first.strength, first.start_percent, first.end_percent), (Some(1.5), Some(0.0), Some(0.75)));

@@ -5,8 +5,8 @@ use serde_json::{Map, Value as Json};
 
 use super::save_image::{announce, metadata};
 use crate::pictures::names::save_location;
-use crate::pictures::python_json::dumps_indented;
 use crate::pictures::write::write_numbered;
+use crate::python::json::dumps_indented;
 use crate::values::Svg;
 
 /// Saves drawings as SVG files in the output folder, each with the workflow that made it.

@@ -33,10 +33,9 @@ impl Run for CheckpointLoaderSimple {
     fn run(self, cx: &mut Cx) -> anyhow::Result<Parts> {
         let weights = Weights::open(super::file(cx, "checkpoints", &self.ckpt_name)?)?;
         let contents = recognise(&weights)?;
-        let (family, model) = contents.model()?.clone();
         Ok(Parts {
-            model: Model::new(family, model),
-            clip: Clip { weights: contents.clip, last_layer: None, attention_factors: Vec::new() },
+            model: Model::new(contents.model()?.clone()),
+            clip: Clip::new(contents.text),
             vae: VaeRecipe { weights: contents.vae },
         })
     }

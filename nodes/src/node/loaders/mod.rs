@@ -1,4 +1,6 @@
 mod checkpoint_loader_simple;
+mod clip_loader;
+mod unet_loader;
 mod upscale_model_loader;
 mod vae_loader;
 

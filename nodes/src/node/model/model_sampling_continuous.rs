@@ -6,7 +6,7 @@ use redraft_engine::node::Run;
 use redraft_engine::{Combo, Node};
 
 use crate::diffusion::clock::Clock;
-use crate::diffusion::latent_format::LatentFormat;
+use crate::diffusion::latent_format::PLAYGROUND;
 use crate::diffusion::parameterisation::{Parameterisation, Prediction};
 use crate::recipes::Model;
 
@@ -49,7 +49,7 @@ impl Run for ModelSamplingContinuousEDM {
         };
         let mut model = self.model.with_sampling(Parameterisation::continuous(prediction, clock, bounds, data));
         if matches!(self.sampling, Predicts::Playground) {
-            model.latent_format = LatentFormat::PLAYGROUND;
+            model.latent_format = &PLAYGROUND;
         }
         Ok(model)
     }

@@ -3,8 +3,6 @@
 use redraft_engine::Outputs;
 use redraft_engine::cx::Cx;
 
-use crate::diffusion::network::Network;
-use crate::models::unet_network::UNetNetwork;
 use crate::networks::Networks;
 use crate::recipes::{Guider, NoiseChoice};
 use crate::sampling::guidance::Batching;
@@ -37,35 +35,27 @@ pub(super) struct Custom {
 impl Custom {
     /// Samples; every step is progress of the node.
     pub(super) fn run(self, cx: &mut Cx) -> anyhow::Result<Sampled> {
-        let model = &self.guider.model;
-        let unet = model.network(&*cx.service::<Networks>()?)?;
-        let network = UNetNetwork::new(&unet, model);
-        let format = network.latent_format();
+        let model = self.guider.model.ready(&*cx.service::<Networks>()?)?;
+        let format = model.latent_format;
         let latent = self.latent.with_samples(fitted_channels(&self.latent.samples, format)?);
         let (noise, stream) = self.noise.draw(&latent)?;
         let request = SigmasRequest {
-            network: &network,
-            sampling: model.sampling(),
-            hooks: &model.hooks,
             seed: self.seed,
-            noise: &noise,
+            noise,
             stream,
             guide: &self.guider.guide,
             sampler: &self.sampler,
             sigmas: &self.sigmas,
-            samples: &latent.samples,
-            noise_mask: latent.noise_mask.as_ref(),
-            memories: &latent.memories,
+            latent: &latent,
             batching: Batching::Together,
         };
         let mut last = None;
-        let (output, memories) = sample_sigmas(&request, &mut |step, total, denoised| {
+        let output = sample_sigmas(&model, &request, &mut |step, total, denoised| {
             last = Some(denoised.shallow_clone());
-            cx.preview(step + 1, || preview::jpeg(denoised, &format))?;
+            cx.preview(step + 1, || preview::jpeg(denoised, format))?;
             cx.progress(step + 1, total)
         })?;
         let denoised = last.map(|denoised| format.in_vae_units(&denoised));
-        let output = Latent { memories, ..latent.with_samples(output) };
         Ok(Sampled {
             denoised_output: denoised.map_or_else(|| output.clone(), |denoised| output.with_samples(denoised)),
             output,

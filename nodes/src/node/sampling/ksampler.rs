@@ -2,8 +2,10 @@ use redraft_engine::Node;
 use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 
-use super::Settings;
+use super::sampled;
 use crate::recipes::Model;
+use crate::sampling::guidance::Batching;
+use crate::sampling::ksampler::SampleRequest;
 use crate::sampling::samplers::Sampler;
 use crate::sampling::schedules::Schedule;
 use crate::values::{Conditioning, Latent};
@@ -45,7 +47,7 @@ impl Run for KSampler {
     type Out = Latent;
 
     fn run(self, cx: &mut Cx) -> anyhow::Result<Latent> {
-        let settings = Settings {
+        let request = SampleRequest {
             seed: self.seed,
             steps: self.steps,
             cfg: self.cfg,
@@ -56,9 +58,11 @@ impl Run for KSampler {
             latent: self.latent_image,
             denoise: self.denoise,
             add_noise: true,
-            window: None,
+            start_at_step: None,
+            end_at_step: None,
             force_full_denoise: false,
+            batching: Batching::Together,
         };
-        settings.run(&self.model, cx)
+        sampled(&self.model, &request, cx)
     }
 }

@@ -2,8 +2,10 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 use redraft_engine::{Combo, Node};
 
-use super::Settings;
+use super::sampled;
 use crate::recipes::Model;
+use crate::sampling::guidance::Batching;
+use crate::sampling::ksampler::SampleRequest;
 use crate::sampling::samplers::Sampler;
 use crate::sampling::schedules::Schedule;
 use crate::values::{Conditioning, Latent};
@@ -64,7 +66,7 @@ impl Run for KSamplerAdvanced {
     type Out = Latent;
 
     fn run(self, cx: &mut Cx) -> anyhow::Result<Latent> {
-        let settings = Settings {
+        let request = SampleRequest {
             seed: self.noise_seed,
             steps: self.steps,
             cfg: self.cfg,
@@ -75,9 +77,11 @@ impl Run for KSamplerAdvanced {
             latent: self.latent_image,
             denoise: 1.0,
             add_noise: self.add_noise == AddNoise::Enable,
-            window: Some((self.start_at_step, self.end_at_step)),
+            start_at_step: Some(self.start_at_step),
+            end_at_step: Some(self.end_at_step),
             force_full_denoise: self.return_with_leftover_noise == LeftoverNoise::Disable,
+            batching: Batching::Together,
         };
-        settings.run(&self.model, cx)
+        sampled(&self.model, &request, cx)
     }
 }

@@ -6,8 +6,8 @@ use tch::{Device, Kind, Tensor};
 use crate::files::tensor_file;
 use crate::node::image::{announce, metadata};
 use crate::pictures::names::save_location;
-use crate::pictures::python_json;
 use crate::pictures::write::write_numbered;
+use crate::python::json;
 use crate::values::Latent;
 
 /// Saves latents in the output folder, with the workflow that made them. The noise mask is not saved.
@@ -26,7 +26,7 @@ impl Run for SaveLatent {
     fn run(self, cx: &mut Cx) -> anyhow::Result<()> {
         let now = chrono::Local::now().naive_local();
         let location = save_location(&self.filename_prefix, &cx.folders.output, 0, 0, now)?;
-        let texts = metadata(cx).into_iter().map(|(key, value)| (key, python_json::dumps(&value)));
+        let texts = metadata(cx).into_iter().map(|(key, value)| (key, json::dumps(&value)));
         // Its name says that the values are in VAE units.
         let version = Tensor::zeros([0], (Kind::Float, Device::Cpu));
         let tensors = [("latent_tensor", &self.samples.samples), ("latent_format_version_0", &version)];

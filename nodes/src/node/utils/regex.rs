@@ -4,7 +4,7 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 use redraft_engine::{Combo, Node, Outputs};
 
-use crate::text::python_regex::{Flags, Pattern};
+use crate::python::regex::{Flags, Pattern};
 
 #[derive(Outputs)]
 struct Matches {

@@ -4,7 +4,7 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 use redraft_engine::{Combo, Node, Outputs};
 
-use crate::text::python_text::{capitalize, is_space, slice, title};
+use crate::python::text::{capitalize, is_space, slice, title};
 
 /// Joins two texts.
 #[derive(Node)]

@@ -10,7 +10,7 @@ const SHIFT: u32 = 16;
 
 /// The first `count` words that `SeedSequence(entropy, spawn_key, pool_size).generate_state` gives. `pool_size` is at
 /// least 1.
-pub(super) fn seed_words(entropy: u64, spawn_key: &[u64], pool_size: usize, count: usize) -> Vec<u32> {
+pub fn seed_words(entropy: u64, spawn_key: &[u64], pool_size: usize, count: usize) -> Vec<u32> {
     let pool = mixed_pool(&assembled_entropy(entropy, spawn_key, pool_size), pool_size);
     let mut hash_constant = INIT_B;
     let word = |&mixed: &u32| {

@@ -1,0 +1,182 @@
+//! The table of families of models, and what recognises a file of weights by its tensors' names and shapes.
+
+mod others;
+mod stable_diffusion;
+
+use std::fmt;
+use std::rc::Rc;
+
+use anyhow::{Result, bail};
+
+use crate::diffusion::extra_conds::ExtraConds;
+use crate::diffusion::latent_format::LatentFormat;
+use crate::diffusion::network::Network;
+use crate::diffusion::parameterisation::Parameterisation;
+use crate::diffusion::prompt::Prompt;
+use crate::files::weights::Weights;
+use crate::models::text_recipes::TextRecipe;
+use crate::ops::numerics::Numerics;
+
+/// A family of models that can be sampled. What is particular to it is a row here, and its network.
+pub struct Family {
+    /// As people write it: `Stable Diffusion 1.x`.
+    pub name: &'static str,
+    /// Whether a denoising network is of this family, by its tensors.
+    pub recognise: fn(&Weights) -> bool,
+    /// The latent space, what the network's output means, and on which noise levels it was trained.
+    pub sampled: fn(&Found) -> Result<(&'static LatentFormat, Parameterisation)>,
+    /// How its prompts are encoded.
+    pub text: &'static TextRecipe,
+    /// Where a checkpoint keeps each of the recipe's encoders: the prefixes, of which the first that is there counts.
+    pub text_places: &'static [&'static [&'static str]],
+    /// Builds the network.
+    pub load: fn(&Weights, &Numerics) -> Result<Rc<dyn Network>>,
+    /// What the network takes with a prompt besides its text.
+    pub extra_conds: fn(&ModelPart, &Prompt) -> Result<ExtraConds>,
+}
+
+/// Every family.
+pub static FAMILIES: &[&Family] =
+    &[&stable_diffusion::SD1, &stable_diffusion::SD2, &stable_diffusion::SDXL, &stable_diffusion::SDXL_REFINER];
+
+impl fmt::Debug for Family {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl PartialEq for Family {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+/// A denoising network in a file.
+pub struct Found<'a> {
+    /// The whole file: some say by a tensor's name beside the network how it is to be sampled.
+    pub file: &'a Weights,
+    /// The network's tensors.
+    pub network: &'a Weights,
+}
+
+/// A denoising network, and how it is used.
+#[derive(Clone)]
+pub struct ModelPart {
+    pub family: &'static Family,
+    /// The network's tensors.
+    pub weights: Weights,
+    pub latent_format: &'static LatentFormat,
+    pub parameterisation: Rc<Parameterisation>,
+}
+
+/// Text encoders, and how a prompt is encoded with them.
+#[derive(Clone)]
+pub struct TextPart {
+    pub recipe: &'static TextRecipe,
+    /// The tensors of each of the recipe's encoders; the file lacks some.
+    pub encoders: Vec<Option<Weights>>,
+}
+
+/// What a file holds, each part with its prefix taken off.
+#[derive(Clone)]
+pub struct Contents {
+    /// The denoising network.
+    pub model: Option<ModelPart>,
+    /// The text encoders that belong to it.
+    pub text: Option<TextPart>,
+    /// The autoencoder, for `Vae::load`.
+    pub vae: Option<Weights>,
+}
+
+/// Says which parts of a model `weights`, a whole file, holds.
+///
+/// Takes checkpoints of [`FAMILIES`] with or without text encoders and VAE, and a denoising network, VAE or CLIP text encoder
+/// alone. Any other file is an error that says what it was found to be and what to do with it.
+pub fn recognise(weights: &Weights) -> Result<Contents> {
+    for (matches, what) in others::OTHERS {
+        if matches(weights) {
+            bail!("{} is {what}", weights.path().display());
+        }
+    }
+    let model = unet_of(weights).map(|network| model_part(weights, network)).transpose()?;
+    let text = match &model {
+        Some(model) => text_part(weights, model.family),
+        None => TextRecipe::alone(weights).map(|(recipe, encoder)| TextPart { recipe, encoders: vec![Some(encoder)] }),
+    };
+    let contents = Contents { model, text, vae: vae_of(weights)? };
+    if contents.model.is_none() && contents.text.is_none() && contents.vae.is_none() {
+        let names = weights.names();
+        let some: Vec<&str> = names.iter().take(3).map(String::as_str).collect();
+        bail!(
+            "{} is not recognised: it has {} tensors ({}, …); a file of {} is needed",
+            weights.path().display(),
+            names.len(),
+            some.join(", "),
+            supported()
+        );
+    }
+    Ok(contents)
+}
+
+impl Contents {
+    /// The denoising network. An error for a file that holds other parts only, with the node that loads those.
+    pub fn model(&self) -> Result<&ModelPart> {
+        if let Some(model) = &self.model {
+            return Ok(model);
+        }
+        let encoder = self.text.as_ref().and_then(|text| text.encoders.iter().flatten().next());
+        match (&self.vae, encoder) {
+            (Some(vae), _) => bail!("{} is a VAE, not a checkpoint; load it with VAELoader", vae.path().display()),
+            (_, Some(clip)) => {
+                bail!("{} is a text encoder, not a checkpoint; load it with CLIPLoader", clip.path().display())
+            }
+            _ => bail!("the file holds no model"),
+        }
+    }
+}
+
+/// The names of all families, for messages.
+fn supported() -> String {
+    FAMILIES.iter().map(|family| family.name).collect::<Vec<_>>().join(", ")
+}
+
+fn model_part(file: &Weights, network: Weights) -> Result<ModelPart> {
+    let Some(family) = FAMILIES.iter().find(|family| (family.recognise)(&network)) else {
+        bail!("{} holds a UNet of a family that is not supported; use one of {}", file.path().display(), supported());
+    };
+    let (latent_format, parameterisation) = (family.sampled)(&Found { file, network: &network })?;
+    Ok(ModelPart { family, weights: network, latent_format, parameterisation: Rc::new(parameterisation) })
+}
+
+/// A checkpoint's text encoders; nothing if it has none.
+fn text_part(file: &Weights, family: &'static Family) -> Option<TextPart> {
+    let place = |places: &&[&str]| places.iter().map(|place| file.at(place)).find(|encoder| !encoder.is_empty());
+    let encoders: Vec<_> = family.text_places.iter().map(place).collect();
+    encoders.iter().any(Option::is_some).then_some(TextPart { recipe: family.text, encoders })
+}
+
+/// The tensors of a UNet in the original's layout, in a checkpoint or alone.
+fn unet_of(weights: &Weights) -> Option<Weights> {
+    [weights.at("model.diffusion_model"), weights.clone()]
+        .into_iter()
+        .find(|w| w.contains("input_blocks.0.0.weight") && w.contains("time_embed.0.weight"))
+}
+
+/// The tensors of an autoencoder for latents of 4 channels, in a checkpoint or alone.
+fn vae_of(weights: &Weights) -> Result<Option<Weights>> {
+    let found = [weights.at("first_stage_model"), weights.at("vae"), weights.clone()]
+        .into_iter()
+        .find(|w| w.contains("decoder.conv_in.weight") && w.contains("encoder.conv_in.weight"));
+    let Some(vae) = found else { return Ok(None) };
+    let channels = vae.dim("decoder.conv_in.weight", 1)?;
+    if vae.shape("decoder.conv_in.weight")?.len() != 4 || channels != 4 {
+        bail!(
+            "{} is a VAE for latents of {channels} channels or for video; Stable Diffusion 1.x has pictures of 4",
+            vae.path().display()
+        );
+    }
+    Ok(Some(vae))
+}
+
+#[cfg(test)]
+mod tests;

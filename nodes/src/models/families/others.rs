@@ -1,0 +1,86 @@
+//! Files that are no models of a supported family: what they are, and what to do with them.
+
+use super::unet_of;
+use crate::files::weights::Weights;
+
+/// What a file is recognised by.
+type Test = fn(&Weights) -> bool;
+
+/// Kinds of files that are not models of a supported family; the first that matches is named.
+pub(super) const OTHERS: &[(Test, &str)] = &[
+    (is_lora, "a LoRA, which changes a model and is none itself; load it with LoraLoader"),
+    (
+        |w| {
+            w.contains("control_model.input_blocks.0.0.weight")
+                || any(w, "input_hint_block.", "controlnet_cond_embedding.")
+        },
+        "a ControlNet; load it with ControlNetLoader",
+    ),
+    (
+        |w| any_model(w, "joint_blocks.0.context_block.attn.qkv.weight"),
+        "a Stable Diffusion 3 model, which is not supported yet; use one of Stable Diffusion 1.x, 2.x or SDXL",
+    ),
+    (
+        |w| {
+            any_model(w, "double_blocks.0.img_attn.norm.key_norm.scale")
+                || any_model(w, "double_blocks.0.img_attn.qkv.weight")
+        },
+        "a Flux model, which is not supported yet; use one of Stable Diffusion 1.x, 2.x or SDXL",
+    ),
+    (
+        |w| {
+            unet_of(w).is_some_and(|u| u.names().iter().any(|n| n.contains(".time_stack.") || n.contains(".temporal_")))
+        },
+        "a video model, which is not supported; use one of Stable Diffusion 1.x, 2.x or SDXL",
+    ),
+    (
+        |w| any(w, "down_blocks.0.motion_modules.", "module.down_blocks.0.motion_modules."),
+        "an AnimateDiff motion module, which is not supported",
+    ),
+    (
+        |w| w.contains("down_blocks.0.resnets.0.norm1.weight") && w.contains("conv_in.weight"),
+        "a UNet in the layout of diffusers, which is not supported yet; use a single-file checkpoint",
+    ),
+    (
+        |w| {
+            w.contains("model.0.weight")
+                || w.contains("conv_first.weight")
+                || w.contains("params_ema.conv_first.weight")
+        },
+        "an upscaling model; load it with UpscaleModelLoader",
+    ),
+    (
+        |w| {
+            w.contains("emb_params")
+                || (w.names().len() <= 2 && w.contains("clip_l"))
+                || w.contains("string_to_param.*")
+        },
+        "a textual inversion embedding; write embedding:NAME in a prompt to use it",
+    ),
+    (
+        |w| w.contains("encoder.block.0.layer.0.SelfAttention.q.weight"),
+        "a T5 text encoder, which no supported family uses",
+    ),
+    (
+        |w| w.contains("vision_model.embeddings.class_embedding") || w.contains("visual.class_embedding"),
+        "a CLIP vision encoder; load it with CLIPVisionLoader",
+    ),
+];
+
+/// Whether there is anything below either prefix (both end in a dot).
+fn any(weights: &Weights, first: &str, second: &str) -> bool {
+    [first, second].iter().any(|prefix| !weights.at(prefix.trim_end_matches('.')).is_empty())
+}
+
+/// Whether a diffusion model has this tensor, in a checkpoint or alone.
+fn any_model(weights: &Weights, name: &str) -> bool {
+    weights.contains(name) || weights.at("model.diffusion_model").contains(name)
+}
+
+fn is_lora(weights: &Weights) -> bool {
+    const MARKS: [&str; 6] = [".lora_down.", ".lora_A.", ".lora.down.", ".hada_w1_a", ".lokr_w1", ".oft_blocks"];
+    let names = weights.names();
+    names.iter().any(|name| {
+        name.starts_with("lora_unet_") || name.starts_with("lora_te_") || MARKS.iter().any(|mark| name.contains(mark))
+    })
+}

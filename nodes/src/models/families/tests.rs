@@ -1,0 +1,102 @@
+#![allow(clippy::unwrap_used)]
+use std::io::Write;
+
+use super::*;
+use crate::models::reference::{checkpoint, file};
+
+/// A file with these tensors, all zeros.
+fn with(tensors: &[(&str, &[i64])]) -> (tempfile::NamedTempFile, Weights) {
+    let mut header = serde_json::Map::new();
+    let mut end = 0;
+    for (name, shape) in tensors {
+        let start = end;
+        end += shape.iter().product::<i64>();
+        header.insert(
+            (*name).to_owned(),
+            serde_json::json!({"dtype": "U8", "shape": shape, "data_offsets": [start, end]}),
+        );
+    }
+    let header = serde_json::to_string(&header).unwrap();
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(&(header.len() as u64).to_le_bytes()).unwrap();
+    file.write_all(header.as_bytes()).unwrap();
+    file.write_all(&vec![0; usize::try_from(end).unwrap()]).unwrap();
+    let weights = Weights::open(file.path()).unwrap();
+    (file, weights)
+}
+
+#[test]
+fn files_of_other_kinds_are_named() {
+    let unet = |extra: &[(&'static str, &'static [i64])]| {
+        let mut all: Vec<(&str, &[i64])> = vec![("time_embed.0.weight", &[1, 1])];
+        all.extend(extra);
+        all
+    };
+    type Tensors<'a> = Vec<(&'a str, &'a [i64])>;
+    let cases: Vec<(Tensors, &str)> = vec![
+        (vec![("lora_unet_x.lora_down.weight", &[1])], "LoraLoader"),
+        (vec![("transformer.x.lora_A.weight", &[1])], "LoraLoader"),
+        (vec![("input_hint_block.0.weight", &[1])], "ControlNetLoader"),
+        (vec![("model.diffusion_model.joint_blocks.0.context_block.attn.qkv.weight", &[1])], "Stable Diffusion 3"),
+        (vec![("double_blocks.0.img_attn.norm.key_norm.scale", &[1])], "Flux"),
+        (unet(&[("input_blocks.0.0.weight", &[1, 4]), ("label_emb.0.0.weight", &[1])]), "not supported"),
+        (unet(&[("input_blocks.0.0.weight", &[1, 5])]), "5 input channels"),
+        (vec![("down_blocks.0.resnets.0.norm1.weight", &[1]), ("conv_in.weight", &[1])], "diffusers"),
+        (vec![("decoder.conv_in.weight", &[1, 16, 3, 3]), ("encoder.conv_in.weight", &[1])], "16 channels"),
+        (vec![("encoder.block.0.layer.0.SelfAttention.q.weight", &[1])], "T5"),
+        (vec![("conv_first.weight", &[1])], "UpscaleModelLoader"),
+        (vec![("emb_params", &[1, 2])], "embedding:NAME"),
+        (vec![("b", &[1]), ("a", &[1])], "2 tensors (a, b, …)"),
+        (vec![], "0 tensors"),
+    ];
+    for (tensors, expected) in cases {
+        let (file, weights) = with(&tensors);
+        let message = recognise(&weights).err().map(|e| e.to_string()).unwrap_or_default();
+        assert!(message.contains(expected), "{tensors:?}: {message:?}");
+        assert!(message.contains(file.path().to_str().unwrap()), "{message}");
+    }
+}
+
+#[test]
+fn parts_alone_are_recognised_and_asked_for_by_their_loader() {
+    let (_file, weights) = with(&[("text_model.embeddings.token_embedding.weight", &[3, 2])]);
+    let contents = recognise(&weights).unwrap();
+    assert!(contents.text.is_some() && contents.vae.is_none());
+    assert!(contents.model().err().unwrap().to_string().contains("CLIPLoader"));
+    for channels in [4, 8, 9] {
+        let (_file, weights) = with(&[("input_blocks.0.0.weight", &[1, channels]), ("time_embed.0.weight", &[1, 1])]);
+        let contents = recognise(&weights).unwrap();
+        assert_eq!(contents.model().unwrap().family, &stable_diffusion::SD1);
+        assert!(contents.text.is_none() && contents.vae.is_none());
+    }
+}
+
+#[test]
+fn the_tiny_files_are_recognised() {
+    let family = |path: &str| Some(recognise(&file(path)?).unwrap().model().unwrap().family.name);
+    for (path, expected) in [
+        ("checkpoints/sd15-tiny-random", "Stable Diffusion 1.x"),
+        ("checkpoints/sd15-tiny-random-inpainting", "Stable Diffusion 1.x"),
+        ("checkpoints/sd2-tiny", "Stable Diffusion 2.x"),
+        ("diffusion_models/sd2-v-tiny", "Stable Diffusion 2.x"),
+        ("checkpoints/sdxl-tiny", "SDXL"),
+        ("diffusion_models/sdxl-inpainting-tiny", "SDXL"),
+        ("checkpoints/sdxl-refiner-tiny", "SDXL refiner"),
+    ] {
+        let Some(found) = family(&format!("base/models/{path}.safetensors")) else { return };
+        assert_eq!(found, expected, "{path}");
+    }
+    let weights = checkpoint("sdxl-tiny").unwrap();
+    let contents = recognise(&weights).unwrap();
+    assert!(contents.text.unwrap().encoders.iter().all(Option::is_some) && contents.vae.is_some());
+    let vae = recognise(&file("base/models/vae/sd15-tiny-random-vae.safetensors").unwrap()).unwrap();
+    assert!(vae.model().err().unwrap().to_string().contains("VAELoader"));
+    for lora in ["tiny-dora", "tiny-kohya", "tiny-loha", "tiny-lokr", "tiny-unet-only"] {
+        let weights = file(&format!("base/models/loras/{lora}.safetensors")).unwrap();
+        assert!(recognise(&weights).err().unwrap().to_string().contains("LoraLoader"), "{lora}");
+    }
+    let other = |path| recognise(&file(path).unwrap()).err().unwrap().to_string();
+    assert!(other("base/models/controlnet/tiny-controlnet.safetensors").contains("ControlNetLoader"));
+    assert!(other("base/models/upscale_models/tiny-esrgan-x4.safetensors").contains("UpscaleModelLoader"));
+    assert!(other("base/models/embeddings/tinystyle.safetensors").contains("embedding:NAME"));
+}

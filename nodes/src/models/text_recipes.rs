@@ -1,0 +1,91 @@
+//! How prompts become conditionings: which text encoders a family has, how each is used, and how their outputs are joined.
+
+use std::rc::Rc;
+
+use anyhow::{Result, bail};
+use tch::Tensor;
+
+use super::clip_text::ClipKind;
+use crate::files::weights::Weights;
+use crate::networks::Networks;
+use crate::text::encode::{ClipEncoder, ClipUse, Encoded, TextEncoder};
+
+/// A row: how a family encodes its prompts.
+pub struct TextRecipe {
+    /// The encoders, in the order in which their outputs are joined.
+    pub encoders: &'static [EncoderUse],
+    /// What each encoder made of a prompt, in that order, as one.
+    pub joined: fn(Vec<Encoded>) -> Result<Encoded>,
+}
+
+/// One encoder of a recipe.
+pub struct EncoderUse {
+    /// Its name in embedding files and LoRAs: `clip_l`.
+    pub key: &'static str,
+    /// The encoder over a file's tensors.
+    pub open: fn(&Networks, &Weights, &Vec<[f64; 4]>) -> Result<Rc<dyn TextEncoder>>,
+}
+
+/// What CLIP's end-of-text token fills up.
+const END: u32 = 49407;
+
+macro_rules! clip {
+    ($key:literal, $usage:expr) => {
+        EncoderUse {
+            key: $key,
+            open: |networks, weights, factors| {
+                static USAGE: ClipUse = ClipUse { key: $key, ..$usage };
+                Ok(Rc::new(ClipEncoder { network: networks.clip(weights, factors)?, usage: &USAGE }))
+            },
+        }
+    };
+}
+
+const LAST: ClipUse = ClipUse { key: "", pad: END, layer: None, norms_hidden: true, projects: false };
+const PENULTIMATE: ClipUse = ClipUse { layer: Some(-2), norms_hidden: false, ..LAST };
+
+/// Stable Diffusion 1.x: CLIP-L.
+pub static SD1: TextRecipe = TextRecipe { encoders: &[clip!("clip_l", LAST)], joined: only };
+
+/// Stable Diffusion 2.x: OpenCLIP-H.
+pub static SD2: TextRecipe = TextRecipe {
+    encoders: &[clip!("clip_h", ClipUse { pad: 0, norms_hidden: true, projects: true, ..PENULTIMATE })],
+    joined: only,
+};
+
+/// SDXL: CLIP-L and OpenCLIP-bigG.
+pub static SDXL: TextRecipe = TextRecipe {
+    encoders: &[clip!("clip_l", PENULTIMATE), clip!("clip_g", ClipUse { pad: 0, projects: true, ..PENULTIMATE })],
+    joined: along_channels,
+};
+
+/// SDXL's refiner: OpenCLIP-bigG.
+pub static SDXL_REFINER: TextRecipe =
+    TextRecipe { encoders: &[clip!("clip_g", ClipUse { pad: 0, projects: true, ..PENULTIMATE })], joined: only };
+
+impl TextRecipe {
+    /// The recipe for a file that is a CLIP text encoder alone, and the encoder's tensors.
+    pub fn alone(weights: &Weights) -> Option<(&'static TextRecipe, Weights)> {
+        let recipe = match ClipKind::of(weights)? {
+            ClipKind::L => &SD1,
+            ClipKind::H => &SD2,
+            ClipKind::G => &SDXL_REFINER,
+        };
+        Some((recipe, weights.clone()))
+    }
+}
+
+/// Of one encoder.
+fn only(mut all: Vec<Encoded>) -> Result<Encoded> {
+    match (all.pop(), all.is_empty()) {
+        (Some(only), true) => Ok(only),
+        _ => bail!("a prompt was encoded more than once; this is a bug"),
+    }
+}
+
+/// Side by side along the channels; the longer text is cut to the shorter. The last encoder's pooled vector counts.
+fn along_channels(all: Vec<Encoded>) -> Result<Encoded> {
+    let tokens = all.iter().map(|encoded| encoded.cond.size()[1]).min().unwrap_or(0);
+    let cut: Vec<Tensor> = all.iter().map(|encoded| encoded.cond.narrow(1, 0, tokens)).collect();
+    Ok(Encoded { cond: Tensor::cat(&cut, -1), pooled: all.into_iter().next_back().and_then(|last| last.pooled) })
+}

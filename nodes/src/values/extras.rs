@@ -1,0 +1,173 @@
+//! What a prompt carries beside its text, its place and its time: properties that some families of models read.
+//!
+//! A property is one constant below: its name, which is ComfyUI's, and the type of its value. Dumps, data sets, codecs and memory
+//! accounting treat all properties alike.
+
+use std::marker::PhantomData;
+
+use indexmap::IndexMap;
+use serde_json::Value as Json;
+use tch::Tensor;
+
+/// The pooled text embedding, 1×W.
+pub const POOLED: Property<Tensor> = Property::new("pooled_output");
+/// The latent of a picture that checkpoints with further input channels are shown, B×C×h×w in VAE units.
+pub const CONCAT_LATENT: Property<Tensor> = Property::new("concat_latent_image");
+/// The mask that inpainting checkpoints are shown, 1 = repaint: H×W or N×H×W at any size.
+pub const CONCAT_MASK: Property<Tensor> = Property::new("concat_mask");
+/// The size in pixels that SDXL takes a training picture to have had.
+pub const WIDTH: Property<i64> = Property::new("width");
+/// The same, height.
+pub const HEIGHT: Property<i64> = Property::new("height");
+/// How many pixels SDXL takes to have been cropped off a training picture's left edge.
+pub const CROP_W: Property<i64> = Property::new("crop_w");
+/// The same, off its top edge.
+pub const CROP_H: Property<i64> = Property::new("crop_h");
+/// The size in pixels that SDXL is to draw for.
+pub const TARGET_WIDTH: Property<i64> = Property::new("target_width");
+/// The same, height.
+pub const TARGET_HEIGHT: Property<i64> = Property::new("target_height");
+/// How beautiful SDXL's refiner takes a training picture to have been found, about 1 to 10.
+pub const AESTHETIC_SCORE: Property<f64> = Property::new("aesthetic_score");
+
+/// The name of a property whose values are of type `T`.
+#[derive(Debug, Clone, Copy)]
+pub struct Property<T> {
+    /// ComfyUI's name of it.
+    pub name: &'static str,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T> Property<T> {
+    /// A property of that name.
+    pub const fn new(name: &'static str) -> Self {
+        Self { name, of: PhantomData }
+    }
+}
+
+/// A value of a property.
+#[derive(Debug)]
+pub enum Extra {
+    /// One tensor.
+    Tensor(Tensor),
+    /// Several, such as reference latents.
+    Tensors(Vec<Tensor>),
+    /// A number, a text or a truth value.
+    Plain(Json),
+}
+
+/// A type that values of properties have.
+pub trait ExtraType: Sized {
+    /// Puts the value away.
+    fn into_extra(self) -> Extra;
+    /// The value, unless another type was put there, as a stranger's file may do. A tensor shares its memory.
+    fn from_extra(extra: &Extra) -> Option<Self>;
+}
+
+impl ExtraType for Tensor {
+    fn into_extra(self) -> Extra {
+        Extra::Tensor(self)
+    }
+
+    fn from_extra(extra: &Extra) -> Option<Self> {
+        if let Extra::Tensor(tensor) = extra { Some(tensor.shallow_clone()) } else { None }
+    }
+}
+
+impl ExtraType for Vec<Tensor> {
+    fn into_extra(self) -> Extra {
+        Extra::Tensors(self)
+    }
+
+    fn from_extra(extra: &Extra) -> Option<Self> {
+        if let Extra::Tensors(all) = extra { Some(all.iter().map(Tensor::shallow_clone).collect()) } else { None }
+    }
+}
+
+macro_rules! plain {
+    ($($ty:ty: $read:ident),*) => { $(impl ExtraType for $ty {
+        fn into_extra(self) -> Extra {
+            Extra::Plain(self.into())
+        }
+
+        fn from_extra(extra: &Extra) -> Option<Self> {
+            if let Extra::Plain(json) = extra { json.$read() } else { None }
+        }
+    })* };
+}
+plain!(i64: as_i64, f64: as_f64, bool: as_bool);
+
+/// The properties of a prompt, in the order in which they were set. A clone shares the tensors.
+#[derive(Debug, Default)]
+pub struct Extras(IndexMap<String, Extra>);
+
+impl Extras {
+    /// The value of a property, if it is set.
+    pub fn get<T: ExtraType>(&self, property: Property<T>) -> Option<T> {
+        self.0.get(property.name).and_then(T::from_extra)
+    }
+
+    /// Sets a property.
+    pub fn set<T: ExtraType>(&mut self, property: Property<T>, value: T) {
+        self.insert(property.name, value.into_extra());
+    }
+
+    /// The same with a property set.
+    #[must_use]
+    pub fn with<T: ExtraType>(mut self, property: Property<T>, value: T) -> Self {
+        self.set(property, value);
+        self
+    }
+
+    /// Sets a property by its name: what a file says.
+    pub fn insert(&mut self, name: impl Into<String>, value: Extra) {
+        self.0.insert(name.into(), value);
+    }
+
+    /// All names and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Extra)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// All tensors.
+    pub fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        self.0.values().flat_map(|value| match value {
+            Extra::Tensor(tensor) => std::slice::from_ref(tensor),
+            Extra::Tensors(tensors) => tensors,
+            Extra::Plain(_) => &[],
+        })
+    }
+}
+
+impl Clone for Extra {
+    fn clone(&self) -> Self {
+        match self {
+            Extra::Tensor(tensor) => Extra::Tensor(tensor.shallow_clone()),
+            Extra::Tensors(all) => Extra::Tensors(all.iter().map(Tensor::shallow_clone).collect()),
+            Extra::Plain(json) => Extra::Plain(json.clone()),
+        }
+    }
+}
+
+impl Clone for Extras {
+    fn clone(&self) -> Self {
+        Extras(self.0.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_of_another_type_counts_as_missing() {
+        let mut extras = Extras::default().with(WIDTH, 640).with(AESTHETIC_SCORE, 6.0);
+        assert_eq!((extras.get(WIDTH), extras.get(HEIGHT), extras.get(AESTHETIC_SCORE)), (Some(640), None, Some(6.0)));
+        extras.insert("pooled_output", Extra::Plain(5.into()));
+        extras.insert("width", Extra::Tensor(Tensor::from(1.0)));
+        assert!(extras.get(POOLED).is_none() && extras.get(WIDTH).is_none());
+        assert_eq!(extras.tensors().count(), 1);
+        let names: Vec<&str> = extras.iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["width", "aesthetic_score", "pooled_output"]);
+    }
+}
