@@ -1,1 +1,7 @@
 include!("../rpath.rs");
+include!("../shared.rs");
+
+fn main() {
+    find_libtorch();
+    find_shared();
+}

@@ -9,7 +9,7 @@ const EXIT_CODES: &str = "Exit codes:
   0    done
   1    a node failed
   2    the command or the workflow is wrong
-  3    a node class, a model file or a picture is missing
+  3    a node class, a model file or a picture is missing, or a model's family is not supported yet
   4    out of memory
   130  cancelled";
 

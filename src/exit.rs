@@ -4,6 +4,8 @@ use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
+use redraft_engine::failure::{Cause, Failure};
+
 /// How the command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -13,6 +15,16 @@ pub(crate) enum Exit {
     Missing = 3,
     OutOfMemory = 4,
     Cancelled = 130,
+}
+
+impl Exit {
+    pub(crate) fn of_failure(failure: &Failure) -> Self {
+        match failure.cause {
+            Cause::OutOfMemory => Self::OutOfMemory,
+            Cause::Unsupported => Self::Missing,
+            Cause::Failed | Cause::Cycle(_) | Cause::NodeInput => Self::NodeFailed,
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {

@@ -16,6 +16,7 @@ mod session;
 mod source;
 mod stand_ins;
 mod survey;
+mod told_families;
 mod verify;
 mod worker;
 

@@ -142,7 +142,7 @@ fn one(
         RunOutcome::Done => Ok(Exit::Done),
         RunOutcome::Cancelled => Err(Stop { exit: Exit::Cancelled, message: "cancelled".into() }),
         RunOutcome::Failed(failure) => {
-            let exit = if failure.out_of_memory() { Exit::OutOfMemory } else { Exit::NodeFailed };
+            let exit = Exit::of_failure(&failure);
             let mut message = format!("{}: {failure}", file.display());
             let inputs = failure.inputs_in_words();
             if !inputs.is_empty() {

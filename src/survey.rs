@@ -11,11 +11,12 @@ use redraft_engine::prompt::Targets;
 
 use crate::exit::{Exit, Outcome, Stop, say};
 use crate::source;
+use crate::told_families::Told;
 
 const HEAD: &str = "# Which workflows of the documentation run
 
-Made by `redraft survey shared/conversions/documentation > docs/workflows.md`, which looks at nodes only; models and
-pictures are another matter. A workflow runs if every node that its outputs need is here, and no value is wrong.
+Made by `redraft survey shared/conversions/documentation > docs/workflows.md`, which looks at nodes and at the names of models.
+A workflow runs if every node that its outputs need is here, no value is wrong, and the family of its models is one that runs here.
 ";
 
 /// What one workflow lacks.
@@ -25,13 +26,15 @@ struct Lacks {
     stock: IndexSet<String>,
     /// Nodes of packs.
     foreign: IndexSet<String>,
+    /// The families of its models.
+    told: Told,
     /// What is wrong beside missing things, in words.
     wrong: Vec<String>,
 }
 
 impl Lacks {
     fn nothing(&self) -> bool {
-        self.stock.is_empty() && self.foreign.is_empty() && self.wrong.is_empty()
+        self.stock.is_empty() && self.foreign.is_empty() && self.wrong.is_empty() && self.told.supported()
     }
 }
 
@@ -51,14 +54,25 @@ pub(crate) fn survey(directory: &Path) -> Outcome {
     let count = |wanted: &dyn Fn(&Lacks) -> bool| all.iter().filter(|lacks| wanted(lacks)).count();
     say(HEAD);
     say(format!(
-        "{} of {} run. {} of the others lack only nodes of ComfyUI itself, {} need nodes of other packs.\n",
+        "{} of {} run. {} of the others lack only nodes of ComfyUI itself, or a family of models; {} need nodes of other packs.\n",
         count(&Lacks::nothing),
         all.len(),
         count(&|lacks| !lacks.nothing() && lacks.foreign.is_empty()),
         count(&|lacks| !lacks.foreign.is_empty()),
     ));
-    say("| workflow | runs | lacks of ComfyUI | lacks of packs |\n|---|---|---|---|");
+    say("| workflow | family | runs | lacks of ComfyUI | lacks of packs |\n|---|---|---|---|---|");
     all.iter().for_each(|lacks| say(row(lacks)));
+    say(
+        "\nHow many workflows are for a family of models, and how many of them run:\n\n| family | workflows | run |\n|---|---|---|",
+    );
+    let mut families: IndexMap<String, (usize, usize)> = IndexMap::new();
+    for lacks in &all {
+        let (workflows, run) = families.entry(lacks.told.describe()).or_default();
+        *workflows += 1;
+        *run += usize::from(lacks.nothing());
+    }
+    families.sort_by(|a, x, b, y| y.cmp(x).then(a.cmp(b)));
+    families.iter().for_each(|(family, (workflows, run))| say(format!("| {family} | {workflows} | {run} |")));
     say("\nHow many workflows wait for a node of ComfyUI:\n\n| node | workflows |\n|---|---|");
     let mut waiting: IndexMap<&str, usize> = IndexMap::new();
     all.iter().flat_map(|lacks| &lacks.stock).for_each(|class| *waiting.entry(class).or_default() += 1);
@@ -75,7 +89,8 @@ fn row(lacks: &Lacks) -> String {
     let runs = if lacks.nothing() { "yes" } else { "no" };
     let stock = [quoted(&lacks.stock), lacks.wrong.join(", ")].into_iter().filter(|text| !text.is_empty());
     let stock: Vec<_> = stock.collect();
-    format!("| {} | {runs} | {} | {} |", lacks.file, stock.join("; "), quoted(&lacks.foreign))
+    let family = lacks.told.describe();
+    format!("| {} | {family} | {runs} | {} | {} |", lacks.file, stock.join("; "), quoted(&lacks.foreign))
 }
 
 fn one(file: &Path, registry: &Registry, folders: &FolderPaths) -> Outcome<Lacks> {
@@ -91,6 +106,7 @@ fn one(file: &Path, registry: &Registry, folders: &FolderPaths) -> Outcome<Lacks
         file: name.trim_end_matches(".workflow.json").to_owned(),
         stock: classes(ProblemKind::NotRunnable),
         foreign: classes(ProblemKind::UnknownClass),
+        told: Told::by(&workflow.prompt),
         wrong: wrong.map(|problem| problem.to_string().replace('|', "\\|")).collect(),
     })
 }

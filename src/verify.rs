@@ -3,6 +3,7 @@
 mod case;
 mod known;
 mod report;
+mod verdict;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,32 +15,17 @@ use redraft_engine::node::Registry;
 use redraft_engine::plan::Plan;
 use redraft_engine::problem::ProblemKind;
 use redraft_engine::prompt::Targets;
-use serde_json::json;
 
 use self::case::{Case, Difference};
-use self::known::{Known, KnownDifferences};
+use self::known::KnownDifferences;
+use self::report::Counts;
+use self::verdict::{CaseOutcome, Verdict};
 use crate::args::{Changes, VerifyArgs};
 use crate::bars::Bars;
 use crate::dump::{Taken, Taking};
 use crate::exit::{Exit, Outcome, Stop, say};
 use crate::worker::{self, Line, Message, Worker};
 use crate::{front, places, session, source};
-
-/// How a case came out.
-struct Verdict {
-    /// The case's folder, as the user named its beginning.
-    name: String,
-    seconds: f64,
-    /// Why it failed; nothing if it passed.
-    failure: Option<String>,
-    /// Why it differs, where that is known; then it did not fail.
-    known: Option<String>,
-    difference: Option<Difference>,
-    /// The largest difference over all compared tensors: over the largest expected value or 1, and as a share of the
-    /// tolerance.
-    largest: f64,
-    closeness: f64,
-}
 
 pub(crate) fn verify(args: VerifyArgs) -> Outcome {
     let open = || Ok(move |(), line: &mut Line, cancel: &Cancel| all(&args, line, cancel));
@@ -87,25 +73,20 @@ fn all(args: &VerifyArgs, line: &Line, cancel: &Cancel) -> Outcome {
         }
         if args.json {
             line.note(verdict.to_json().to_string());
-        } else if let Some(failure) = &verdict.failure {
-            line.note(format!("{}: {failure}", verdict.name));
-        } else if let Some(known) = &verdict.known {
-            line.note(format!("{}: {known}", verdict.name));
+        } else if let Some(words) = verdict.outcome.words() {
+            line.note(format!("{}: {words}", verdict.name));
         }
         verdicts.push(verdict);
     }
     if let Some(junit) = &args.junit {
         report::write_junit(junit, &verdicts).map_err(|e| Stop::wrong(format!("{}: {e:#}", junit.display())))?;
     }
-    let failed = verdicts.iter().filter(|verdict| verdict.failure.is_some()).count();
-    let differ = verdicts.iter().filter(|verdict| verdict.known.is_some()).count();
-    let same = verdicts.iter().filter(|verdict| verdict.failure.is_none() && verdict.largest == 0.0).count();
-    let known = if differ > 0 { format!(", {differ} differ as known") } else { String::new() };
     if !args.json {
-        line.note(format!("{same} equal in every bit"));
+        report::by_folder(&verdicts).into_iter().for_each(|text| line.note(text));
     }
-    line.note(format!("{} passed{known}, {failed} failed", verdicts.len() - failed - differ));
-    Ok(if failed == 0 { Exit::Done } else { Exit::NodeFailed })
+    let counts = Counts::of(&verdicts);
+    line.note(counts.to_string());
+    Ok(counts.exit())
 }
 
 /// Folders with a case.json, in alphabetical order.
@@ -125,20 +106,15 @@ fn find_cases(dir: &Path, depth: usize, found: &mut Vec<PathBuf>) -> std::io::Re
 
 fn one(folder: &Path, registry: &Registry, engine: &mut Engine, cancel: &Cancel) -> Verdict {
     let started = std::time::Instant::now();
-    let mut verdict = Verdict {
-        name: folder.display().to_string(),
-        seconds: 0.0,
-        failure: None,
-        known: None,
-        difference: None,
-        largest: 0.0,
-        closeness: 0.0,
-    };
+    let mut verdict = Verdict::passed(folder.display().to_string());
     match compare(folder, registry, engine, cancel) {
-        Err(stop) => verdict.failure = Some(stop.message),
+        Err(stop) if stop.exit == Exit::Missing => verdict.outcome = CaseOutcome::NotThere(stop.message),
+        Err(stop) => verdict.outcome = CaseOutcome::Failed(stop.message),
         Ok((largest, tolerance, difference)) => {
             (verdict.largest, verdict.closeness) = (largest, largest / tolerance);
-            verdict.failure = difference.as_ref().map(ToString::to_string);
+            if let Some(difference) = &difference {
+                verdict.outcome = CaseOutcome::Failed(difference.to_string());
+            }
             verdict.difference = difference;
         }
     }
@@ -158,49 +134,19 @@ fn compare(
     let salt = session::salt(engine);
     // Cases are recorded from the nodes themselves, whose declared limits only the editor and the server keep.
     let beyond_limits = |kind| matches!(kind, ProblemKind::ValueSmallerThanMin | ProblemKind::ValueBiggerThanMax);
-    let plan = Plan::tolerating(workflow.prompt, registry, &engine.folders, &Targets::All, &salt, beyond_limits)
-        .map_err(|problems| Stop::wrong(problems.to_string().replace('\n', "; ")))?;
+    let plan = Plan::tolerating(workflow.prompt, registry, &engine.folders, &Targets::All, &salt, beyond_limits);
+    let plan = plan.map_err(|problems| {
+        // A model or a picture that is not there is a fault of the case, and so is a class that ComfyUI lacks as well.
+        let not_there = problems.0.iter().all(|problem| problem.kind == ProblemKind::NotRunnable);
+        let exit = if not_there { Exit::Missing } else { Exit::Wrong };
+        Stop { exit, message: problems.to_string().replace('\n', "; ") }
+    })?;
     let mut taken = Taken::default();
     let metadata = Metadata { disabled: true, ..Metadata::default() };
     let outcome = engine.run(&plan, &metadata, &mut Taking { inner: (), taken: &mut taken }, cancel);
     if let RunOutcome::Failed(failure) = outcome {
-        return Err(Stop { exit: Exit::NodeFailed, message: failure.to_string() });
+        return Err(Stop { exit: Exit::of_failure(&failure), message: failure.to_string() });
     }
     let (largest, first) = case.compare(&taken)?;
     Ok((largest, case.tolerance, first))
-}
-
-impl Verdict {
-    /// Tells a difference that is known from a failure.
-    fn knowing(mut self, known: Option<&Known>) -> Self {
-        match (known, &self.difference) {
-            (Some(known), Some(_)) if known.covers(self.largest) => {
-                let failure = self.failure.take().unwrap_or_default();
-                self.known = Some(format!("differs as known ({failure}): {}", known.reason));
-            }
-            (Some(known), Some(_)) => {
-                let failure = self.failure.take().unwrap_or_default();
-                self.failure = Some(format!("{failure}; more than is known of it ({})", known.reason));
-            }
-            (Some(_), None) if self.failure.is_none() => {
-                self.known =
-                    Some("is listed among the known differences and does not differ; take it off the list".into());
-            }
-            _ => {}
-        }
-        self
-    }
-
-    fn to_json(&self) -> serde_json::Value {
-        json!({
-            "case": self.name,
-            "passed": self.failure.is_none() && self.known.is_none(),
-            "failure": self.failure,
-            "known": self.known,
-            "first_difference": self.difference.as_ref().map(Difference::to_json),
-            "largest": self.largest,
-            "closeness": self.closeness,
-            "seconds": self.seconds,
-        })
-    }
 }

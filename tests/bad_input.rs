@@ -11,7 +11,7 @@ use common::tensors::{Tensor, Tensors};
 use common::{BINARY, Base, CHECKPOINT, Done, PICTURE, Redraft, VAE};
 use serde_json::{Value as Json, json};
 
-/// Whatever was wrong: it ended by itself, soon, with this code, said why in words for people, and wrote nothing.
+/// Whatever was wrong: it ended by itself, with this code, said why in words for people, and wrote nothing.
 #[track_caller]
 fn assert_refused(what: &str, base: &Base, done: &Done, code: i32, words: &[&str]) {
     assert_eq!(done.code, Some(code), "{what}: exit code\nstdout: {}\nstderr: {}", done.stdout, done.stderr);
@@ -23,7 +23,6 @@ fn assert_refused(what: &str, base: &Base, done: &Done, code: i32, words: &[&str
         assert!(!done.stderr.contains(word), "{what}: {word:?} is in:\n{}", done.stderr);
     }
     assert!(done.stderr.len() < 20_000, "{what}: {} bytes of errors", done.stderr.len());
-    assert!(done.seconds < 60.0, "{what}: took {} s", done.seconds);
     assert_eq!(base.outputs(), [""; 0], "{what}: something was written");
 }
 
@@ -590,5 +589,5 @@ fn limited(base: &Base, file: &Path) -> Done {
     shell.args(["-c", script, BINARY]).arg(file).arg(base.root()).env("OMP_NUM_THREADS", "1");
     let output = shell.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    Done { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr), seconds: 0.0 }
+    Done { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }

@@ -6,7 +6,6 @@ mod common;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use common::graph::{Graph, ui_workflow};
 use common::{Base, Redraft, shared};
@@ -45,9 +44,10 @@ fn texts(png: &Path) -> Vec<(String, String)> {
 /// The documentation's image2image workflow, as its editor saves it: the site's own file where it is at hand.
 fn documentation_workflow(base: &Base) -> PathBuf {
     let name = "basic-workflows__sd15-image2image__SD1.5_image2image_KSampler.workflow.json";
-    match shared(&format!("conversions/documentation/{name}")) {
-        Some(file) => file,
-        None => base.write_json("documentation.json", &ui_workflow()),
+    if cfg!(shared) {
+        shared(&format!("conversions/documentation/{name}"))
+    } else {
+        base.write_json("documentation.json", &ui_workflow())
     }
 }
 
@@ -294,16 +294,24 @@ const CLASSES: [&str; 16] = [
 const OWN_CHOICES: [(&str, &str); 3] =
     [("CheckpointLoaderSimple", "ckpt_name"), ("LoadImage", "image"), ("VAELoader", "vae_name")];
 
+fn object_info(base: &Base) -> Map<String, Json> {
+    serde_json::from_str(&base.command("object-info", &[]).finish().expect_code(0).stdout).unwrap()
+}
+
+#[test]
+fn object_info_lists_the_models_that_are_there() {
+    let ours = object_info(&Base::new());
+    assert_eq!(ours["CheckpointLoaderSimple"]["input"]["required"]["ckpt_name"][0], json!(["tiny.safetensors"]));
+}
+
 /// Our declarations equal ComfyUI 0.8.0's in all that a client or a converter goes by: inputs, their order, types,
 /// defaults, limits and choices; outputs; category and display name. Deliberately other: texts (`description` and
 /// tooltips are our own words), `python_module`, which the recorded file lacks, and lists of files.
 #[test]
+#[cfg_attr(not(shared), ignore = "needs ../shared")]
 fn object_info_is_comfyui_s() {
-    let base = Base::new();
-    let done = base.command("object-info", &[]).finish().expect_code(0);
-    let ours: Map<String, Json> = serde_json::from_str(&done.stdout).unwrap();
-    assert_eq!(ours["CheckpointLoaderSimple"]["input"]["required"]["ckpt_name"][0], json!(["tiny.safetensors"]));
-    let Some(file) = shared("reference/object_info-0.8.0.json") else { return };
+    let ours = object_info(&Base::new());
+    let file = shared("reference/object_info-0.8.0.json");
     let reference: Map<String, Json> = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
     for class in CLASSES {
         assert!(ours.contains_key(class), "{class}");
@@ -351,17 +359,17 @@ fn essence(input: &Json, own_choices: bool) -> Json {
 #[test]
 fn a_seed_makes_a_checkpoint_and_a_size_a_draft() {
     let base = Base::new();
-    let checkpoint = |seed: &str, name: &str| {
+    let checkpoint = |seed: &str, threads: &str, name: &str| {
         let path = base.path(name);
         let command = Redraft::new().args(["random-checkpoint", "--size", "tiny", "--seed", seed]).arg(&path);
         // Neither the number of threads nor the time has a part in it.
         let mut command = command.into_command();
-        assert!(command.env("OMP_NUM_THREADS", "2").status().unwrap().success());
+        assert!(command.env("OMP_NUM_THREADS", threads).status().unwrap().success());
         std::fs::read(path).unwrap()
     };
-    let ours = std::fs::read(base.path("models/checkpoints/tiny.safetensors")).unwrap();
-    assert!(checkpoint("1", "a") == ours, "the same seed gives the same bytes");
-    assert!(checkpoint("2", "b") != ours, "another seed gives others");
+    let ours = checkpoint("1", "2", "a");
+    assert!(checkpoint("1", "1", "b") == ours, "the same seed gives the same bytes");
+    assert!(checkpoint("2", "1", "c") != ours, "another seed gives others");
     let draft = base.path("draft.png");
     Redraft::new().args(["draft-picture", "--width", "96", "--height", "64"]).arg(&draft).finish().expect_code(0);
     assert_eq!(std::fs::read(draft).unwrap(), std::fs::read(base.path("input/draft.png")).unwrap());
@@ -399,25 +407,23 @@ fn check_says_that_nothing_is_wrong() {
     assert_eq!(report["good_outputs"].as_array().map(Vec::len), Some(1));
 }
 
-/// Ctrl-c in the middle of 2000 steps. Between the signal and the end there are a few steps at most: the one that runs, and
-/// those reported before the signal was sent.
+/// More steps than there is time for.
+const ENDLESS: usize = 10_000;
+
+/// Ctrl-c in the middle of a run: it ends, and says how far it was. (`tests/samplers.rs` asserts that it ends within the step.)
 #[test]
 #[cfg(unix)]
-fn ctrl_c_stops_within_a_step() {
+fn ctrl_c_ends_a_run() {
     let base = Base::new();
-    let file = base.write_json("api.json", &Graph::saved(2000).with("16", "denoise", json!(1.0)).json());
+    let file = base.write_json("api.json", &Graph::saved(ENDLESS).with("16", "denoise", json!(1.0)).json());
     let mut child = base.run(&file).arg("--json").into_command().spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
     let sampling = |line: &String| line.contains(r#""type":"progress""#) && line.contains(r#""node":"16""#);
     assert!(lines.any(|line| sampling(&line)), "it samples");
-    let asked = Instant::now();
     interrupt(child.id());
     let rest: Vec<String> = lines.collect();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));
-    assert!(asked.elapsed() < Duration::from_secs(20), "it took {:?}", asked.elapsed());
-    let steps = rest.iter().filter(|line| sampling(line)).count();
-    assert!(steps < 50, "{steps} steps after the signal");
     let last: Json = serde_json::from_str(rest.last().unwrap()).unwrap();
     let data = &last["data"];
     assert_eq!(
@@ -429,21 +435,32 @@ fn ctrl_c_stops_within_a_step() {
     assert_eq!(base.outputs(), [""; 0], "not even a part of a file");
 }
 
-/// The same without events, wherever it is by then.
+/// The same without events, as soon as the process listens to the signal.
 #[test]
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 fn ctrl_c_is_said() {
     let base = Base::new();
-    let file = base.write_json("api.json", &Graph::saved(2000).with("16", "denoise", json!(1.0)).json());
+    let file = base.write_json("api.json", &Graph::saved(ENDLESS).with("16", "denoise", json!(1.0)).json());
     let running = base.run(&file).start();
-    std::thread::sleep(Duration::from_secs(2));
-    interrupt(running.child.id());
+    let id = running.child.id();
+    while !listens_to_interrupts(id) {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    interrupt(id);
     let done = running.finish().expect_code(130);
     assert_eq!(
         lines(&done.stderr),
         ["stopping at the next step; press ctrl-c again to stop at once", "error: cancelled"]
     );
     assert_eq!((done.stdout.as_str(), base.outputs()), ("", vec![]));
+}
+
+/// Whether a process has a handler for SIGINT, signal 2: bit 1 of the mask in its status.
+#[cfg(target_os = "linux")]
+fn listens_to_interrupts(id: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("the process runs");
+    u64::from_str_radix(caught.trim(), 16).unwrap() & 0b10 != 0
 }
 
 #[cfg(unix)]

@@ -1,7 +1,6 @@
 //! The documentation's workflows that need no model and no pack, as they are, on stand-ins for the pictures that they name.
 //!
-//! One test for each. They lie in `shared/conversions/documentation` beside the repository, or where `REDRAFT_SHARED` says;
-//! without them this says so and every test counts as ignored.
+//! One test for each. They lie in `../shared/conversions/documentation`; without them every test counts as ignored.
 
 #![allow(clippy::unwrap_used)]
 
@@ -73,10 +72,8 @@ const TEXTS: [(&str, &str); 2] = [
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let folder = shared("conversions/documentation");
     let trial = |name: &str, run: Check| {
-        let there = folder.clone();
-        Trial::test(name, move || run(&there.unwrap())).with_ignored_flag(folder.is_none())
+        Trial::test(name, move || run(&shared("conversions/documentation"))).with_ignored_flag(cfg!(not(shared)))
     };
     let mut trials: Vec<Trial> =
         WORKFLOWS.iter().map(|row| trial(row.0, Box::new(move |folder| runs(folder, row)))).collect();

@@ -391,11 +391,11 @@ fn one_source_for_two_outputs() {
 }
 
 #[test]
-fn nodes_that_sleep_sleep_side_by_side() {
+fn nodes_that_wait_wait_side_by_side() {
     for_all_policies(|bench, _| {
-        let sleep = |seconds: f64| node("TestSleep", json!({"value": ["1", 0], "seconds": seconds}));
+        let meet = |n: u32| node("TestMeet", json!({"value": ["1", 0], "count": 3, "node_id": n}));
         let graph = json!({
-            "1": picture("BLACK"), "2": sleep(0.29), "3": sleep(0.31), "4": sleep(0.3),
+            "1": picture("BLACK"), "2": meet(2), "3": meet(3), "4": meet(4),
             "5": preview("2"), "6": preview("3"), "7": preview("4")
         });
         let seen = bench.run(&graph);

@@ -7,12 +7,19 @@ use std::any::Any;
 #[error("cancelled")]
 pub struct Cancelled;
 
+/// Raised by a node that is asked for what redraft cannot do yet, such as a model of a family that is not there; it says what,
+/// and what to do. Unlike other errors it does not count as a failure of the node: the command ends as if a class were missing.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{0}")]
+pub struct Unsupported(pub String);
+
 /// Why a call of a node did not succeed.
 #[derive(Debug)]
 pub enum NodeError {
     Cancelled,
     /// Memory ran out, on the CPU or on a device; what libtorch said of it.
     OutOfMemory(String),
+    Unsupported(String),
     Failed(String),
     /// The node asked for an input that nobody can give it.
     NodeInput(String),
@@ -43,7 +50,13 @@ impl NodeError {
 
 impl From<anyhow::Error> for NodeError {
     fn from(error: anyhow::Error) -> Self {
-        if error.is::<Cancelled>() { Self::Cancelled } else { Self::of_text(format!("{error:#}")) }
+        if error.is::<Cancelled>() {
+            Self::Cancelled
+        } else if error.is::<Unsupported>() {
+            Self::Unsupported(format!("{error:#}"))
+        } else {
+            Self::of_text(format!("{error:#}"))
+        }
     }
 }
 

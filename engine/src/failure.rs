@@ -32,6 +32,8 @@ pub enum Cause {
     Failed,
     /// Memory ran out, on the CPU or on a device.
     OutOfMemory,
+    /// The node was asked for what is not supported yet.
+    Unsupported,
     /// Nodes made at run time depend on each other; the way round.
     Cycle(Vec<NodeId>),
     /// A node asked for an input that nobody can give it.
@@ -89,7 +91,7 @@ impl std::fmt::Display for Failure {
             Cause::OutOfMemory => {
                 write!(f, ": {}; use a smaller picture or batch, or a device with more memory", self.message)
             }
-            Cause::Failed | Cause::NodeInput => write!(f, ": {}", self.message),
+            Cause::Failed | Cause::Unsupported | Cause::NodeInput => write!(f, ": {}", self.message),
         }
     }
 }
@@ -114,6 +116,8 @@ struct Report {
     inside: Option<Inside>,
     out_of_memory: bool,
     message: String,
+    #[serde(default)]
+    unsupported: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     title: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -138,12 +142,13 @@ impl From<Failure> for Report {
         let message = failure.to_string();
         let text = failure.message;
         let (exception_type, exception_message) = match &failure.cause {
-            Cause::Failed => ("RuntimeError", format!("{text}\n")),
+            Cause::Failed | Cause::Unsupported => ("RuntimeError", format!("{text}\n")),
             Cause::OutOfMemory => ("torch.OutOfMemoryError", format!("{text}\n{MEMORY_TIP}")),
             Cause::Cycle(_) => ("graph.DependencyCycleError", text),
             Cause::NodeInput => ("comfy_execution.graph.NodeInputError", format!("{text}\n")),
         };
         let out_of_memory = failure.cause == Cause::OutOfMemory;
+        let unsupported = failure.cause == Cause::Unsupported;
         let (current_inputs, cycle) = match failure.cause {
             Cause::Cycle(way) => (Inputs::None([]), way),
             _ => (Inputs::Named(failure.inputs), Vec::new()),
@@ -159,6 +164,7 @@ impl From<Failure> for Report {
             inside: failure.inside.map(|(node_id, node_type)| Inside { node_id, node_type }),
             out_of_memory,
             message,
+            unsupported,
             title: failure.title,
             cycle,
         }
@@ -170,6 +176,7 @@ impl TryFrom<Report> for Failure {
 
     fn try_from(report: Report) -> Result<Self, String> {
         let (cause, behind) = match report.exception_type.as_str() {
+            "RuntimeError" if report.unsupported => (Cause::Unsupported, "\n".to_owned()),
             "RuntimeError" => (Cause::Failed, "\n".to_owned()),
             "torch.OutOfMemoryError" => (Cause::OutOfMemory, format!("\n{MEMORY_TIP}")),
             "graph.DependencyCycleError" => (Cause::Cycle(report.cycle), String::new()),
@@ -207,6 +214,7 @@ mod tests {
         for cause in [
             Cause::Failed,
             Cause::OutOfMemory,
+            Cause::Unsupported,
             Cause::NodeInput,
             Cause::Cycle(vec!["1".into(), "2".into(), "1".into()]),
         ] {

@@ -11,7 +11,7 @@ use bench::{Bench, prompt};
 use redraft_engine::Node;
 use redraft_engine::cache::Policy;
 use redraft_engine::cx::{Cancel, Cx, Metadata};
-use redraft_engine::event::Event;
+use redraft_engine::event::{Event, Observer};
 use redraft_engine::exec::Outcome;
 use redraft_engine::failure::Cause;
 use redraft_engine::flow::{Blocker, Expand, Feed, Graph, Later, Lazy, Raw, Rest, Wants};
@@ -171,6 +171,22 @@ impl Run for Wrong {
     }
 }
 
+/// How many nodes sleep in [`sleepers`].
+const SLEEPERS: usize = 3;
+
+thread_local! {
+    /// How many have begun to sleep together.
+    static ASLEEP: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Waits until all of [`sleepers`] have come so far, which they do only if they wait side by side.
+async fn all_sleep() {
+    ASLEEP.set(ASLEEP.get() + 1);
+    while ASLEEP.get() < SLEEPERS {
+        futures_timer::Delay::new(Duration::from_millis(1)).await;
+    }
+}
+
 #[derive(Node)]
 #[node(category = "flow")]
 struct Sleep {
@@ -186,6 +202,9 @@ impl Run for Sleep {
         Ok(Later::new(async move {
             reporter.progress(0, 2)?;
             futures_timer::Delay::new(Duration::from_millis(self.milliseconds)).await;
+            if self.how == "together" {
+                all_sleep().await;
+            }
             reporter.progress(1, 2)?;
             match self.how.as_str() {
                 "error" => anyhow::bail!("it slept badly"),
@@ -466,12 +485,12 @@ fn what_is_wrong_with_nodes_made_at_run_time_is_told_of_the_node_that_made_them(
     }
 }
 
-fn sleepers(how: &str) -> Json {
+fn sleepers(how: &str, others: &str) -> Json {
     json!({
         "1": {"class": "Int", "value": 5},
-        "2": {"class": "Sleep", "value": ["1", 0], "milliseconds": 150, "how": ""},
-        "3": {"class": "Sleep", "value": ["1", 0], "milliseconds": 151, "how": how},
-        "4": {"class": "Sleep", "value": ["1", 0], "milliseconds": 152, "how": ""},
+        "2": {"class": "Sleep", "value": ["1", 0], "milliseconds": 10, "how": others},
+        "3": {"class": "Sleep", "value": ["1", 0], "milliseconds": 11, "how": how},
+        "4": {"class": "Sleep", "value": ["1", 0], "milliseconds": 12, "how": others},
         "5": {"class": "Show", "value": ["2", 0]},
         "6": {"class": "Show", "value": ["3", 0]},
         "7": {"class": "Show", "value": ["4", 0]}
@@ -481,21 +500,36 @@ fn sleepers(how: &str) -> Json {
 #[test]
 fn nodes_that_wait_wait_together() {
     let mut bench = Bench::new();
-    let seen = bench.done(sleepers(""));
+    let seen = bench.done(sleepers("together", "together"));
     // All have begun before the first is done.
     assert_eq!(seen.called()[..4], ["1", "2", "3", "4"]);
     assert_eq!(seen.texts(), ["5", "5", "5"]);
     let steps = seen.events.iter().filter(|event| matches!(event, Event::Progress { total: 2, .. })).count();
     assert_eq!(steps, 6);
-    assert!(bench.done(sleepers("")).called().is_empty());
+    assert!(bench.done(sleepers("together", "together")).called().is_empty());
 }
 
 #[test]
 fn one_that_waits_may_fail() {
     for (how, message) in [("error", "it slept badly"), ("panic", "it fell out of bed")] {
-        let (failure, _) = Bench::new().failure(sleepers(how));
+        let (failure, _) = Bench::new().failure(sleepers(how, ""));
         assert_eq!((failure.node.as_str(), &*failure.message), ("3", message));
-        assert_eq!(json!(failure.inputs), json!({"value": [5], "milliseconds": [151], "how": [how]}));
+        assert_eq!(json!(failure.inputs), json!({"value": [5], "milliseconds": [11], "how": [how]}));
+    }
+}
+
+/// Tells another thread when a node sleeps.
+struct Telling {
+    events: Vec<Event>,
+    sleeps: std::sync::mpsc::Sender<()>,
+}
+
+impl Observer for Telling {
+    fn event(&mut self, event: Event) {
+        if matches!(event, Event::Progress { .. }) {
+            let _ = self.sleeps.send(());
+        }
+        self.events.push(event);
     }
 }
 
@@ -509,15 +543,16 @@ fn waiting_ends_when_the_run_is_cancelled() {
     let mut engine = bench.engine;
     let plan = Plan::new(prompt(nodes), &bench.registry, &engine.folders, &Targets::Outputs, "").unwrap();
     let cancel = Cancel::default();
+    let (sleeps, when_it_sleeps) = std::sync::mpsc::channel();
     let raise = cancel.clone();
     std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(50));
+        when_it_sleeps.recv().unwrap();
         raise.raise();
     });
-    let mut events: Vec<Event> = Vec::new();
-    let outcome = engine.run(&plan, &Metadata::default(), &mut events, &cancel);
+    let mut seen = Telling { events: Vec::new(), sleeps };
+    let outcome = engine.run(&plan, &Metadata::default(), &mut seen, &cancel);
     assert_eq!(outcome, Outcome::Cancelled);
-    assert!(matches!(events.last(), Some(Event::Interrupted { node, .. }) if node.as_str() == "1"));
+    assert!(matches!(seen.events.last(), Some(Event::Interrupted { node, .. }) if node.as_str() == "1"));
 }
 
 #[test]

@@ -1,19 +1,87 @@
-//! The result in JUnit's XML, which CI servers read.
+//! The result: counts, and JUnit's XML, which CI servers read.
 
+use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
+use indexmap::IndexMap;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::Verdict;
+use super::verdict::{CaseOutcome, Verdict};
+use crate::exit::Exit;
+
+/// How many cases came out how.
+#[derive(Default)]
+pub(super) struct Counts {
+    passed: usize,
+    /// Those of the passed that are equal in every bit.
+    equal: usize,
+    known: usize,
+    not_there: usize,
+    failed: usize,
+}
+
+impl Counts {
+    pub(super) fn of<'v>(verdicts: impl IntoIterator<Item = &'v Verdict>) -> Self {
+        let mut counts = Self::default();
+        for verdict in verdicts {
+            counts.equal += usize::from(verdict.is_equal());
+            *match verdict.outcome {
+                CaseOutcome::Passed => &mut counts.passed,
+                CaseOutcome::Known(_) => &mut counts.known,
+                CaseOutcome::NotThere(_) => &mut counts.not_there,
+                CaseOutcome::Failed(_) => &mut counts.failed,
+            } += 1;
+        }
+        counts
+    }
+
+    pub(super) fn exit(&self) -> Exit {
+        match (self.failed, self.not_there) {
+            (0, 0) => Exit::Done,
+            (0, _) => Exit::Missing,
+            _ => Exit::NodeFailed,
+        }
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed", self.passed)?;
+        for (count, what) in [
+            (self.equal, "of them equal in every bit"),
+            (self.known, "differ as known"),
+            (self.not_there, "not there yet"),
+        ] {
+            if count > 0 {
+                write!(f, ", {count} {what}")?;
+            }
+        }
+        write!(f, ", {} failed", self.failed)
+    }
+}
+
+/// A line of counts for each folder of cases.
+pub(super) fn by_folder(verdicts: &[Verdict]) -> Vec<String> {
+    let mut folders: IndexMap<&Path, Vec<&Verdict>> = IndexMap::new();
+    for verdict in verdicts {
+        folders.entry(Path::new(&verdict.name).parent().unwrap_or(Path::new(""))).or_default().push(verdict);
+    }
+    folders.into_iter().map(|(folder, of)| format!("{}: {}", folder.display(), Counts::of(of))).collect()
+}
 
 pub(super) fn write_junit(path: &Path, verdicts: &[Verdict]) -> anyhow::Result<()> {
     let mut suite = TestSuite::new("redraft verify");
     for verdict in verdicts {
-        let mut status = TestCaseStatus::success();
-        if let Some(failure) = &verdict.failure {
-            status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-            status.set_message(failure.as_str());
+        let mut status = match verdict.outcome {
+            CaseOutcome::Passed | CaseOutcome::Known(_) => TestCaseStatus::success(),
+            CaseOutcome::NotThere(_) => TestCaseStatus::skipped(),
+            CaseOutcome::Failed(_) => TestCaseStatus::non_success(NonSuccessKind::Failure),
+        };
+        if let (Some(words), CaseOutcome::NotThere(_) | CaseOutcome::Failed(_)) =
+            (verdict.outcome.words(), &verdict.outcome)
+        {
+            status.set_message(words);
         }
         let mut case = TestCase::new(verdict.name.as_str(), status);
         case.set_time(Duration::from_secs_f64(verdict.seconds));

@@ -33,6 +33,7 @@ impl Run<'_, '_> {
                 return Outcome::Cancelled;
             }
             NodeError::OutOfMemory(message) => (Cause::OutOfMemory, message),
+            NodeError::Unsupported(message) => (Cause::Unsupported, message),
             NodeError::NodeInput(message) => (Cause::NodeInput, message),
             NodeError::Failed(message) => (Cause::Failed, message),
         };

@@ -6,5 +6,5 @@ pub mod latent_format;
 pub mod network;
 pub mod parameterisation;
 pub mod patch;
-pub mod prompt;
 pub mod real;
+pub mod run_entry;

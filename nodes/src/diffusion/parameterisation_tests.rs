@@ -1,13 +1,21 @@
 use super::*;
 
+/// Equal within 8 roundings of float32. A level is a square root, or exp(x) with |x| < 2.7; log and exp differ in the last bit
+/// between libtorch's kernels for different CPUs, and exp multiplies the rounding of x by x.
+#[track_caller]
+fn near(found: impl Into<f64>, expected: f64) {
+    let found = found.into();
+    assert!((found - expected).abs() <= 8.0 * f64::from(f32::EPSILON) * expected, "{found}, not {expected}");
+}
+
 #[test]
 fn sigmas_of_sd15() {
     let sampling = Parameterisation::sd15();
     assert_eq!(sampling.sigmas().len(), 1000);
-    assert_eq!(sampling.sigma_min(), 0.029_167_159);
-    assert_eq!(sampling.sigma_max(), 14.614_641);
-    assert_eq!(sampling.sigmas()[499], 1.6128862);
-    assert_eq!(sampling.sigmas()[998], 14.526276);
+    near(sampling.sigma_min(), 0.029_167_159);
+    near(sampling.sigma_max(), 14.614_641);
+    near(sampling.sigmas()[499], 1.6128862);
+    near(sampling.sigmas()[998], 14.526276);
 }
 
 #[test]
@@ -24,7 +32,7 @@ fn timestep_is_nearest_in_log_sigma() {
 fn sigma_between_timesteps() {
     let sampling = Parameterisation::sd15();
     let at = |t: f32| sampling.sigma_at(&Tensor::from_slice(&[t])).double_value(&[0]) as f32;
-    assert_eq!(at(499.5), 1.6155803);
+    near(at(499.5), 1.6155803);
     assert_eq!(at(-3.0), at(0.0));
     assert_eq!(at(5000.0), at(999.0));
 }
@@ -34,7 +42,7 @@ fn percent_to_sigma() {
     let sampling = Parameterisation::sd15();
     assert_eq!(sampling.percent_to_sigma(0.0), 999_999_999.9);
     assert_eq!(sampling.percent_to_sigma(1.0), 0.0);
-    assert_eq!(sampling.percent_to_sigma(0.37), 2.5423052310943604);
+    near(sampling.percent_to_sigma(0.37), 2.5423052310943604);
     for (percent, sigma) in [(0.2, 5.092408), (0.5, 1.61558), (0.8, 0.571189)] {
         assert!((sampling.percent_to_sigma(percent) - sigma).abs() < 1e-6 * sigma);
     }

@@ -21,11 +21,6 @@ pub trait Patch: Debug {
         output
     }
 
-    /// Factors on the projections of queries, keys, values and outputs of an attention.
-    fn attention_factors(&self, _over: Over) -> Option<[f64; 4]> {
-        None
-    }
-
     /// What an input block gives, B×C×H×W; the next block and the skip connection take it.
     fn after_input_block(&self, h: Tensor, _site: &Site) -> Tensor {
         h
@@ -42,16 +37,9 @@ pub trait Patch: Debug {
     }
 }
 
-/// What an attention looks at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Over {
-    Pixels,
-    Text,
-}
-
 /// A part of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
+pub enum UNetPart {
     Input,
     Middle,
     Output,
@@ -74,7 +62,7 @@ pub struct Call<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct Site<'a> {
     pub call: &'a Call<'a>,
-    pub part: Part,
+    pub part: UNetPart,
     /// The number of the block within its part.
     pub block: usize,
     /// How many channels the narrowest blocks have.
@@ -100,12 +88,6 @@ impl Site<'_> {
 
     pub(crate) fn after_self_attention(&self, output: Tensor) -> Tensor {
         self.call.patches.iter().fold(output, |output, patch| patch.after_self_attention(output, self))
-    }
-
-    /// The product of all factors, if there are any.
-    pub(crate) fn attention_factors(&self, over: Over) -> Option<[f64; 4]> {
-        let factors = self.call.patches.iter().filter_map(|patch| patch.attention_factors(over));
-        factors.reduce(|all, more| std::array::from_fn(|i| all[i] * more[i]))
     }
 
     pub(crate) fn after_input_block(&self, h: Tensor) -> Tensor {

@@ -5,31 +5,31 @@ use std::path::Path;
 use std::rc::Rc;
 
 use anyhow::{Result, bail, ensure};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
+use super::delta::{Delta, Digest};
+use super::reading::{Reading, Source};
 pub use super::weights_file::WeightsFile;
-use crate::ops::numerics::Placement;
+use crate::ops::numerics::{Placement, channels_last};
 
-/// Where tensors come from. Deltas laid over a file (LoRA and relatives) will be a second variant.
-#[derive(Clone)]
-enum Source {
-    File(Rc<WeightsFile>),
-}
-
-/// A view of a checkpoint below a prefix. Cloning it copies two pointers and the prefix.
+/// A view of a checkpoint below a prefix, with the deltas that nodes have laid over it.
 ///
 /// It also says where its tensors are wanted ([`Weights::placed`]): each is converted once, as it is read.
 #[derive(Clone)]
 pub struct Weights {
-    source: Source,
+    file: Rc<WeightsFile>,
     prefix: String,
     placement: Placement,
+    /// First ones first.
+    deltas: Vec<Rc<Delta>>,
+    reading: Option<Rc<Reading>>,
 }
 
 impl Weights {
     /// All of `file`, to be read as float32 on the CPU until [`Weights::placed`] says otherwise.
     pub fn new(file: Rc<WeightsFile>) -> Self {
-        Self { source: Source::File(file), prefix: String::new(), placement: Placement::cpu(Kind::Float) }
+        let placement = Placement::cpu(Kind::Float);
+        Self { file, prefix: String::new(), placement, deltas: Vec::new(), reading: None }
     }
 
     /// Opens `path`: [`WeightsFile::open`] with all of the file in view.
@@ -42,11 +42,35 @@ impl Weights {
         Self { placement, ..self.clone() }
     }
 
-    /// Whether both views show the same part of the same opened file.
-    pub fn is_same_view(&self, other: &Self) -> bool {
-        let Source::File(one) = &self.source;
-        let Source::File(two) = &other.source;
-        Rc::ptr_eq(one, two) && self.prefix == other.prefix
+    /// The same view with one more delta over it.
+    pub fn changed(&self, delta: Delta) -> Self {
+        let mut changed = self.clone();
+        if !delta.is_empty() {
+            changed.deltas.push(Rc::new(delta));
+        }
+        changed
+    }
+
+    /// The same view whose tensors are counted as they are read, and shared with others that are read from this file.
+    pub(crate) fn read_by(&self, reading: Rc<Reading>) -> Self {
+        reading.expect(self.file.id(), |name| name.starts_with(&self.prefix) && !self.touched(name));
+        Self { reading: Some(reading), ..self.clone() }
+    }
+
+    /// What stands for the content of this view, wherever its tensors are wanted: file, prefix and deltas.
+    pub fn digest(&self) -> Digest {
+        let mut hasher = blake3::Hasher::new();
+        self.file.id().hash(&mut hasher);
+        hasher.update(&(self.prefix.len() as u64).to_le_bytes()).update(self.prefix.as_bytes());
+        self.deltas.iter().for_each(|delta| {
+            hasher.update(delta.digest());
+        });
+        *hasher.finalize().as_bytes()
+    }
+
+    /// Whether a delta changes the tensor of this full name.
+    fn touched(&self, full: &str) -> bool {
+        self.deltas.iter().any(|delta| delta.touches(full))
     }
 
     /// Where the tensors are wanted.
@@ -61,37 +85,27 @@ impl Weights {
 
     /// The file behind this view, for messages.
     pub fn path(&self) -> &Path {
-        match &self.source {
-            Source::File(file) => file.path(),
-        }
+        self.file.path()
     }
 
-    /// The full name of a tensor, for messages and for patches.
+    /// The full name of a tensor, for messages and for deltas.
     pub fn full_name(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
 
     /// Whether there is a tensor of this name below the prefix.
     pub fn contains(&self, name: &str) -> bool {
-        match &self.source {
-            Source::File(file) => file.contains(&self.full_name(name)),
-        }
+        self.file.contains(&self.full_name(name))
     }
 
     /// Whether nothing lies below the prefix.
     pub fn is_empty(&self) -> bool {
-        match &self.source {
-            Source::File(file) => file.names_under(&self.prefix).next().is_none(),
-        }
+        self.file.names_under(&self.prefix).next().is_none()
     }
 
     /// The names below the prefix, without it, sorted.
     pub fn names(&self) -> Vec<String> {
-        match &self.source {
-            Source::File(file) => {
-                file.names_under(&self.prefix).map(|name| name[self.prefix.len()..].to_owned()).collect()
-            }
-        }
+        self.file.names_under(&self.prefix).map(|name| name[self.prefix.len()..].to_owned()).collect()
     }
 
     /// How many numbered children there are, counted from 0: `input_blocks.0`, `input_blocks.1`, …
@@ -99,16 +113,13 @@ impl Weights {
         (0..).take_while(|i| !self.at(i).is_empty()).count()
     }
 
-    /// The shape of a tensor. An error if there is none of this name.
+    /// The shape of a tensor, after all deltas. An error if there is none of this name.
     pub fn shape(&self, name: &str) -> Result<Vec<i64>> {
         let full = self.full_name(name);
-        let shape = match &self.source {
-            Source::File(file) => file.shape(&full),
+        let Some(shape) = self.file.shape(&full) else {
+            bail!("{} has no tensor {full}; the file is of another kind, or incomplete", self.path().display())
         };
-        match shape {
-            Some(shape) => Ok(shape.to_vec()),
-            None => bail!("{} has no tensor {full}; the file is of another kind, or incomplete", self.path().display()),
-        }
+        Ok(self.deltas.iter().fold(shape.to_vec(), |shape, delta| delta.shape(&full, shape)))
     }
 
     /// One dimension of a tensor, at least 1. An error if the tensor is missing or has no such dimension.
@@ -140,18 +151,47 @@ impl Weights {
             self.full_name(name),
             self.path().display()
         );
-        match &self.source {
-            Source::File(file) => file.tensor(&self.full_name(name), kind, self.placement.device),
+        let full = &self.full_name(name);
+        let placement =
+            Placement { kind, channels_last: self.placement.channels_last && shape.len() == 4, ..self.placement };
+        let touched = self.touched(full);
+        let read = || if touched { self.changed_tensor(full, placement) } else { self.file_tensor(full, placement) };
+        let Some(reading) = &self.reading else { return read() };
+        let bytes = shape.iter().product::<i64>() as u64 * kind.elt_size_in_bytes() as u64;
+        if touched {
+            reading.own(bytes, read)
+        } else if !placement.channels_last && self.file.is_view(full, kind, placement.device)? {
+            read()
+        } else {
+            reading.shared(Source::new(self.file.id(), full, placement), bytes, read)
         }
     }
+
+    fn file_tensor(&self, full: &str, placement: Placement) -> Result<Tensor> {
+        let tensor = self.file.tensor(full, placement.kind, placement.device)?;
+        Ok(if placement.channels_last { channels_last(&tensor) } else { tensor })
+    }
+
+    /// Held in its element type, then changed in that of deltas, as ComfyUI does.
+    fn changed_tensor(&self, full: &str, placement: Placement) -> Result<Tensor> {
+        let Placement { device, kind, channels_last: last } = placement;
+        let held = self.file.tensor(full, kind, device)?;
+        let weight = held.to_device_(device, changed_in(device, kind), false, true);
+        drop(held);
+        let changed = self.deltas.iter().fold(weight, |weight, delta| delta.apply(full, weight)).to_kind(kind);
+        Ok(if last { channels_last(&changed) } else { changed })
+    }
+}
+
+/// The element type in which weights are changed: float32, on a GPU the half precision in which it holds them.
+fn changed_in(device: Device, kind: Kind) -> Kind {
+    if device.is_cuda() && kind == Kind::Half { Kind::Half } else { Kind::Float }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use std::io::Write;
-
-    use tch::{Device, Kind};
 
     use super::*;
 

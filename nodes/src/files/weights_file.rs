@@ -4,8 +4,10 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use memmap2::Mmap;
@@ -27,12 +29,36 @@ pub struct Entry {
     bytes: (usize, usize),
 }
 
+/// What a file is known by: another file, or the same after it was written anew, has another one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FileId {
+    path: PathBuf,
+    bytes: u64,
+    modified: Option<SystemTime>,
+}
+
+impl FileId {
+    pub(super) fn of(path: &Path, metadata: &Metadata) -> Self {
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+        Self { path, bytes: metadata.len(), modified: metadata.modified().ok() }
+    }
+
+    /// Adds it to a digest.
+    pub fn hash(&self, hasher: &mut blake3::Hasher) {
+        let modified = self.modified.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+        let path = self.path.as_os_str().as_encoded_bytes();
+        hasher.update(&(path.len() as u64).to_le_bytes()).update(path).update(&self.bytes.to_le_bytes());
+        hasher.update(&modified.map_or(0, |time| time.as_nanos()).to_le_bytes());
+    }
+}
+
 /// An opened `.safetensors` file. Tensors are read when they are asked for.
 ///
 /// The file must not be shortened while it is in use: as with every memory-mapped file, reading the missing part then ends
 /// the process.
 pub struct WeightsFile {
     path: PathBuf,
+    id: FileId,
     map: Mmap,
     /// The same file as one byte tensor that owns its map, so that views into it keep the map alive. Made on first use;
     /// `None` if the system refuses, and tensors are copied.
@@ -52,15 +78,21 @@ impl WeightsFile {
         // SAFETY: the map is read-only and private to this struct. Another process that shortens the file while we read
         // can end ours with SIGBUS; that is documented on the type and cannot be excluded by any check.
         let map = unsafe { Mmap::map(file.file()) }.with_context(|| format!("cannot map {}", path.display()))?;
+        let id = FileId::of(path, &file.metadata()?);
         check_prefix(&map).with_context(|| format!("cannot read {}", path.display()))?;
         let (entries, metadata) = read_header(&map)
             .with_context(|| format!("{} is not a valid safetensors file; fetch it again", path.display()))?;
-        Ok(Rc::new(Self { path: path.to_path_buf(), map, whole: OnceCell::new(), entries, metadata }))
+        Ok(Rc::new(Self { path: path.to_path_buf(), id, map, whole: OnceCell::new(), entries, metadata }))
     }
 
     /// The path it was opened with.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What it is known by.
+    pub fn id(&self) -> &FileId {
+        &self.id
     }
 
     /// The names of all tensors, sorted.
@@ -107,6 +139,12 @@ impl WeightsFile {
         self.entries.get(name).ok_or_else(|| anyhow!("{} has no tensor {name}", self.path.display()))
     }
 
+    /// Whether [`WeightsFile::tensor`] gives a view of the file, which takes no memory.
+    pub fn is_view(&self, name: &str, kind: Kind, device: Device) -> Result<bool> {
+        let start = self.entry(name)?.bytes.0;
+        Ok(device == Device::Cpu && self.kind(name)? == kind && start.is_multiple_of(kind.elt_size_in_bytes()))
+    }
+
     /// Reads a tensor as elements of `kind` on `device`.
     ///
     /// What is stored that way already, on the CPU, is a view of the file that takes no memory; anything else is converted
@@ -119,9 +157,7 @@ impl WeightsFile {
             return Ok(Tensor::zeros(&entry.shape, (kind, device)));
         }
         let aligned = start.is_multiple_of(stored.elt_size_in_bytes());
-        if aligned
-            && stored == kind
-            && device == Device::Cpu
+        if self.is_view(name, kind, device)?
             && let Some(view) = self.view(entry, stored)?
         {
             return Ok(view);

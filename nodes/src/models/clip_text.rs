@@ -5,11 +5,12 @@ use std::fmt;
 use anyhow::{Result, ensure};
 use tch::{Kind, Tensor};
 
+use super::clip_names::{Spelled, Spelling};
 use crate::files::weights::Weights;
 use crate::ops::attention::causal_attention;
 use crate::ops::layers::{LayerNorm, Linear};
 use crate::ops::numerics::Numerics;
-use crate::text::encode::{ClipNetwork, Layer};
+use crate::text::encode::{ClipNetwork, HiddenLayer};
 
 /// The text encoder: token embeddings, learned positions, layers of causal self-attention.
 ///
@@ -49,7 +50,7 @@ impl fmt::Display for ClipKind {
 impl ClipKind {
     /// What the text encoder below `weights` is, if it is one of CLIP's.
     pub fn of(weights: &Weights) -> Option<ClipKind> {
-        let names = Names::of(weights)?;
+        let names = Spelled::of(weights)?;
         let has = |layer: usize| !names.layer(layer).is_empty();
         Some(if has(30) {
             ClipKind::G
@@ -58,65 +59,6 @@ impl ClipKind {
         } else {
             ClipKind::L
         })
-    }
-}
-
-/// How a file spells the tensors of the encoder.
-struct Names {
-    /// Where the encoder's parts lie.
-    model: Weights,
-    /// Where the projection lies.
-    outer: Weights,
-    spelling: Spelling,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Spelling {
-    /// Hugging Face's: queries, keys and values are matrices of their own.
-    HuggingFace,
-    /// OpenCLIP's: they are one matrix, stacked by rows.
-    OpenClip,
-}
-
-impl Names {
-    /// Reads the spelling off the tensors: Hugging Face's below `text_model` or without that part, or OpenCLIP's.
-    fn of(weights: &Weights) -> Option<Names> {
-        let found = |model: Weights, spelling| Some(Names { model, outer: weights.clone(), spelling });
-        let below = weights.at("text_model");
-        if below.contains("embeddings.token_embedding.weight") {
-            found(below, Spelling::HuggingFace)
-        } else if weights.contains("embeddings.token_embedding.weight") {
-            found(weights.clone(), Spelling::HuggingFace)
-        } else if weights.contains("token_embedding.weight") && !weights.at("transformer.resblocks").is_empty() {
-            found(weights.clone(), Spelling::OpenClip)
-        } else {
-            None
-        }
-    }
-
-    fn name(&self, hugging_face: &'static str, open_clip: &'static str) -> &'static str {
-        if self.spelling == Spelling::HuggingFace { hugging_face } else { open_clip }
-    }
-
-    fn layers(&self) -> Weights {
-        self.model.at(self.name("encoder.layers", "transformer.resblocks"))
-    }
-
-    fn layer(&self, index: usize) -> Weights {
-        self.layers().at(index)
-    }
-
-    /// The projection of pooled vectors, if the file has one. OpenCLIP and older files hold it transposed, as a bare matrix.
-    fn projection(&self, width: i64) -> Result<Option<Linear>> {
-        let projection = self.outer.at("text_projection");
-        if projection.contains("weight") {
-            return Linear::load(&projection, width, width).map(Some);
-        }
-        if !self.outer.contains("text_projection") {
-            return Ok(None);
-        }
-        let bare = self.outer.tensor("text_projection", &[width, width])?;
-        Ok(Some(Linear::new(bare.transpose(0, 1).contiguous(), None)))
     }
 }
 
@@ -142,7 +84,7 @@ impl ClipText {
     /// Errors name the tensor that is missing or has another shape than its neighbours call for.
     pub fn load(weights: &Weights, numerics: &Numerics) -> Result<Self> {
         let weights = &weights.placed(numerics.text());
-        let names = Names::of(weights).unwrap_or_else(|| Names {
+        let names = Spelled::of(weights).unwrap_or_else(|| Spelled {
             model: weights.at("text_model"),
             outer: weights.clone(),
             spelling: Spelling::HuggingFace,
@@ -176,12 +118,6 @@ impl ClipText {
         })
     }
 
-    /// The encoder with the projections of all its attentions multiplied, by each set of factors: query, key, value, output.
-    pub fn with_attention_multiplied(self, factors: &[[f64; 4]]) -> Self {
-        let blocks = self.blocks.into_iter().map(|block| block.with_attention_multiplied(factors)).collect();
-        Self { blocks, ..self }
-    }
-
     /// How many tokens a chunk has: 77.
     pub fn length(&self) -> i64 {
         self.positions.size()[0]
@@ -212,7 +148,7 @@ impl ClipNetwork for ClipText {
     }
 
     /// An error if the shape or `layer` does not fit.
-    fn forward(&self, embeds: &Tensor, layer: Layer) -> Result<(Tensor, Tensor)> {
+    fn forward(&self, embeds: &Tensor, layer: HiddenLayer) -> Result<(Tensor, Tensor)> {
         let size = embeds.size();
         ensure!(
             size.len() == 3 && size[1] == self.length() && size[2] == self.width(),
@@ -220,7 +156,7 @@ impl ClipNetwork for ClipText {
             self.length(),
             self.width()
         );
-        if let Layer::Hidden { count, .. } = layer {
+        if let HiddenLayer::Hidden { count, .. } = layer {
             ensure!(
                 (1..=self.layers()).contains(&count),
                 "the text encoder has layers 1 to {}, and layer {count} was asked for",
@@ -231,7 +167,7 @@ impl ClipNetwork for ClipText {
         let mut hidden = None;
         for (i, block) in self.blocks.iter().enumerate() {
             x = block.forward(x, self.heads, self.activation);
-            if let Layer::Hidden { count, normed } = layer
+            if let HiddenLayer::Hidden { count, normed } = layer
                 && count == i + 1
             {
                 // Blocks add to their input in place.
@@ -292,17 +228,6 @@ impl Block {
         })
     }
 
-    fn with_attention_multiplied(self, factors: &[[f64; 4]]) -> Self {
-        let of = |part: usize| factors.iter().map(|set| set[part]).collect::<Vec<_>>();
-        Self {
-            q: self.q.multiplied(&of(0)),
-            k: self.k.multiplied(&of(1)),
-            v: self.v.multiplied(&of(2)),
-            out: self.out.multiplied(&of(3)),
-            ..self
-        }
-    }
-
     /// `x` is nobody else's: the sums are made in place.
     fn forward(&self, mut x: Tensor, heads: i64, activation: Activation) -> Tensor {
         let n = self.norm1.forward(&x);
@@ -322,13 +247,13 @@ mod tests {
     use super::*;
     use crate::models::reference::{checkpoint, figures};
 
-    fn tiny() -> Option<ClipText> {
-        let weights = checkpoint("sd15-tiny-random")?;
-        Some(ClipText::load(&weights.at("cond_stage_model.transformer"), &Numerics::cpu()).unwrap())
+    fn tiny() -> ClipText {
+        let weights = checkpoint("sd15-tiny-random");
+        ClipText::load(&weights.at("cond_stage_model.transformer"), &Numerics::cpu()).unwrap()
     }
 
-    fn hidden(count: usize) -> Layer {
-        Layer::Hidden { count, normed: true }
+    fn hidden(count: usize) -> HiddenLayer {
+        HiddenLayer::Hidden { count, normed: true }
     }
 
     fn a_cat() -> Tensor {
@@ -338,9 +263,10 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(not(shared), ignore = "needs ../shared")]
     fn every_layer_agrees_with_the_reference() {
         let _guard = tch::no_grad_guard();
-        let Some(clip) = tiny() else { return };
+        let clip = tiny();
         assert_eq!((clip.width(), clip.layers(), clip.length()), (64, 3, 77));
         let embeds = clip.embed(&a_cat()).unwrap().unsqueeze(0);
         figures(
@@ -374,19 +300,21 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(not(shared), ignore = "needs ../shared")]
     fn weights_stay_in_the_file() {
-        let Some(clip) = tiny() else { return };
+        let clip = tiny();
         assert_eq!(clip.tokens.kind(), Kind::Half);
-        let Some(weights) = checkpoint("sd15-tiny-random") else { return };
+        let weights = checkpoint("sd15-tiny-random");
         let float = Numerics::float32(Device::Cpu);
         let clip = ClipText::load(&weights.at("cond_stage_model.transformer.text_model"), &float).unwrap();
         assert_eq!(clip.tokens.kind(), Kind::Float);
     }
 
     #[test]
+    #[cfg_attr(not(shared), ignore = "needs ../shared")]
     fn unusable_input_is_an_error_not_a_panic() {
         let _guard = tch::no_grad_guard();
-        let Some(clip) = tiny() else { return };
+        let clip = tiny();
         let message = clip.embed(&Tensor::from_slice(&[0i64, 49408])).unwrap_err().to_string();
         assert!(message.contains("49408"), "{message}");
         assert!(clip.embed(&Tensor::from_slice(&[-1i64])).is_err());
@@ -394,6 +322,8 @@ mod tests {
         let embeds = clip.embed(&a_cat()).unwrap().unsqueeze(0);
         assert!(clip.forward(&embeds, hidden(0)).is_err());
         assert!(clip.forward(&embeds, hidden(4)).unwrap_err().to_string().contains("layers 1 to 3"));
-        assert!(clip.forward(&embeds.narrow(1, 0, 76), Layer::Last).unwrap_err().to_string().contains("77 tokens"));
+        assert!(
+            clip.forward(&embeds.narrow(1, 0, 76), HiddenLayer::Last).unwrap_err().to_string().contains("77 tokens")
+        );
     }
 }

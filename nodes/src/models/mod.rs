@@ -1,5 +1,6 @@
 //! The networks, as plain structs over weights, and the table that recognises a checkpoint.
 
+pub mod clip_names;
 pub mod clip_text;
 pub mod esrgan;
 pub mod families;

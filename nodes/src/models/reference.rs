@@ -1,40 +1,29 @@
-//! What the tests need to compare with ComfyUI's outputs: the conformance files, if they are at hand.
+//! What the tests need to compare with ComfyUI's outputs: the conformance files.
 #![allow(clippy::unwrap_used)]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tch::Tensor;
 
 use crate::files::weights::Weights;
 
-/// The `shared` directory, from `REDRAFT_SHARED` or beside a parent of this crate. Says so if there is none.
-pub(crate) fn shared() -> Option<PathBuf> {
-    let named = std::env::var_os("REDRAFT_SHARED").map(PathBuf::from);
-    let beside = || {
-        PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-            .ancestors()
-            .map(|p| p.join("shared"))
-            .find(|p| p.join("conformance").is_dir())
-    };
-    let found = named.or_else(beside).filter(|p| p.join("conformance").is_dir());
-    if found.is_none() {
-        eprintln!("no shared/conformance here: this comparison is skipped");
-    }
-    found
+/// A file or folder in `../shared`, for tests that are ignored without it.
+pub(crate) fn shared(below: &str) -> PathBuf {
+    Path::new(env!("REDRAFT_SHARED_AT")).join(below)
 }
 
 /// A file below `conformance`.
-pub(crate) fn file(path: &str) -> Option<Weights> {
-    Some(Weights::open(shared()?.join("conformance").join(path)).unwrap())
+pub(crate) fn file(path: &str) -> Weights {
+    Weights::open(shared("conformance").join(path)).unwrap()
 }
 
 /// One of the tiny checkpoints.
-pub(crate) fn checkpoint(name: &str) -> Option<Weights> {
+pub(crate) fn checkpoint(name: &str) -> Weights {
     file(&format!("base/models/checkpoints/{name}.safetensors"))
 }
 
 /// The expected tensors of a conformance case, such as `vae/decode-tiled`.
-pub(crate) fn expected(case: &str) -> Option<Weights> {
+pub(crate) fn expected(case: &str) -> Weights {
     file(&format!("{case}/expected.safetensors"))
 }
 

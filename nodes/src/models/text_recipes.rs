@@ -5,7 +5,7 @@ use std::rc::Rc;
 use anyhow::{Result, bail};
 use tch::Tensor;
 
-use super::clip_text::ClipKind;
+use super::clip_text::{ClipKind, ClipText};
 use crate::files::weights::Weights;
 use crate::networks::Networks;
 use crate::text::encode::{ClipEncoder, ClipUse, Encoded, TextEncoder};
@@ -23,7 +23,7 @@ pub struct EncoderUse {
     /// Its name in embedding files and LoRAs: `clip_l`.
     pub key: &'static str,
     /// The encoder over a file's tensors.
-    pub open: fn(&Networks, &Weights, &Vec<[f64; 4]>) -> Result<Rc<dyn TextEncoder>>,
+    pub open: fn(&Networks, &Weights) -> Result<Rc<dyn TextEncoder>>,
 }
 
 /// What CLIP's end-of-text token fills up.
@@ -33,9 +33,12 @@ macro_rules! clip {
     ($key:literal, $usage:expr) => {
         EncoderUse {
             key: $key,
-            open: |networks, weights, factors| {
+            open: |networks, weights| {
                 static USAGE: ClipUse = ClipUse { key: $key, ..$usage };
-                Ok(Rc::new(ClipEncoder { network: networks.clip(weights, factors)?, usage: &USAGE }))
+                Ok(Rc::new(ClipEncoder {
+                    network: networks.get(weights, |w, n| ClipText::load(w, n).map(Rc::new))?,
+                    usage: &USAGE,
+                }))
             },
         }
     };

@@ -7,7 +7,7 @@ pub use super::unet_blocks::Heads;
 use super::unet_blocks::{Block, BlockInputs, Loading};
 use crate::diffusion::extra_conds::VECTOR;
 use crate::diffusion::network::{Inputs, Network};
-use crate::diffusion::patch::{Part, Site};
+use crate::diffusion::patch::{Site, UNetPart};
 use crate::files::weights::Weights;
 use crate::ops::layers::{Conv2d, GroupNorm, Linear};
 use crate::ops::numerics::{Numerics, Placement};
@@ -120,23 +120,23 @@ impl UNet {
             self.context_width
         );
         let embedding = self.embedded(inputs)?.silu_();
-        let at = |part: Part, block: usize| {
+        let at = |part: UNetPart, block: usize| {
             let site = Site { call: inputs.call, part, block, model_channels: self.model_channels };
             BlockInputs { embedding: &embedding, context: &context, site }
         };
         let mut h = self.placement.image(inputs.x);
         let mut skips = Vec::with_capacity(self.input.len());
         for (i, block) in self.input.iter().enumerate() {
-            let inputs = at(Part::Input, i);
+            let inputs = at(UNetPart::Input, i);
             h = inputs.site.after_input_block(block.forward(h, &inputs, None));
             skips.push(h.shallow_clone());
             h = inputs.site.after_skip(h);
         }
         if let Some(middle) = &self.middle {
-            h = middle.forward(h, &at(Part::Middle, 0), None);
+            h = middle.forward(h, &at(UNetPart::Middle, 0), None);
         }
         for (i, block) in self.output.iter().enumerate() {
-            let inputs = at(Part::Output, i);
+            let inputs = at(UNetPart::Output, i);
             if let Some(skip) = skips.pop() {
                 let (before, skip) = inputs.site.before_output_block(h, skip);
                 h = Tensor::cat(&[before, skip], 1);
@@ -208,6 +208,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(not(shared), ignore = "needs ../shared")]
     fn agrees_with_the_reference_on_the_tiny_checkpoints() {
         let _guard = tch::no_grad_guard();
         // Figures: the reference's diffusion_model called with these inputs, on a CPU.
@@ -246,7 +247,7 @@ mod tests {
             ),
         ];
         for (name, height, width, mean, std, values) in cases {
-            let Some(weights) = checkpoint(name) else { return };
+            let weights = checkpoint(name);
             let unet = UNet::load(&weights.at("model.diffusion_model"), &Numerics::cpu(), Heads::Count(8)).unwrap();
             assert_eq!(unet.context_width(), 64);
             let x = randn(3, &[2, unet.in_channels(), height, width]);
@@ -257,9 +258,10 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(not(shared), ignore = "needs ../shared")]
     fn channels_last_changes_nothing_but_memory() {
         let _guard = tch::no_grad_guard();
-        let Some(weights) = checkpoint("sd15-tiny-random") else { return };
+        let weights = checkpoint("sd15-tiny-random");
         let weights = weights.at("model.diffusion_model");
         let run = |numerics: &Numerics| {
             let unet = UNet::load(&weights, numerics, Heads::Count(8)).unwrap();
@@ -272,8 +274,9 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(not(shared), ignore = "needs ../shared")]
     fn a_file_of_another_kind_is_refused_by_name() {
-        let Some(weights) = checkpoint("sd15-tiny-random") else { return };
+        let weights = checkpoint("sd15-tiny-random");
         let message =
             UNet::load(&weights.at("first_stage_model"), &Numerics::cpu(), Heads::Count(8)).err().unwrap().to_string();
         assert!(message.contains("first_stage_model.input_blocks.0.0.weight"), "{message}");

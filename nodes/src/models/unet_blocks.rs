@@ -3,7 +3,7 @@
 use anyhow::{Result, bail, ensure};
 use tch::Tensor;
 
-use crate::diffusion::patch::{Over, Site};
+use crate::diffusion::patch::Site;
 use crate::files::weights::Weights;
 use crate::ops::attention::attention;
 use crate::ops::layers::{Conv2d, GroupNorm, LayerNorm, Linear, upsample_nearest};
@@ -59,9 +59,9 @@ pub(super) struct Loading {
 }
 
 /// One entry of `input_blocks`, `middle_block` or `output_blocks`.
-pub(super) struct Block(Vec<Layer>);
+pub(super) struct Block(Vec<BlockLayer>);
 
-enum Layer {
+enum BlockLayer {
     Conv(Conv2d),
     Down(Conv2d),
     Up(Conv2d),
@@ -79,7 +79,7 @@ impl Block {
             weights.path().display(),
             weights.full_name("")
         );
-        Ok(Self((0..count).map(|i| Layer::load(&weights.at(i), place)).collect::<Result<_>>()?))
+        Ok(Self((0..count).map(|i| BlockLayer::load(&weights.at(i), place)).collect::<Result<_>>()?))
     }
 
     /// Applies the layers. `size` is the height and width that an enlarging layer returns to, twice its input's otherwise.
@@ -88,7 +88,7 @@ impl Block {
     }
 }
 
-impl Layer {
+impl BlockLayer {
     fn load(w: &Weights, place: &mut Loading) -> Result<Self> {
         let input = place.channels + std::mem::take(&mut place.skip);
         let mut conv = |name: &str, stride| {
@@ -275,10 +275,12 @@ impl TransformerBlock {
     fn forward(&self, mut x: Tensor, inputs: &BlockInputs) -> Tensor {
         let site = &inputs.site;
         let [q, k, v] = site.before_self_attention(&self.norm1.forward(&x));
-        x += site.after_self_attention(self.self_attention.forward([&q, &k, &v], Over::Pixels, site));
+        let attention = &self.self_attention;
+        let attended = attention.forward([&q, &k, &v], |qkv| site.self_attention(qkv, attention.heads));
+        x += site.after_self_attention(attended);
         drop([q, k, v]);
         let queries = self.norm2.forward(&x);
-        x += self.cross_attention.forward([&queries, inputs.context, inputs.context], Over::Text, site);
+        x += self.cross_attention.forward([&queries, inputs.context, inputs.context], |_| None);
         drop(queries);
         x += self.feed_forward(&self.norm3.forward(&x));
         x
@@ -314,16 +316,10 @@ impl Attention {
         })
     }
 
-    /// Attends from the first to the second, and takes from the third.
-    fn forward(&self, inputs: [&Tensor; 3], over: Over, site: &Site) -> Tensor {
-        let factors = site.attention_factors(over);
-        // It is the weights that are multiplied: their products round otherwise.
-        let project = |layer: &Linear, place: usize, x: &Tensor| match factors {
-            Some(factors) if factors[place] != 1.0 => layer.multiplied(&[factors[place]]).forward(x),
-            _ => layer.forward(x),
-        };
-        let [q, k, v] = [(&self.q, 0), (&self.k, 1), (&self.v, 2)].map(|(layer, i)| project(layer, i, inputs[i]));
-        let replaced = if over == Over::Pixels { site.self_attention([&q, &k, &v], self.heads) } else { None };
-        project(&self.out, 3, &replaced.unwrap_or_else(|| attention(&q, &k, &v, self.heads)))
+    /// Attends from the first to the second, and takes from the third; `replace` may take the place of the attention.
+    fn forward(&self, inputs: [&Tensor; 3], replace: impl FnOnce([&Tensor; 3]) -> Option<Tensor>) -> Tensor {
+        let (q, k, v) = (self.q.forward(inputs[0]), self.k.forward(inputs[1]), self.v.forward(inputs[2]));
+        let attended = replace([&q, &k, &v]).unwrap_or_else(|| attention(&q, &k, &v, self.heads));
+        self.out.forward(&attended)
     }
 }

@@ -92,6 +92,25 @@ fn open_gpu(index: usize) -> Result<Gpu> {
     Ok(gpu)
 }
 
+/// Bytes of memory of a GPU, if the driver knows it.
+pub fn memory(index: usize) -> Option<u64> {
+    // SAFETY: as in `ask_driver`, which has opened the driver before.
+    let driver = unsafe { Library::new("libcuda.so.1") }.ok()?;
+    let mut bytes = 0;
+    // SAFETY: the names and signatures are those of the CUDA driver API; the pointers passed are valid for one value each.
+    let error = unsafe {
+        let get = driver.get::<unsafe extern "C" fn(*mut c_int, c_int) -> c_int>(b"cuDeviceGet\0").ok()?;
+        let total = driver.get::<unsafe extern "C" fn(*mut usize, c_int) -> c_int>(b"cuDeviceTotalMem_v2\0").ok()?;
+        let mut device = 0;
+        match get(&raw mut device, c_int::try_from(index).ok()?) {
+            0 => total(&raw mut bytes, device),
+            error => error,
+        }
+    };
+    std::mem::forget(driver);
+    (error == 0).then_some(bytes as u64)
+}
+
 /// Asks the NVIDIA driver for a GPU, without libtorch and without making a CUDA context.
 fn ask_driver(index: usize) -> Result<Gpu> {
     // SAFETY: opening the driver's library runs its initialisers, which every CUDA program relies on.

@@ -3,7 +3,6 @@
 use anyhow::{Result, ensure};
 use tch::{Kind, Tensor};
 
-use super::numerics::channels_last;
 use crate::files::weights::Weights;
 
 /// y = x·Wᵀ + b over the last dimension.
@@ -23,16 +22,6 @@ impl Linear {
     /// Reads `weight` (outputs×inputs) and, if it is there, `bias`.
     pub fn load(weights: &Weights, inputs: i64, outputs: i64) -> Result<Self> {
         Ok(Self { weight: weights.tensor("weight", &[outputs, inputs])?, bias: load_bias(weights, outputs)? })
-    }
-
-    /// The layer with weight and bias multiplied, one factor after the other, in float32; then they are held in their element
-    /// type again.
-    pub fn multiplied(&self, by: &[f64]) -> Self {
-        let by: Vec<f64> = by.iter().copied().filter(|factor| *factor != 1.0).collect();
-        let multiplied = |tensor: &Tensor| {
-            by.iter().fold(tensor.to_kind(Kind::Float), |product, factor| product * *factor).to_kind(tensor.kind())
-        };
-        Self { weight: multiplied(&self.weight), bias: self.bias.as_ref().map(multiplied) }
     }
 
     /// Channels it takes.
@@ -82,10 +71,8 @@ impl Conv2d {
     ) -> Result<Self> {
         let shape = [outputs, inputs, kernel, kernel];
         let flat = kernel == 1 && weights.shape("weight")?.len() == 2;
-        let mut weight = weights.tensor("weight", if flat { &shape[..2] } else { &shape })?.view(shape);
-        if weights.placement().channels_last {
-            weight = channels_last(&weight);
-        }
+        let weight = weights.tensor("weight", if flat { &shape[..2] } else { &shape })?;
+        let weight = if flat { weight.view(shape) } else { weight };
         Ok(Self { weight, bias: load_bias(weights, outputs)?, stride, padding, inputs, outputs })
     }
 

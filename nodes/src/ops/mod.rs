@@ -14,6 +14,7 @@ pub mod lanczos;
 pub mod latent_operation;
 pub mod layers;
 pub mod masks;
+pub mod memory;
 pub mod noise;
 pub mod numerics;
 pub mod porter_duff;

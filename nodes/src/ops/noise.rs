@@ -113,10 +113,18 @@ mod tests {
         flat[..n].to_vec()
     }
 
+    /// Equal within 2e-6: noise is a radius, below 6, times the cosine or sine of an angle up to 2π, which float32 rounds by up
+    /// to 2.4e-7; libtorch's kernels for different CPUs round it, the logarithm and the cosine otherwise.
+    #[track_caller]
+    fn near(found: &[f32], expected: &[f32]) {
+        let same = |(found, expected): (&f32, &f32)| (found - expected).abs() <= 2e-6;
+        assert!(found.len() == expected.len() && found.iter().zip(expected).all(same), "{found:?}, not {expected:?}");
+    }
+
     #[test]
     fn seed_42_gives_the_published_figures() {
         let noise = randn(42, &[1, 4, 64, 64]);
-        assert_eq!(first(&noise, 5), [1.926_915_3, 1.487_284_1, 0.900_717_2, -2.105_521, 0.678_418_46]);
+        near(&first(&noise, 5), &[1.926_915_3, 1.487_284_1, 0.900_717_2, -2.105_521, 0.678_418_46]);
     }
 
     #[test]
@@ -146,7 +154,7 @@ mod tests {
         let _ = randn(1, &[100]);
         let then = stream.normal(&[2, 3]);
         assert_eq!(whole, [1, 1, 3, 1, 3, 2]);
-        assert_eq!(first(&then, 3), [-0.106_241_42, 0.011_055_24, -0.730_081_14]);
+        near(&first(&then, 3), &[-0.106_241_42, 0.011_055_24, -0.730_081_14]);
     }
 
     #[test]
@@ -154,7 +162,7 @@ mod tests {
         // PyTorch 2.11: manual_seed(7); randn_like(empty(2, 4, 3, 5, memory_format=channels_last))
         let noise = Stream::seeded(7).normal_channels_last([2, 4, 3, 5]);
         assert_eq!(noise.size(), [2, 4, 3, 5]);
-        assert_eq!(first(&noise, 3), [-0.146_795_1, 1.690_790_2, 0.138_172_66]);
+        near(&first(&noise, 3), &[-0.146_795_1, 1.690_790_2, 0.138_172_66]);
     }
 
     #[test]

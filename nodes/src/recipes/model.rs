@@ -7,7 +7,9 @@ use redraft_engine::cx::Cx;
 
 use crate::diffusion::latent_format::LatentFormat;
 use crate::diffusion::parameterisation::Parameterisation;
+use crate::files::delta::Delta;
 use crate::files::weights::Weights;
+use crate::lora::layers::{self, Layer};
 use crate::models::families::{ModelPart, TextPart};
 use crate::models::vae::Vae;
 use crate::networks::Networks;
@@ -36,8 +38,6 @@ pub struct Clip {
     pub text: Option<TextPart>,
     /// CLIPSetLastLayer's choice: -1 is the last layer; without one the family's default is taken.
     pub last_layer: Option<i64>,
-    /// Factors that nodes lay on the projections of its attentions, one node after the other: query, key, value, output.
-    pub attention_factors: Vec<[f64; 4]>,
 }
 
 /// VAE: an autoencoder, if the file it was taken from has one.
@@ -66,12 +66,18 @@ impl Model {
     pub fn ready(&self, networks: &Networks) -> Result<ReadyModel> {
         let part = self.part.clone();
         Ok(ReadyModel {
-            network: networks.model(part.family, &part.weights)?,
+            network: networks.get(&part.weights, part.family.load)?,
             sampling: self.sampling.clone(),
             latent_format: self.latent_format,
             hooks: self.hooks.clone(),
             extra_conds: Box::new(move |prompt| (part.family.extra_conds)(&part, prompt)),
         })
+    }
+
+    /// The same with a delta over its weights.
+    pub fn changed(mut self, delta: Delta) -> Model {
+        self.part.weights = self.part.weights.changed(delta);
+        self
     }
 
     /// What its network's output means, and on which noise levels it was trained.
@@ -93,7 +99,25 @@ impl Model {
 impl Clip {
     /// Text encoders as their file has them.
     pub fn new(text: Option<TextPart>) -> Clip {
-        Clip { text, last_layer: None, attention_factors: Vec::new() }
+        Clip { text, last_layer: None }
+    }
+
+    /// The tensors of its encoders.
+    pub fn layers(&self) -> Vec<Layer> {
+        let Some(TextPart { recipe, encoders }) = &self.text else { return Vec::new() };
+        let present = || recipe.encoders.iter().zip(encoders).filter_map(|(usage, weights)| Some((usage.key, weights.as_ref()?)));
+        let beside_clip_l = present().any(|(key, _)| key == "clip_l");
+        present().flat_map(|(key, weights)| layers::encoder(key, beside_clip_l, weights)).collect()
+    }
+
+    /// The same with a delta over each of its encoders: `delta` is told the encoder's key (`clip_l`) and weights.
+    pub fn changed(mut self, mut delta: impl FnMut(&str, &Weights) -> Delta) -> Clip {
+        if let Some(text) = &mut self.text {
+            for (usage, weights) in text.recipe.encoders.iter().zip(&mut text.encoders) {
+                *weights = weights.as_ref().map(|weights| weights.changed(delta(usage.key, weights)));
+            }
+        }
+        self
     }
 
     /// Encodes a prompt.
@@ -127,7 +151,7 @@ impl Clip {
             let weights = weights.as_ref().with_context(|| {
                 format!("the checkpoint lacks the text encoder {}; load all of them with DualCLIPLoader", usage.key)
             })?;
-            let encoder = (usage.open)(&networks, weights, &self.attention_factors)?;
+            let encoder = (usage.open)(&networks, weights)?;
             let own = match text {
                 Text::Same(text) => text,
                 Text::Each(texts) => texts.iter().find(|(key, _)| *key == usage.key).map_or("", |(_, text)| text),
@@ -157,6 +181,8 @@ impl VaeRecipe {
                  a valid VAE."
             )
         };
-        networks.vae(self.weights.as_ref().ok_or_else(missing)?)
+        networks.get(self.weights.as_ref().ok_or_else(missing)?, |weights, numerics| {
+            Vae::load(weights, numerics).map(Rc::new)
+        })
     }
 }

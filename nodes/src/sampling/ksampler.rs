@@ -14,7 +14,7 @@ use super::samplers::Sampler;
 use super::schedules::{Schedule, window};
 use super::windowed::Windowed;
 use crate::diffusion::latent_format::LatentFormat;
-use crate::diffusion::prompt::Prompt;
+use crate::diffusion::run_entry::RunEntry;
 use crate::ops::noise::Stream;
 use crate::values::{Conditioning, Latent, Sigmas};
 
@@ -168,7 +168,7 @@ fn ready(
     let plane = (size[size.len() - 2], size[size.len() - 1]);
     let mut regions = Region::resolve_all(conditioning, plane, model.network.device(), &model.sampling)?;
     for (region, entry) in regions.iter_mut().zip(&conditioning.0) {
-        let prompt = Prompt { entry, list, latent, noise_mask, latent_format: model.latent_format };
+        let prompt = RunEntry { entry, list, latent, noise_mask, latent_format: model.latent_format };
         region.extra = (model.extra_conds)(&prompt)?;
     }
     Ok(regions)

@@ -9,10 +9,10 @@ use crate::diffusion::extra_conds::ExtraConds;
 use crate::diffusion::latent_format::LatentFormat;
 use crate::diffusion::network::Network;
 use crate::diffusion::parameterisation::Parameterisation;
-use crate::diffusion::prompt::Prompt;
+use crate::diffusion::run_entry::RunEntry;
 
 /// What makes a network's input of a prompt besides its text.
-pub type ExtraCondsOf = dyn Fn(&Prompt) -> Result<ExtraConds>;
+pub type ExtraCondsOf = dyn Fn(&RunEntry) -> Result<ExtraConds>;
 
 /// A network with everything that sampling needs to know about it.
 pub struct ReadyModel {

@@ -67,7 +67,7 @@ pub trait ClipNetwork {
     /// Runs the network on embeddings of size B×77×W, to which it adds the positions.
     ///
     /// Gives what `layer` says, and the output of all layers after the final normalisation: float32 of size B×77×W.
-    fn forward(&self, embeds: &Tensor, layer: Layer) -> Result<(Tensor, Tensor)>;
+    fn forward(&self, embeds: &Tensor, layer: HiddenLayer) -> Result<(Tensor, Tensor)>;
 
     /// The pooled vector, N×W, as the network was trained to compare it with pictures.
     fn project(&self, pooled: &Tensor) -> Tensor;
@@ -75,7 +75,7 @@ pub trait ClipNetwork {
 
 /// Where a CLIP network's hidden states are taken from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layer {
+pub enum HiddenLayer {
     /// Behind the last layer and the final normalisation.
     Last,
     /// Behind the first so many layers (1 to all), with the final normalisation or without.
@@ -153,14 +153,14 @@ impl<N: ClipNetwork> TextEncoder for ClipEncoder<N> {
 }
 
 /// Which hidden states a choice of layer, counted from the end, stands for. A layer before the first means the last.
-fn layer(layers: usize, from_end: Option<i64>, normed: bool) -> Result<Layer> {
-    let Some(skip) = from_end else { return Ok(Layer::Last) };
+fn layer(layers: usize, from_end: Option<i64>, normed: bool) -> Result<HiddenLayer> {
+    let Some(skip) = from_end else { return Ok(HiddenLayer::Last) };
     ensure!(
         skip < 0,
         "stop_at_clip_layer is {skip} and counts from the end: use -1 for the last layer, -2 for the one before"
     );
     let from_end = usize::try_from(skip.unsigned_abs()).unwrap_or(usize::MAX);
-    Ok(if from_end > layers { Layer::Last } else { Layer::Hidden { count: layers + 1 - from_end, normed } })
+    Ok(if from_end > layers { HiddenLayer::Last } else { HiddenLayer::Hidden { count: layers + 1 - from_end, normed } })
 }
 
 /// z becomes (z − e) · w + e at each position with a weight w other than 1, with e the empty prompt's state there.
@@ -262,8 +262,8 @@ mod tests {
             pooled * 2.0
         }
 
-        fn forward(&self, embeds: &Tensor, layer: Layer) -> Result<(Tensor, Tensor)> {
-            let Layer::Hidden { count: layer, .. } = layer else { return self.forward(embeds, hidden(3)) };
+        fn forward(&self, embeds: &Tensor, layer: HiddenLayer) -> Result<(Tensor, Tensor)> {
+            let HiddenLayer::Hidden { count: layer, .. } = layer else { return self.forward(embeds, hidden(3)) };
             let positions = Tensor::arange(77, (Kind::Float, embeds.device())).view([1, 77, 1]);
             let mut x = (embeds + &positions * 0.01).cumsum(1, Kind::Float) / (positions + 1);
             let mut states = Vec::new();
@@ -275,8 +275,8 @@ mod tests {
         }
     }
 
-    fn hidden(count: usize) -> Layer {
-        Layer::Hidden { count, normed: true }
+    fn hidden(count: usize) -> HiddenLayer {
+        HiddenLayer::Hidden { count, normed: true }
     }
 
     static PLAIN: ClipUse = ClipUse { key: "clip_l", pad: END, layer: None, norms_hidden: true, projects: false };
@@ -362,9 +362,9 @@ mod tests {
     fn clip_skip_counts_from_the_end() {
         let chosen = |skip| layer(12, Some(skip), true).unwrap();
         assert_eq!([-1, -2, -12].map(chosen), [12, 11, 1].map(hidden));
-        assert_eq!([-13, -24, i64::MIN].map(chosen), [Layer::Last; 3]);
-        assert_eq!(layer(12, None, false).unwrap(), Layer::Last);
-        assert_eq!(layer(12, Some(-1), false).unwrap(), Layer::Hidden { count: 12, normed: false });
+        assert_eq!([-13, -24, i64::MIN].map(chosen), [HiddenLayer::Last; 3]);
+        assert_eq!(layer(12, None, false).unwrap(), HiddenLayer::Last);
+        assert_eq!(layer(12, Some(-1), false).unwrap(), HiddenLayer::Hidden { count: 12, normed: false });
         assert!(layer(12, Some(0), true).is_err());
     }
 

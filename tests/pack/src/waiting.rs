@@ -57,6 +57,39 @@ impl Run for TestSleep {
     }
 }
 
+thread_local! {
+    /// How many [`TestMeet`] have begun.
+    static ARRIVED: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Hands on a value once `count` nodes of its kind have begun: a run ends only if they wait side by side.
+#[derive(Node)]
+#[node(category = "_for_testing/async", display = "Test Meet")]
+struct TestMeet {
+    value: Wildcard,
+    #[input(default = 2, min = 1)]
+    count: i64,
+    #[input(default = 0)]
+    #[allow(dead_code, reason = "it tells the nodes apart")]
+    node_id: i64,
+}
+
+impl Run for TestMeet {
+    type Out = Later<Wildcard>;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Self::Out> {
+        let (before, count) = (ARRIVED.get(), usize::try_from(self.count)?);
+        ARRIVED.set(before + 1);
+        let all = (before / count + 1) * count;
+        Ok(Later::new(async move {
+            while ARRIVED.get() < all {
+                Delay::new(MOMENT).await;
+            }
+            Ok(self.value)
+        }))
+    }
+}
+
 /// As [`TestSleep`], with another name for the seconds.
 #[derive(Node)]
 #[node(category = "_for_testing/async", display = "Async Progress Update Test Node")]

@@ -7,12 +7,13 @@ use std::fmt;
 use std::rc::Rc;
 
 use anyhow::{Result, bail};
+use redraft_engine::error::Unsupported;
 
 use crate::diffusion::extra_conds::ExtraConds;
 use crate::diffusion::latent_format::LatentFormat;
 use crate::diffusion::network::Network;
 use crate::diffusion::parameterisation::Parameterisation;
-use crate::diffusion::prompt::Prompt;
+use crate::diffusion::run_entry::RunEntry;
 use crate::files::weights::Weights;
 use crate::models::text_recipes::TextRecipe;
 use crate::ops::numerics::Numerics;
@@ -24,7 +25,7 @@ pub struct Family {
     /// Whether a denoising network is of this family, by its tensors.
     pub recognise: fn(&Weights) -> bool,
     /// The latent space, what the network's output means, and on which noise levels it was trained.
-    pub sampled: fn(&Found) -> Result<(&'static LatentFormat, Parameterisation)>,
+    pub sampled: fn(&NetworkInFile) -> Result<(&'static LatentFormat, Parameterisation)>,
     /// How its prompts are encoded.
     pub text: &'static TextRecipe,
     /// Where a checkpoint keeps each of the recipe's encoders: the prefixes, of which the first that is there counts.
@@ -32,7 +33,7 @@ pub struct Family {
     /// Builds the network.
     pub load: fn(&Weights, &Numerics) -> Result<Rc<dyn Network>>,
     /// What the network takes with a prompt besides its text.
-    pub extra_conds: fn(&ModelPart, &Prompt) -> Result<ExtraConds>,
+    pub extra_conds: fn(&ModelPart, &RunEntry) -> Result<ExtraConds>,
 }
 
 /// Every family.
@@ -52,7 +53,7 @@ impl PartialEq for Family {
 }
 
 /// A denoising network in a file.
-pub struct Found<'a> {
+pub struct NetworkInFile<'a> {
     /// The whole file: some say by a tensor's name beside the network how it is to be sampled.
     pub file: &'a Weights,
     /// The network's tensors.
@@ -93,10 +94,14 @@ pub struct Contents {
 /// Takes checkpoints of [`FAMILIES`] with or without text encoders and VAE, and a denoising network, VAE or CLIP text encoder
 /// alone. Any other file is an error that says what it was found to be and what to do with it.
 pub fn recognise(weights: &Weights) -> Result<Contents> {
-    for (matches, what) in others::OTHERS {
-        if matches(weights) {
-            bail!("{} is {what}", weights.path().display());
-        }
+    if let Some(what) = others::found(others::ADDITIONS, weights) {
+        bail!(what);
+    }
+    if let Some(what) = others::found(others::NOT_YET, weights) {
+        return Err(Unsupported(what).into());
+    }
+    if let Some(what) = others::found(others::OTHERS, weights) {
+        bail!(what);
     }
     let model = unet_of(weights).map(|network| model_part(weights, network)).transpose()?;
     let text = match &model {
@@ -142,9 +147,11 @@ fn supported() -> String {
 
 fn model_part(file: &Weights, network: Weights) -> Result<ModelPart> {
     let Some(family) = FAMILIES.iter().find(|family| (family.recognise)(&network)) else {
-        bail!("{} holds a UNet of a family that is not supported; use one of {}", file.path().display(), supported());
+        let file = file.path().display();
+        let what = format!("{file} holds a UNet of a family that is not supported; use one of {}", supported());
+        return Err(Unsupported(what).into());
     };
-    let (latent_format, parameterisation) = (family.sampled)(&Found { file, network: &network })?;
+    let (latent_format, parameterisation) = (family.sampled)(&NetworkInFile { file, network: &network })?;
     Ok(ModelPart { family, weights: network, latent_format, parameterisation: Rc::new(parameterisation) })
 }
 
@@ -170,10 +177,12 @@ fn vae_of(weights: &Weights) -> Result<Option<Weights>> {
     let Some(vae) = found else { return Ok(None) };
     let channels = vae.dim("decoder.conv_in.weight", 1)?;
     if vae.shape("decoder.conv_in.weight")?.len() != 4 || channels != 4 {
-        bail!(
-            "{} is a VAE for latents of {channels} channels or for video; Stable Diffusion 1.x has pictures of 4",
-            vae.path().display()
+        let file = vae.path().display();
+        let what = format!(
+            "{file} is a VAE for latents of {channels} channels or for video, which is not supported yet; Stable Diffusion 1.x \
+             has pictures of 4"
         );
+        return Err(Unsupported(what).into());
     }
     Ok(Some(vae))
 }

@@ -6,8 +6,14 @@ use crate::files::weights::Weights;
 /// What a file is recognised by.
 type Test = fn(&Weights) -> bool;
 
-/// Kinds of files that are not models of a supported family; the first that matches is named.
-pub(super) const OTHERS: &[(Test, &str)] = &[
+/// What the first row that matches says that a file is, in a sentence.
+pub(super) fn found(rows: &[(Test, &str)], weights: &Weights) -> Option<String> {
+    let (_, what) = rows.iter().find(|(matches, _)| matches(weights))?;
+    Some(format!("{} is {what}", weights.path().display()))
+}
+
+/// Files that change a model and are none.
+pub(super) const ADDITIONS: &[(Test, &str)] = &[
     (is_lora, "a LoRA, which changes a model and is none itself; load it with LoraLoader"),
     (
         |w| {
@@ -16,6 +22,10 @@ pub(super) const OTHERS: &[(Test, &str)] = &[
         },
         "a ControlNet; load it with ControlNetLoader",
     ),
+];
+
+/// Models, and parts of models, of families that are not supported yet.
+pub(super) const NOT_YET: &[(Test, &str)] = &[
     (
         |w| any_model(w, "joint_blocks.0.context_block.attn.qkv.weight"),
         "a Stable Diffusion 3 model, which is not supported yet; use one of Stable Diffusion 1.x, 2.x or SDXL",
@@ -26,6 +36,22 @@ pub(super) const OTHERS: &[(Test, &str)] = &[
                 || any_model(w, "double_blocks.0.img_attn.qkv.weight")
         },
         "a Flux model, which is not supported yet; use one of Stable Diffusion 1.x, 2.x or SDXL",
+    ),
+    (
+        |w| any_model(w, "transformer_blocks.0.txt_mod.1.weight"),
+        "a Qwen-Image model, which is not supported yet; use one of Stable Diffusion 1.x, 2.x or SDXL",
+    ),
+    (
+        |w| any_model(w, "cap_embedder.1.weight"),
+        "a Lumina or Z-Image model, which is not supported yet; use one of Stable Diffusion 1.x, 2.x or SDXL",
+    ),
+    (
+        |w| any_model(w, "head.modulation"),
+        "a Wan model, which is not supported yet; use one of Stable Diffusion 1.x, 2.x or SDXL",
+    ),
+    (
+        |w| any_model(w, "decoder.middle.0.residual.0.gamma"),
+        "a VAE for video, which is not supported yet; use one of Stable Diffusion 1.x, 2.x or SDXL",
     ),
     (
         |w| {
@@ -42,6 +68,18 @@ pub(super) const OTHERS: &[(Test, &str)] = &[
         "a UNet in the layout of diffusers, which is not supported yet; use a single-file checkpoint",
     ),
     (
+        |w| w.contains("encoder.block.0.layer.0.SelfAttention.q.weight"),
+        "a T5 text encoder, which no supported family uses",
+    ),
+    (
+        |w| w.contains("model.layers.0.input_layernorm.weight"),
+        "a language model, which no supported family uses as its text encoder",
+    ),
+];
+
+/// Files of other kinds.
+pub(super) const OTHERS: &[(Test, &str)] = &[
+    (
         |w| {
             w.contains("model.0.weight")
                 || w.contains("conv_first.weight")
@@ -56,10 +94,6 @@ pub(super) const OTHERS: &[(Test, &str)] = &[
                 || w.contains("string_to_param.*")
         },
         "a textual inversion embedding; write embedding:NAME in a prompt to use it",
-    ),
-    (
-        |w| w.contains("encoder.block.0.layer.0.SelfAttention.q.weight"),
-        "a T5 text encoder, which no supported family uses",
     ),
     (
         |w| w.contains("vision_model.embeddings.class_embedding") || w.contains("visual.class_embedding"),

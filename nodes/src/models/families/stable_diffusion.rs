@@ -5,13 +5,13 @@ use std::rc::Rc;
 use anyhow::{Context, Result, bail, ensure};
 use tch::{Device, Kind, Tensor};
 
-use super::{Family, Found, ModelPart};
+use super::{Family, ModelPart, NetworkInFile};
 use crate::diffusion::clock::Clock;
 use crate::diffusion::extra_conds::{CHANNELS, ExtraCond, ExtraConds, VECTOR};
 use crate::diffusion::latent_format::{self, LatentFormat};
 use crate::diffusion::network::Network;
 use crate::diffusion::parameterisation::{Parameterisation, Prediction};
-use crate::diffusion::prompt::{Prompt, Shown};
+use crate::diffusion::run_entry::{RunEntry, Shown};
 use crate::files::weights::Weights;
 use crate::models::text_recipes;
 use crate::models::unet::{Heads, UNet, sinusoids};
@@ -134,7 +134,7 @@ fn sd2_predicts_velocity(unet: &Weights) -> Result<bool> {
 }
 
 /// Files of SDXL's layout say by a tensor's name what they predict.
-fn sdxl_sampled(found: &Found) -> Result<(&'static LatentFormat, Parameterisation)> {
+fn sdxl_sampled(found: &NetworkInFile) -> Result<(&'static LatentFormat, Parameterisation)> {
     input_channels(found.network)?;
     let file = found.file;
     let number = |name: &str| Ok::<_, anyhow::Error>(file.tensor(name, &file.shape(name)?)?.double_value(&[]));
@@ -173,7 +173,7 @@ fn is_cosxl(part: &ModelPart) -> bool {
 }
 
 /// What the UNet is shown beside the latent, told by how many channels it takes.
-fn shown(part: &ModelPart, prompt: &Prompt) -> Result<ExtraConds> {
+fn shown(part: &ModelPart, prompt: &RunEntry) -> Result<ExtraConds> {
     let conds = ExtraConds::default();
     let channels = match input_channels(&part.weights)? {
         // CosXL's is shown latents in its own scale, all others' in the VAE's.
@@ -189,7 +189,7 @@ fn shown(part: &ModelPart, prompt: &Prompt) -> Result<ExtraConds> {
 const GREY: [f32; 4] = [0.8223, -0.6876, 0.6364, 0.1380];
 
 /// The pooled text and some numbers, each spread over sinusoids: 1×V.
-fn vector(prompt: &Prompt, numbers: &[f64]) -> Result<ExtraCond> {
+fn vector(prompt: &RunEntry, numbers: &[f64]) -> Result<ExtraCond> {
     let pooled = prompt.entry.extras.get(POOLED).context(
         "the conditioning has no pooled output, which this model needs: encode the prompt with a text encoder of the model's \
          family",

@@ -3,7 +3,7 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 use tch::Tensor;
 
-use crate::diffusion::patch::{Part, Patch, Site};
+use crate::diffusion::patch::{Patch, Site, UNetPart};
 use crate::recipes::Model;
 use crate::sampling::hooks::{Hook, Moment, Pair, Under};
 
@@ -48,6 +48,6 @@ struct Identity;
 
 impl Patch for Identity {
     fn self_attention(&self, [_, _, v]: [&Tensor; 3], _: i64, site: &Site) -> Option<Tensor> {
-        (site.part == Part::Middle).then(|| v.shallow_clone())
+        (site.part == UNetPart::Middle).then(|| v.shallow_clone())
     }
 }

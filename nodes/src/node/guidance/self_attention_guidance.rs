@@ -7,7 +7,7 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 use tch::{Device, Kind, Tensor};
 
-use crate::diffusion::patch::{Part, Patch, Site};
+use crate::diffusion::patch::{Patch, Site, UNetPart};
 use crate::recipes::Model;
 use crate::sampling::hooks::{Beginning, Hook, Moment, Pair, Under};
 
@@ -80,7 +80,7 @@ impl Hook for Blurring {
 
 impl Patch for Blurring {
     fn self_attention(&self, qkv: [&Tensor; 3], heads: i64, site: &Site) -> Option<Tensor> {
-        if site.part != Part::Middle {
+        if site.part != UNetPart::Middle {
             return None;
         }
         let place = site.call.lists.iter().position(|list| *list == 1)?;

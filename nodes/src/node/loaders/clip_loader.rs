@@ -1,7 +1,8 @@
 //! Text encoders from files of their own.
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use redraft_engine::cx::Cx;
+use redraft_engine::error::Unsupported;
 use redraft_engine::node::Run;
 use redraft_engine::{Combo, Node};
 
@@ -136,5 +137,6 @@ fn open(cx: &Cx, name: &str) -> anyhow::Result<(ClipKind, Weights)> {
 
 /// The error for a type that is not there yet, by its place among the choices.
 fn unsupported<T: redraft_engine::io::Combo>(choice: usize) -> anyhow::Error {
-    anyhow!("type is {}, whose models are not supported yet; choose another", T::names()[choice])
+    let kind = T::names()[choice];
+    Unsupported(format!("type is {kind}, whose models are not supported yet; choose another")).into()
 }

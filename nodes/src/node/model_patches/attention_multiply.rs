@@ -4,9 +4,9 @@ use redraft_engine::Node;
 use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 
-use crate::diffusion::patch::{Over, Patch};
+use crate::files::delta::{Delta, Slot};
+use crate::models::clip_names::slots;
 use crate::recipes::{Clip, Model};
-use crate::sampling::hooks::Hook;
 
 /// Multiplies the projections of all attentions of pixels to pixels.
 #[derive(Node)]
@@ -27,7 +27,9 @@ impl Run for UNetSelfAttentionMultiply {
     type Out = Model;
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Model> {
-        Ok(self.model.with_hook(Factors { over: Over::Pixels, factors: [self.q, self.k, self.v, self.out] }))
+        let Self { model, q, k, v, out } = self;
+        let factors = [("attn1.to_q", q), ("attn1.to_k", k), ("attn1.to_v", v), ("attn1.to_out.0", out)];
+        Ok(model_multiplied(model, &factors))
     }
 }
 
@@ -50,7 +52,9 @@ impl Run for UNetCrossAttentionMultiply {
     type Out = Model;
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Model> {
-        Ok(self.model.with_hook(Factors { over: Over::Text, factors: [self.q, self.k, self.v, self.out] }))
+        let Self { model, q, k, v, out } = self;
+        let factors = [("attn2.to_q", q), ("attn2.to_k", k), ("attn2.to_v", v), ("attn2.to_out.0", out)];
+        Ok(model_multiplied(model, &factors))
     }
 }
 
@@ -74,8 +78,9 @@ impl Run for CLIPAttentionMultiply {
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Clip> {
         let Self { clip, q, k, v, out } = self;
-        let attention_factors = [clip.attention_factors, vec![[q, k, v, out]]].concat();
-        Ok(Clip { attention_factors, ..clip })
+        let factors =
+            [("self_attn.q_proj", q), ("self_attn.k_proj", k), ("self_attn.v_proj", v), ("self_attn.out_proj", out)];
+        Ok(clip.changed(|_, weights| multiplied(slots(weights), &factors)))
     }
 }
 
@@ -100,26 +105,25 @@ impl Run for UNetTemporalAttentionMultiply {
     type Out = Model;
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Model> {
-        let outputs = |over, factor| Factors { over, factors: [1.0, 1.0, 1.0, factor] };
-        let model = self.model.with_hook(outputs(Over::Pixels, self.self_structural));
-        Ok(model.with_hook(outputs(Over::Text, self.cross_structural)))
+        let Self { model, self_structural, cross_structural, .. } = self;
+        let factors = [("attn1.to_out.0", self_structural), ("attn2.to_out.0", cross_structural)];
+        Ok(model_multiplied(model, &factors))
     }
 }
 
-#[derive(Debug)]
-struct Factors {
-    over: Over,
-    factors: [f64; 4],
+/// Those of the tensors multiplied that belong to layers of these names.
+fn multiplied(tensors: impl IntoIterator<Item = (String, Slot)>, factors: &[(&str, f64)]) -> Delta {
+    let factor = |name: &str| {
+        let layer = name.strip_suffix(".weight").or_else(|| name.strip_suffix(".bias"))?;
+        factors.iter().find(|(suffix, _)| layer.ends_with(suffix)).map(|(_, factor)| *factor)
+    };
+    Delta::multiply(tensors.into_iter().filter_map(|(name, slot)| Some((slot, factor(&name)?))))
 }
 
-impl Hook for Factors {
-    fn patch(&self) -> Option<&dyn Patch> {
-        Some(self)
-    }
-}
-
-impl Patch for Factors {
-    fn attention_factors(&self, over: Over) -> Option<[f64; 4]> {
-        (over == self.over).then_some(self.factors)
-    }
+/// A model with layers of its network multiplied.
+fn model_multiplied(model: Model, factors: &[(&str, f64)]) -> Model {
+    let weights = &model.part.weights;
+    let tensors = weights.names().into_iter().map(|name| (weights.full_name(&name), name));
+    let delta = multiplied(tensors.map(|(full, name)| (name, Slot::whole(full))), factors);
+    model.changed(delta)
 }

@@ -3,7 +3,7 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 use tch::Tensor;
 
-use crate::diffusion::patch::{Part, Patch, Site};
+use crate::diffusion::patch::{Patch, Site, UNetPart};
 use crate::ops::resize::{Crop, Method, methods, resize};
 use crate::recipes::Model;
 use crate::sampling::hooks::Hook;
@@ -67,7 +67,7 @@ struct Shrunk {
 impl Shrunk {
     fn shrink(&self, h: Tensor, site: &Site) -> Tensor {
         let sigma = site.call.sigma;
-        if site.part != Part::Input || site.block != self.block || sigma > self.levels.0 || sigma < self.levels.1 {
+        if site.part != UNetPart::Input || site.block != self.block || sigma > self.levels.0 || sigma < self.levels.1 {
             return h;
         }
         let side = |side: i64| ((side as f64 * self.factor).round_ties_even() as i64).max(1);

@@ -1,4 +1,4 @@
-//! A prompt that is made ready for a sampling run: what a family sees of it.
+//! An entry of a conditioning in a sampling run: what a family of models sees of it.
 
 use anyhow::{Result, ensure};
 use tch::{Kind, Tensor};
@@ -7,10 +7,10 @@ use super::latent_format::LatentFormat;
 use crate::values::Entry;
 use crate::values::extras::{CONCAT_LATENT, CONCAT_MASK};
 
-/// A prompt, and the run that it is for.
+/// An entry of a conditioning, and the run that it is for.
 #[derive(Clone, Copy)]
-pub struct Prompt<'a> {
-    /// The prompt.
+pub struct RunEntry<'a> {
+    /// The entry.
     pub entry: &'a Entry,
     /// The name of the list that it stands in: `positive`, `negative`.
     pub list: &'a str,
@@ -29,7 +29,7 @@ pub enum Shown {
     InNetworkScale,
 }
 
-impl Prompt<'_> {
+impl RunEntry<'_> {
     /// Height and width of the run's pictures, in pixels.
     pub fn picture_size(&self) -> [i64; 2] {
         let size = self.latent.size();
@@ -131,8 +131,8 @@ mod tests {
         Entry::new(Tensor::zeros([1, 1, 1], (Kind::Float, Device::Cpu)))
     }
 
-    fn prompt<'a>(entry: &'a Entry, latent: &'a Tensor, noise_mask: Option<&'a Tensor>) -> Prompt<'a> {
-        Prompt { entry, list: "positive", latent, noise_mask, latent_format: &SD15 }
+    fn prompt<'a>(entry: &'a Entry, latent: &'a Tensor, noise_mask: Option<&'a Tensor>) -> RunEntry<'a> {
+        RunEntry { entry, list: "positive", latent, noise_mask, latent_format: &SD15 }
     }
 
     #[test]

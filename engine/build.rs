@@ -1,0 +1,5 @@
+include!("../shared.rs");
+
+fn main() {
+    find_shared();
+}

@@ -1,0 +1,164 @@
+//! Changes of a file's tensors: what LoRAs, merges and multipliers lay over it.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::rc::Rc;
+
+use anyhow::{Result, ensure};
+use tch::Tensor;
+
+/// What two equal things share: a BLAKE3 hash.
+pub type Digest = [u8; 32];
+
+/// Where a change applies: a tensor of a file, or a part of one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Slot {
+    /// The tensor's full name in the file.
+    pub name: String,
+    /// The rows (dimension 0) that it is about, where others are stacked with them; without any, all.
+    pub rows: Option<Range<i64>>,
+    /// Whether the file holds the matrix transposed to the one that the change is about.
+    pub transposed: bool,
+}
+
+impl Slot {
+    /// A whole tensor, by its full name in the file.
+    pub fn whole(name: impl Into<String>) -> Self {
+        Self { name: name.into(), rows: None, transposed: false }
+    }
+
+    /// The shape of the part that the change is about, in a tensor of this shape. An error if the part does not lie in it.
+    pub fn shape(&self, whole: &[i64]) -> Result<Vec<i64>> {
+        let mut shape = whole.to_vec();
+        if let Some(rows) = &self.rows {
+            ensure!(
+                0 <= rows.start && rows.start <= rows.end && whole.first().is_some_and(|&size| rows.end <= size),
+                "rows {} to {} do not lie in a tensor of shape {whole:?}",
+                rows.start,
+                rows.end
+            );
+            shape[0] = rows.end - rows.start;
+        }
+        if self.transposed {
+            ensure!(shape.len() == 2, "a tensor of shape {whole:?} is no matrix");
+            shape.swap(0, 1);
+        }
+        Ok(shape)
+    }
+
+    /// Changes the part in `whole`, which is nobody else's.
+    fn change(&self, whole: Tensor, change: &dyn Change) -> Result<Tensor> {
+        if self.rows.is_none() && !self.transposed {
+            return change.apply(&whole);
+        }
+        let expected = self.shape(&whole.size())?;
+        let mut part = match &self.rows {
+            Some(rows) => whole.narrow(0, rows.start, rows.end - rows.start),
+            None => whole.shallow_clone(),
+        };
+        if self.transposed {
+            part = part.transpose(0, 1);
+        }
+        let changed = change.apply(&part.contiguous())?;
+        ensure!(
+            changed.size() == expected,
+            "a part of shape {expected:?} became {:?}, and it cannot grow within its tensor",
+            changed.size()
+        );
+        part.copy_(&changed);
+        Ok(whole)
+    }
+}
+
+/// A change of one weight.
+pub trait Change {
+    /// The shape of what it makes of a weight of this shape.
+    fn shape(&self, shape: &[i64]) -> Vec<i64> {
+        shape.to_vec()
+    }
+
+    /// The weight changed, in its own element type, on its device. An error leaves the weight as it was.
+    fn apply(&self, weight: &Tensor) -> Result<Tensor>;
+}
+
+/// What one node changes about the tensors of a file.
+pub struct Delta {
+    changes: BTreeMap<String, Vec<(Slot, Rc<dyn Change>)>>,
+    digest: Digest,
+}
+
+impl Delta {
+    /// Changes of these slots, in this order. `digest` stands for all of them: equal digests mean equal changes.
+    pub fn new(digest: Digest, changes: impl IntoIterator<Item = (Slot, Rc<dyn Change>)>) -> Self {
+        let mut by_name: BTreeMap<String, Vec<_>> = BTreeMap::new();
+        for (slot, change) in changes {
+            by_name.entry(slot.name.clone()).or_default().push((slot, change));
+        }
+        Self { changes: by_name, digest }
+    }
+
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    pub(super) fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    pub(super) fn touches(&self, name: &str) -> bool {
+        self.changes.contains_key(name)
+    }
+
+    /// The shape that a tensor has after it.
+    pub(super) fn shape(&self, name: &str, shape: Vec<i64>) -> Vec<i64> {
+        let whole = |slot: &Slot| slot.rows.is_none() && !slot.transposed;
+        let changes = self.changes.get(name).into_iter().flatten().filter(|(slot, _)| whole(slot));
+        changes.fold(shape, |shape, (_, change)| change.shape(&shape))
+    }
+
+    /// The tensor changed. What cannot be changed is left as it is, with a warning, as ComfyUI does.
+    pub(super) fn apply(&self, name: &str, weight: Tensor) -> Tensor {
+        self.changes.get(name).into_iter().flatten().fold(weight, |weight, (slot, change)| {
+            slot.change(weight.shallow_clone(), &**change).unwrap_or_else(|error| {
+                tracing::warn!("{name} stays as it is: {error:#}");
+                weight
+            })
+        })
+    }
+}
+
+/// A weight multiplied.
+pub struct Multiply(pub f64);
+
+impl Change for Multiply {
+    fn apply(&self, weight: &Tensor) -> Result<Tensor> {
+        Ok(weight * self.0)
+    }
+}
+
+impl Delta {
+    /// Weights multiplied, each by its factor.
+    pub fn multiply(factors: impl IntoIterator<Item = (Slot, f64)>) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"multiply");
+        let changes: Vec<(Slot, Rc<dyn Change>)> = factors
+            .into_iter()
+            .filter(|(_, factor)| *factor != 1.0)
+            .map(|(slot, factor)| {
+                hash_slot(&mut hasher, &slot);
+                hasher.update(&factor.to_le_bytes());
+                (slot, Rc::new(Multiply(factor)) as Rc<dyn Change>)
+            })
+            .collect();
+        Self::new(*hasher.finalize().as_bytes(), changes)
+    }
+}
+
+/// Adds a slot to a digest.
+pub fn hash_slot(hasher: &mut blake3::Hasher, slot: &Slot) {
+    hasher.update(&(slot.name.len() as u64).to_le_bytes());
+    hasher.update(slot.name.as_bytes());
+    let rows = slot.rows.clone().unwrap_or(-1..-1);
+    hasher.update(&rows.start.to_le_bytes()).update(&rows.end.to_le_bytes()).update(&[u8::from(slot.transposed)]);
+}
