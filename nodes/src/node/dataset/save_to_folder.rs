@@ -3,7 +3,6 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use redraft_engine::Node;
 use redraft_engine::cx::Cx;
-use redraft_engine::event::SavedFile;
 use redraft_engine::io::List;
 use redraft_engine::node::Run;
 
@@ -78,19 +77,17 @@ impl Run for SaveImageTextDataSetToFolder {
 /// Where a data set is saved.
 struct Target {
     folder: PathBuf,
-    /// The folder's name inside the output folder.
-    subfolder: String,
     prefix: String,
 }
 
 impl Target {
     fn new(cx: &Cx, folder: &str, prefix: &str) -> Result<Self> {
-        let (folder, subfolder) = subfolder(&cx.folders.output, folder)?;
+        let (folder, _) = subfolder(&cx.folders.output, folder)?;
         ensure!(
             is_one_name(prefix),
             "filename_prefix {prefix:?} cannot begin a file's name: take out slashes and NULs"
         );
-        Ok(Self { folder, subfolder, prefix: prefix.to_owned() })
+        Ok(Self { folder, prefix: prefix.to_owned() })
     }
 
     /// Saves the pictures and returns the names of their files.
@@ -109,8 +106,7 @@ impl Target {
     fn save(&self, cx: &mut Cx, name: String, bytes: &[u8]) -> Result<()> {
         let path = self.folder.join(&name);
         write_over(&path, bytes)?;
-        let (subfolder, kind) = (self.subfolder.clone(), "output".to_owned());
-        cx.saved(SavedFile { path: std::path::absolute(path)?, filename: name, subfolder, kind });
+        cx.saved(std::path::absolute(path)?);
         Ok(())
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn save(
 ) -> anyhow::Result<()> {
     let location = location(images, prefix, folder)?;
     for saved in save_batch(&location, &images.0, &metadata(cx), compression)? {
-        announce(cx, &location, saved, kind)?;
+        announce(cx, "images", &location, saved, kind)?;
     }
     Ok(())
 }
@@ -54,13 +54,17 @@ pub(super) fn location(images: &Image, prefix: &str, folder: &Path) -> anyhow::R
     save_location(prefix, folder, side(2), side(1), chrono::Local::now().naive_local())
 }
 
-pub(in crate::node) fn announce(cx: &mut Cx, location: &SaveLocation, saved: Saved, kind: &str) -> anyhow::Result<()> {
-    cx.saved(SavedFile {
-        path: std::path::absolute(saved.path)?,
-        filename: saved.file_name,
-        subfolder: location.subfolder.clone(),
-        kind: kind.to_owned(),
-    });
+/// Announces a file that was written, and shows it under ComfyUI's name for what it is, such as `images`.
+pub(in crate::node) fn announce(
+    cx: &mut Cx,
+    what: &str,
+    location: &SaveLocation,
+    saved: Saved,
+    kind: &str,
+) -> anyhow::Result<()> {
+    cx.saved(std::path::absolute(saved.path)?);
+    let (filename, subfolder) = (saved.file_name, location.subfolder.clone());
+    cx.ui(what, serde_json::to_value(SavedFile { filename, subfolder, kind: kind.to_owned() })?);
     Ok(())
 }
 

@@ -32,7 +32,7 @@ impl Run for SaveSvg {
             let name =
                 |counter| format!("{}_{counter:05}_.svg", location.name.replace("%batch_num%", &number.to_string()));
             let saved = write_numbered(&location, &mut counter, name, text.as_bytes())?;
-            announce(cx, &location, saved, "output")?;
+            announce(cx, "images", &location, saved, "output")?;
         }
         Ok(())
     }

@@ -17,6 +17,8 @@ impl Run for MaskPreview {
     type Out = ();
 
     fn run(self, cx: &mut Cx) -> anyhow::Result<()> {
-        preview(cx, &Image(batched(&self.mask.0)?.unsqueeze(3).expand([-1, -1, -1, 3], false)))
+        preview(cx, &Image(batched(&self.mask.0)?.unsqueeze(3).expand([-1, -1, -1, 3], false)))?;
+        cx.ui("animated", false);
+        Ok(())
     }
 }

@@ -34,6 +34,6 @@ impl Run for SaveLatent {
         let mut counter = location.counter;
         let name = |counter| location.batch_file_name(counter, "latent");
         let saved = write_numbered(&location, &mut counter, name, &bytes)?;
-        announce(cx, &location, saved, "output")
+        announce(cx, "latents", &location, saved, "output")
     }
 }

@@ -16,7 +16,7 @@ impl Run for PreviewAny {
     type Out = ();
 
     fn run(self, cx: &mut Cx) -> anyhow::Result<()> {
-        cx.show_text(shown(&self.source.0));
+        cx.ui("text", shown(&self.source.0));
         Ok(())
     }
 }

@@ -19,5 +19,10 @@ fn save(cx: &mut Cx, images: &Image, prefix: &str, extension: &str, bytes: &[u8]
     let mut counter = location.counter;
     let name = |counter| location.batch_file_name(counter, extension);
     let saved = write_numbered(&location, &mut counter, name, bytes)?;
-    announce(cx, &location, saved, "output")
+    announce(cx, "images", &location, saved, "output")?;
+    // A batch of one picture does not move.
+    if images.0.size().first().is_some_and(|count| *count > 1) {
+        cx.ui("animated", true);
+    }
+    Ok(())
 }
