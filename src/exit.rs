@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
-use redraft_engine::error::{Cause, Failure};
+use redraft_engine::failure::{Cause, Failure};
 
 /// How the command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 pub mod diffusion;
 pub mod files;
+pub mod lora;
 pub mod models;
 pub mod networks;
 pub mod node;

@@ -38,7 +38,7 @@ pub struct FileId {
 }
 
 impl FileId {
-    fn of(path: &Path, metadata: &Metadata) -> Self {
+    pub(super) fn of(path: &Path, metadata: &Metadata) -> Self {
         let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
         Self { path, bytes: metadata.len(), modified: metadata.modified().ok() }
     }

@@ -9,6 +9,7 @@ use crate::diffusion::latent_format::LatentFormat;
 use crate::diffusion::parameterisation::Parameterisation;
 use crate::files::delta::Delta;
 use crate::files::weights::Weights;
+use crate::lora::layers::{self, Layer};
 use crate::models::families::{ModelPart, TextPart};
 use crate::models::vae::Vae;
 use crate::networks::Networks;
@@ -99,6 +100,15 @@ impl Clip {
     /// Text encoders as their file has them.
     pub fn new(text: Option<TextPart>) -> Clip {
         Clip { text, last_layer: None }
+    }
+
+    /// The tensors of its encoders.
+    pub fn layers(&self) -> Vec<Layer> {
+        let Some(TextPart { recipe, encoders }) = &self.text else { return Vec::new() };
+        let present =
+            || recipe.encoders.iter().zip(encoders).filter_map(|(usage, weights)| Some((usage.key, weights.as_ref()?)));
+        let beside_clip_l = present().any(|(key, _)| key == "clip_l");
+        present().flat_map(|(key, weights)| layers::encoder(key, beside_clip_l, weights)).collect()
     }
 
     /// The same with a delta over each of its encoders: `delta` is told the encoder's key (`clip_l`) and weights.

@@ -46,7 +46,7 @@ impl Combo for &'static Schedule {
 }
 redraft_engine::combo_field!(&'static Schedule);
 
-/// Samples; every step is progress of the node.
+/// Samples, and reports each step as the node's progress.
 fn sampled(model: &Model, request: &SampleRequest, cx: &mut Cx) -> anyhow::Result<Latent> {
     let ready = model.ready(&*cx.service::<Networks>()?)?;
     sample(&ready, request, &mut |step, total, denoised| {

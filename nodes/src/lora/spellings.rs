@@ -1,0 +1,141 @@
+//! The table of spellings: how files of LoRAs name a model's layers.
+
+use super::layers::{Layer, Part};
+
+/// A row: the keys under which a spelling knows a layer; none if it does not.
+struct Spelling {
+    /// Where it is met.
+    of: &'static str,
+    keys: fn(&Layer) -> Vec<String>,
+}
+
+/// Every spelling that ComfyUI 0.8.0 knows for Stable Diffusion. Where a file names a layer in several, the last counts.
+static SPELLINGS: [Spelling; 13] = [
+    Spelling {
+        of: "kohya, original names",
+        keys: |layer| unet_weight(layer).map(|name| format!("lora_unet_{}", flat(name))).into_iter().collect(),
+    },
+    Spelling { of: "ComfyUI, UNet", keys: |layer| unet(layer).into_iter().map(str::to_owned).collect() },
+    Spelling {
+        of: "kohya, diffusers' names",
+        keys: |layer| diffusers(layer, |name| format!("lora_unet_{}", flat(name))),
+    },
+    Spelling { of: "SimpleTuner's LyCORIS", keys: |layer| diffusers(layer, |name| format!("lycoris_{}", flat(name))) },
+    Spelling { of: "diffusers, UNet alone", keys: |layer| diffusers(layer, processor) },
+    Spelling { of: "diffusers, UNet", keys: |layer| diffusers(layer, |name| format!("unet.{}", processor(name))) },
+    Spelling {
+        of: "ComfyUI, text encoders",
+        keys: |layer| match &layer.part {
+            Part::Encoder { .. } => named(layer.name.strip_suffix(".weight"), |name| format!("text_encoders.{name}")),
+            Part::Unet => Vec::new(),
+        },
+    },
+    Spelling { of: "kohya, text encoder", keys: |layer| named(only(layer), |name| format!("lora_te_{}", flat(name))) },
+    Spelling {
+        of: "kohya, first text encoder",
+        keys: |layer| named(first(layer), |name| format!("lora_te1_{}", flat(name))),
+    },
+    Spelling {
+        of: "kohya, second text encoder",
+        keys: |layer| named(second(layer), |name| format!("lora_te2_{}", flat(name))),
+    },
+    Spelling { of: "diffusers, text encoder", keys: |layer| named(only(layer), |name| format!("text_encoder.{name}")) },
+    Spelling {
+        of: "diffusers, second text encoder",
+        keys: |layer| named(second(layer), |name| format!("text_encoder_2.{name}")),
+    },
+    Spelling { of: "OneTrainer and Stable Cascade", keys: others },
+];
+
+/// A key that a layer may have in a file.
+pub struct Key<'a> {
+    pub key: String,
+    /// Where it is spelled so.
+    pub of: &'static str,
+    pub layer: &'a Layer,
+}
+
+/// Every key that layers may have in a file, in the order in which they count.
+pub fn keys(layers: &[Layer]) -> impl Iterator<Item = Key<'_>> {
+    let all = |spelling: &'static Spelling| {
+        let of = move |layer| (spelling.keys)(layer).into_iter().map(move |key| Key { key, of: spelling.of, layer });
+        layers.iter().flat_map(of)
+    };
+    SPELLINGS.iter().flat_map(all)
+}
+
+/// Dots as underscores.
+fn flat(name: &str) -> String {
+    name.replace('.', "_")
+}
+
+fn named(name: Option<&str>, key: impl FnOnce(&str) -> String) -> Vec<String> {
+    name.map(key).into_iter().collect()
+}
+
+/// A weight of the UNet, by its short name without `.weight`.
+fn unet_weight(layer: &Layer) -> Option<&str> {
+    layer.short.strip_suffix(".weight").filter(|_| layer.part == Part::Unet)
+}
+
+/// A tensor of the UNet: a weight without `.weight`, anything else as it is.
+fn unet(layer: &Layer) -> Option<&str> {
+    (layer.part == Part::Unet).then(|| layer.name.strip_suffix(".weight").unwrap_or(&layer.name))
+}
+
+fn diffusers(layer: &Layer, key: impl Fn(&str) -> String) -> Vec<String> {
+    layer.diffusers.iter().map(|name| key(name)).collect()
+}
+
+/// As the attention processors of diffusers name their projections.
+fn processor(name: &str) -> String {
+    let name = name.replace(".to_", ".processor.to_");
+    name.strip_suffix(".to_out.0").map(|attention| format!("{attention}.to_out")).unwrap_or(name)
+}
+
+/// The projections and the feed-forward layers of a text encoder's blocks, which most trainers train alone: the encoder's key,
+/// whether a CLIP-L is beside it, and the layer's name.
+fn block(layer: &Layer) -> Option<(&str, bool, &str)> {
+    const TRAINED: [&str; 6] =
+        ["mlp.fc1", "mlp.fc2", "self_attn.k_proj", "self_attn.q_proj", "self_attn.v_proj", "self_attn.out_proj"];
+    let Part::Encoder { key, beside_clip_l } = &layer.part else { return None };
+    let name = layer.short.strip_suffix(".weight")?;
+    let (number, part) = name.strip_prefix("text_model.encoder.layers.")?.split_once('.')?;
+    (number.parse::<u32>().is_ok_and(|number| number < 32) && TRAINED.contains(&part)).then_some((
+        key.as_str(),
+        *beside_clip_l,
+        name,
+    ))
+}
+
+/// In CLIP-L or OpenCLIP-H, or in OpenCLIP-bigG without a CLIP-L beside it.
+fn only(layer: &Layer) -> Option<&str> {
+    let (key, beside_clip_l, name) = block(layer)?;
+    (matches!(key, "clip_l" | "clip_h") || (key == "clip_g" && !beside_clip_l)).then_some(name)
+}
+
+/// In CLIP-L or OpenCLIP-H.
+fn first(layer: &Layer) -> Option<&str> {
+    let (key, _, name) = block(layer)?;
+    matches!(key, "clip_l" | "clip_h").then_some(name)
+}
+
+/// In OpenCLIP-bigG beside CLIP-L.
+fn second(layer: &Layer) -> Option<&str> {
+    let (key, beside_clip_l, name) = block(layer)?;
+    (key == "clip_g" && beside_clip_l).then_some(name)
+}
+
+/// Projections of text encoders, and bigG alone as Stable Cascade's.
+fn others(layer: &Layer) -> Vec<String> {
+    let Part::Encoder { key, beside_clip_l } = &layer.part else { return Vec::new() };
+    let keys: &[&str] = match (key.as_str(), layer.short.as_str()) {
+        ("clip_g", "text_projection.weight") => &["lora_prior_te_text_projection", "lora_te2_text_projection"],
+        ("clip_l", "text_projection.weight") => &["lora_te1_text_projection"],
+        ("clip_g", _) if !beside_clip_l => {
+            return named(block(layer).map(|(_, _, name)| name), |name| format!("lora_prior_te_{}", flat(name)));
+        }
+        _ => &[],
+    };
+    keys.iter().map(|key| (*key).to_owned()).collect()
+}
