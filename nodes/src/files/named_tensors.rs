@@ -84,7 +84,8 @@ impl NamedTensors {
         match &self.source {
             Source::Mapped(file) => file.tensor(name, kind, device),
             Source::Read(tensors) => {
-                let tensor = tensors.get(name).ok_or_else(|| anyhow!("{} has no tensor {name}", self.path.display()))?;
+                let tensor =
+                    tensors.get(name).ok_or_else(|| anyhow!("{} has no tensor {name}", self.path.display()))?;
                 Ok(tensor.f_to_device_(device, kind, false, false)?.f_contiguous()?)
             }
         }

@@ -168,6 +168,11 @@ pub(super) fn fits(weight: &Tensor, found: i64, what: &str) -> Result<()> {
 /// An error if an intermediate result of these sizes takes far more memory than the weight.
 pub(super) fn bounded(weight: &Tensor, sizes: &[i64], what: &str) -> Result<()> {
     let limit = elements(&weight.size()).saturating_mul(LARGEST).max(HARMLESS);
-    ensure!(elements(sizes) <= limit, "{what} would need {} elements, for a weight of shape {:?}", elements(sizes), weight.size());
+    ensure!(
+        elements(sizes) <= limit,
+        "{what} would need {} elements, for a weight of shape {:?}",
+        elements(sizes),
+        weight.size()
+    );
     Ok(())
 }

@@ -10,7 +10,10 @@ use crate::models::clip_names;
 pub enum Part {
     Unet,
     /// A text encoder, by its key (`clip_l`), and whether a CLIP-L is among the encoders.
-    Encoder { key: String, beside_clip_l: bool },
+    Encoder {
+        key: String,
+        beside_clip_l: bool,
+    },
 }
 
 impl Part {

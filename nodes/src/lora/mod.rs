@@ -68,7 +68,11 @@ impl Lora {
         if adapters.is_empty() {
             warn!("nothing in {} fits this model, and it changes nothing; its keys are {some}{more}", self.file);
         } else if !unused.is_empty() {
-            warn!("{} keys of {} were not loaded, as they belong to no layer of this model: {some}{more}", unused.len(), self.file);
+            warn!(
+                "{} keys of {} were not loaded, as they belong to no layer of this model: {some}{more}",
+                unused.len(),
+                self.file
+            );
         }
         Fitted { file: self.file.clone(), adapters }
     }

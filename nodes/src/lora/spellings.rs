@@ -101,8 +101,11 @@ fn block(layer: &Layer) -> Option<(&str, bool, &str)> {
     let Part::Encoder { key, beside_clip_l } = &layer.part else { return None };
     let name = layer.short.strip_suffix(".weight")?;
     let (number, part) = name.strip_prefix("text_model.encoder.layers.")?.split_once('.')?;
-    (number.parse::<u32>().is_ok_and(|number| number < 32) && TRAINED.contains(&part))
-        .then_some((key.as_str(), *beside_clip_l, name))
+    (number.parse::<u32>().is_ok_and(|number| number < 32) && TRAINED.contains(&part)).then_some((
+        key.as_str(),
+        *beside_clip_l,
+        name,
+    ))
 }
 
 /// In CLIP-L or OpenCLIP-H, or in OpenCLIP-bigG without a CLIP-L beside it.

@@ -105,7 +105,8 @@ impl Clip {
     /// The tensors of its encoders.
     pub fn layers(&self) -> Vec<Layer> {
         let Some(TextPart { recipe, encoders }) = &self.text else { return Vec::new() };
-        let present = || recipe.encoders.iter().zip(encoders).filter_map(|(usage, weights)| Some((usage.key, weights.as_ref()?)));
+        let present =
+            || recipe.encoders.iter().zip(encoders).filter_map(|(usage, weights)| Some((usage.key, weights.as_ref()?)));
         let beside_clip_l = present().any(|(key, _)| key == "clip_l");
         present().flat_map(|(key, weights)| layers::encoder(key, beside_clip_l, weights)).collect()
     }

@@ -34,4 +34,3 @@ impl Difference for Hadamard {
         Ok(one.product(weight)? * two.product(weight)?)
     }
 }
-

@@ -25,7 +25,14 @@ impl Factors {
             Some(_) => (false, Vec::new()),
         };
         let core = self.core.as_ref().map(|core| format!(" around {:?}", core.shape)).unwrap_or_default();
-        ensure!(fits, "{} and {} have shapes {:?} and {:?}{core}", self.a.name, self.b.name, self.a.shape, self.b.shape);
+        ensure!(
+            fits,
+            "{} and {} have shapes {:?} and {:?}{core}",
+            self.a.name,
+            self.b.name,
+            self.a.shape,
+            self.b.shape
+        );
         Ok(shape)
     }
 
