@@ -14,7 +14,7 @@ use crate::session::of_problems;
 use crate::{places, source};
 
 pub(crate) fn check(args: &CheckArgs) -> Outcome {
-    let registry = Registry::linked();
+    let registry = Registry::linked()?;
     let folders = places::folders(&args.places)?;
     let mut notes = Vec::new();
     let loaded = source::load(&args.file, &args.changes, &registry, &folders, &mut |note| notes.push(note));
@@ -73,7 +73,7 @@ fn severity(remark: &Remark) -> &'static str {
 }
 
 pub(crate) fn convert(args: &ConvertArgs) -> Outcome {
-    let registry = Registry::linked();
+    let registry = Registry::linked()?;
     let folders = places::folders(&args.places)?;
     let workflow = source::read(&args.file, args.prompt_seed, &registry, &folders)?;
     for remark in workflow.remarks.iter().filter(|remark| args.explain || remark.severity == Severity::Warning) {

@@ -46,7 +46,7 @@ pub(crate) fn run(args: RunArgs) -> Outcome {
         json: args.json,
         previews: args.preview_directory.clone().map(Previews::into_folder).transpose()?,
     };
-    let registry = Arc::new(Registry::linked());
+    let registry = Arc::new(Registry::linked()?);
     let folders = Arc::new(places::folders(&args.places)?);
     let jobs = args.files.iter().map(|file| prepare(&args, file, &registry, &folders, &mut screen));
     let jobs = jobs.collect::<Outcome<Vec<_>>>()?;

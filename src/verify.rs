@@ -57,7 +57,7 @@ fn all(args: &VerifyArgs, line: &Line, cancel: &Cancel) -> Outcome {
         Some(file) => KnownDifferences::read(file)?,
         None => KnownDifferences::default(),
     };
-    let registry = Registry::linked();
+    let registry = Registry::linked()?;
     // What cases save is not wanted, and their base directory may be read-only.
     let scratch = tempfile::tempdir().map_err(Stop::wrong)?;
     let mut base = places::folders(&args.places)?;

@@ -111,7 +111,7 @@ impl Bench {
         redraft_nodes::provide(&mut services, Numerics::cpu());
         let policy: Policy = policy.parse().unwrap();
         let engine = Engine::with_cache(FolderPaths::below(folder.path()), services, policy);
-        Self { registry: Registry::linked(), engine, folder }
+        Self { registry: Registry::linked().unwrap(), engine, folder }
     }
 
     fn plan(&self, graph: &Json, targets: &Targets) -> Result<Plan<'_>, Problems> {

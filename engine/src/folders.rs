@@ -5,43 +5,12 @@ use std::path::{Component, Path, PathBuf};
 use indexmap::IndexMap;
 
 use crate::digests::{Digest, Digests};
+use crate::folder_kinds::{FolderKind, MODEL_EXTENSIONS};
 use crate::schema::Folders;
+use crate::table::Row;
 
-const MODEL_EXTENSIONS: &[&str] = &["ckpt", "pt", "pt2", "bin", "pth", "safetensors", "pkl", "sft"];
 const PICTURE_EXTENSIONS: &[&str] =
     &["png", "apng", "jpg", "jpeg", "jfif", "webp", "gif", "bmp", "tif", "tiff", "avif", "ico", "tga", "ppm", "pgm"];
-
-/// A kind of model, and the folders below `models/` that hold it.
-struct ModelFolder {
-    name: &'static str,
-    below_models: &'static [&'static str],
-    extensions: &'static [&'static str],
-}
-
-const fn folder(name: &'static str, below_models: &'static [&'static str]) -> ModelFolder {
-    ModelFolder { name, below_models, extensions: MODEL_EXTENSIONS }
-}
-
-const MODEL_FOLDERS: &[ModelFolder] = &[
-    folder("checkpoints", &["checkpoints"]),
-    ModelFolder { name: "configs", below_models: &["configs"], extensions: &["yaml"] },
-    folder("loras", &["loras"]),
-    folder("vae", &["vae"]),
-    folder("text_encoders", &["text_encoders", "clip"]),
-    folder("diffusion_models", &["unet", "diffusion_models"]),
-    folder("clip_vision", &["clip_vision"]),
-    folder("style_models", &["style_models"]),
-    folder("embeddings", &["embeddings"]),
-    folder("vae_approx", &["vae_approx"]),
-    folder("controlnet", &["controlnet", "t2i_adapter"]),
-    folder("gligen", &["gligen"]),
-    folder("upscale_models", &["upscale_models"]),
-    folder("latent_upscale_models", &["latent_upscale_models"]),
-    folder("hypernetworks", &["hypernetworks"]),
-    folder("photomaker", &["photomaker"]),
-    folder("model_patches", &["model_patches"]),
-    folder("audio_encoders", &["audio_encoders"]),
-];
 
 /// Stands for the folders inside the input folder, as a combo's choices.
 const INPUT_FOLDERS: &str = "input_folders";
@@ -105,7 +74,7 @@ impl FolderPaths {
 
     /// Makes `models` the directory that holds one folder per kind of model.
     pub fn set_models(&mut self, models: &Path) {
-        self.models = MODEL_FOLDERS
+        self.models = FolderKind::all()
             .iter()
             .map(|f| (f.name.to_owned(), f.below_models.iter().map(|below| models.join(below)).collect()))
             .collect();
@@ -183,7 +152,7 @@ impl Folders for FolderPaths {
             return names;
         }
         let flat = matches!(folder, "input" | "output" | "temp");
-        let known = MODEL_FOLDERS.iter().find(|f| f.name == current_name(folder));
+        let known = FolderKind::find(current_name(folder));
         let extensions = if flat { PICTURE_EXTENSIONS } else { known.map_or(MODEL_EXTENSIONS, |f| f.extensions) };
         let mut names = Vec::new();
         for dir in self.directories(folder) {

@@ -17,6 +17,7 @@ pub mod exec;
 pub mod failure;
 pub mod feed;
 pub mod flow;
+pub mod folder_kinds;
 pub mod folders;
 pub mod frames;
 pub mod graph;
@@ -37,8 +38,13 @@ pub mod schema;
 pub mod settable;
 mod step;
 pub mod stock;
+pub mod table;
+pub mod testing;
 mod validate;
 pub mod workflow;
 
+// What the derives and macros need of other crates, so that their users need not.
+#[doc(hidden)]
+pub use anyhow;
 pub use linkme;
 pub use redraft_engine_derive::{Choices, Combo, Node, Outputs};

@@ -615,7 +615,7 @@ fn a_raw_input_is_the_link_itself() {
         "4": {"class": "Show", "value": ["3", 0]}
     }));
     assert_eq!(seen.socket("3", 0), [json!("2 0 Add a<-1 b=5")]);
-    let registry = Registry::linked();
+    let registry = Registry::linked().unwrap();
     let info = registry.schema("Behind").unwrap().to_object_info(&());
     assert_eq!(info["input"]["required"]["value"][1]["rawLink"], true);
     assert_eq!(registry.schema("Choose").unwrap().to_object_info(&())["input"]["optional"]["b"][1]["lazy"], true);

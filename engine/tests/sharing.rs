@@ -45,7 +45,7 @@ fn a_workflow_is_checked_while_another_runs() {
     std::fs::create_dir_all(&models).unwrap();
     std::fs::write(models.join("a.safetensors"), "a").unwrap();
     let folders = Arc::new(FolderPaths::below(dir.path()));
-    let registry = Arc::new(Registry::linked());
+    let registry = Arc::new(Registry::linked().unwrap());
     let (begin, begun) = channel();
     let (tell, told) = channel();
     *BEGUN.lock().unwrap() = Some(begin);

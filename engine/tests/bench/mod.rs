@@ -90,7 +90,7 @@ impl Bench {
 
     pub fn with(policy: Policy) -> Self {
         let folders = FolderPaths::below("nowhere".as_ref());
-        Self { registry: Registry::linked(), engine: Engine::with_cache(folders, Services::default(), policy) }
+        Self { registry: Registry::linked().unwrap(), engine: Engine::with_cache(folders, Services::default(), policy) }
     }
 
     pub fn problems(&self, nodes: Json) -> Problems {

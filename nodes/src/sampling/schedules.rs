@@ -4,13 +4,14 @@
 //! They are computed with libtorch's CPU operations in ComfyUI's precision, because rounding is visible in the result.
 
 use anyhow::{Result, bail, ensure};
+use redraft_engine::table::Row;
 use tch::{Device, Kind, Tensor};
 
 use crate::diffusion::clock::Clock;
 use crate::diffusion::parameterisation::{Parameterisation, to_vec};
 use crate::values::Sigmas;
 
-/// A row of [`SCHEDULES`].
+/// A row of [`SCHEDULE_TABLES`].
 #[derive(Debug)]
 pub struct Schedule {
     /// ComfyUI's name of it.
@@ -19,7 +20,12 @@ pub struct Schedule {
     pub sigmas: fn(&Parameterisation, usize) -> Vec<f32>,
 }
 
-/// Every schedule, in ComfyUI's order.
+redraft_engine::open_table!(
+    /// Tables of schedules; another crate may add one.
+    pub SCHEDULE_TABLES: Schedule = SCHEDULES, "schedule"
+);
+
+/// ComfyUI's schedules, in its order.
 pub static SCHEDULES: &[Schedule] = &[
     Schedule { name: "simple", sigmas: simple },
     Schedule { name: "sgm_uniform", sigmas: sgm_uniform },
@@ -38,8 +44,8 @@ const MOST_STEPS: f64 = 10_000_000.0;
 impl Schedule {
     /// The schedule of that name; an error that lists the names if there is none.
     pub fn named(name: &str) -> Result<&'static Schedule> {
-        let Some(schedule) = SCHEDULES.iter().find(|schedule| schedule.name == name) else {
-            let names: Vec<_> = SCHEDULES.iter().map(|schedule| schedule.name).collect();
+        let Some(schedule) = Schedule::find(name) else {
+            let names: Vec<_> = Schedule::all().iter().map(|schedule| schedule.name).collect();
             bail!("no scheduler is called {name:?}: use one of {}", names.join(", "));
         };
         Ok(schedule)

@@ -37,3 +37,23 @@ impl Run for SaveLatent {
         announce(cx, "latents", &location, saved, "output")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn latents_are_announced_as_latents() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut cx = Cx::for_test().below(dir.path());
+        let samples = Latent::new(Tensor::zeros([1, 4, 2, 2], (Kind::Float, Device::Cpu)));
+        cx.run(SaveLatent { samples, filename_prefix: "latents/x".into() }).unwrap();
+        let file = json!({"filename": "x_00001_.latent", "subfolder": "latents", "type": "output"});
+        assert_eq!(json!(cx.shown.ui), json!({"latents": [file]}));
+        assert!(cx.shown.files[0].is_file());
+    }
+}

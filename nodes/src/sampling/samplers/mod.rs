@@ -22,6 +22,7 @@ mod step;
 mod unipc;
 
 use anyhow::{Result, bail};
+use redraft_engine::table::Row;
 use tch::Tensor;
 
 use super::denoise::Denoise;
@@ -30,10 +31,9 @@ use crate::diffusion::parameterisation::Parameterisation;
 use crate::diffusion::real::Real;
 use crate::ops::resize::Method;
 use flow::OnFlow;
-use run::SamplerRun;
-pub use run::Solve;
+pub use run::{SamplerRun, Solve};
 
-/// A sampler with its settings: a row of [`SAMPLERS`], or a copy of one with other parameters.
+/// A sampler with its settings: a row of [`SAMPLER_TABLES`], or a copy of one with other parameters.
 #[derive(Debug, Clone)]
 pub struct Sampler {
     /// ComfyUI's name of it.
@@ -164,7 +164,7 @@ const PECE: Parameters = Parameters { adams: Adams { evaluate_corrected: true, .
 const SECOND: Parameters = Parameters { form: Form::Second, ..PARAMETERS };
 
 /// A deterministic sampler.
-const fn plain(name: &'static str, solve: Solve) -> Sampler {
+pub const fn plain(name: &'static str, solve: Solve) -> Sampler {
     Sampler {
         name,
         solve,
@@ -190,17 +190,22 @@ const fn or_own(sampler: Sampler, solve: Solve) -> Sampler {
 }
 
 /// A sampler that adds independent noise in each step.
-const fn ancestral(name: &'static str, solve: Solve) -> Sampler {
+pub const fn ancestral(name: &'static str, solve: Solve) -> Sampler {
     Sampler { parameters: PARAMETERS, noise: NoiseKind::Independent, ..plain(name, solve) }
 }
 
 /// A sampler that adds the increments of a Brownian path.
-const fn brownian(name: &'static str, solve: Solve) -> Sampler {
+pub const fn brownian(name: &'static str, solve: Solve) -> Sampler {
     Sampler { parameters: PARAMETERS, noise: NoiseKind::Brownian, ..plain(name, solve) }
 }
 
-/// Every sampler, in ComfyUI's order. The `_gpu` rows differ from the others only in where ComfyUI draws the noise.
-/// Here it is always drawn on the CPU.
+redraft_engine::open_table!(
+    /// Tables of samplers; another crate may add one.
+    pub SAMPLER_TABLES: Sampler = SAMPLERS, "sampler"
+);
+
+/// ComfyUI's samplers, in its order. The `_gpu` rows differ from their namesakes only in where ComfyUI draws the
+/// noise; here it is always drawn on the CPU.
 pub static SAMPLERS: &[Sampler] = &[
     plain("euler", euler::euler),
     unmixed(Sampler { parameters: STILL_PLUS, needs_uncond: true, ..plain("euler_cfg_pp", euler::euler_cfg_pp) }),
@@ -267,8 +272,8 @@ pub static SAMPLERS: &[Sampler] = &[
 impl Sampler {
     /// The sampler of that name; an error that lists the names if there is none.
     pub fn named(name: &str) -> Result<&'static Sampler> {
-        let Some(sampler) = SAMPLERS.iter().find(|sampler| sampler.name == name) else {
-            let names: Vec<_> = SAMPLERS.iter().map(|sampler| sampler.name).collect();
+        let Some(sampler) = Sampler::find(name) else {
+            let names: Vec<_> = Sampler::all().iter().map(|sampler| sampler.name).collect();
             bail!("no sampler is called {name:?}: use one of {}", names.join(", "));
         };
         Ok(sampler)

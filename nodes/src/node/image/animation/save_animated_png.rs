@@ -33,3 +33,30 @@ impl Run for SaveAnimatedPNG {
         save(cx, &self.images, &self.filename_prefix, "png", &bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use serde_json::json;
+    use tch::{Device, Kind, Tensor};
+
+    use super::*;
+
+    #[test]
+    fn only_several_frames_are_animated() {
+        let dir = tempfile::tempdir().unwrap();
+        for (frames, number) in [(1, 1), (3, 2)] {
+            let mut cx = Cx::for_test().below(dir.path());
+            let images = Image(Tensor::zeros([frames, 4, 4, 3], (Kind::Float, Device::Cpu)));
+            let node = SaveAnimatedPNG { images, filename_prefix: "x".into(), fps: 6.0, compress_level: 0 };
+            cx.run(node).unwrap();
+            let file = json!({"filename": format!("x_{number:05}_.png"), "subfolder": "", "type": "output"});
+            let shown = match frames {
+                1 => json!({"images": [file]}),
+                _ => json!({"images": [file], "animated": [true]}),
+            };
+            assert_eq!(json!(cx.shown.ui), shown);
+        }
+    }
+}
