@@ -57,7 +57,7 @@ fn main() {
     let mut out = std::io::stdout().lock();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench");
     fs_err::create_dir_all(&folder).unwrap();
-    let registry = Registry::linked();
+    let registry = Registry::linked().unwrap();
     for (name, graph) in [("chain-200", chain(200)), ("chain-10000", chain(10_000)), ("fan-2000", fan(2_000))] {
         let count = graph.as_object().unwrap().len();
         let bytes = graph.to_string();

@@ -78,7 +78,7 @@ fn bench() -> Bench {
         "LoadImage": {"input": {"required": {"image": [["a.png"], {"image_upload": true}]}}, "output": ["IMAGE"]},
         "SaveImage": {"input": {"required": {"images": ["IMAGE"], "filename_prefix": ["STRING", {"default": "C"}]}}, "output": [], "output_node": true},
     }));
-    Bench { registry: Registry::linked(), folders: FolderPaths::below("nowhere".as_ref()), schemas }
+    Bench { registry: Registry::linked().unwrap(), folders: FolderPaths::below("nowhere".as_ref()), schemas }
 }
 
 thread_local! {

@@ -28,10 +28,10 @@ impl Bars {
                 self.spin();
             }
             Event::Progress { done, total, .. } => self.steps(*done, *total),
-            Event::Executed { images, texts, .. } => {
+            Event::Executed { output, paths, .. } => {
                 self.bar.suspend(|| {
-                    images.iter().for_each(|file| say(file.path.display()));
-                    texts.iter().for_each(say);
+                    paths.iter().for_each(|path| say(path.display()));
+                    output.texts().for_each(say);
                 });
             }
             Event::Blocked { node, class, message, .. } => {

@@ -6,7 +6,7 @@ use redraft_engine::node::Registry;
 use redraft_engine::problem::Problem;
 use redraft_engine::prompt::Targets;
 use redraft_engine::workflow::{Hints, Remark, Severity};
-use serde_json::{Value as Json, json};
+use serde_json::json;
 
 use crate::args::{CheckArgs, ConvertArgs};
 use crate::exit::{Exit, Outcome, Stop, say, tell};
@@ -14,7 +14,7 @@ use crate::session::of_problems;
 use crate::{places, source};
 
 pub(crate) fn check(args: &CheckArgs) -> Outcome {
-    let registry = Registry::linked();
+    let registry = Registry::linked()?;
     let folders = places::folders(&args.places)?;
     let mut notes = Vec::new();
     let loaded = source::load(&args.file, &args.changes, &registry, &folders, &mut |note| notes.push(note));
@@ -31,9 +31,9 @@ pub(crate) fn check(args: &CheckArgs) -> Outcome {
     notes.extend(unused_models(&Hints::of(workflow.workflow_json.as_ref()), problems, &folders));
     let exit = if problems.is_empty() { Exit::Done } else { stop.exit };
     if args.json {
-        let notes = notes.iter().map(|note| json!({ "severity": "note", "node": null, "text": note }));
-        let remarks: Vec<_> = notes.chain(workflow.remarks.iter().map(remark_json)).collect();
-        let problems: Vec<_> = problems.iter().map(|problem| problem.to_json()).collect();
+        let notes = notes.into_iter().map(|text| Remark { severity: Severity::Note, node: None, text });
+        let remarks: Vec<_> = notes.chain(workflow.remarks).collect();
+        let problems: Vec<_> = problems.iter().map(|problem| json!(problem)).collect();
         let good = &checked.good_outputs;
         say(json!({ "ok": exit == Exit::Done, "problems": problems, "remarks": remarks, "good_outputs": good }));
         return Ok(exit);
@@ -65,10 +65,6 @@ fn unused_models(hints: &Hints, problems: &[Problem], folders: &FolderPaths) -> 
         .collect()
 }
 
-fn remark_json(remark: &Remark) -> Json {
-    json!({ "severity": severity(remark), "node": remark.node, "text": remark.text })
-}
-
 fn severity(remark: &Remark) -> &'static str {
     match remark.severity {
         Severity::Note => "note",
@@ -77,7 +73,7 @@ fn severity(remark: &Remark) -> &'static str {
 }
 
 pub(crate) fn convert(args: &ConvertArgs) -> Outcome {
-    let registry = Registry::linked();
+    let registry = Registry::linked()?;
     let folders = places::folders(&args.places)?;
     let workflow = source::read(&args.file, args.prompt_seed, &registry, &folders)?;
     for remark in workflow.remarks.iter().filter(|remark| args.explain || remark.severity == Severity::Warning) {

@@ -4,7 +4,8 @@ use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
-use redraft_engine::error::{Cause, Failure};
+use redraft_engine::failure::{Cause, Failure};
+use redraft_engine::table::Twice;
 
 /// How the command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,13 @@ pub(crate) type Outcome<T = Exit> = Result<T, Stop>;
 impl Stop {
     pub(crate) fn wrong(message: impl Display) -> Self {
         Self { exit: Exit::Wrong, message: message.to_string() }
+    }
+}
+
+/// Of two packs that do not go together.
+impl From<Twice> for Stop {
+    fn from(twice: Twice) -> Self {
+        Self::wrong(twice)
     }
 }
 

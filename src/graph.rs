@@ -8,7 +8,7 @@ use crate::exit::{Exit, Outcome, say};
 use crate::{places, source};
 
 pub(crate) fn graph(args: &GraphArgs) -> Outcome {
-    let registry = Registry::linked();
+    let registry = Registry::linked()?;
     let folders = places::folders(&args.source.places)?;
     let workflow = source::read(&args.source.file, args.source.prompt_seed, &registry, &folders)?;
     let format = match args.format {

@@ -8,7 +8,7 @@ use crate::exit::{Exit, Outcome, Stop, say};
 use crate::{places, source};
 
 pub(crate) fn inputs(args: &FileArgs) -> Outcome {
-    let registry = Registry::linked();
+    let registry = Registry::linked()?;
     let folders = places::folders(&args.places)?;
     let workflow = source::read(&args.file, args.prompt_seed, &registry, &folders)?;
     let schema = settable::schema(&workflow.prompt, &registry, &folders);

@@ -5,6 +5,7 @@ mod bars;
 mod check;
 mod dump;
 mod exit;
+mod front;
 mod graph;
 mod inputs;
 mod nodes;

@@ -9,7 +9,7 @@ use crate::exit::{Exit, Outcome, Stop, say};
 use crate::places;
 
 pub(crate) fn nodes(name: Option<&str>) -> Outcome {
-    let registry = Registry::linked();
+    let registry = Registry::linked()?;
     let Some(name) = name else {
         for class in registry.iter() {
             let schema = &class.schema;
@@ -63,7 +63,7 @@ fn describe(input: &Input) -> String {
 
 pub(crate) fn object_info(places: &Places) -> Outcome {
     let folders = places::folders(places)?;
-    let registry = Registry::linked();
+    let registry = Registry::linked()?;
     let entries = registry.iter().map(|class| (class.schema.class.clone(), class.schema.to_object_info(&folders)));
     let all: Map<String, Json> = entries.collect();
     say(serde_json::to_string_pretty(&all).map_err(Stop::wrong)?);

@@ -1,11 +1,13 @@
 //! `redraft run`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use redraft_engine::check::Checked;
+use redraft_engine::check::{Checked, Runnable, check};
 use redraft_engine::cx::{Cancel, Metadata};
 use redraft_engine::event::Event;
 use redraft_engine::exec::{Engine, Outcome as RunOutcome};
+use redraft_engine::folders::FolderPaths;
 use redraft_engine::node::Registry;
 use redraft_engine::plan::Plan;
 use redraft_engine::problem::Problems;
@@ -20,88 +22,124 @@ use crate::dump::{Taken, Taking};
 use crate::exit::{Exit, Outcome, Stop, say};
 use crate::previews::Previews;
 use crate::session::{self, of_problems};
-use crate::worker::{self, Line, Message};
-use crate::{places, source};
+use crate::worker::{Line, Message, Policy, Worker};
+use crate::{front, places, source};
 
+/// A workflow that was checked.
+struct Job {
+    file: PathBuf,
+    runnable: Runnable,
+    /// The editor's form, for the metadata of saved files.
+    editor: Option<Json>,
+}
+
+/// Checks all workflows, then runs them one after the other.
 pub(crate) fn run(args: RunArgs) -> Outcome {
     if args.dump.is_some() && args.files.len() > 1 {
         return Err(Stop::wrong("--dump takes the tensors of one workflow; give one FILE"));
     }
     // Said before hours are spent, not after.
     places::require_folder_of("--dump", args.dump.as_deref())?;
-    let mut previews = args.preview_directory.clone().map(Previews::into_folder).transpose()?;
-    let json = args.json;
-    let mut bars = Bars::new();
-    worker::run(
-        move |mut line, cancel| {
-            line.previews = args.previews();
-            compute(&args, line, &cancel)
-        },
-        move |message| match message {
-            Message::Event(Event::Preview { node, done, image }) if previews.is_some() => {
-                let written = previews.as_mut().map(|previews| previews.write(&node, done, &image));
-                if let Some(Err(error)) = written {
-                    previews = None;
-                    bars.line(&format!("warning: no more previews: {error:#}"));
-                }
+    let device = session::device(&args.compute)?;
+    let mut screen = Screen {
+        bars: Bars::new(),
+        json: args.json,
+        previews: args.preview_directory.clone().map(Previews::into_folder).transpose()?,
+    };
+    let registry = Arc::new(Registry::linked()?);
+    let folders = Arc::new(places::folders(&args.places)?);
+    let jobs = args.files.iter().map(|file| prepare(&args, file, &registry, &folders, &mut screen));
+    let jobs = jobs.collect::<Outcome<Vec<_>>>()?;
+    let output = &folders.output;
+    fs_err::create_dir_all(output).map_err(|e| Stop::wrong(format!("{e}; choose another --output-directory")))?;
+
+    let policy = Policy { previews: args.previews(), stop_at_failure: !args.keep_going };
+    let (cache, dump, disabled) = (args.cache, args.dump, args.disable_metadata);
+    let (mut worker, messages) = Worker::start(policy, move || {
+        let mut engine = session::engine(folders, device, cache)?;
+        let salt = session::salt(&engine);
+        Ok(move |job: Job, line: &mut Line, cancel: &Cancel| {
+            let plan = Plan::of(job.runnable, &registry, &engine.folders, &salt);
+            let extra = job.editor.map(|editor| ("workflow".to_owned(), editor)).into_iter().collect();
+            let metadata = Metadata { prompt: plan.prompt.to_json(), extra, disabled };
+            one(&job.file, &plan, &metadata, dump.as_deref(), &mut engine, line, cancel)
+        })
+    })?;
+    let last = jobs.len() - 1;
+    for job in jobs {
+        worker.submit(job);
+    }
+    let (mut first_failure, mut end) = (None, Ok(Exit::Done));
+    front::watch(worker, messages, |job, message| match message {
+        Message::Done(Some(Err(stop))) => {
+            if args.keep_going && job < last && stop.exit != Exit::Cancelled {
+                stop.message.lines().for_each(|text| screen.note(format!("error: {text}")));
+                first_failure = first_failure.or(Some(stop.exit));
+            } else {
+                end = Err(stop);
             }
-            Message::Event(event) if json => say(event.to_json()),
-            Message::Event(event) => bars.show(&event),
-            Message::Note(text) if json => say(json!({ "type": "note", "data": { "message": text } })),
-            Message::Note(text) => bars.line(&text),
-        },
-    )
+        }
+        Message::Done(_) => {}
+        Message::Event(event) => screen.event(event),
+        Message::Note(text) => screen.note(text),
+    })?;
+    match (end, first_failure) {
+        (Err(stop), Some(exit)) if stop.exit != Exit::Cancelled => Err(Stop { exit, ..stop }),
+        (Ok(_), Some(exit)) => Ok(exit),
+        (end, _) => end,
+    }
 }
 
-/// Checks all workflows, then runs them one after the other.
-fn compute(args: &RunArgs, mut line: Line, cancel: &Cancel) -> Outcome {
-    let registry = Registry::linked();
-    let mut engine = session::engine(&args.places, &args.compute, args.cache)?;
-    let salt = session::salt(&engine);
-    let mut jobs: Vec<(PathBuf, Plan, Metadata)> = Vec::new();
-    for file in &args.files {
-        let (plan, metadata) = prepare(args, file, &registry, &engine, &salt, &line)?;
-        jobs.push((file.clone(), plan, metadata));
-    }
-    // Found out now, not when hours of sampling are done.
-    let output = &engine.folders.output;
-    fs_err::create_dir_all(output).map_err(|e| Stop::wrong(format!("{e}; choose another --output-directory")))?;
-    let mut first_failure = None;
-    for (i, (file, plan, metadata)) in jobs.iter().enumerate() {
-        let Err(stop) = one(args, file, plan, metadata, &mut engine, &mut line, cancel) else { continue };
-        if !args.keep_going || stop.exit == Exit::Cancelled || i + 1 == jobs.len() {
-            return Err(match first_failure {
-                Some(exit) if stop.exit != Exit::Cancelled => Stop { exit, ..stop },
-                _ => stop,
-            });
+/// Where events and notes are shown.
+struct Screen {
+    bars: Bars,
+    json: bool,
+    previews: Option<Previews>,
+}
+
+impl Screen {
+    fn event(&mut self, event: Event) {
+        match (event, &self.previews) {
+            (Event::Preview { node, done, image, .. }, Some(previews)) => {
+                if let Err(error) = previews.write(&node, done, &image) {
+                    self.previews = None;
+                    self.bars.line(&format!("warning: no more previews: {error:#}"));
+                }
+            }
+            (event, _) if self.json => say(json!(event)),
+            (event, _) => self.bars.show(&event),
         }
-        stop.message.lines().for_each(|text| line.note(format!("error: {text}")));
-        first_failure = first_failure.or(Some(stop.exit));
     }
-    Ok(first_failure.unwrap_or(Exit::Done))
+
+    fn note(&mut self, text: String) {
+        if self.json {
+            say(json!({ "type": "note", "data": { "message": text } }));
+        } else {
+            self.bars.line(&text);
+        }
+    }
 }
 
 /// Runs one workflow.
 fn one(
-    args: &RunArgs,
     file: &Path,
     plan: &Plan,
     metadata: &Metadata,
+    dump: Option<&Path>,
     engine: &mut Engine,
     line: &mut Line,
     cancel: &Cancel,
-) -> Outcome<()> {
+) -> Outcome {
     let mut taken = Taken::default();
-    let outcome = if args.dump.is_some() {
-        engine.run(plan, metadata, &mut Taking { inner: line.clone(), taken: &mut taken }, cancel)
-    } else {
-        engine.run(plan, metadata, line, cancel)
+    let outcome = match dump {
+        Some(_) => engine.run(plan, metadata, &mut Taking { inner: line.clone(), taken: &mut taken }, cancel),
+        None => engine.run(plan, metadata, line, cancel),
     };
-    if let Some(dump) = &args.dump {
+    if let Some(dump) = dump {
         taken.write(dump).map_err(|e| Stop::wrong(format!("{}: {e:#}", dump.display())))?;
     }
     match outcome {
-        RunOutcome::Done => Ok(()),
+        RunOutcome::Done => Ok(Exit::Done),
         RunOutcome::Cancelled => Err(Stop { exit: Exit::Cancelled, message: "cancelled".into() }),
         RunOutcome::Failed(failure) => {
             let exit = Exit::of_failure(&failure);
@@ -115,35 +153,30 @@ fn one(
     }
 }
 
-fn prepare<'r>(
+/// Reads and checks a workflow.
+fn prepare(
     args: &RunArgs,
     file: &Path,
-    registry: &'r Registry,
-    engine: &Engine,
-    salt: &str,
-    line: &Line,
-) -> Outcome<(Plan<'r>, Metadata)> {
-    let workflow = source::load(file, &args.changes, registry, &engine.folders, &mut |text| line.note(text))?;
+    registry: &Registry,
+    folders: &FolderPaths,
+    screen: &mut Screen,
+) -> Outcome<Job> {
+    let workflow = source::load(file, &args.changes, registry, folders, &mut |text| screen.note(text))?;
     for remark in workflow.remarks.iter().filter(|remark| remark.severity == Severity::Warning) {
-        line.note(format!("warning: {}: {remark}", file.display()));
+        screen.note(format!("warning: {}: {remark}", file.display()));
     }
-    let Workflow { prompt, workflow_json, .. } = workflow;
+    let Workflow { prompt, workflow_json: editor, .. } = workflow;
     let targets = targets(&args.only, &prompt, registry)?;
-    let stop = |mut problems: Problems| of_problems(file, &mut problems, workflow_json.as_ref());
-    let plan = if args.allow_partial {
-        let planned = Plan::partial(prompt, registry, &engine.folders, &targets, salt);
-        let (plan, checked) = planned.map_err(stop)?;
-        warn_of_dropped(file, checked, workflow_json.as_ref(), line);
-        plan
+    let stop = |mut problems: Problems| of_problems(file, &mut problems, editor.as_ref());
+    let checked = check(&prompt, registry, folders, &targets);
+    let runnable = if args.allow_partial {
+        let runnable = checked.partial().map_err(|problems| stop(problems.clone()))?;
+        warn_of_dropped(file, checked, editor.as_ref(), screen);
+        runnable
     } else {
-        Plan::new(prompt, registry, &engine.folders, &targets, salt).map_err(stop)?
+        checked.whole().map_err(stop)?
     };
-    let metadata = Metadata {
-        prompt: plan.prompt.to_json(),
-        extra: workflow_json.map(|ui| ("workflow".to_owned(), ui)).into_iter().collect(),
-        disabled: args.disable_metadata,
-    };
-    Ok((plan, metadata))
+    Ok(Job { file: file.to_owned(), runnable, editor })
 }
 
 /// What is run: the outputs, or what `--only` names.
@@ -160,14 +193,14 @@ fn targets(only: &[String], prompt: &Prompt, registry: &Registry) -> Outcome<Tar
 }
 
 /// Says which outputs are left out, and why.
-fn warn_of_dropped(file: &Path, checked: Checked, editor: Option<&Json>, line: &Line) {
+fn warn_of_dropped(file: &Path, checked: Checked, editor: Option<&Json>, screen: &mut Screen) {
     let dropped: Vec<_> = checked.dropped().map(|id| (id, &checked.prompt.nodes[id].class_type)).collect();
     for (id, class) in dropped {
-        line.note(format!("warning: {}: node {id} ({class}): this output is left out", file.display()));
+        screen.note(format!("warning: {}: node {id} ({class}): this output is left out", file.display()));
     }
     let mut problems = checked.problems;
     if problems.0.is_empty() {
         return;
     }
-    of_problems(file, &mut problems, editor).message.lines().for_each(|text| line.note(format!("warning: {text}")));
+    of_problems(file, &mut problems, editor).message.lines().for_each(|text| screen.note(format!("warning: {text}")));
 }

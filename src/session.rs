@@ -1,24 +1,35 @@
 //! What commands that run nodes have in common: an engine with its folders, device and services.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use redraft_engine::cache::Policy;
 use redraft_engine::cx::Services;
 use redraft_engine::exec::Engine;
+use redraft_engine::folders::FolderPaths;
 use redraft_engine::problem::Problems;
 use redraft_engine::workflow::Hints;
 use redraft_nodes::ops::cuda::DeviceChoice;
 use redraft_nodes::ops::numerics::Numerics;
 use serde_json::Value as Json;
 
-use crate::args::{Compute, Places};
+use crate::args::Compute;
 use crate::exit::{Exit, Outcome, Stop};
-use crate::places;
 
-/// An engine on the device that the options choose.
-pub(crate) fn engine(places: &Places, compute: &Compute, cache: Policy) -> Outcome<Engine> {
-    let folders = places::folders(places)?;
-    let numerics = compute.device.parse::<DeviceChoice>()?.open(compute.force_fp32)?;
+/// Where the options say that numbers are computed. Nothing is opened yet.
+#[derive(Clone)]
+pub(crate) struct Device {
+    choice: DeviceChoice,
+    force_fp32: bool,
+}
+
+pub(crate) fn device(compute: &Compute) -> Outcome<Device> {
+    Ok(Device { choice: compute.device.parse()?, force_fp32: compute.force_fp32 })
+}
+
+/// An engine on a device.
+pub(crate) fn engine(folders: Arc<FolderPaths>, device: Device, cache: Policy) -> Outcome<Engine> {
+    let numerics = device.choice.open(device.force_fp32)?;
     let mut services = Services::default();
     redraft_nodes::provide(&mut services, numerics);
     Ok(Engine::with_cache(folders, services, cache))

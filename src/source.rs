@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn set_finds_nodes_by_id_and_by_titles_with_dots() {
-        let registry = Registry::linked();
+        let registry = Registry::linked().unwrap();
         let mut prompt = prompt();
         apply_set(&mut prompt, "v1.5 sampler.seed=18446744073709551615", &registry).unwrap();
         apply_set(&mut prompt, "7:2.seed={\"a\": 1}", &registry).unwrap();
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_file_of_inputs_sets_them_all() {
-        let registry = Registry::linked();
+        let registry = Registry::linked().unwrap();
         let mut prompt = prompt();
         let file = tempfile::NamedTempFile::new().unwrap();
         fs_err::write(file.path(), r#"{"3.seed": 18446744073709551615, "X.seed": [1, 2]}"#).unwrap();

@@ -23,7 +23,7 @@ const OF_A_FOLDER: [&str; 3] = ["draft-1.png", "draft-2.png", "draft-3.png"];
 type Wanted = IndexMap<(&'static str, String), bool>;
 
 pub(crate) fn stand_ins(args: &StandInsArgs) -> Outcome {
-    let registry = Registry::linked();
+    let registry = Registry::linked()?;
     let folders = places::folders(&args.places)?;
     let changes = Changes { strict_names: true, ..Changes::default() };
     let mut wanted = Wanted::new();

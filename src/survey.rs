@@ -39,7 +39,7 @@ impl Lacks {
 }
 
 pub(crate) fn survey(directory: &Path) -> Outcome {
-    let registry = Registry::linked();
+    let registry = Registry::linked()?;
     // Models and pictures are not what is asked for: none are here.
     let folders = FolderPaths::below(&directory.join("none"));
     let mut files = Vec::new();

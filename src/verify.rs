@@ -6,6 +6,7 @@ mod report;
 mod verdict;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use redraft_engine::cache::Policy;
 use redraft_engine::cx::{Cancel, Metadata};
@@ -23,18 +24,20 @@ use crate::args::{Changes, VerifyArgs};
 use crate::bars::Bars;
 use crate::dump::{Taken, Taking};
 use crate::exit::{Exit, Outcome, Stop, say};
-use crate::worker::{self, Line, Message};
-use crate::{places, session, source};
+use crate::worker::{self, Line, Message, Worker};
+use crate::{front, places, session, source};
 
 pub(crate) fn verify(args: VerifyArgs) -> Outcome {
-    let mut bars = Bars::new();
-    worker::run(
-        move |line, cancel| all(&args, &line, &cancel),
-        move |message| match message {
-            Message::Event(event) => bars.show(&event),
-            Message::Note(text) => say(text),
-        },
-    )
+    let open = || Ok(move |(), line: &mut Line, cancel: &Cancel| all(&args, line, cancel));
+    let (mut worker, messages) = Worker::start(worker::Policy::default(), open)?;
+    worker.submit(());
+    let (mut bars, mut end) = (Bars::new(), Ok(Exit::Done));
+    front::watch(worker, messages, |_, message| match message {
+        Message::Event(event) => bars.show(&event),
+        Message::Note(text) => say(text),
+        Message::Done(outcome) => end = outcome.unwrap_or(Ok(Exit::Cancelled)),
+    })?;
+    end
 }
 
 fn all(args: &VerifyArgs, line: &Line, cancel: &Cancel) -> Outcome {
@@ -54,12 +57,13 @@ fn all(args: &VerifyArgs, line: &Line, cancel: &Cancel) -> Outcome {
         Some(file) => KnownDifferences::read(file)?,
         None => KnownDifferences::default(),
     };
-    let registry = Registry::linked();
-    let mut engine = session::engine(&args.places, &args.compute, Policy::default())?;
+    let registry = Registry::linked()?;
     // What cases save is not wanted, and their base directory may be read-only.
     let scratch = tempfile::tempdir().map_err(Stop::wrong)?;
-    engine.folders.output = scratch.path().join("output");
-    engine.folders.temp = scratch.path().join("temp");
+    let mut base = places::folders(&args.places)?;
+    base.output = scratch.path().join("output");
+    base.temp = scratch.path().join("temp");
+    let mut engine = session::engine(Arc::new(base), session::device(&args.compute)?, Policy::default())?;
 
     let mut verdicts = Vec::new();
     for folder in &folders {

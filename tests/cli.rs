@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use common::graph::{Graph, ui_workflow};
 use common::{Base, Redraft, shared};
+use redraft_engine::event::Event;
 use serde_json::{Map, Value as Json, json};
 
 /// The models and the picture that the documentation's workflow names, and what is used here.
@@ -202,6 +203,10 @@ fn events_are_one_json_object_a_line() {
     assert_eq!(kinds.iter().filter(|kind| **kind == "note").count(), 3, "the substitutions: {kinds:?}");
     assert_eq!(&kinds[3..5], ["execution_start", "execution_cached"]);
     assert_eq!(kinds.last(), Some(&"execution_success"));
+    for line in events.iter().filter(|event| event["type"] != "note") {
+        let event: Event = serde_json::from_value(line.clone()).unwrap();
+        assert_eq!(json!(event), *line, "reads back as it was written");
+    }
     let progress: Vec<_> = done.events_of("progress").into_iter().filter(|e| e["node"] == "16").collect();
     assert_eq!(
         progress,

@@ -6,11 +6,12 @@
 use std::collections::{HashMap, HashSet};
 
 use redraft_engine::cache::Policy;
+use redraft_engine::check::check;
 use redraft_engine::constant;
 use redraft_engine::cx::{Cancel, Metadata, Services};
-use redraft_engine::error::Failure;
 use redraft_engine::event::{Event, Observer};
 use redraft_engine::exec::{Engine, Outcome};
+use redraft_engine::failure::Failure;
 use redraft_engine::folders::FolderPaths;
 use redraft_engine::frames::Frames;
 use redraft_engine::io::Socket;
@@ -72,14 +73,14 @@ impl Seen {
     /// The least and the largest value, 0 to 255 as a file has them, of each picture that a node saved.
     fn saved(&self, id: &str) -> Vec<(u8, u8)> {
         let files = self.events.iter().filter_map(|event| match event {
-            Event::Executed { node, images, .. } if node.as_str() == id => Some(images),
+            Event::Executed { node, paths, .. } if node.as_str() == id => Some(paths),
             _ => None,
         });
         let range = |path: &std::path::Path| {
             let pixels = image::open(path).unwrap().into_rgb8().into_raw();
             (*pixels.iter().min().unwrap(), *pixels.iter().max().unwrap())
         };
-        files.flatten().map(|file| range(&file.path)).collect()
+        files.flatten().map(|path| range(path)).collect()
     }
 }
 
@@ -110,7 +111,7 @@ impl Bench {
         redraft_nodes::provide(&mut services, Numerics::cpu());
         let policy: Policy = policy.parse().unwrap();
         let engine = Engine::with_cache(FolderPaths::below(folder.path()), services, policy);
-        Self { registry: Registry::linked(), engine, folder }
+        Self { registry: Registry::linked().unwrap(), engine, folder }
     }
 
     fn plan(&self, graph: &Json, targets: &Targets) -> Result<Plan<'_>, Problems> {
@@ -278,8 +279,9 @@ fn a_missing_node_leaves_other_outputs_alone() {
         "1": picture("BLACK"), "3": picture("WHITE"), "4": mask(0.5),
         "5": mix("1", "removed", "4"), "6": mix("1", "3", "4"), "7": save("5"), "8": save("6")
     });
-    let planned = Plan::partial(read(&graph), &bench.registry, &bench.engine.folders, &Targets::Outputs, "");
-    let (plan, checked) = planned.unwrap();
+    let folders = bench.engine.folders.clone();
+    let checked = check(&read(&graph), &bench.registry, &folders, &Targets::Outputs);
+    let plan = Plan::of(checked.partial().unwrap(), &bench.registry, &folders, "");
     assert_eq!(checked.dropped().map(NodeId::as_str).collect::<Vec<_>>(), ["7"]);
     let mut seen = Seen::default();
     assert_eq!(bench.engine.run(&plan, &Metadata::default(), &mut seen, &Cancel::default()), Outcome::Done);

@@ -79,7 +79,7 @@ fn prompt(sampler: &str) -> Prompt {
 }
 
 fn run(engine: &mut Engine, sampler: &str, cancel_after: Option<usize>) -> (Outcome, Vec<(usize, usize)>, Vec<usize>) {
-    let registry = Registry::linked();
+    let registry = Registry::linked().unwrap();
     let only = Targets::Only(vec![NodeId::from("3")]);
     let plan = Plan::new(prompt(sampler), &registry, &engine.folders, &only, "").unwrap();
     let cancel = Cancel::default();

@@ -1,12 +1,11 @@
 //! The checks of a whole prompt: what is wrong with it, all at once, and which of its outputs can be had regardless.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 
-use petgraph::algo::{kosaraju_scc, toposort};
-use petgraph::graph::{DiGraph, NodeIndex};
 use serde_json::json;
 
 use crate::folders::FolderPaths;
+use crate::links::Links;
 use crate::node::Registry;
 use crate::problem::{Problem, ProblemKind, Problems};
 use crate::prompt::{Given, NodeId, Prompt, PromptNode, Targets};
@@ -26,24 +25,53 @@ pub struct Checked {
     pub problems: Problems,
 }
 
+/// A prompt that can be planned: its constants are converted, and nothing is wrong with what the targets need. It may go to
+/// another thread; a plan cannot.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Runnable {
+    pub prompt: Prompt,
+    /// In document order.
+    pub targets: Vec<NodeId>,
+}
+
 impl Checked {
     /// The outputs that cannot be had.
     pub fn dropped(&self) -> impl Iterator<Item = &NodeId> {
         self.outputs.iter().filter(|id| !self.good_outputs.contains(id))
+    }
+
+    /// What was asked for, if nothing is wrong.
+    pub fn whole(self) -> Result<Runnable, Problems> {
+        match self.problems.0.is_empty() {
+            true => Ok(Runnable { prompt: self.prompt, targets: self.outputs }),
+            false => Err(self.problems),
+        }
+    }
+
+    /// The outputs that nothing is wrong with, as ComfyUI runs them.
+    ///
+    /// # Errors
+    /// Everything that is wrong, if there is no such output.
+    pub fn partial(&self) -> Result<Runnable, &Problems> {
+        match self.good_outputs.is_empty() {
+            true => Err(&self.problems),
+            false => Ok(Runnable { prompt: self.prompt.clone(), targets: self.good_outputs.clone() }),
+        }
     }
 }
 
 /// Checks everything that the targets need, without running or loading anything.
 pub fn check(prompt: &Prompt, registry: &Registry, folders: &FolderPaths, targets: &Targets) -> Checked {
     let known = Known(registry);
+    let links = Links::of(prompt);
     let mut problems = unknown_classes(prompt, known);
-    let foreign: Vec<_> = problems.iter().filter_map(|problem| problem.node.clone()).collect();
+    let unknown: Vec<_> = problems.iter().filter_map(|problem| problem.node.clone()).collect();
     let outputs = choose(prompt, known, targets, &mut problems);
-    // What a foreign node needs is checked, too: it may be an output.
-    let reachable = reachable(prompt, outputs.iter().chain(&foreign));
+    // What a node of an unknown class needs is checked, too: the node may be an output.
+    let reachable = links.needed_by(outputs.iter().chain(&unknown));
     let ids: Vec<&NodeId> = prompt.nodes.keys().filter(|id| reachable.contains(*id)).collect();
     problems.extend(ids.iter().filter_map(|id| not_runnable(id, &prompt.nodes[*id], known)));
-    problems.extend(cycles(prompt, &ids));
+    problems.extend(cycles(prompt, &links, &reachable));
     let mut converted = prompt.clone();
     let validator = Validator { prompt, known, folders };
     for id in &ids {
@@ -51,69 +79,45 @@ pub fn check(prompt: &Prompt, registry: &Registry, folders: &FolderPaths, target
     }
     let position: HashMap<&NodeId, usize> = prompt.nodes.keys().zip(0..).collect();
     problems.sort_by_key(|p| p.node.as_ref().and_then(|id| position.get(id)).copied());
-    let uses = Uses::new(prompt, &ids);
     for problem in &mut problems {
         let Some(node) = &problem.node else { continue };
-        let reached = uses.behind(node);
-        problem.dependent_outputs = outputs.iter().filter(|id| reached.contains(*id)).cloned().collect();
+        let needing = links.that_need(node);
+        problem.dependent_outputs = outputs.iter().filter(|id| needing.contains(*id)).cloned().collect();
     }
     let whole = problems.iter().any(|p| p.node.is_none() || p.kind == ProblemKind::UnknownClass);
     let bad: HashSet<&NodeId> = problems.iter().flat_map(|problem| &problem.dependent_outputs).collect();
     let good_outputs = outputs.iter().filter(|id| !whole && !bad.contains(id)).cloned().collect();
     for problem in &mut problems {
-        uses.of_inner_node(problem, &outputs, known, folders);
+        reword_inner(problem, &links, &reachable, &outputs, prompt, known, folders);
     }
     Checked { prompt: converted, outputs, good_outputs, problems: Problems(problems) }
 }
 
-/// Who takes something from each node: the node, its class and the input.
-struct Uses<'a> {
-    prompt: &'a Prompt,
-    of: HashMap<&'a NodeId, Vec<(&'a NodeId, &'a str, usize)>>,
-}
-
-impl<'a> Uses<'a> {
-    fn new(prompt: &'a Prompt, ids: &[&'a NodeId]) -> Self {
-        let mut of: HashMap<_, Vec<_>> = HashMap::new();
-        for &id in ids {
-            for (name, given) in &prompt.nodes[id].inputs {
-                if let Given::Link { node, slot } = given {
-                    of.entry(node).or_default().push((id, name.as_str(), *slot));
-                }
-            }
-        }
-        Self { prompt, of }
+/// ComfyUI finds an exception at a node that is no output while it validates a node that uses it: its words then say by which
+/// input it came there.
+fn reword_inner(
+    problem: &mut Problem,
+    links: &Links<'_>,
+    reachable: &HashSet<NodeId>,
+    outputs: &[NodeId],
+    prompt: &Prompt,
+    known: Known<'_>,
+    folders: &FolderPaths,
+) {
+    let Some(node) = &problem.node else { return };
+    if problem.kind != ProblemKind::DanglingLink || outputs.contains(node) {
+        return;
     }
-
-    /// A node and all that depend on it, directly or not.
-    fn behind<'b>(&'b self, node: &'b NodeId) -> HashSet<&'b NodeId> {
-        let mut seen = HashSet::from([node]);
-        let mut stack = vec![node];
-        while let Some(at) = stack.pop() {
-            let next = self.of.get(at).into_iter().flatten().map(|(id, ..)| *id);
-            stack.extend(next.filter(|id| seen.insert(*id)));
-        }
-        seen
-    }
-
-    /// An exception at a node that is no output is one of who uses it, in ComfyUI's words: it says by which input it came
-    /// there.
-    fn of_inner_node(&self, problem: &mut Problem, outputs: &[NodeId], known: Known<'_>, folders: &FolderPaths) {
-        let Some(node) = &problem.node else { return };
-        if problem.kind != ProblemKind::DanglingLink || outputs.contains(node) {
-            return;
-        }
-        let Some((user, name, slot)) = self.of.get(node).and_then(|users| users.first()) else { return };
-        let class = &self.prompt.nodes[*user].class_type;
-        let input = known.declared(class).and_then(|schema| schema.input(name));
-        problem.comfy_type = "exception_during_inner_validation";
-        problem.message = "Exception when validating inner node".to_owned();
-        problem.extra.insert("input_name".into(), json!(name));
-        problem.extra.insert("exception_message".into(), json!(problem.details));
-        problem.extra.insert("linked_node".into(), json!([node, slot]));
-        if let Some(input) = input {
-            problem.extra.insert("input_config".into(), stock::config(class, input, name, folders));
-        }
+    let Some(link) = links.first_of(node, reachable) else { return };
+    let class = &prompt.nodes[link.user].class_type;
+    let input = known.declared(class).and_then(|schema| schema.input(link.input));
+    problem.comfy_type = "exception_during_inner_validation".into();
+    problem.message = "Exception when validating inner node".to_owned();
+    problem.extra.insert("input_name".into(), json!(link.input));
+    problem.extra.insert("exception_message".into(), json!(problem.details));
+    problem.extra.insert("linked_node".into(), json!([node, link.slot]));
+    if let Some(input) = input {
+        problem.extra.insert("input_config".into(), stock::config(class, input, link.input, folders));
     }
 }
 
@@ -173,114 +177,46 @@ fn choose(prompt: &Prompt, known: Known<'_>, targets: &Targets, problems: &mut V
     chosen
 }
 
-/// The nodes that other outputs than the targets need, as far as nothing is wrong with them: they do not run, but results of
-/// theirs from an earlier run are worth keeping. Their inputs converted, sources first.
+/// The nodes beyond `planned` that the workflow's other outputs need. They do not run now, but what an earlier run left of them
+/// is worth keeping. A node with a problem is left out, and so is every node that needs it. Sources come first, and inputs are
+/// converted.
 pub(crate) fn beside(
     prompt: &Prompt,
+    links: &Links<'_>,
     registry: &Registry,
     folders: &FolderPaths,
-    reached: &HashSet<NodeId>,
+    planned: &HashSet<NodeId>,
 ) -> Vec<(NodeId, PromptNode)> {
     let known = Known(registry);
     let outputs = choose(prompt, known, &Targets::Outputs, &mut Vec::new());
-    let reachable = reachable(prompt, &outputs);
-    if reachable.is_subset(reached) {
+    let reachable = links.needed_by(&outputs);
+    if reachable.is_subset(planned) {
         return Vec::new();
     }
     let validator = Validator { prompt, known, folders };
-    let mut sound = reached.clone();
+    let mut sound = planned.clone();
     let mut found = Vec::new();
-    for id in sources_first(prompt, &reachable).into_iter().filter(|id| !reached.contains(id)) {
-        let mut node = prompt.nodes[&id].clone();
-        let wrong = known.runnable(&node.class_type).is_none() || !validator.node(&id, &mut node.inputs).is_empty();
+    for id in links.sources_first(&reachable).into_iter().filter(|id| !planned.contains(*id)) {
+        let mut node = prompt.nodes[id].clone();
+        let wrong = known.runnable(&node.class_type).is_none() || !validator.node(id, &mut node.inputs).is_empty();
         let sources = || node.inputs.values().filter_map(Given::source);
         if !wrong && sources().all(|source| sound.contains(source)) {
             sound.insert(id.clone());
-            found.push((id, node));
+            found.push((id.clone(), node));
         }
     }
     found
 }
 
-/// The nodes among `wanted` in an order in which each comes after those that it is linked to; none if they form a cycle.
-pub(crate) fn sources_first(prompt: &Prompt, wanted: &HashSet<NodeId>) -> Vec<NodeId> {
-    let mut graph: DiGraph<&NodeId, ()> = DiGraph::new();
-    let ids = prompt.nodes.keys().filter(|id| wanted.contains(*id));
-    let index: HashMap<&NodeId, NodeIndex> = ids.map(|id| (id, graph.add_node(id))).collect();
-    let order: Vec<NodeIndex> = graph.node_indices().collect();
-    for at in order {
-        for source in prompt.nodes[graph[at]].inputs.values().filter_map(Given::source) {
-            if let Some(from) = index.get(source) {
-                graph.add_edge(*from, at, ());
-            }
-        }
-    }
-    toposort(&graph, None).unwrap_or_default().into_iter().map(|at| graph[at].clone()).collect()
-}
-
-/// The given nodes and all that they are linked to, directly or not.
-pub(crate) fn reachable<'a>(prompt: &'a Prompt, from: impl IntoIterator<Item = &'a NodeId>) -> HashSet<NodeId> {
-    let mut seen: HashSet<NodeId> = HashSet::new();
-    let mut stack: Vec<&NodeId> = from.into_iter().collect();
-    while let Some(id) = stack.pop() {
-        let Some((id, node)) = prompt.nodes.get_key_value(id) else { continue };
-        if !seen.insert(id.clone()) {
-            continue;
-        }
-        stack.extend(node.inputs.values().filter_map(Given::source));
-    }
-    seen
-}
-
-/// One problem per group of nodes that depend on each other, with the way round.
-fn cycles(prompt: &Prompt, ids: &[&NodeId]) -> Vec<Problem> {
-    let mut graph: DiGraph<&NodeId, &str> = DiGraph::new();
-    let index: HashMap<&NodeId, NodeIndex> = ids.iter().map(|&id| (id, graph.add_node(id))).collect();
-    for &id in ids {
-        for (name, given) in &prompt.nodes[id].inputs {
-            if let Given::Link { node, .. } = given
-                && let Some(&from) = index.get(node)
-            {
-                graph.add_edge(from, index[id], name);
-            }
-        }
-    }
-    let groups = kosaraju_scc(&graph);
-    let circular = groups.into_iter().filter(|group| group.len() > 1 || graph.contains_edge(group[0], group[0]));
-    circular
-        .map(|group| {
-            let start = group.iter().copied().min().unwrap_or_default();
-            let way: Vec<_> = way_round(&graph, start).iter().map(|&at| graph[at].to_string()).collect();
-            let way = way.join(" -> ");
-            let advice = format!("depends on itself: {way}; remove one of these links");
-            let mut finding = Finding::new(ProblemKind::Cycle, way.clone(), advice);
-            finding.extra.push(("cycle", json!(way)));
-            finding.problem(Some((graph[start], &prompt.nodes[graph[start]].class_type)), None)
-        })
-        .collect()
-}
-
-/// The shortest way from `start` back to itself, both ends named.
-pub(crate) fn way_round<N, E>(graph: &DiGraph<N, E>, start: NodeIndex) -> Vec<NodeIndex> {
-    let mut came_from: HashMap<NodeIndex, NodeIndex> = HashMap::new();
-    let mut queue = VecDeque::from([start]);
-    while let Some(at) = queue.pop_front() {
-        for next in graph.neighbors(at) {
-            if next == start {
-                let mut way = vec![start, at];
-                let mut back = at;
-                while back != start {
-                    back = came_from[&back];
-                    way.push(back);
-                }
-                way.reverse();
-                return way;
-            }
-            came_from.entry(next).or_insert_with(|| {
-                queue.push_back(next);
-                at
-            });
-        }
-    }
-    vec![start]
+/// One problem for each group of nodes that depend on each other, with the way round.
+fn cycles(prompt: &Prompt, links: &Links<'_>, reachable: &HashSet<NodeId>) -> Vec<Problem> {
+    let each = links.cycles(reachable).into_iter().map(|way| {
+        let ids: Vec<_> = way.iter().map(|id| id.as_str()).collect();
+        let text = ids.join(" -> ");
+        let advice = format!("depends on itself: {text}; remove one of these links");
+        let mut finding = Finding::new(ProblemKind::Cycle, text.clone(), advice);
+        finding.extra.push(("cycle", json!(text)));
+        finding.problem(Some((way[0], &prompt.nodes[way[0]].class_type)), None)
+    });
+    each.collect()
 }

@@ -3,6 +3,7 @@
 use std::any::{Any, TypeId};
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::Value as Json;
 
 use crate::error::Cancelled;
-use crate::event::{Event, Observer, SavedFile};
+use crate::event::{Event, Observer, Ui};
 use crate::feed::GraphNode;
 use crate::folders::FolderPaths;
 use crate::key::Key;
@@ -70,6 +71,19 @@ impl Kept {
     }
 }
 
+/// What a node showed, and the files that it wrote.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Shown {
+    pub ui: Ui,
+    pub files: Vec<PathBuf>,
+}
+
+impl Shown {
+    pub fn is_empty(&self) -> bool {
+        self.ui.is_empty() && self.files.is_empty()
+    }
+}
+
 /// The graph that runs: the workflow, and what its nodes have added to it.
 pub(crate) trait RunningGraph {
     fn node(&self, id: &NodeId) -> Option<GraphNode>;
@@ -92,8 +106,7 @@ pub struct Cx<'a> {
     /// Which of the calls over a list this is, and how many graphs it has begun.
     pub(crate) call: usize,
     pub(crate) graphs: usize,
-    pub(crate) saved: Vec<SavedFile>,
-    pub(crate) texts: Vec<String>,
+    pub(crate) shown: Shown,
 }
 
 impl Cx<'_> {
@@ -107,7 +120,7 @@ impl Cx<'_> {
     pub fn preview(&mut self, done: usize, make: impl FnOnce() -> anyhow::Result<Vec<u8>>) -> anyhow::Result<()> {
         if self.observer.wants_previews() {
             let image = make()?;
-            self.observer.event(Event::Preview { node: self.node.clone(), done, image });
+            self.observer.event(Event::Preview { node: self.node.clone(), done, bytes: image.len(), image });
         }
         Ok(())
     }
@@ -123,13 +136,13 @@ impl Cx<'_> {
     }
 
     /// Announces a file that now stands complete on the disk.
-    pub fn saved(&mut self, file: SavedFile) {
-        self.saved.push(file);
+    pub fn saved(&mut self, path: PathBuf) {
+        self.shown.files.push(path);
     }
 
-    /// Shows a text to the user.
-    pub fn show_text(&mut self, text: String) {
-        self.texts.push(text);
+    /// Shows something to the user, under ComfyUI's name for what it is: `images`, `latents`, `text`, `animated`, ...
+    pub fn ui(&mut self, name: &str, shown: impl Into<Json>) {
+        self.shown.ui.add(name, shown.into());
     }
 
     /// What the program gave all nodes under this type. Fails if it did not.

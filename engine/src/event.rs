@@ -2,18 +2,17 @@
 
 use std::path::PathBuf;
 
-use serde::Serialize;
-use serde_json::{Value as Json, json};
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value as Json;
 
-use crate::error::Failure;
+use crate::failure::Failure;
 use crate::io::Socket;
 use crate::prompt::NodeId;
 
-/// A file that a node wrote.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// A file that a node wrote, as ComfyUI's clients ask for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedFile {
-    #[serde(skip)]
-    pub path: PathBuf,
     pub filename: String,
     /// Below the folder that `kind` names, `/` between parts.
     pub subfolder: String,
@@ -22,74 +21,132 @@ pub struct SavedFile {
     pub kind: String,
 }
 
+/// What a node shows, under ComfyUI's names: `images` and `latents` are lists of [`SavedFile`], `text` of texts, and
+/// `animated` says of `images` whether they move.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Ui(IndexMap<String, Vec<Json>>);
+
+impl Ui {
+    /// Adds one thing to the list of a name.
+    pub fn add(&mut self, name: &str, shown: Json) {
+        self.0.entry(name.to_owned()).or_default().push(shown);
+    }
+
+    /// What is shown under a name.
+    pub fn list(&self, name: &str) -> &[Json] {
+        self.0.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// The texts among what is shown.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.list("text").iter().filter_map(Json::as_str)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// A node that another put in its place, and the node under whose id the user sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    pub node: NodeId,
+    pub display_node: NodeId,
+}
+
 /// One thing that happened, in the order in which it did.
-#[derive(Clone, Debug, PartialEq)]
+///
+/// As JSON it is `{"type": ..., "data": {...}}`, with ComfyUI's names where it has the event: a line of `redraft run --json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data")]
 pub enum Event {
     /// A run begins: how many nodes it may have to call.
-    Start {
-        nodes: usize,
-    },
+    #[serde(rename = "execution_start")]
+    Start { nodes: usize },
     /// These nodes need not run: their results are at hand.
-    Cached {
-        nodes: Vec<NodeId>,
-    },
+    #[serde(rename = "execution_cached")]
+    Cached { nodes: Vec<NodeId> },
     /// A node begins, or is asked again what it needs.
+    #[serde(rename = "executing")]
     Executing {
         node: NodeId,
         /// The node under whose id the user sees it: itself, unless another node made it.
         display_node: NodeId,
+        #[serde(rename = "class_type")]
         class: String,
         title: String,
     },
-    /// A node put further nodes in its place: their ids, each with the id under which the user sees it.
+    /// A node put further nodes in its place.
+    #[serde(rename = "expanded")]
     Expanded {
         node: NodeId,
-        made: Vec<(NodeId, NodeId)>,
+        #[serde(rename = "nodes")]
+        made: Vec<Made>,
     },
     /// A node is not called, for the reason that an earlier one gave.
+    #[serde(rename = "execution_blocked")]
     Blocked {
         node: NodeId,
+        #[serde(rename = "class_type")]
         class: String,
         message: String,
+        /// The nodes that were done in this run.
         executed: Vec<NodeId>,
     },
+    #[serde(rename = "progress")]
     Progress {
         node: NodeId,
+        #[serde(rename = "value")]
         done: usize,
+        #[serde(rename = "max")]
         total: usize,
     },
-    /// What a node has under way after `done` steps: a JPEG file's bytes. Only for observers that want it.
+    /// What a node has under way after `done` steps. Only for observers that want it.
+    #[serde(rename = "preview")]
     Preview {
         node: NodeId,
+        #[serde(rename = "value")]
         done: usize,
+        /// The size of `image`.
+        bytes: usize,
+        /// A JPEG file. It is no part of the JSON: whoever wants previews takes them from here.
+        #[serde(skip)]
         image: Vec<u8>,
     },
     /// A node is done; the seconds it took.
-    Finished {
-        node: NodeId,
-        seconds: f64,
-    },
+    #[serde(rename = "finished")]
+    Finished { node: NodeId, seconds: f64 },
     /// A node has something to show; or its results, shown or not, were at hand.
+    #[serde(rename = "executed")]
     Executed {
         node: NodeId,
         display_node: NodeId,
-        images: Vec<SavedFile>,
-        texts: Vec<String>,
+        output: Ui,
+        /// The files that it wrote.
+        #[serde(serialize_with = "as_texts")]
+        paths: Vec<PathBuf>,
         cached: bool,
     },
-    Warning {
-        node: Option<NodeId>,
-        message: String,
-    },
-    Success {
-        seconds: f64,
-    },
+    #[serde(rename = "warning")]
+    Warning { node: Option<NodeId>, message: String },
+    #[serde(rename = "execution_success")]
+    Success { seconds: f64 },
+    #[serde(rename = "execution_error")]
     Error(Box<Failure>),
+    #[serde(rename = "execution_interrupted")]
     Interrupted {
+        #[serde(rename = "node_id")]
         node: NodeId,
+        #[serde(rename = "node_type")]
         class: String,
         executed: Vec<NodeId>,
     },
+}
+
+/// Paths as texts, also those that are no UTF-8, which serde refuses.
+fn as_texts<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(paths.iter().map(|path| path.to_string_lossy()))
 }
 
 /// Who watches a run.
@@ -115,56 +172,4 @@ impl Observer for Vec<Event> {
     fn event(&mut self, event: Event) {
         self.push(event);
     }
-}
-
-impl Event {
-    /// `{"type": ..., "data": {...}}`, with ComfyUI's names where it has the event.
-    pub fn to_json(&self) -> Json {
-        let (name, data) = match self {
-            Self::Start { nodes } => ("execution_start", json!({ "nodes": nodes })),
-            Self::Cached { nodes } => ("execution_cached", json!({ "nodes": nodes })),
-            Self::Executing { node, display_node, class, title } => (
-                "executing",
-                json!({ "node": node, "display_node": display_node, "class_type": class, "title": title }),
-            ),
-            Self::Expanded { node, made } => {
-                let made: Vec<_> =
-                    made.iter().map(|(id, display)| json!({ "node": id, "display_node": display })).collect();
-                ("expanded", json!({ "node": node, "nodes": made }))
-            }
-            Self::Blocked { node, class, message, .. } => {
-                ("execution_blocked", json!({ "node": node, "class_type": class, "message": message }))
-            }
-            Self::Progress { node, done, total } => ("progress", json!({ "node": node, "value": done, "max": total })),
-            // The picture itself is for who asked for it.
-            Self::Preview { node, done, image } => {
-                ("preview", json!({ "node": node, "value": done, "bytes": image.len() }))
-            }
-            Self::Finished { node, seconds } => ("finished", json!({ "node": node, "seconds": seconds })),
-            Self::Executed { node, display_node, images, texts, cached } => {
-                let paths: Vec<_> = images.iter().map(|file| file.path.display().to_string()).collect();
-                let output = Self::output(images, texts);
-                let data = json!({ "node": node, "display_node": display_node, "output": output, "paths": paths });
-                ("executed", with(data, "cached", json!(cached)))
-            }
-            Self::Warning { node, message } => ("warning", json!({ "node": node, "message": message })),
-            Self::Success { seconds } => ("execution_success", json!({ "seconds": seconds })),
-            Self::Error(failure) => ("execution_error", failure.to_json()),
-            Self::Interrupted { node, class, executed } => {
-                ("execution_interrupted", json!({ "node_id": node, "node_type": class, "executed": executed }))
-            }
-        };
-        json!({ "type": name, "data": data })
-    }
-
-    /// What a node shows, under ComfyUI's names.
-    pub(crate) fn output(images: &[SavedFile], texts: &[String]) -> Json {
-        let shown = [("images", json!(images)), ("text", json!(texts))];
-        Json::Object(shown.into_iter().filter(|(_, of)| *of != json!([])).map(|(k, v)| (k.to_owned(), v)).collect())
-    }
-}
-
-fn with(mut object: Json, name: &str, value: Json) -> Json {
-    object[name] = value;
-    object
 }

@@ -1,56 +1,21 @@
 //! ComfyUI's folder layout: which directories hold which kind of model, and where input, output and temp are.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use indexmap::IndexMap;
 
+use crate::digests::{Digest, Digests};
+use crate::folder_kinds::{FolderKind, MODEL_EXTENSIONS};
 use crate::schema::Folders;
+use crate::table::Row;
 
-const MODEL_EXTENSIONS: &[&str] = &["ckpt", "pt", "pt2", "bin", "pth", "safetensors", "pkl", "sft"];
 const PICTURE_EXTENSIONS: &[&str] =
     &["png", "apng", "jpg", "jpeg", "jfif", "webp", "gif", "bmp", "tif", "tiff", "avif", "ico", "tga", "ppm", "pgm"];
-
-/// A kind of model, and the folders below `models/` that hold it.
-struct ModelFolder {
-    name: &'static str,
-    below_models: &'static [&'static str],
-    extensions: &'static [&'static str],
-}
-
-const fn folder(name: &'static str, below_models: &'static [&'static str]) -> ModelFolder {
-    ModelFolder { name, below_models, extensions: MODEL_EXTENSIONS }
-}
-
-const MODEL_FOLDERS: &[ModelFolder] = &[
-    folder("checkpoints", &["checkpoints"]),
-    ModelFolder { name: "configs", below_models: &["configs"], extensions: &["yaml"] },
-    folder("loras", &["loras"]),
-    folder("vae", &["vae"]),
-    folder("text_encoders", &["text_encoders", "clip"]),
-    folder("diffusion_models", &["unet", "diffusion_models"]),
-    folder("clip_vision", &["clip_vision"]),
-    folder("style_models", &["style_models"]),
-    folder("embeddings", &["embeddings"]),
-    folder("vae_approx", &["vae_approx"]),
-    folder("controlnet", &["controlnet", "t2i_adapter"]),
-    folder("gligen", &["gligen"]),
-    folder("upscale_models", &["upscale_models"]),
-    folder("latent_upscale_models", &["latent_upscale_models"]),
-    folder("hypernetworks", &["hypernetworks"]),
-    folder("photomaker", &["photomaker"]),
-    folder("model_patches", &["model_patches"]),
-    folder("audio_encoders", &["audio_encoders"]),
-];
 
 /// Stands for the folders inside the input folder, as a combo's choices.
 const INPUT_FOLDERS: &str = "input_folders";
 /// How deep below a model folder files are still found.
 const MAX_DEPTH: usize = 16;
-/// Files up to this size are known by their content, larger ones by path, size and time of change.
-const HASHED_BY_CONTENT: u64 = 64 << 20;
 
 /// The old names of two kinds, which workflows and configuration files still use.
 fn current_name(kind: &str) -> &str {
@@ -61,17 +26,14 @@ fn current_name(kind: &str) -> &str {
     }
 }
 
-/// Where everything lies.
+/// Where everything lies. Threads may share it.
 pub struct FolderPaths {
     models: IndexMap<String, Vec<PathBuf>>,
     pub input: PathBuf,
     pub output: PathBuf,
     pub temp: PathBuf,
-    fingerprints: RefCell<HashMap<PathBuf, (Fingerprint, Fingerprint)>>,
+    pub digests: Digests,
 }
-
-/// What a file holds, in 32 bytes: equal for equal content (see [`FolderPaths::fingerprint`]).
-pub type Fingerprint = [u8; 32];
 
 /// A file name of a `LoadImage`-like value: `a.png [output]` lies in the output folder.
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
@@ -104,7 +66,7 @@ impl FolderPaths {
             input: base.join("input"),
             output: base.join("output"),
             temp: base.join("temp"),
-            fingerprints: RefCell::default(),
+            digests: Digests::default(),
         };
         this.set_models(&base.join("models"));
         this
@@ -112,7 +74,7 @@ impl FolderPaths {
 
     /// Makes `models` the directory that holds one folder per kind of model.
     pub fn set_models(&mut self, models: &Path) {
-        self.models = MODEL_FOLDERS
+        self.models = FolderKind::all()
             .iter()
             .map(|f| (f.name.to_owned(), f.below_models.iter().map(|below| models.join(below)).collect()))
             .collect();
@@ -145,56 +107,40 @@ impl FolderPaths {
         self.directories(folder).iter().map(|dir| dir.join(&relative)).find(there)
     }
 
-    /// 32 bytes that change when the file does: of the content for files up to 64 MiB (remembered by path, size and time of
-    /// change), of path, size and time for larger ones, which are models and take a second to read. Of a folder: of the
-    /// names, sizes and times of all that is in it.
-    pub fn fingerprint(&self, path: &Path) -> std::io::Result<Fingerprint> {
-        if path.is_dir() {
-            let mut hasher = blake3::Hasher::new();
-            let mut files = Vec::new();
-            walk(path, String::new(), MAX_DEPTH, &|_| true, &mut files);
-            files.sort();
-            files.iter().filter_map(|name| stamp(&path.join(name)).ok()).for_each(|(stamp, _)| {
-                hasher.update(&stamp);
-            });
-            return Ok(*hasher.finalize().as_bytes());
+    /// The digest of what lies under a path: of a file, its content; of a folder, the names and contents of all files in it.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub fn digest(&self, path: &Path) -> std::io::Result<Digest> {
+        if !path.is_dir() {
+            return self.digests.of(path);
         }
-        let (stamp, size) = stamp(path)?;
-        if size > HASHED_BY_CONTENT {
-            return Ok(stamp);
+        let mut names = Vec::new();
+        walk(path, String::new(), MAX_DEPTH, &|_| true, &mut names);
+        names.sort();
+        let mut hasher = blake3::Hasher::new();
+        for name in names {
+            add(&mut hasher, &name, &self.digests.of(&path.join(&name))?);
         }
-        if let Some((known, print)) = self.fingerprints.borrow().get(path)
-            && *known == stamp
-        {
-            return Ok(*print);
-        }
-        let print = *blake3::Hasher::new().update_mmap(path)?.finalize().as_bytes();
-        self.fingerprints.borrow_mut().insert(path.to_owned(), (stamp, print));
-        Ok(print)
+        Ok(*hasher.finalize().as_bytes())
     }
 
-    /// One fingerprint for all files of a folder, of their names, sizes and times of change: none of them is read.
-    pub fn folder_fingerprint(&self, folder: &str) -> Fingerprint {
+    /// One digest for all files of a kind of model: of their names and contents.
+    pub fn digest_of_kind(&self, kind: &str) -> Digest {
         let mut hasher = blake3::Hasher::new();
-        for name in self.list(folder) {
-            hasher.update(name.as_bytes());
-            if let Some((stamp, _)) = self.find(folder, &name).and_then(|path| stamp(&path).ok()) {
-                hasher.update(&stamp);
-            }
+        for name in self.list(kind) {
+            let digest = self.find(kind, &name).and_then(|path| self.digests.of(&path).ok());
+            add(&mut hasher, &name, &digest.unwrap_or_default());
         }
         *hasher.finalize().as_bytes()
     }
 }
 
-/// A hash of a file's path, size and time of change; and the size.
-fn stamp(path: &Path) -> std::io::Result<(Fingerprint, u64)> {
-    let meta = std::fs::metadata(path)?;
-    let modified = meta.modified()?.duration_since(UNIX_EPOCH).map_or(0, |age| age.as_nanos());
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(path.as_os_str().as_encoded_bytes());
-    hasher.update(&meta.len().to_le_bytes());
-    hasher.update(&modified.to_le_bytes());
-    Ok((*hasher.finalize().as_bytes(), meta.len()))
+/// Adds a file to the digest of several.
+fn add(hasher: &mut blake3::Hasher, name: &str, digest: &Digest) {
+    hasher.update(&(name.len() as u64).to_le_bytes());
+    hasher.update(name.as_bytes());
+    hasher.update(digest);
 }
 
 impl Folders for FolderPaths {
@@ -206,7 +152,7 @@ impl Folders for FolderPaths {
             return names;
         }
         let flat = matches!(folder, "input" | "output" | "temp");
-        let known = MODEL_FOLDERS.iter().find(|f| f.name == current_name(folder));
+        let known = FolderKind::find(current_name(folder));
         let extensions = if flat { PICTURE_EXTENSIONS } else { known.map_or(MODEL_EXTENSIONS, |f| f.extensions) };
         let mut names = Vec::new();
         for dir in self.directories(folder) {

@@ -51,15 +51,14 @@ impl Frames {
                 vec![self.state(node, (max, max, true))]
             }
             Event::Expanded { node, made } => {
-                let each = made.iter().map(|(id, display)| (id.clone(), (node.clone(), display.clone())));
+                let each = made.iter().map(|made| (made.node.clone(), (node.clone(), made.display_node.clone())));
                 self.made.extend(each);
                 Vec::new()
             }
-            Event::Executed { node, display_node, images, texts, .. } => {
-                let output = match Event::output(images, texts) {
-                    Json::Object(none) if none.is_empty() => Json::Null,
-                    shown => shown,
-                };
+            // ComfyUI tells only of nodes that show something, or that it took from its cache.
+            Event::Executed { output, cached: false, .. } if output.is_empty() => Vec::new(),
+            Event::Executed { node, display_node, output, .. } => {
+                let output = if output.is_empty() { Json::Null } else { json!(output) };
                 let data = json!({ "node": node, "display_node": display_node, "output": output, "prompt_id": id });
                 vec![message("executed", data)]
             }
@@ -73,10 +72,19 @@ impl Frames {
             }
             Event::Success { .. } => stamped("execution_success", json!({ "prompt_id": id })),
             Event::Error(failure) => {
-                let mut data = failure.to_json();
+                let mut data = json!(failure);
                 if let Some(data) = data.as_object_mut() {
-                    // What only we say of it.
-                    ["inside", "out_of_memory", "message"].iter().for_each(|name| drop(data.remove(*name)));
+                    // ComfyUI's keys; ours are not sent.
+                    const COMFY: [&str; 7] = [
+                        "node_id",
+                        "node_type",
+                        "executed",
+                        "exception_message",
+                        "exception_type",
+                        "traceback",
+                        "current_inputs",
+                    ];
+                    data.retain(|name, _| COMFY.contains(&name.as_str()));
                 }
                 stamped(
                     "execution_error",

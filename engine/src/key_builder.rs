@@ -27,7 +27,7 @@ impl<'a> KeyBuilder<'a> {
             this.part(id.as_str().as_bytes());
         }
         for folder in class.traits.reads {
-            this.part(&folders.folder_fingerprint(folder));
+            this.part(&folders.digest_of_kind(folder));
         }
         this
     }
@@ -43,7 +43,7 @@ impl<'a> KeyBuilder<'a> {
         self.part(name.as_bytes());
         self.part(converted.to_string().as_bytes());
         if let (Kind::Combo { options: Options::Files { folder, .. }, .. }, Json::String(file)) = (kind, converted) {
-            let print = self.folders.find(folder, file).and_then(|path| self.folders.fingerprint(&path).ok());
+            let print = self.folders.find(folder, file).and_then(|path| self.folders.digest(&path).ok());
             self.part(&print.unwrap_or_default());
         }
     }

@@ -12,6 +12,7 @@ use crate::io::Args;
 use crate::outputs::{Outputs, Returned};
 use crate::prompt::{Given, NodeId};
 use crate::schema::{Schema, Schemas};
+use crate::table::{self, Twice};
 
 /// A node class: a struct whose fields are its inputs. Derived by `#[derive(Node)]`.
 pub trait Node: Sized {
@@ -117,6 +118,8 @@ pub struct Class {
     pub traits: Traits,
     /// Whether a call may have to be waited for.
     pub later: bool,
+    /// The Rust type that declares it.
+    declared_by: &'static str,
     run: fn(Args, &mut Cx) -> anyhow::Result<Returned>,
     needs: fn(Args) -> anyhow::Result<Wants>,
     validate: fn(&Offer) -> Result<(), String>,
@@ -131,6 +134,7 @@ impl Class {
             schema,
             traits: N::traits(),
             later: N::Out::LATER,
+            declared_by: std::any::type_name::<N>(),
             run: |mut args, cx| Ok(N::from_args(&mut args)?.run(cx)?.into_returned()),
             needs: |mut args| {
                 let mut wants = Wants::default();
@@ -185,15 +189,29 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Every node linked into this program.
-    pub fn linked() -> Self {
+    /// Every node linked into this program. The tables that nodes read are checked as well.
+    ///
+    /// # Errors
+    /// If two classes, or two rows of a table, have one name.
+    pub fn linked() -> Result<Self, Twice> {
+        table::CHECKS.iter().try_for_each(|check| check())?;
         Self::of(CLASSES.iter().map(|class| class()))
     }
 
-    pub fn of(classes: impl IntoIterator<Item = Class>) -> Self {
-        let mut classes: IndexMap<_, _> = classes.into_iter().map(|c| (c.schema.class.clone(), c)).collect();
+    /// # Errors
+    /// If two classes have one name.
+    pub fn of(all: impl IntoIterator<Item = Class>) -> Result<Self, Twice> {
+        let mut classes: IndexMap<String, Class> = IndexMap::new();
+        for class in all {
+            let (name, declared_by) = (class.schema.class.clone(), class.declared_by);
+            if let Some(other) = classes.insert(name.clone(), class) {
+                let mut by = [other.declared_by, declared_by];
+                by.sort_unstable();
+                return Err(Twice { kind: "node class", name, by: Some((by[0], by[1])) });
+            }
+        }
         classes.sort_unstable_keys();
-        Self { classes }
+        Ok(Self { classes })
     }
 
     pub fn class(&self, name: &str) -> Option<&Class> {

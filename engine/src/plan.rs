@@ -1,71 +1,26 @@
 //! From a prompt to a graph that can run: everything that is wrong is found here, all at once, before anything runs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
 
 use petgraph::graph::{DiGraph, NodeIndex};
+use petgraph::visit::{Dfs, NodeFiltered, Reversed};
 
-use crate::check::{Checked, beside, check, reachable, sources_first};
+use crate::check::{Runnable, beside, check};
 use crate::constant;
 use crate::folders::FolderPaths;
-use crate::io::Value;
-use crate::key::Key;
-use crate::key_builder::KeyBuilder;
-use crate::live::{self, Live, undeclared};
-use crate::node::{Class, Offer, Registry};
+use crate::links::Links;
+use crate::live::Live;
+use crate::node::Registry;
 use crate::problem::{ProblemKind, Problems};
-use crate::prompt::{Given, NodeId, Prompt, PromptNode, Targets};
-
-/// Where an input's value comes from.
-#[derive(Clone, Debug)]
-pub enum Source {
-    Constant(Value),
-    Link { from: NodeIndex, slot: usize },
-}
-
-impl Source {
-    /// The node and the slot, if it is a link.
-    pub fn link(&self) -> Option<(NodeIndex, usize)> {
-        match self {
-            Self::Link { from, slot } => Some((*from, *slot)),
-            Self::Constant(_) => None,
-        }
-    }
-}
-
-/// One input of a node that may be called.
-#[derive(Clone, Debug)]
-pub struct StepInput {
-    pub name: String,
-    pub source: Source,
-    /// Pulled in only when the node asks for it.
-    pub lazy: bool,
-    /// The node takes the link, not what comes over it.
-    pub raw: bool,
-    /// Which of the node's inputs it is in the workflow, where the order of sources comes from.
-    pub place: usize,
-}
-
-/// One node that may be called.
-pub struct Step<'r> {
-    pub id: NodeId,
-    pub class: &'r Class,
-    pub title: String,
-    /// In declared order; inputs that were given nothing are not here.
-    pub inputs: Vec<StepInput>,
-    pub key: Key,
-}
-
-impl Step<'_> {
-    /// The outputs that its inputs take: node and slot.
-    pub fn links(&self) -> impl Iterator<Item = (NodeIndex, usize)> {
-        self.inputs.iter().filter_map(|input| input.source.link())
-    }
-}
+use crate::prompt::{Given, NodeId, Prompt, Targets};
+use crate::step::StepBuilder;
+pub use crate::step::{Source, Step, StepInput};
 
 /// A checked workflow: a directed acyclic graph whose edges run from a source to who uses it.
 pub struct Plan<'r> {
-    /// Nodes were added sources first. An edge says which slot it leaves from.
-    graph: DiGraph<Step<'r>, usize>,
+    /// Nodes were added sources first. There is an edge for each link: a source that feeds two inputs of a node has two.
+    pub(crate) graph: DiGraph<Step<'r>, ()>,
     targets: Vec<NodeIndex>,
     index: HashMap<NodeId, NodeIndex>,
     pub(crate) registry: &'r Registry,
@@ -103,53 +58,36 @@ impl<'r> Plan<'r> {
     ) -> Result<Self, Problems> {
         let mut checked = check(&prompt, registry, folders, targets);
         checked.problems.0.retain(|problem| !tolerated(problem.kind));
-        if !checked.problems.0.is_empty() {
-            return Err(checked.problems);
-        }
-        Ok(Self::of_checked(checked.prompt, registry, folders, &checked.outputs, salt))
+        Ok(Self::of(checked.whole()?, registry, folders, salt))
     }
 
-    /// As [`new`](Self::new), but goes on with the outputs that nothing is wrong with, as ComfyUI does. What is wrong with
-    /// the others comes with the plan.
-    ///
-    /// # Errors
-    /// Everything that is wrong, if no output can be had.
-    pub fn partial(
-        prompt: Prompt,
-        registry: &'r Registry,
-        folders: &FolderPaths,
-        targets: &Targets,
-        salt: &str,
-    ) -> Result<(Self, Checked), Problems> {
-        let checked = check(&prompt, registry, folders, targets);
-        if checked.good_outputs.is_empty() {
-            return Err(checked.problems);
-        }
-        let plan = Self::of_checked(checked.prompt.clone(), registry, folders, &checked.good_outputs, salt);
-        Ok((plan, checked))
-    }
-
-    fn of_checked(
-        prompt: Prompt,
-        registry: &'r Registry,
-        folders: &FolderPaths,
-        targets: &[NodeId],
-        salt: &str,
-    ) -> Self {
-        let mut graph = DiGraph::new();
+    /// Plans what was checked already.
+    pub fn of(runnable: Runnable, registry: &'r Registry, folders: &FolderPaths, salt: &str) -> Self {
+        let Runnable { prompt, targets } = runnable;
+        let links = Links::of(&prompt);
+        let needed = links.needed_by(&targets);
+        let ordered = links.sources_first(&needed).into_iter().map(|id| (id.clone(), prompt.nodes[id].clone()));
+        let beside = beside(&prompt, &links, registry, folders, &needed);
+        let builder = StepBuilder { salt, folders };
+        let mut graph: DiGraph<Step, ()> = DiGraph::new();
         let mut index: HashMap<NodeId, NodeIndex> = HashMap::new();
-        let reached = reachable(&prompt, targets);
-        let nodes = sources_first(&prompt, &reached).into_iter().map(|id| (id.clone(), prompt.nodes[&id].clone()));
-        for (id, node) in nodes.chain(beside(&prompt, registry, folders, &reached)) {
-            if let Some(class) = registry.class(&node.class_type) {
-                let step = plan_step(&node, &id, class, &index, &graph, salt, folders);
-                let links: Vec<_> = step.links().collect();
-                let at = graph.add_node(step);
-                for (from, slot) in links {
-                    graph.add_edge(from, at, slot);
-                }
-                index.insert(id, at);
+        for (id, node) in ordered.chain(beside) {
+            let Some(class) = registry.class(&node.class_type) else { continue };
+            let source = |live: &Live| -> Result<_, Infallible> {
+                Ok(match node.inputs.get(&live.name) {
+                    Some(Given::Link { node: from, slot }) => Some(Source::Link { from: index[from], slot: *slot }),
+                    Some(Given::Constant(json)) => Some(Source::Constant(constant::to_value(&live.input.kind, json))),
+                    None | Some(Given::Malformed(_)) => None,
+                })
+            };
+            let Ok(mut step) = builder.step(id.clone(), class, node.title.clone(), &node.inputs, source);
+            step.key = builder.key(&step, &node.inputs, |from| graph[from].key);
+            let sources: Vec<_> = step.links().map(|(from, _)| from).collect();
+            let at = graph.add_node(step);
+            for from in sources {
+                graph.add_edge(from, at, ());
             }
+            index.insert(id, at);
         }
         let targets = targets.iter().filter_map(|id| index.get(id).copied()).collect();
         Self { graph, targets, index, registry, salt: salt.to_owned(), prompt }
@@ -183,42 +121,18 @@ impl<'r> Plan<'r> {
         self.graph.node_indices()
     }
 
-    /// The nodes whose outputs `at` takes, in the order of its inputs.
-    pub fn sources(&self, at: NodeIndex) -> impl Iterator<Item = NodeIndex> {
-        self.graph[at].links().map(|(from, _)| from)
-    }
-}
-
-fn plan_step<'r>(
-    node: &PromptNode,
-    id: &NodeId,
-    class: &'r Class,
-    index: &HashMap<NodeId, NodeIndex>,
-    graph: &DiGraph<Step<'r>, usize>,
-    salt: &str,
-    folders: &FolderPaths,
-) -> Step<'r> {
-    let mut key = KeyBuilder::new(class, id, salt, folders);
-    let mut inputs = Vec::with_capacity(node.inputs.len());
-    let declared = live::inputs(&class.schema, &node.inputs);
-    let undeclared = undeclared(class, &node.inputs, &declared);
-    for Live { name, input, .. } in declared.iter().chain(&undeclared) {
-        let source = match node.inputs.get(name) {
-            None | Some(Given::Malformed(_)) => continue,
-            Some(Given::Link { node: from, slot }) => {
-                let from = index[from];
-                key.link(name, graph[from].key, *slot);
-                Source::Link { from, slot: *slot }
+    /// The targets and all that they need, but not what only nodes that are at hand need.
+    pub(crate) fn needed(&self, at_hand: &HashSet<NodeIndex>) -> HashSet<NodeIndex> {
+        let open = NodeFiltered::from_fn(&self.graph, |at| !at_hand.contains(&at));
+        let upwards = Reversed(&open);
+        let mut search = Dfs::empty(upwards);
+        let mut needed = HashSet::new();
+        for target in self.targets.iter().filter(|target| !at_hand.contains(target)) {
+            search.move_to(*target);
+            while let Some(at) = search.next(upwards) {
+                needed.insert(at);
             }
-            Some(Given::Constant(converted)) => {
-                key.constant(name, &input.kind, converted);
-                Source::Constant(constant::to_value(&input.kind, converted))
-            }
-        };
-        let place = node.inputs.get_index_of(name).unwrap_or_default();
-        inputs.push(StepInput { name: name.clone(), source, lazy: input.lazy, raw: input.raw_link, place });
+        }
+        needed
     }
-    key.fingerprint(&class.fingerprint(&Offer { inputs: &node.inputs, types: &|_, _| None }));
-    let title = node.title.clone().unwrap_or_else(|| class.schema.display_name.clone());
-    Step { id: id.clone(), class, title, inputs, key: key.finish() }
 }

@@ -1,39 +1,45 @@
 //! What can be wrong with a workflow: ComfyUI's error types and texts, and our words for people.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
 use crate::prompt::NodeId;
 use crate::workflow::Hints;
 
-/// One thing that is wrong with a prompt, found before anything runs.
-#[derive(Clone, Debug, PartialEq)]
+/// One thing that is wrong with a prompt, found before anything runs. As JSON, everything known of it, for programs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Problem {
-    /// Absent where the whole prompt is at fault.
-    pub node: Option<NodeId>,
-    pub class: String,
-    pub input: Option<String>,
-    pub kind: ProblemKind,
     /// ComfyUI's type of the error. The same for all of a kind, but for errors that it finds from another node.
-    pub comfy_type: &'static str,
+    #[serde(rename = "type")]
+    pub comfy_type: Cow<'static, str>,
     /// ComfyUI's message.
     pub message: String,
     /// ComfyUI's details text.
     pub details: String,
     /// ComfyUI's extra_info.
+    #[serde(rename = "extra_info")]
     pub extra: Map<String, Json>,
+    pub kind: ProblemKind,
+    /// Absent where the whole prompt is at fault.
+    pub node: Option<NodeId>,
+    #[serde(rename = "class_type")]
+    pub class: String,
+    pub input: Option<String>,
+    /// The outputs that cannot be had because of it.
+    pub dependent_outputs: Vec<NodeId>,
     /// For people: what is wrong and what to do, lower case, without node and input.
     pub advice: String,
     /// What only we know of it: `folder`, `name`, `nearest` and `url` of a missing file, `pack` of a foreign class.
+    #[serde(flatten)]
     pub about: Map<String, Json>,
-    /// The outputs that cannot be had because of it.
-    pub dependent_outputs: Vec<NodeId>,
 }
 
-/// The kinds of problem, with ComfyUI's names where it has one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The kinds of problem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ProblemKind {
     /// A class that neither we nor ComfyUI have.
     UnknownClass,
@@ -111,21 +117,6 @@ impl ProblemKind {
 }
 
 impl Problem {
-    /// Everything known of it, for programs.
-    pub fn to_json(&self) -> Json {
-        let mut all = self.error();
-        all.extend([
-            ("kind".to_owned(), json!(format!("{:?}", self.kind))),
-            ("node".to_owned(), json!(self.node)),
-            ("class_type".to_owned(), json!(self.class)),
-            ("input".to_owned(), json!(self.input)),
-            ("dependent_outputs".to_owned(), json!(self.dependent_outputs)),
-            ("advice".to_owned(), json!(self.advice)),
-        ]);
-        all.extend(self.about.clone());
-        Json::Object(all)
-    }
-
     /// ComfyUI's error: `type`, `message`, `details`, `extra_info`.
     fn error(&self) -> Map<String, Json> {
         Map::from_iter([
@@ -156,7 +147,8 @@ impl fmt::Display for Problem {
 }
 
 /// Everything that is wrong with a prompt, in document order.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Problems(pub Vec<Problem>);
 
 impl Problems {
@@ -248,3 +240,32 @@ impl fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_problem_reads_back_from_its_json() {
+        let problem = Problem {
+            comfy_type: Cow::Borrowed("value_not_in_list"),
+            message: "Value not in list".into(),
+            details: "ckpt_name: 'a' not in []".into(),
+            extra: Map::from_iter([("input_name".to_owned(), json!("ckpt_name"))]),
+            kind: ProblemKind::FileMissing,
+            node: Some("4".into()),
+            class: "CheckpointLoaderSimple".into(),
+            input: Some("ckpt_name".into()),
+            dependent_outputs: vec!["9".into()],
+            advice: "names the file a".into(),
+            about: Map::from_iter([("folder".to_owned(), json!("checkpoints")), ("name".to_owned(), json!("a"))]),
+        };
+        let json = json!(problem);
+        assert_eq!(json["type"], "value_not_in_list");
+        assert_eq!((&json["kind"], &json["folder"]), (&json!("FileMissing"), &json!("checkpoints")));
+        let all = Problems(vec![problem]);
+        assert_eq!(serde_json::from_value::<Problems>(json!(all)).unwrap(), all);
+    }
+}

@@ -74,7 +74,7 @@ impl Finding {
             class: node.map(|(_, class)| class.to_owned()).unwrap_or_default(),
             input: input.map(str::to_owned),
             kind,
-            comfy_type,
+            comfy_type: comfy_type.into(),
             message: self.message.map_or_else(|| kind.message().to_owned(), String::from),
             details: self.details,
             extra,

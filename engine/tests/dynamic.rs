@@ -107,7 +107,7 @@ fn prompt(nodes: Json) -> Prompt {
 }
 
 fn run(nodes: Json) -> Result<Vec<String>, String> {
-    let registry = Registry::linked();
+    let registry = Registry::linked().unwrap();
     let mut engine = Engine::new(FolderPaths::below("nowhere".as_ref()), Services::default());
     let plan = Plan::new(prompt(nodes), &registry, &engine.folders, &Targets::All, "").map_err(|e| e.to_string())?;
     let mut texts = Texts::default();
@@ -153,7 +153,7 @@ fn a_choice_takes_its_own_inputs() {
 #[test]
 fn other_inputs_of_a_choice_give_another_result() {
     let mut engine = Engine::new(FolderPaths::below("nowhere".as_ref()), Services::default());
-    let registry = Registry::linked();
+    let registry = Registry::linked().unwrap();
     let mut results = Vec::new();
     for factor in [2, 3, 2] {
         let nodes = json!({"end": {"class": "ToySize", "size": "by factor", "size.factor": factor, "text": ""}});
@@ -167,7 +167,7 @@ fn other_inputs_of_a_choice_give_another_result() {
 
 #[test]
 fn they_are_declared_as_comfyui_declares_them() {
-    let registry = Registry::linked();
+    let registry = Registry::linked().unwrap();
     let of = |class: &str, name: &str| {
         registry.schema(class).unwrap().to_object_info(&())["input"]["required"][name].clone()
     };

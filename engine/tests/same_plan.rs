@@ -262,7 +262,7 @@ proptest! {
 
     #[test]
     fn drawn_graphs_keep_their_plan(drawn in graphs(), seed in any::<u64>(), words in any::<bool>()) {
-        let registry = Registry::linked();
+        let registry = Registry::linked().unwrap();
         let context = context(&registry);
         let file = ui(&drawn);
         let workflow = read_value(&file, &context).unwrap();
@@ -283,7 +283,7 @@ proptest! {
     /// The keys do tell graphs apart.
     #[test]
     fn another_value_is_another_plan(drawn in graphs()) {
-        let registry = Registry::linked();
+        let registry = Registry::linked().unwrap();
         let keys = |drawn: &[Drawn]| plan_keys(&read_value(&ui(drawn), &context(&registry)).unwrap().prompt, &registry).1;
         let mut changed = drawn.clone();
         changed.last_mut().unwrap().text.push('!');

@@ -251,7 +251,7 @@ fn a_long_chain_needs_no_stack() {
 
 #[test]
 fn the_declaration_says_it_all() {
-    let registry = Registry::linked();
+    let registry = Registry::linked().unwrap();
     let schema = registry.schema("ToyInt").unwrap();
     assert_eq!((&*schema.description, &*schema.display_name), ("A whole number.", "A number"));
     assert_eq!(schema.inputs[0].tooltip, "The number itself.");

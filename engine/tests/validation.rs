@@ -19,7 +19,7 @@ const OTHERWISE: [(&str, &str); 1] =
 fn answer(prompt: &Value, folders: &FolderPaths) -> Value {
     let context = Context { schemas: &Stock, folders: &(), seed: 0, now: LocalTime::default() };
     let prompt = read_value(&json!({ "prompt": prompt }), &context).unwrap().prompt;
-    let checked = check(&prompt, &Registry::of([]), folders, &Targets::Outputs);
+    let checked = check(&prompt, &Registry::of([]).unwrap(), folders, &Targets::Outputs);
     let found = checked.problems.0.into_iter().filter(|problem| problem.kind != ProblemKind::NotRunnable);
     let problems = Problems(found.collect());
     if problems.0.is_empty() { Value::Null } else { problems.to_response() }

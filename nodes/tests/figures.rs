@@ -57,7 +57,7 @@ fn prompt(graph: &Json) -> Prompt {
 }
 
 fn run(graph: &Json, base: &Path) -> Result<Left, String> {
-    let registry = Registry::linked();
+    let registry = Registry::linked().unwrap();
     let mut engine = Engine::new(FolderPaths::below(base), Services::default());
     let plan =
         Plan::new(prompt(graph), &registry, &engine.folders, &Targets::All, "").map_err(|error| error.to_string())?;

@@ -17,18 +17,22 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     Ok(quote! {
         impl ::redraft_engine::io::Field for #ident {
             fn kind(_: ::redraft_engine::io::Widget) -> ::redraft_engine::schema::Kind {
-                ::redraft_engine::schema::Kind::DynamicCombo(vec![#(#declared),*])
+                ::redraft_engine::schema::Kind::DynamicCombo(::std::vec![#(#declared),*])
             }
 
-            fn from_value(value: &::redraft_engine::io::Value) -> Result<Self, ::redraft_engine::io::Misfit> {
-                Err(::redraft_engine::dynamic::no_choice_alone(value))
+            fn from_value(value: &::redraft_engine::io::Value) -> ::std::result::Result<Self, ::redraft_engine::io::Misfit> {
+                ::std::result::Result::Err(::redraft_engine::dynamic::no_choice_alone(value))
             }
 
-            fn take(args: &mut ::redraft_engine::io::Args, name: &str) -> ::anyhow::Result<Self> {
-                let key: String = args.take(name)?;
+            fn take(args: &mut ::redraft_engine::io::Args, name: &str) -> ::redraft_engine::anyhow::Result<Self> {
+                let key: ::std::string::String = args.take(name)?;
                 match key.as_str() {
                     #(#arms)*
-                    _ => Err(::redraft_engine::dynamic::no_such_choice(&Self::kind(Default::default()), name, &key)),
+                    _ => ::std::result::Result::Err(::redraft_engine::dynamic::no_such_choice(
+                        &<Self as ::redraft_engine::io::Field>::kind(::std::default::Default::default()),
+                        name,
+                        &key,
+                    )),
                 }
             }
         }
@@ -57,15 +61,18 @@ impl<'a> Choice<'a> {
     fn declaration(&self) -> TokenStream {
         let key = &self.key;
         let inputs = self.inputs.iter().map(InputField::schema);
-        quote!(::redraft_engine::schema::Choice { key: #key.to_owned(), inputs: vec![#(#inputs),*] })
+        quote!(::redraft_engine::schema::Choice {
+            key: <::std::string::String as ::std::convert::From<&str>>::from(#key),
+            inputs: ::std::vec![#(#inputs),*],
+        })
     }
 
     fn arm(&self) -> TokenStream {
         let (key, ident) = (&self.key, &self.variant.ident);
         let fields = self.inputs.iter().map(|input| {
             let (field, name) = (&input.field.ident, &input.name);
-            quote!(#field: args.take(&format!("{name}.{}", #name))?)
+            quote!(#field: args.take(&::std::format!("{name}.{}", #name))?)
         });
-        quote!(#key => Ok(Self::#ident { #(#fields),* }),)
+        quote!(#key => ::std::result::Result::Ok(Self::#ident { #(#fields),* }),)
     }
 }

@@ -17,19 +17,19 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
         }
         let name = name_attribute(&variant.attrs, "combo")?.unwrap_or_else(|| snake_case(&variant.ident.to_string()));
         let variant = &variant.ident;
-        arms.push(quote!(#name => Some(Self::#variant)));
+        arms.push(quote!(#name => ::std::option::Option::Some(Self::#variant)));
         names.push(name);
     }
     Ok(quote! {
         impl ::redraft_engine::io::Combo for #ident {
-            fn names() -> Vec<&'static str> {
-                vec![#(#names),*]
+            fn names() -> ::std::vec::Vec<&'static str> {
+                ::std::vec![#(#names),*]
             }
 
-            fn from_name(name: &str) -> Option<Self> {
+            fn from_name(name: &str) -> ::std::option::Option<Self> {
                 match name {
                     #(#arms,)*
-                    _ => None,
+                    _ => ::std::option::Option::None,
                 }
             }
         }

@@ -34,8 +34,8 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
                 #traits
             }
 
-            fn from_args(#taken: &mut ::redraft_engine::io::Args) -> ::anyhow::Result<Self> {
-                Ok(#built)
+            fn from_args(#taken: &mut ::redraft_engine::io::Args) -> ::redraft_engine::anyhow::Result<Self> {
+                ::std::result::Result::Ok(#built)
             }
         }
 
@@ -60,23 +60,23 @@ fn schema(class: &str, input: &DeriveInput, options: &NodeOptions, inputs: &[Inp
                 return Error::new_spanned(name, message).into_compile_error();
             }
         };
-        quote!((#name.to_owned(), ::redraft_engine::schema::Hidden::#kind))
+        quote!((<::std::string::String as ::std::convert::From<&str>>::from(#name), ::redraft_engine::schema::Hidden::#kind))
     });
     let hidden = hidden.chain(inputs.iter().filter(|input| input.hidden).map(|input| {
         let name = &input.name;
-        quote!((#name.to_owned(), ::redraft_engine::schema::Hidden::Any))
+        quote!((<::std::string::String as ::std::convert::From<&str>>::from(#name), ::redraft_engine::schema::Hidden::Any))
     }));
     let inputs = inputs.iter().filter(|input| !input.rest && !input.hidden).map(InputField::schema);
     quote! {
         ::redraft_engine::schema::Schema {
-            class: #class.to_owned(),
-            display_name: #display.to_owned(),
-            category: #category.to_owned(),
-            description: #description.to_owned(),
-            inputs: vec![#(#inputs),*],
-            hidden: vec![#(#hidden),*],
+            class: <::std::string::String as ::std::convert::From<&str>>::from(#class),
+            display_name: <::std::string::String as ::std::convert::From<&str>>::from(#display),
+            category: <::std::string::String as ::std::convert::From<&str>>::from(#category),
+            description: <::std::string::String as ::std::convert::From<&str>>::from(#description),
+            inputs: ::std::vec![#(#inputs),*],
+            hidden: ::std::vec![#(#hidden),*],
             // What `Run::Out` declares; filled in where the class is registered.
-            outputs: Vec::new(),
+            outputs: ::std::vec::Vec::new(),
             output_node: #output,
             deprecated: #deprecated,
             experimental: #experimental,
@@ -205,7 +205,9 @@ impl<'a> InputField<'a> {
         match ident.to_string().as_str() {
             "default" | "min" | "max" | "step" | "round" => {
                 let value: Expr = meta.value()?.parse()?;
-                self.widget.push(quote!(#ident: Some(::redraft_engine::io::Literal::from(#value))));
+                self.widget.push(quote!(#ident: ::std::option::Option::Some(
+                    <::redraft_engine::io::Literal as ::std::convert::From<_>>::from(#value)
+                )));
             }
             "multiline" | "dynamic_prompts" => self.widget.push(quote!(#ident: true)),
             "control_after_generate" => {
@@ -213,7 +215,7 @@ impl<'a> InputField<'a> {
             }
             "files" => {
                 let folder: LitStr = meta.value()?.parse()?;
-                self.widget.push(quote!(files: Some(#folder)));
+                self.widget.push(quote!(files: ::std::option::Option::Some(#folder)));
             }
             "besides" => {
                 let names: Expr = meta.value()?.parse()?;
@@ -221,11 +223,11 @@ impl<'a> InputField<'a> {
             }
             "upload" => {
                 let kind: syn::Ident = meta.value()?.parse()?;
-                self.widget.push(quote!(upload: Some(::redraft_engine::schema::Upload::#kind)));
+                self.widget.push(quote!(upload: ::std::option::Option::Some(::redraft_engine::schema::Upload::#kind)));
             }
             "prefix" => {
                 let prefix: LitStr = meta.value()?.parse()?;
-                self.widget.push(quote!(prefix: Some(#prefix)));
+                self.widget.push(quote!(prefix: ::std::option::Option::Some(#prefix)));
             }
             "name" => self.name = text(meta)?,
             "lazy" => self.lazy = true,
@@ -242,7 +244,7 @@ impl<'a> InputField<'a> {
         let (ty, tooltip) = (&field.ty, documentation(&field.attrs));
         quote! {
             ::redraft_engine::schema::Input {
-                name: #name.to_owned(),
+                name: <::std::string::String as ::std::convert::From<&str>>::from(#name),
                 kind: <#ty as ::redraft_engine::io::Field>::kind(::redraft_engine::io::Widget {
                     #(#widget,)*
                     ..::std::default::Default::default()
@@ -251,7 +253,7 @@ impl<'a> InputField<'a> {
                 lazy: #lazy || <#ty as ::redraft_engine::io::Field>::LAZY,
                 force_input: #force_input,
                 raw_link: <#ty as ::redraft_engine::io::Field>::RAW,
-                tooltip: #tooltip.to_owned(),
+                tooltip: <::std::string::String as ::std::convert::From<&str>>::from(#tooltip),
             }
         }
     }

@@ -21,20 +21,20 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     for field in fields {
         let (name, ty, tooltip) = (&field.ident, &field.ty, documentation(&field.attrs));
         let label = match name_attribute(&field.attrs, "output")? {
-            Some(label) => quote!(Some(#label)),
-            None => quote!(None),
+            Some(label) => quote!(::std::option::Option::Some(#label)),
+            None => quote!(::std::option::Option::None),
         };
         declared.push(quote!(::redraft_engine::io::output_of::<#ty>(#label, #tooltip)));
         sockets.push(quote!(::redraft_engine::io::Emit::into_socket(self.#name)));
     }
     Ok(quote! {
         impl ::redraft_engine::outputs::Outputs for #ident {
-            fn declare() -> Vec<::redraft_engine::schema::Output> {
-                vec![#(#declared),*]
+            fn declare() -> ::std::vec::Vec<::redraft_engine::schema::Output> {
+                ::std::vec![#(#declared),*]
             }
 
             fn into_returned(self) -> ::redraft_engine::outputs::Returned {
-                ::redraft_engine::outputs::Returned::Values(vec![#(#sockets),*])
+                ::redraft_engine::outputs::Returned::Values(::std::vec![#(#sockets),*])
             }
         }
     })

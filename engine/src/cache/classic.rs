@@ -1,7 +1,7 @@
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use super::{Cache, Entry, Owner, Present};
+use super::{Cache, Owner, Present, Results};
 use crate::key::Key;
 
 /// ComfyUI's default: results live as long as the next run has a node for them. Those of nodes that were made at run time live
@@ -13,7 +13,7 @@ pub struct Classic {
 }
 
 struct Kept {
-    entry: Rc<Entry>,
+    results: Rc<Results>,
     owner: Option<Owner>,
     used: u64,
 }
@@ -30,13 +30,13 @@ impl Cache for Classic {
         self.run += 1;
     }
 
-    fn get(&mut self, key: &Key) -> Option<Rc<Entry>> {
+    fn get(&mut self, key: &Key) -> Option<Rc<Results>> {
         let kept = self.entries.get_mut(key)?;
         kept.used = self.run;
-        Some(kept.entry.clone())
+        Some(kept.results.clone())
     }
 
-    fn put(&mut self, key: Key, entry: Rc<Entry>, owner: Option<Owner>) {
-        self.entries.insert(key, Kept { entry, owner, used: self.run });
+    fn put(&mut self, key: Key, results: Rc<Results>, owner: Option<Owner>) {
+        self.entries.insert(key, Kept { results, owner, used: self.run });
     }
 }

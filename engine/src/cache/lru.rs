@@ -1,14 +1,14 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::{Cache, Entry, Owner, Present};
+use super::{Cache, Owner, Present, Results};
 use crate::key::Key;
 
 /// Results carry the run of their last use. While there are more than `size`, the runs longest ago go, whole; those of the run
 /// that begins stay, however many they are.
 pub struct Lru {
     size: usize,
-    entries: HashMap<Key, (Rc<Entry>, u64)>,
+    entries: HashMap<Key, (Rc<Results>, u64)>,
     run: u64,
     /// Nothing used before this run is left.
     oldest: u64,
@@ -32,13 +32,13 @@ impl Cache for Lru {
         }
     }
 
-    fn get(&mut self, key: &Key) -> Option<Rc<Entry>> {
-        let (entry, used) = self.entries.get_mut(key)?;
+    fn get(&mut self, key: &Key) -> Option<Rc<Results>> {
+        let (results, used) = self.entries.get_mut(key)?;
         *used = self.run;
-        Some(entry.clone())
+        Some(results.clone())
     }
 
-    fn put(&mut self, key: Key, entry: Rc<Entry>, _: Option<Owner>) {
-        self.entries.insert(key, (entry, self.run));
+    fn put(&mut self, key: Key, results: Rc<Results>, _: Option<Owner>) {
+        self.entries.insert(key, (results, self.run));
     }
 }

@@ -9,7 +9,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::str::FromStr;
 
-use crate::event::SavedFile;
+use crate::cx::Shown;
 use crate::io::Socket;
 use crate::key::Key;
 use crate::prompt::NodeId;
@@ -18,15 +18,14 @@ pub use classic::Classic;
 pub use lru::Lru;
 pub use ram::{Memory, Ram};
 
-/// What a node left behind: its outputs, the files it wrote, the texts it showed.
+/// What a node left behind: its outputs, and what it showed.
 #[derive(Clone, Debug, Default)]
-pub struct Entry {
+pub struct Results {
     pub outputs: Vec<Socket>,
-    pub saved: Vec<SavedFile>,
-    pub texts: Vec<String>,
+    pub shown: Shown,
 }
 
-impl Entry {
+impl Results {
     /// About how much memory the outputs hold, in bytes.
     pub fn bytes(&self) -> usize {
         self.outputs.iter().flat_map(|socket| socket.iter()).map(|value| value.bytes()).sum()
@@ -48,10 +47,10 @@ pub trait Cache {
     /// A run begins.
     fn begin(&mut self, present: &Present);
 
-    fn get(&mut self, key: &Key) -> Option<Rc<Entry>>;
+    fn get(&mut self, key: &Key) -> Option<Rc<Results>>;
 
     /// `owner` is given for nodes that were made at run time.
-    fn put(&mut self, key: Key, entry: Rc<Entry>, owner: Option<Owner>);
+    fn put(&mut self, key: Key, results: Rc<Results>, owner: Option<Owner>);
 
     /// A node is done: the time to give memory back.
     fn make_room(&mut self) {}
@@ -64,11 +63,11 @@ pub struct Nothing;
 impl Cache for Nothing {
     fn begin(&mut self, _: &Present) {}
 
-    fn get(&mut self, _: &Key) -> Option<Rc<Entry>> {
+    fn get(&mut self, _: &Key) -> Option<Rc<Results>> {
         None
     }
 
-    fn put(&mut self, _: Key, _: Rc<Entry>, _: Option<Owner>) {}
+    fn put(&mut self, _: Key, _: Rc<Results>, _: Option<Owner>) {}
 }
 
 /// The policies by name: `classic`, `lru:N`, `none`, `ram:GB`.

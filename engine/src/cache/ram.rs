@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::{Cache, Entry, Owner, Present};
+use super::{Cache, Owner, Present, Results};
 use crate::key::Key;
 
 /// Bytes in what the user calls a gigabyte.
@@ -56,7 +56,7 @@ pub struct Ram {
 }
 
 struct Kept {
-    entry: Rc<Entry>,
+    results: Rc<Results>,
     run: u64,
     touched: u64,
 }
@@ -68,7 +68,7 @@ impl Ram {
 
     fn weight(&self, kept: &Kept) -> f64 {
         let age = i32::try_from(self.run - kept.run).unwrap_or(i32::MAX);
-        AGE.powi(age) * (UNKNOWN + kept.entry.bytes() as f64 * TENSORS)
+        AGE.powi(age) * (UNKNOWN + kept.results.bytes() as f64 * TENSORS)
     }
 }
 
@@ -79,16 +79,16 @@ impl Cache for Ram {
         self.entries.iter_mut().filter(|(key, _)| present.keys.contains(*key)).for_each(|(_, kept)| kept.run = run);
     }
 
-    fn get(&mut self, key: &Key) -> Option<Rc<Entry>> {
+    fn get(&mut self, key: &Key) -> Option<Rc<Results>> {
         let kept = self.entries.get_mut(key)?;
         self.clock += 1;
         (kept.run, kept.touched) = (self.run, self.clock);
-        Some(kept.entry.clone())
+        Some(kept.results.clone())
     }
 
-    fn put(&mut self, key: Key, entry: Rc<Entry>, _: Option<Owner>) {
+    fn put(&mut self, key: Key, results: Rc<Results>, _: Option<Owner>) {
         self.clock += 1;
-        self.entries.insert(key, Kept { entry, run: self.run, touched: self.clock });
+        self.entries.insert(key, Kept { results, run: self.run, touched: self.clock });
     }
 
     fn make_room(&mut self) {
@@ -96,7 +96,7 @@ impl Cache for Ram {
             return;
         }
         // What a waiting node holds as well would not become free.
-        let idle = self.entries.iter().filter(|(_, kept)| Rc::strong_count(&kept.entry) == 1);
+        let idle = self.entries.iter().filter(|(_, kept)| Rc::strong_count(&kept.results) == 1);
         let mut heaviest: Vec<_> = idle.map(|(key, kept)| (self.weight(kept), kept.touched, *key)).collect();
         heaviest.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         while let Some((_, _, key)) = heaviest.pop() {

@@ -20,8 +20,8 @@ fn key(n: u8) -> Key {
     Key::from_bytes([n; 32])
 }
 
-fn entry(bytes: usize) -> Rc<Entry> {
-    Rc::new(Entry { outputs: vec![[Value::wire(Block(bytes))].into()], ..Entry::default() })
+fn results(bytes: usize) -> Rc<Results> {
+    Rc::new(Results { outputs: vec![[Value::wire(Block(bytes))].into()], ..Results::default() })
 }
 
 fn present(keys: &[u8]) -> Present {
@@ -47,8 +47,8 @@ fn policies_are_read_as_they_are_written() {
 fn classic_keeps_what_the_next_run_has() {
     let mut cache = Classic::default();
     cache.begin(&present(&[1, 2]));
-    cache.put(key(1), entry(1), None);
-    cache.put(key(2), entry(1), None);
+    cache.put(key(1), results(1), None);
+    cache.put(key(2), results(1), None);
     cache.begin(&present(&[2, 3]));
     assert_eq!(held(&mut cache, 1..=3), [2]);
 }
@@ -59,8 +59,8 @@ fn classic_keeps_what_was_made_at_run_time_with_its_node() {
     let with_owner = || Present { nodes: owner().into_iter().collect(), ..Present::default() };
     let mut cache = Classic::default();
     cache.begin(&with_owner());
-    cache.put(key(1), entry(1), owner());
-    cache.put(key(2), entry(1), owner());
+    cache.put(key(1), results(1), owner());
+    cache.put(key(2), results(1), owner());
     // The loop itself was cached: nothing is made anew.
     cache.begin(&with_owner());
     cache.begin(&with_owner());
@@ -79,14 +79,14 @@ fn lru_drops_the_runs_longest_ago() {
     let mut cache = Lru::new(2);
     for run in 1..=3 {
         cache.begin(&present(&[run]));
-        cache.put(key(run), entry(1), None);
+        cache.put(key(run), results(1), None);
     }
     // Three are held until the next run begins; the run's own result counts as used.
     cache.begin(&present(&[3]));
     assert_eq!(held(&mut cache, 1..=3), [2, 3]);
     // What was looked at is young again.
     cache.begin(&present(&[4]));
-    cache.put(key(4), entry(1), None);
+    cache.put(key(4), results(1), None);
     cache.begin(&present(&[2]));
     assert_eq!(held(&mut cache, 1..=4), [2, 4]);
 }
@@ -95,8 +95,8 @@ fn lru_drops_the_runs_longest_ago() {
 fn lru_of_nothing_keeps_the_run_at_hand() {
     let mut cache = Lru::new(0);
     cache.begin(&present(&[1, 2]));
-    cache.put(key(1), entry(1), None);
-    cache.put(key(2), entry(1), None);
+    cache.put(key(1), results(1), None);
+    cache.put(key(2), results(1), None);
     cache.begin(&present(&[1]));
     assert_eq!(held(&mut cache, 1..=2), [1]);
 }
@@ -105,7 +105,7 @@ fn lru_of_nothing_keeps_the_run_at_hand() {
 fn none_keeps_nothing() {
     let mut cache = Policy::None.open();
     cache.begin(&present(&[1]));
-    cache.put(key(1), entry(1), None);
+    cache.put(key(1), results(1), None);
     assert!(held(&mut *cache, [1]).is_empty());
 }
 
@@ -123,10 +123,10 @@ fn ram_drops_the_heaviest_and_oldest_until_enough_is_free() {
     };
     let fill = |cache: &mut Ram| {
         cache.begin(&present(&[1]));
-        cache.put(key(1), entry(1000), None);
-        cache.put(key(2), entry(900), None);
+        cache.put(key(1), results(1000), None);
+        cache.put(key(2), results(900), None);
         cache.begin(&present(&[1, 3]));
-        cache.put(key(3), entry(950), None);
+        cache.put(key(3), results(950), None);
     };
     let mut cache = Ram::new(4.0, memory());
     fill(&mut cache);

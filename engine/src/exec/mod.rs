@@ -3,18 +3,21 @@
 //! Laziness, expansion and waiting are one event: a node that was begun needs something else first, and is taken up again
 //! when that is done. The order is ComfyUI's.
 
+mod agenda;
 mod call;
+mod failing;
 mod graph;
 mod run;
-mod schedule;
 mod tasks;
+mod visit;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::cache::{Cache, Policy, Present};
 use crate::cx::{Cancel, Kept, Metadata, Services};
-use crate::error::Failure;
 use crate::event::{Event, Observer};
+use crate::failure::Failure;
 use crate::folders::FolderPaths;
 use crate::plan::Plan;
 
@@ -28,21 +31,22 @@ pub enum Outcome {
     Cancelled,
 }
 
-/// What runs have in common: the cache, and what nodes may ask for. It lives on one thread.
+/// What runs have in common: the cache, and what nodes may ask for. It lives on one thread; others may share its folders, to check
+/// workflows while it runs one.
 pub struct Engine {
-    pub folders: FolderPaths,
+    pub folders: Arc<FolderPaths>,
     pub services: Services,
     pub(crate) cache: Box<dyn Cache>,
     pub(crate) kept: Kept,
 }
 
 impl Engine {
-    pub fn new(folders: FolderPaths, services: Services) -> Self {
+    pub fn new(folders: impl Into<Arc<FolderPaths>>, services: Services) -> Self {
         Self::with_cache(folders, services, Policy::default())
     }
 
-    pub fn with_cache(folders: FolderPaths, services: Services, policy: Policy) -> Self {
-        Self { folders, services, cache: policy.open(), kept: Kept::default() }
+    pub fn with_cache(folders: impl Into<Arc<FolderPaths>>, services: Services, policy: Policy) -> Self {
+        Self { folders: folders.into(), services, cache: policy.open(), kept: Kept::default() }
     }
 
     /// Runs a plan. The observer sees everything; finished results are kept whatever happens to later nodes.

@@ -113,7 +113,7 @@ macro_rules! combo_field {
                 $crate::io::combo_kind::<Self>(widget)
             }
 
-            fn from_value(value: &$crate::io::Value) -> Result<Self, $crate::io::Misfit> {
+            fn from_value(value: &$crate::io::Value) -> ::std::result::Result<Self, $crate::io::Misfit> {
                 $crate::io::combo_from_value(value)
             }
         }

@@ -1,5 +1,6 @@
 //! What the readers of workflow files have in common: what they are given, what they give, and how they fail.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
@@ -62,7 +63,7 @@ pub enum Form {
 }
 
 /// Something that a reader found and did not take as an error.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remark {
     pub severity: Severity,
     /// The node it is about, by its id in the prompt, or in its graph where it is no part of the prompt.
@@ -70,7 +71,8 @@ pub struct Remark {
     pub text: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Nothing is lost.
     Note,

@@ -3,9 +3,9 @@
 
 use redraft_engine::cache::Policy;
 use redraft_engine::cx::{Cancel, Metadata, Services};
-use redraft_engine::error::Failure;
 use redraft_engine::event::{Event, Observer};
 use redraft_engine::exec::{Engine, Outcome};
+use redraft_engine::failure::Failure;
 use redraft_engine::folders::FolderPaths;
 use redraft_engine::io::Socket;
 use redraft_engine::node::Registry;
@@ -66,7 +66,7 @@ impl Seen {
     /// The texts that were shown, in order.
     pub fn texts(&self) -> Vec<String> {
         let shown = self.events.iter().filter_map(|event| match event {
-            Event::Executed { texts, .. } => Some(texts.clone()),
+            Event::Executed { output, .. } => Some(output.texts().map(str::to_owned).collect::<Vec<_>>()),
             _ => None,
         });
         shown.flatten().collect()
@@ -90,7 +90,7 @@ impl Bench {
 
     pub fn with(policy: Policy) -> Self {
         let folders = FolderPaths::below("nowhere".as_ref());
-        Self { registry: Registry::linked(), engine: Engine::with_cache(folders, Services::default(), policy) }
+        Self { registry: Registry::linked().unwrap(), engine: Engine::with_cache(folders, Services::default(), policy) }
     }
 
     pub fn problems(&self, nodes: Json) -> Problems {

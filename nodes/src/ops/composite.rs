@@ -1,4 +1,4 @@
-//! Laying one batch of pictures, masks or latents over another.
+//! Pasting a batch of pictures, masks or latents on another.
 
 use tch::Tensor;
 
@@ -13,10 +13,11 @@ pub struct PasteOptions {
     pub resize_source: bool,
 }
 
-/// Lays `source` (N×C×h×w, or N×C×T×h×w) over `destination` (N×C×H×W, or N×C×T×H×W): `source` where `mask` is 1, `destination` where it is 0 or nothing
-/// lies over it. The mask (any number of H×W) is stretched over the source. Short batches begin again, long ones are cut.
+/// Pastes `source` (N×C×h×w, or N×C×T×h×w) on `destination` (N×C×H×W, or N×C×T×H×W): the result is `source` where
+/// `mask` is 1, and `destination` elsewhere. The mask (any number of H×W) is resized to the source. Batches that are
+/// too short are repeated, those too long cut.
 ///
-/// The result is new; nothing given is changed. In the reference: ComfyUI 0.8.0's `composite`.
+/// The inputs are not changed. In ComfyUI 0.8.0 this is the function `composite`.
 pub fn composite(destination: &Tensor, source: &Tensor, mask: Option<&Tensor>, options: PasteOptions) -> Tensor {
     let (batch, height, width) = (destination.size()[0], side(destination, -2), side(destination, -1));
     let stretched = |t: &Tensor, height: i64, width: i64| t.upsample_bilinear2d([height, width], false, None, None);
@@ -44,13 +45,13 @@ pub fn composite(destination: &Tensor, source: &Tensor, mask: Option<&Tensor>, o
     result
 }
 
-/// A side counted from the last, which is -1; 1 where there is none.
+/// The length of a dimension, counted from the last one (-1). 1 if there is no such dimension.
 fn side(samples: &Tensor, from_end: i64) -> i64 {
     let at = samples.dim() as i64 + from_end;
     samples.size().get(at as usize).copied().unwrap_or(1)
 }
 
-/// Exactly `count` members: a short batch begins again, a long one is cut.
+/// A batch with exactly `count` members: too short a batch is repeated, too long a one is cut.
 pub fn fill_batch(batch: &Tensor, count: i64) -> Tensor {
     let have = batch.size()[0];
     if have >= count {
@@ -67,7 +68,7 @@ mod tests {
     use super::*;
     use tch::{Device, Kind};
 
-    /// The part beyond the edge is left out, and the mask is stretched over the whole source, not over the part.
+    /// The part beyond the edge is left out. The mask is resized to the whole source, not to the part that is visible.
     #[test]
     fn a_source_over_the_edge_is_cut() {
         let destination = Tensor::zeros([2, 1, 2, 3], (Kind::Float, Device::Cpu));

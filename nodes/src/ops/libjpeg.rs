@@ -15,7 +15,8 @@ use mozjpeg_sys::{
 
 /// A progressive file may send the same coefficients in many scans; honest ones have about ten.
 const MAX_SCANS: c_long = 200;
-/// libjpeg's state while it gives out rows (`DSTATE_SCANNING`). What it reads before that, it needs.
+/// libjpeg's state while it gives out rows (`DSTATE_SCANNING`). An end of the file before that means that data is
+/// missing.
 const GIVES_OUT_ROWS: c_int = 205;
 
 /// Why a file was given up.
@@ -28,8 +29,8 @@ pub enum Failure {
     Other,
 }
 
-/// Functions for a decoder that runs inside of [`caught`]. What is missing or damaged in a picture is an error, where libjpeg
-/// itself would warn and fill up with grey; a missing end marker is no error.
+/// Functions for a decoder that runs inside of [`caught`]. If a part of a picture is missing or damaged, libjpeg itself
+/// only warns and fills it with grey; these functions make it an error. A missing end marker is no error.
 pub fn strict_errors() -> jpeg_error_mgr {
     // SAFETY: the struct holds numbers, pointers and optional functions, for all of which zero is a value; libjpeg fills it.
     let mut errors: jpeg_error_mgr = unsafe { std::mem::zeroed() };
@@ -40,9 +41,9 @@ pub fn strict_errors() -> jpeg_error_mgr {
     errors
 }
 
-/// What `decode` gives, or why it gave the file up.
+/// The result of `decode`, or why it gave the file up.
 pub fn caught<T>(decode: impl FnOnce() -> std::io::Result<T>) -> Result<T, Failure> {
-    // The decoder is dropped by the unwinding, so nobody sees it half done.
+    // The unwinding drops the decoder, so that nobody uses it afterwards.
     match catch_unwind(AssertUnwindSafe(decode)) {
         Ok(done) => done.map_err(|_| Failure::Other),
         Err(payload) => Err(payload.downcast_ref().copied().unwrap_or(Failure::Other)),
@@ -55,7 +56,7 @@ extern "C-unwind" fn give_up(decoder: &mut jpeg_common_struct) {
     resume_unwind(Box::new(Failure::Message(code)))
 }
 
-/// Hears warnings (level -1) and what libjpeg tells of its progress (levels from 0 on).
+/// Is given warnings (level -1) and messages about progress (levels from 0 on).
 extern "C-unwind" fn hear(decoder: &mut jpeg_common_struct, _level: c_int) {
     // SAFETY: as in `give_up`.
     let errors = unsafe { &mut *decoder.err };
@@ -63,7 +64,7 @@ extern "C-unwind" fn hear(decoder: &mut jpeg_common_struct, _level: c_int) {
         JWRN_HIT_MARKER | JWRN_HUFF_BAD_CODE | JWRN_MUST_RESYNC => {}
         JWRN_JPEG_EOF if decoder.global_state < GIVES_OUT_ROWS => {}
         JTRC_SOS => {
-            // This counter is ours, since libjpeg counts nothing itself.
+            // libjpeg leaves this counter to whoever handles its messages. Here it counts scans.
             errors.num_warnings += 1;
             if errors.num_warnings > MAX_SCANS {
                 resume_unwind(Box::new(Failure::TooManyScans));

@@ -1,5 +1,5 @@
-//! What networks and picture nodes are made of: weights, layers, attention, noise, resizing, filters. All `unsafe` of this
-//! crate lives here.
+//! Operations on tensors for networks and picture nodes: layers, attention, noise, resizing, filters. All `unsafe` of
+//! this crate lives here.
 
 pub mod attention;
 pub mod bislerp;

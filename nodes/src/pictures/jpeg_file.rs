@@ -1,5 +1,5 @@
-//! JPEG through libjpeg, because Pillow reads it so: other decoders (zune-jpeg, for one) differ from it in a quarter of all
-//! samples where chroma is enlarged.
+//! JPEG through libjpeg, as in Pillow. Other decoders round differently: zune-jpeg differs in a quarter of all samples
+//! of a picture with subsampled chroma.
 
 use anyhow::{Error, Result, anyhow, ensure};
 use mozjpeg::{CompInfoExt, Decompress, Format, Marker};
@@ -40,7 +40,7 @@ pub(super) fn frame(bytes: &[u8], budget: &mut Budget) -> Result<(Frame, Orienta
     Ok((Frame::opaque(width, height, rgb.map_err(explained)?), metadata))
 }
 
-/// Four inks as a colour, as Pillow converts it: what the black ink leaves, less each ink's share of that. Files hold inks
+/// Converts CMYK to RGB as Pillow does: the light that black leaves, less each ink's share of it. The inks in files are
 /// inverted, as Adobe's programs write them.
 fn without_inks([cyan, magenta, yellow, black]: [u8; 4]) -> [u8; 3] {
     let left = u32::from(black);

@@ -70,13 +70,13 @@ pub(super) fn frames(bytes: &[u8], budget: &mut Budget) -> Result<(Vec<Frame>, O
         canvas.draw(StoredFrame { pixels, width, height, control });
         frames.push(layout.frame(&canvas.now));
     }
-    // Metadata may follow the pixels; what is wrong there does not matter to them.
+    // Metadata may follow the pixels. Errors there are ignored.
     let _ = reader.finish();
     Ok((frames, orientation_sources(reader.info())))
 }
 
 fn frame_count(info: &png::Info) -> u32 {
-    // A default image that is no part of the animation comes first all the same.
+    // A default image comes first, also if it is not part of the animation.
     info.animation_control.map_or(1, |control| control.num_frames.max(1) + u32::from(info.frame_control.is_none()))
 }
 
@@ -217,7 +217,7 @@ struct Region {
 struct Canvas<'a> {
     layout: &'a Layout,
     now: Vec<u8>,
-    /// What "restore to previous" restores; absent before the second frame.
+    /// The canvas that "restore to previous" restores. Missing before the second frame.
     previous: Option<Vec<u8>>,
     dispose: Option<(DisposeOp, Region)>,
 }

@@ -1,5 +1,5 @@
-//! WebP, still and animated. The `image` crate decodes each picture; the frames of an animation are laid over each
-//! other here, because the crate's own blending is off by one where an opaque pixel covers another.
+//! WebP, still and animated. The `image` crate decodes each frame. Frames are composed here, because the crate's
+//! blending is off by one where an opaque pixel covers another.
 
 use std::io::Cursor;
 
@@ -45,7 +45,7 @@ pub(super) fn frames(bytes: &[u8], budget: &mut Budget) -> Result<(Vec<Frame>, O
     Ok((frames, metadata))
 }
 
-/// The chunks in a stretch of a RIFF file; what is cut off at its end is left out.
+/// The chunks in a part of a RIFF file. An incomplete chunk at the end is left out.
 fn chunks(mut bytes: &[u8]) -> impl Iterator<Item = (&[u8; 4], &[u8])> {
     std::iter::from_fn(move || {
         let (name, rest) = bytes.split_first_chunk::<4>()?;
@@ -123,7 +123,8 @@ struct Canvas {
     width: usize,
     height: usize,
     pixels: Vec<[u8; 4]>,
-    /// The frame before: where it was, whether it is to be cleared, and whether it depended on nothing before it.
+    /// The previous frame: its region, whether it is cleared before the next, and whether it was independent of earlier
+    /// frames.
     previous: Option<(Region, bool, bool)>,
 }
 
@@ -138,7 +139,7 @@ impl Canvas {
 
     fn draw(&mut self, stored: StoredFrame) {
         let cleared = self.previous.and_then(|(region, clears, _)| clears.then_some(region));
-        // A frame that depends on nothing before it starts on an empty canvas and is not blended.
+        // A frame that is independent of earlier ones starts on an empty canvas, and is not blended.
         let independent = match self.previous {
             None => true,
             _ if (!stored.blends || !stored.has_alpha) && self.covers_all(stored.region) => true,
@@ -163,7 +164,7 @@ impl Canvas {
     }
 }
 
-/// `new` over `old` in libwebp's integer arithmetic, which cuts instead of rounding.
+/// `new` over `old` in libwebp's integer arithmetic, which truncates.
 fn blend(old: [u8; 4], new: [u8; 4]) -> [u8; 4] {
     match new[3] {
         0 => old,

@@ -3,7 +3,6 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use redraft_engine::Node;
 use redraft_engine::cx::Cx;
-use redraft_engine::event::SavedFile;
 use redraft_engine::io::List;
 use redraft_engine::node::Run;
 
@@ -12,7 +11,8 @@ use crate::pictures::names::{is_one_name, subfolder};
 use crate::pictures::write::{Compression, encode, write_over};
 use crate::values::Image;
 
-/// Saves pictures as PNG files, numbered from 0, in a folder inside the output folder. Files of those names are replaced.
+/// Saves pictures as PNG files, numbered from 0, in a folder inside the output folder. Existing files of those names
+/// are replaced.
 #[derive(Node)]
 #[node(
     category = "dataset",
@@ -23,7 +23,7 @@ use crate::values::Image;
 )]
 struct SaveImageDataSetToFolder {
     images: List<Image>,
-    /// The folder; it is made where it is not there.
+    /// The folder. It is created if it is missing.
     #[input(default = "dataset")]
     folder_name: String,
     /// How the files' names begin.
@@ -40,7 +40,7 @@ impl Run for SaveImageDataSetToFolder {
     }
 }
 
-/// Saves pictures as SaveImageDataSetToFolder does, and beside each its text.
+/// Saves pictures as SaveImageDataSetToFolder does, and the caption of each as a text file beside it.
 #[derive(Node)]
 #[node(
     category = "dataset",
@@ -51,9 +51,9 @@ impl Run for SaveImageDataSetToFolder {
 )]
 struct SaveImageTextDataSetToFolder {
     images: List<Image>,
-    /// One for each picture; what is missing is not written.
+    /// One caption for each picture. For pictures without one no text file is written.
     texts: List<String>,
-    /// The folder; it is made where it is not there.
+    /// The folder. It is created if it is missing.
     #[input(default = "dataset")]
     folder_name: String,
     /// How the files' names begin.
@@ -74,25 +74,23 @@ impl Run for SaveImageTextDataSetToFolder {
     }
 }
 
-/// Where a data set goes.
+/// Where a data set is saved.
 struct Target {
     folder: PathBuf,
-    /// The folder's name inside the output folder.
-    subfolder: String,
     prefix: String,
 }
 
 impl Target {
     fn new(cx: &Cx, folder: &str, prefix: &str) -> Result<Self> {
-        let (folder, subfolder) = subfolder(&cx.folders.output, folder)?;
+        let (folder, _) = subfolder(&cx.folders.output, folder)?;
         ensure!(
             is_one_name(prefix),
             "filename_prefix {prefix:?} cannot begin a file's name: take out slashes and NULs"
         );
-        Ok(Self { folder, subfolder, prefix: prefix.to_owned() })
+        Ok(Self { folder, prefix: prefix.to_owned() })
     }
 
-    /// Saves the pictures; the names of their files.
+    /// Saves the pictures and returns the names of their files.
     fn save_pictures(&self, cx: &mut Cx, images: &[Image]) -> Result<Vec<String>> {
         let mut names = Vec::with_capacity(images.len());
         for (at, image) in images.iter().enumerate() {
@@ -108,8 +106,7 @@ impl Target {
     fn save(&self, cx: &mut Cx, name: String, bytes: &[u8]) -> Result<()> {
         let path = self.folder.join(&name);
         write_over(&path, bytes)?;
-        let (subfolder, kind) = (self.subfolder.clone(), "output".to_owned());
-        cx.saved(SavedFile { path: std::path::absolute(path)?, filename: name, subfolder, kind });
+        cx.saved(std::path::absolute(path)?);
         Ok(())
     }
 }

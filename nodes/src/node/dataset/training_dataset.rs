@@ -1,6 +1,5 @@
 use anyhow::{Context, ensure};
 use redraft_engine::cx::Cx;
-use redraft_engine::event::SavedFile;
 use redraft_engine::io::List;
 use redraft_engine::node::Run;
 use redraft_engine::{Node, Outputs};
@@ -12,7 +11,7 @@ use crate::pictures::write::write_over;
 use crate::python::json::dumps_indented;
 use crate::values::{Conditioning, Latent};
 
-/// Saves latents and their prompts in a folder inside the output folder. Files of the same names are replaced.
+/// Saves latents and their prompts in a folder inside the output folder. Existing files of the same names are replaced.
 #[derive(Node)]
 #[node(
     category = "dataset",
@@ -23,9 +22,9 @@ use crate::values::{Conditioning, Latent};
 )]
 struct SaveTrainingDataset {
     latents: List<Latent>,
-    /// As many as latents.
+    /// One conditioning for each latent.
     conditioning: List<Conditioning>,
-    /// The folder; it is made where it is not there.
+    /// The folder. It is created if it is missing.
     #[input(default = "training_dataset")]
     folder_name: String,
     /// How many latents go into one file.
@@ -40,12 +39,11 @@ impl Run for SaveTrainingDataset {
         let (latents, conditioning) = (self.latents.0, self.conditioning.0);
         let counts = (latents.len(), conditioning.len());
         ensure!(counts.0 == counts.1, "there are {} latents but {} conditionings; connect as many", counts.0, counts.1);
-        let (folder, subfolder) = subfolder(&cx.folders.output, &self.folder_name)?;
+        let (folder, _) = subfolder(&cx.folders.output, &self.folder_name)?;
         let save = |cx: &mut Cx, name: String, bytes: &[u8]| -> anyhow::Result<()> {
             let path = folder.join(&name);
             write_over(&path, bytes)?;
-            let (subfolder, kind) = (subfolder.clone(), "output".to_owned());
-            cx.saved(SavedFile { path: std::path::absolute(path)?, filename: name, subfolder, kind });
+            cx.saved(std::path::absolute(path)?);
             Ok(())
         };
         let size = self.shard_size.max(1);

@@ -16,8 +16,8 @@ use crate::values::Image;
 struct SaveImage {
     /// The pictures.
     images: Image,
-    /// How the files' names begin. May name subfolders, and hold `%date:yyyy-MM-dd%`, `%NODE.INPUT%`, `%width%`, `%batch_num%`
-    /// and the like.
+    /// The prefix of the files' names. It may contain subfolders, and variables such as `%date:yyyy-MM-dd%`,
+    /// `%NODE.INPUT%`, `%width%` and `%batch_num%`.
     #[input(default = "ComfyUI")]
     filename_prefix: String,
 }
@@ -31,7 +31,7 @@ impl Run for SaveImage {
     }
 }
 
-/// Saves a batch below `folder` and announces each file.
+/// Saves a batch in or below `folder`, and announces each file.
 pub(super) fn save(
     cx: &mut Cx,
     images: &Image,
@@ -42,29 +42,33 @@ pub(super) fn save(
 ) -> anyhow::Result<()> {
     let location = location(images, prefix, folder)?;
     for saved in save_batch(&location, &images.0, &metadata(cx), compression)? {
-        announce(cx, &location, saved, kind)?;
+        announce(cx, "images", &location, saved, kind)?;
     }
     Ok(())
 }
 
-/// Where pictures go whose names begin with `prefix`.
+/// Where pictures with this prefix are saved.
 pub(super) fn location(images: &Image, prefix: &str, folder: &Path) -> anyhow::Result<SaveLocation> {
     let size = images.0.size();
     let side = |dim: usize| size.get(dim).and_then(|side| usize::try_from(*side).ok()).unwrap_or(0);
     save_location(prefix, folder, side(2), side(1), chrono::Local::now().naive_local())
 }
 
-pub(in crate::node) fn announce(cx: &mut Cx, location: &SaveLocation, saved: Saved, kind: &str) -> anyhow::Result<()> {
-    cx.saved(SavedFile {
-        path: std::path::absolute(saved.path)?,
-        filename: saved.file_name,
-        subfolder: location.subfolder.clone(),
-        kind: kind.to_owned(),
-    });
+/// Announces a file that was written, and shows it under ComfyUI's name for what it is, such as `images`.
+pub(in crate::node) fn announce(
+    cx: &mut Cx,
+    what: &str,
+    location: &SaveLocation,
+    saved: Saved,
+    kind: &str,
+) -> anyhow::Result<()> {
+    cx.saved(std::path::absolute(saved.path)?);
+    let (filename, subfolder) = (saved.file_name, location.subfolder.clone());
+    cx.ui(what, serde_json::to_value(SavedFile { filename, subfolder, kind: kind.to_owned() })?);
     Ok(())
 }
 
-/// What is written into the files: `prompt`, then the keys of `extra_pnginfo`.
+/// The metadata that is written into files: `prompt`, then the keys of `extra_pnginfo`.
 pub(in crate::node) fn metadata(cx: &Cx) -> Vec<(String, Json)> {
     if cx.metadata.disabled {
         return Vec::new();

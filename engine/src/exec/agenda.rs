@@ -15,7 +15,7 @@ pub(super) struct Nature {
 
 /// The nodes that are to run and have not.
 #[derive(Default)]
-pub(super) struct Schedule {
+pub(super) struct Agenda {
     slots: Vec<Option<Slot>>,
     /// Who waits for whom: each pair once, however many links there are.
     edges: HashSet<(NodeIndex, NodeIndex)>,
@@ -37,7 +37,7 @@ struct Slot {
     rank: Option<u8>,
 }
 
-impl Schedule {
+impl Agenda {
     pub(super) fn contains(&self, at: NodeIndex) -> bool {
         self.slot(at).is_some()
     }

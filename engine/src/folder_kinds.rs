@@ -1,0 +1,47 @@
+//! The kinds of models that ComfyUI has folders for.
+
+/// The endings of files of models.
+pub(crate) const MODEL_EXTENSIONS: &[&str] = &["ckpt", "pt", "pt2", "bin", "pth", "safetensors", "pkl", "sft"];
+/// A kind of model, and the folders below `models/` that hold it.
+#[derive(Debug)]
+pub struct FolderKind {
+    /// ComfyUI's name, `checkpoints`.
+    pub name: &'static str,
+    pub below_models: &'static [&'static str],
+    /// The endings of its files, lower case, without a dot.
+    pub extensions: &'static [&'static str],
+}
+
+crate::open_table!(
+    /// Tables of kinds of models; another crate may add one.
+    pub FOLDER_KIND_TABLES: FolderKind = FOLDER_KINDS, "kind of model folder"
+);
+
+impl FolderKind {
+    /// A kind whose files may end as those of all models do.
+    pub const fn new(name: &'static str, below_models: &'static [&'static str]) -> Self {
+        Self { name, below_models, extensions: MODEL_EXTENSIONS }
+    }
+}
+
+/// ComfyUI's kinds.
+const FOLDER_KINDS: &[FolderKind] = &[
+    FolderKind::new("checkpoints", &["checkpoints"]),
+    FolderKind { name: "configs", below_models: &["configs"], extensions: &["yaml"] },
+    FolderKind::new("loras", &["loras"]),
+    FolderKind::new("vae", &["vae"]),
+    FolderKind::new("text_encoders", &["text_encoders", "clip"]),
+    FolderKind::new("diffusion_models", &["unet", "diffusion_models"]),
+    FolderKind::new("clip_vision", &["clip_vision"]),
+    FolderKind::new("style_models", &["style_models"]),
+    FolderKind::new("embeddings", &["embeddings"]),
+    FolderKind::new("vae_approx", &["vae_approx"]),
+    FolderKind::new("controlnet", &["controlnet", "t2i_adapter"]),
+    FolderKind::new("gligen", &["gligen"]),
+    FolderKind::new("upscale_models", &["upscale_models"]),
+    FolderKind::new("latent_upscale_models", &["latent_upscale_models"]),
+    FolderKind::new("hypernetworks", &["hypernetworks"]),
+    FolderKind::new("photomaker", &["photomaker"]),
+    FolderKind::new("model_patches", &["model_patches"]),
+    FolderKind::new("audio_encoders", &["audio_encoders"]),
+];
