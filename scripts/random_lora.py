@@ -161,9 +161,9 @@ def spellings(checkpoints):
         model, clip = comfy.sd.load_checkpoint_guess_config(checkpoint, output_vae=False)[:2]
         keys = comfy.lora.model_lora_keys_clip(clip.cond_stage_model, comfy.lora.model_lora_keys_unet(model.model, {}))
         weights = {**model.model.state_dict(), **clip.cond_stage_model.state_dict()}
-        # Stable Diffusion 1.x files have no projection; ComfyUI's encoder has one that does nothing.
-        lines = [f"{key}={target}" for key, target in keys.items() if target in weights and not (
-            target == "clip_l.transformer.text_projection.weight" and "sd15" in checkpoint)]
+        # Files have no projection of CLIP-L; ComfyUI's encoder has one that does nothing.
+        nothing = "clip_l.transformer.text_projection.weight"
+        lines = [f"{key}={target}" for key, target in keys.items() if target in weights and target != nothing]
         print(pathlib.Path(checkpoint).name, len(lines), hex(sum(map(fnv, lines)) % 2**64))
 
 

@@ -23,6 +23,9 @@ use self::layers::Layer;
 use self::spellings::Key;
 use crate::files::delta::{Change, Delta, Slot, hash_slot};
 
+#[cfg(test)]
+mod tests;
+
 /// Names in a warning at most.
 const NAMED: usize = 5;
 

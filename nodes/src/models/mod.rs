@@ -13,4 +13,4 @@ pub mod vae_blocks;
 pub mod vae_tiled;
 
 #[cfg(test)]
-mod reference;
+pub(crate) mod reference;
