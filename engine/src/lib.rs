@@ -6,6 +6,7 @@
 
 pub mod cache;
 pub mod check;
+pub mod codec;
 pub mod constant;
 pub mod cx;
 pub mod digests;
@@ -33,6 +34,7 @@ pub mod outputs;
 pub mod plan;
 pub mod problem;
 pub mod prompt;
+pub mod results_file;
 pub mod schema;
 pub mod settable;
 mod step;
