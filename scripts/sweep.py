@@ -1,11 +1,12 @@
 """Random sampling graphs through ComfyUI, as cases for `redraft verify`.
 
 REFERENCE_ROOT=<a ComfyUI 0.8.0 checkout> python scripts/sweep.py KIND OUT [--seed N] [--count N] [--tolerance T]
+    [--checkpoint NAME]
 redraft verify OUT --base-directory ../shared/conformance/base
 
 KIND is ksampler (all samplers and schedules), custom (sampler objects, sigmas and guiders with unusual settings), conditioning,
 patches (changed models) or sigmas (schedules alone; hold them with --tolerance 0). Needs ComfyUI's Python requirements and
-../shared/reference. Results are equal in every bit only with the same number of threads on both sides: set OMP_NUM_THREADS.
+../shared/reference. NAME is a checkpoint of the conformance cases' base directory: sdxl-tiny.safetensors, say. Results are equal in every bit only with the same number of threads on both sides: set OMP_NUM_THREADS.
 """
 import argparse, itertools, json, os, pathlib, random, signal, sys
 
@@ -36,9 +37,9 @@ SAMPLER_NODES = [name for name in SAMPLER_NODES if name != "KSamplerSelect"] + [
 class Graph:
     """A prompt that grows node by node. Methods return links."""
 
-    def __init__(self, rng):
-        self.rng, self.nodes = rng, {}
-        self.checkpoint = self.add("CheckpointLoaderSimple", ckpt_name="sd15-tiny-random.safetensors")[0]
+    def __init__(self, rng, checkpoint):
+        self.rng, self.nodes, self.name = rng, {}, checkpoint
+        self.checkpoint = self.add("CheckpointLoaderSimple", ckpt_name=checkpoint)[0]
         self.model = [self.checkpoint, 0]
 
     def add(self, class_type, **inputs):
@@ -69,7 +70,14 @@ class Graph:
         return round(float(min(high, max(low, near))), 3)
 
     def text(self):
-        return self.add("CLIPTextEncode", text=self.rng.choice(PROMPTS), clip=[self.checkpoint, 1])
+        pick, clip = self.rng.choice, [self.checkpoint, 1]
+        if self.name.startswith("sdxl") and pick([False, True]):
+            sizes = dict(width=pick([512, 1024, 333]), height=pick([1024, 64]))
+            if "refiner" in self.name:
+                return self.add("CLIPTextEncodeSDXLRefiner", ascore=pick([6.0, 2.5, 0.0]), text=pick(PROMPTS), clip=clip, **sizes)
+            sizes.update(crop_w=pick([0, 100]), crop_h=pick([0, 7]), target_width=pick([1024, 600]), target_height=1024)
+            return self.add("CLIPTextEncodeSDXL", text_g=pick(PROMPTS), text_l=pick(PROMPTS), clip=clip, **sizes)
+        return self.add("CLIPTextEncode", text=pick(PROMPTS), clip=clip)
 
     def encoded(self, picture):
         return self.add("VAEEncode", pixels=self.add("LoadImage", image=picture), vae=[self.checkpoint, 2])
@@ -201,6 +209,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--tolerance", type=float, default=1e-4)
+    parser.add_argument("--checkpoint", default="sd15-tiny-random.safetensors")
     parser.add_argument("--base", default=str(SHARED / "conformance" / "base"))
     arguments = parser.parse_args()
     sys.argv = sys.argv[:1]  # ComfyUI reads it, too
@@ -220,7 +229,7 @@ def main():
     for number in itertools.count():
         if made == arguments.count:
             break
-        graph = Graph(rng)
+        graph = Graph(rng, arguments.checkpoint)
         globals()[arguments.kind](graph, number)
         try:
             signal.alarm(60)

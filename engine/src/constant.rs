@@ -3,6 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use crate::io::{CONSTANT, Value};
+use crate::python::{parse_float, parse_int, repr_float};
 use crate::schema::{Kind, integer};
 
 /// Converts a constant to what the input's kind makes of it. The error is Python's text.
@@ -97,24 +98,6 @@ fn float(value: &Json) -> Result<f64, String> {
     }
 }
 
-/// Digits with single underscores between them, as Python's numbers may be written.
-fn without_underscores(text: &str) -> Option<String> {
-    let chars: Vec<char> = text.trim().chars().collect();
-    let between_digits =
-        |i: usize| i > 0 && chars[i - 1].is_ascii_digit() && chars.get(i + 1).is_some_and(char::is_ascii_digit);
-    let fine = chars.iter().enumerate().all(|(i, c)| *c != '_' || between_digits(i));
-    fine.then(|| chars.iter().filter(|c| **c != '_').collect())
-}
-
-fn parse_int(text: &str) -> Option<i128> {
-    without_underscores(text)?.parse().ok()
-}
-
-/// Python's `float(text)`: also `inf`, `nan`, `infinity` and underscores.
-pub fn parse_float(text: &str) -> Option<f64> {
-    without_underscores(text)?.parse().ok()
-}
-
 /// Python's `str(value)`.
 pub fn text(value: &Json) -> String {
     match value {
@@ -138,18 +121,6 @@ pub fn repr(value: &Json) -> String {
             format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
         }
     }
-}
-
-/// Python's `repr(value)` of a float: the shortest digits, with an exponent below 1e-4 and from 1e16 on.
-fn repr_float(value: f64) -> String {
-    let size = value.abs();
-    if value == 0.0 || (1e-4..1e16).contains(&size) {
-        return format!("{value:?}");
-    }
-    let text = format!("{value:e}");
-    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |exponent| ('-', exponent));
-    format!("{digits}e{sign}{exponent:0>2}")
 }
 
 /// Python's `a == b` of what JSON can hold: `1`, `1.0` and `True` are equal.

@@ -34,6 +34,7 @@ pub mod outputs;
 pub mod plan;
 pub mod problem;
 pub mod prompt;
+pub mod python;
 pub mod results_file;
 pub mod schema;
 pub mod settable;

@@ -8,7 +8,7 @@ use redraft_nodes::diffusion::parameterisation::Parameterisation;
 use redraft_nodes::sampling::samplers::{SAMPLER_TABLES, SAMPLERS, Sampler, plain};
 use redraft_nodes::sampling::schedules::{SCHEDULE_TABLES, SCHEDULES, Schedule};
 
-redraft_engine::add_rows!(SAMPLER_TABLES: Sampler = [plain("halves", |_, x, sigmas, _, _| Ok(x * 0.5f64.powi(sigmas.len() as i32 - 1)))]);
+redraft_engine::add_rows!(SAMPLER_TABLES: Sampler = [plain("halves", |run, x| Ok(run.steps().fold(x, |x, _| x * 0.5)))]);
 
 redraft_engine::add_rows!(SCHEDULE_TABLES: Schedule = [Schedule {
     name: "countdown",

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use anyhow::{Result, ensure};
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 /// What two equal things share: a BLAKE3 hash.
 pub type Digest = [u8; 32];
@@ -137,7 +137,26 @@ impl Change for Multiply {
     }
 }
 
+/// A weight rounded to an element type.
+struct Round(Kind);
+
+impl Change for Round {
+    fn apply(&self, weight: &Tensor) -> Result<Tensor> {
+        Ok(weight.to_kind(self.0).to_kind(weight.kind()))
+    }
+}
+
 impl Delta {
+    /// Whole tensors, by their full names, rounded to an element type.
+    pub fn round(names: impl IntoIterator<Item = String>, kind: Kind) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"round").update(format!("{kind:?}").as_bytes());
+        let change: Rc<dyn Change> = Rc::new(Round(kind));
+        let changes: Vec<_> = names.into_iter().map(|name| (Slot::whole(name), change.clone())).collect();
+        changes.iter().for_each(|(slot, _)| hash_slot(&mut hasher, slot));
+        Self::new(*hasher.finalize().as_bytes(), changes)
+    }
+
     /// Weights multiplied, each by its factor.
     pub fn multiply(factors: impl IntoIterator<Item = (Slot, f64)>) -> Self {
         let mut hasher = blake3::Hasher::new();

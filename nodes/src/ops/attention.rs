@@ -1,16 +1,16 @@
 //! Scaled dot-product attention (Vaswani et al. 2017, "Attention Is All You Need").
 //!
-//! On a CPU it is computed with the reference's operations, so that results agree bit for bit; on a GPU by libtorch's own
-//! kernels.
+//! On a CPU it is computed with ComfyUI's operations, so that results agree bit for bit. On a GPU libtorch's fused
+//! kernels compute it.
 
 use tch::{Device, Kind, Tensor};
 
-/// How many attention weights are computed at once on a CPU (4 MiB): what stays in a core's cache. More are up to three
-/// times slower.
+/// The number of attention weights that are computed at once on a CPU (4 MiB). So many stay in a core's cache; more are
+/// up to three times slower.
 const WEIGHTS_AT_ONCE: i64 = 1 << 20;
 
-/// Attention over `heads` heads. `q` is B×N×C, `k` and `v` are B×M×C; the result is B×N×C. Keys and values of a smaller
-/// batch are dealt out, M/B of them to each.
+/// Attention over `heads` heads. `q` is B×N×C, `k` and `v` are B×M×C; the result is B×N×C. If `k` and `v` have a
+/// smaller batch, their tokens are divided among the B entries.
 ///
 /// Each head sees C / `heads` channels, so `heads` must divide C. The N×M weights of all heads are never in memory at once.
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: i64) -> Tensor {
@@ -19,7 +19,8 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: i64) -> Tensor {
     }
     let batch = q.size()[0];
     let (q, v) = (by_head(q, batch, heads), by_head(v, batch, heads));
-    // The keys transposed before they are copied: the layout decides which kernel multiplies, and so how sums are rounded.
+    // The keys are transposed before they are copied. Their layout decides which kernel multiplies, and so how sums are
+    // rounded.
     let width = k.size()[2] / heads;
     let k = k.view([batch, -1, heads, width]).permute([0, 2, 3, 1]).reshape([batch * heads, width, -1]);
     let scale = (width as f64).powf(-0.5);
@@ -31,8 +32,8 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: i64) -> Tensor {
     joined(&attended, heads)
 }
 
-/// Puts (B·heads)×N×C together from pieces, of which each takes few enough of `keys` weights a row: from a head on so many
-/// heads, and from a row on so many rows.
+/// Assembles (B·heads)×N×C from pieces that are small enough, each row having `keys` weights. `piece` is given its
+/// first head and number of heads, and its first row and number of rows.
 fn in_pieces(q: &Tensor, keys: i64, piece: impl Fn(i64, i64, i64, i64) -> Tensor) -> Tensor {
     let (heads, rows) = (q.size()[0], q.size()[1]);
     let rows_at_once = (WEIGHTS_AT_ONCE / keys).clamp(1, rows);
@@ -45,7 +46,8 @@ fn in_pieces(q: &Tensor, keys: i64, piece: impl Fn(i64, i64, i64, i64) -> Tensor
     whole(starts.map(|head| all_rows(head, heads_at_once.min(heads - head))).collect(), 0)
 }
 
-/// Attention of tokens to those at their own place or before it, as in a text encoder; as [`attention`] otherwise.
+/// Causal attention: each token attends to itself and to those before it, as in a text encoder. Otherwise as
+/// [`attention`].
 pub fn causal_attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: i64) -> Tensor {
     if q.device() != Device::Cpu {
         return fused(q, k, v, heads, true);
@@ -58,7 +60,7 @@ pub fn causal_attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: i64) -> Tenso
     joined(&scores.softmax(-1, None::<Kind>).bmm(&v), heads)
 }
 
-/// Attention of all pixels to all with one head, as in an autoencoder: `q`, `k` and `v` are B×C×N, as is the result.
+/// Self-attention of pixels with one head, as in an autoencoder. `q`, `k`, `v` and the result are B×C×N.
 pub fn pixel_attention(q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
     let q = q.transpose(1, 2);
     if q.device() != Device::Cpu {
@@ -73,7 +75,7 @@ pub fn pixel_attention(q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
     attended.transpose(1, 2).contiguous()
 }
 
-/// libtorch's own kernels. They keep no weights in memory.
+/// libtorch's fused kernels, which keep no attention weights in memory.
 fn fused(q: &Tensor, k: &Tensor, v: &Tensor, heads: i64, causal: bool) -> Tensor {
     let (batch, length, width) = (q.size()[0], q.size()[1], q.size()[2]);
     let split = |t: &Tensor| t.view([batch, -1, heads, width / heads]).transpose(1, 2);
@@ -82,13 +84,13 @@ fn fused(q: &Tensor, k: &Tensor, v: &Tensor, heads: i64, causal: bool) -> Tensor
     out.transpose(1, 2).reshape([batch, length, width])
 }
 
-/// B×N×C as (B·heads)×N×(C/heads). If the tokens of a picture are spread over a larger batch, they are dealt out.
+/// B×N×C as (B·heads)×N×(C/heads). If `batch` is larger than B, the tokens are divided among its entries.
 fn by_head(t: &Tensor, batch: i64, heads: i64) -> Tensor {
     let width = t.size()[2] / heads;
     t.view([batch, -1, heads, width]).transpose(1, 2).reshape([batch * heads, -1, width])
 }
 
-/// The way back.
+/// The inverse of [`by_head`].
 fn joined(t: &Tensor, heads: i64) -> Tensor {
     t.unflatten(0, [-1, heads]).transpose(1, 2).flatten(2, -1)
 }

@@ -1,9 +1,10 @@
-//! Bilinear resizing that turns vectors instead of blending them: made for latents, whose length has meaning.
+//! Bilinear resizing with spherical interpolation of the channels' vectors, for latents, in which the length of these
+//! vectors matters.
 
 use tch::{Device, Kind, Tensor};
 
-/// Resizes N×C×H×W to N×C×`height`×`width`: each new value lies between two neighbours, its direction by spherical
-/// interpolation of their C channels, its length by linear interpolation. First along the width, then along the height.
+/// Resizes N×C×H×W to N×C×`height`×`width`, first along the width, then along the height. The vector of C channels of
+/// each new pixel lies between those of two neighbours: its direction by spherical, its length by linear interpolation.
 pub fn bislerp(samples: &Tensor, width: i64, height: i64) -> Tensor {
     let wide = along(&samples.to_kind(Kind::Float), -1, width);
     along(&wide, -2, height).to_kind(samples.kind())
@@ -16,7 +17,7 @@ fn along(samples: &Tensor, dim: i64, length: i64) -> Tensor {
     slerp(&samples.index_select(dim, &left), &samples.index_select(dim, &right), &ratio.view(shape))
 }
 
-/// For each new place the old ones on both sides, and how far it is from the first to the second.
+/// For each new pixel the indices of the old pixels on both sides, and its position between them from 0 to 1.
 fn neighbours(old: i64, new: i64) -> (Tensor, Tensor, Tensor) {
     let places = Tensor::arange(old, (Kind::Float, Device::Cpu)).view([1, 1, 1, old]);
     let spread = |places: &Tensor| places.upsample_bilinear2d([1, new], false, None, None).flatten(0, -1);
@@ -26,7 +27,8 @@ fn neighbours(old: i64, new: i64) -> (Tensor, Tensor, Tensor) {
     (first.to_kind(Kind::Int64), second.to_kind(Kind::Int64), ratio)
 }
 
-/// From `a` to `b` by `ratio`, over dimension 1. Nearly equal vectors give the first, nearly opposite ones the blend.
+/// Interpolates from `a` to `b` by `ratio`, over dimension 1. Nearly equal vectors give `a`, nearly opposite ones their
+/// linear mix.
 fn slerp(a: &Tensor, b: &Tensor, ratio: &Tensor) -> Tensor {
     let length = |v: &Tensor| v.norm_scalaropt_dim(2.0, [1], true);
     let (length_a, length_b) = (length(a), length(b));

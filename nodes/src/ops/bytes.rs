@@ -1,9 +1,9 @@
-//! Pictures in eight bits a channel, as the reference hands them to Pillow.
+//! Pictures in eight bits a channel, as ComfyUI passes them to Pillow.
 
 use anyhow::{Context, Result};
 use tch::{Device, Kind, Tensor};
 
-/// Values times 255, clipped to 0 … 255 and cut to whole numbers, in the tensor's own order; NaN becomes 0.
+/// Values times 255, clipped to 0 … 255 and truncated to whole numbers, in the order of the tensor. NaN becomes 0.
 ///
 /// # Errors
 /// If the values cannot be read.

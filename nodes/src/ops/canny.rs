@@ -4,18 +4,20 @@ use std::f64::consts::PI;
 
 use tch::{Device, Kind, Tensor};
 
-/// What keeps the root of a flat picture's gradient from being 0.
+/// Added under the root, so that the gradient of a flat picture is not 0.
 const EPSILON: f64 = 1e-6;
-/// Pictures from this size on are blurred by adding up shifted copies, as kornia does there: the sums differ in the last bit.
+/// Pictures of at least this size are blurred by adding up shifted copies, as kornia does. The sums differ in the last
+/// bit.
 const LARGE_SIDES: i64 = 256 * 256;
 const LARGE_BATCH: usize = 128 * 1024;
-/// Where the neighbour in each direction lies, from the right clockwise in steps of 45 degrees: down, right.
+/// The offset (down, right) of the neighbour in each direction, from the right clockwise in steps of 45 degrees.
 const NEIGHBOURS: [(i64, i64); 8] = [(0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1)];
 
 /// The edges of pictures, B×C×H×W with C = 1 or 3, as B×1×H×W: 1 on an edge, 0 elsewhere.
 ///
-/// Grey, blurred with a Gaussian of 5×5 and sigma 1, then Sobel's gradient unscaled (a step from 0 to 1 gives about 2.6).
-/// Pixels that are the greatest across their edge stay, where above `high`, or above `low` and joined to such a one.
+/// The grey picture is blurred with a Gaussian of 5×5 and sigma 1, then Sobel's gradient is taken without scaling (a
+/// step from 0 to 1 gives about 2.6). Of the pixels whose gradient is a maximum across the edge, those above `high` are
+/// edges, and those above `low` that are connected to one.
 pub fn canny(images: &Tensor, low: f64, high: f64) -> Tensor {
     let grey = if images.size()[1] == 3 { grey(images) } else { images.shallow_clone() };
     let size = grey.size();
@@ -38,7 +40,7 @@ pub fn canny(images: &Tensor, low: f64, high: f64) -> Tensor {
     joined(&ridge.gt(low), &ridge.gt(high))
 }
 
-/// BT.601's brightness, B×1×H×W.
+/// Luma by BT.601, B×1×H×W.
 fn grey(images: &Tensor) -> Tensor {
     let channels = images.unbind(1);
     let weight = |value: f32| Tensor::from_slice(&[value]).squeeze();
@@ -81,8 +83,8 @@ fn gradient(blurred: &Tensor) -> (Tensor, Tensor) {
     (both.narrow(1, 0, 1), both.narrow(1, 1, 1))
 }
 
-/// Whether the pixel is greater than its neighbour in a direction. Right and below an equal one will do, so that of two equal
-/// pixels one stays.
+/// Whether the pixel is greater than its neighbour in a direction. To the right and below, equal is enough, so that one
+/// of two equal pixels stays.
 fn beats(magnitude: &Tensor, window: &Tensor, direction: &Tensor) -> Tensor {
     let neighbour = window.gather(2, &direction.unsqueeze(2), false).squeeze_dim(2);
     let tie_counts = direction.eq(0).logical_or(&direction.eq(2));
@@ -90,7 +92,8 @@ fn beats(magnitude: &Tensor, window: &Tensor, direction: &Tensor) -> Tensor {
     magnitude.gt_tensor(&neighbour).logical_or(&tie)
 }
 
-/// The weak pixels joined to a strong one through others, diagonals included, and the strong ones: 1, elsewhere 0.
+/// 1 for strong pixels, and for weak pixels that are connected to a strong one through others, also diagonally. 0
+/// elsewhere.
 fn joined(weak: &Tensor, strong: &Tensor) -> Tensor {
     let weak = weak.to_kind(Kind::Float);
     let mut edges = strong.to_kind(Kind::Float);
@@ -108,7 +111,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    /// Figures from kornia 0.9.0: `canny(picture, 0.3, 1.2)[1]`, a bright corner under a pattern.
+    /// Figures from kornia 0.9.0: `canny(picture, 0.3, 1.2)[1]` for a bright corner with a pattern.
     #[test]
     fn edges_are_kornias() {
         let bright = |at: i64| if at / 7 >= 2 && at % 7 >= 3 { 0.7 } else { 0.0 };

@@ -1,10 +1,10 @@
-//! Filters over the neighbourhood of each pixel: convolution with one kernel, and the extremes of a square.
+//! Filters over the neighbourhood of each pixel: correlation with a kernel, and the minimum or maximum in a square.
 
 use anyhow::{Result, ensure};
 use tch::{Device, Kind, Tensor};
 
-/// A Gaussian over the square from -1 to 1 in `2 · radius + 1` steps a side; its values add up to 1. `sigma` is in halves of
-/// the square's side, not in pixels: ComfyUI's `gaussian_kernel`.
+/// A Gaussian over the square from -1 to 1, with `2 · radius + 1` values a side, which add up to 1. As in ComfyUI's
+/// `gaussian_kernel`, `sigma` is in units of half the square's side, not in pixels.
 pub fn gaussian_square(radius: i64, sigma: f64) -> Tensor {
     let places = Tensor::linspace(-1.0, 1.0, 2 * radius + 1, (Kind::Float, Device::Cpu));
     let (x, y) = (places.unsqueeze(1), places.unsqueeze(0));
@@ -14,8 +14,8 @@ pub fn gaussian_square(radius: i64, sigma: f64) -> Tensor {
     values / sum
 }
 
-/// Correlates every channel of B×H×W×C with a square kernel. Beyond the edges the picture is mirrored, without its last row
-/// or column.
+/// Correlates every channel of B×H×W×C with a square kernel. Edges are padded by reflection, which does not repeat the
+/// outermost row or column.
 ///
 /// # Errors
 /// If the picture is not larger than the kernel's radius.
@@ -34,17 +34,18 @@ pub fn correlate(images: &Tensor, kernel: &Tensor) -> Result<Tensor> {
     Ok(filtered.permute([0, 2, 3, 1]))
 }
 
-/// Which end of the values in a window is taken.
+/// The minimum or the maximum of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     Least,
     Greatest,
 }
 
-/// The least or greatest value of N×C×H×W in a square of `side` pixels around each pixel; what lies outside does not count.
+/// The minimum or maximum of N×C×H×W in a square of `side` pixels around each pixel. Pixels outside of the picture do
+/// not count.
 ///
-/// An even square has its further half above and left of the pixel for the least, below and right for the greatest, so that
-/// one after the other gives back a flat picture in its place.
+/// If `side` is even, the square of the minimum reaches further up and left, that of the maximum further down and
+/// right. Applied one after the other they do not shift a picture.
 pub fn extreme(samples: &Tensor, side: i64, end: End) -> Tensor {
     let further = side / 2;
     let (before, after, beyond) = match end {
@@ -55,13 +56,13 @@ pub fn extreme(samples: &Tensor, side: i64, end: End) -> Tensor {
     slide(&slide(&padded, 3, side, end), 2, side, end)
 }
 
-/// The extremes of all windows of `length` along one dimension, from those of windows half as long.
+/// The minima or maxima of all windows of `length` along one dimension, computed from those of windows half as long.
 fn slide(values: &Tensor, dim: i64, length: i64, end: End) -> Tensor {
     let pick = |a: &Tensor, b: &Tensor| match end {
         End::Least => a.minimum(b),
         End::Greatest => a.maximum(b),
     };
-    // `wide` holds the extremes of windows of `reach` values.
+    // `wide` holds the minima or maxima of windows of `reach` values.
     let widen = |wide: &Tensor, by: i64| {
         let left = wide.size()[dim as usize] - by;
         pick(&wide.narrow(dim, 0, left), &wide.narrow(dim, by, left))

@@ -1,15 +1,16 @@
-//! Filters in the frequencies of pictures.
+//! Filters in the frequency domain.
 
 use tch::{Device, Kind, Tensor};
 
-/// A B×C×H×W tensor with its frequencies scaled: by `low` in a rectangle around frequency 0, by `high` elsewhere. For the
-/// length of a side, `band` gives where the rectangle begins and how long it is; frequency 0 is at half of the side.
+/// Scales the frequencies of a B×C×H×W tensor by `low` in a rectangle around frequency 0, and by `high` elsewhere. For
+/// the length of a side, `band` gives the start and the length of the rectangle along it. Frequency 0 is at half the
+/// side.
 pub fn scaled_frequencies(x: &Tensor, band: impl Fn(i64) -> (i64, i64), low: f64, high: f64) -> Tensor {
     let (dims, size): (&[i64], _) = (&[-2, -1], x.size());
     let (height, width) = (size[size.len() - 2], size[size.len() - 1]);
     let factors = Tensor::full([height, width], high, (Kind::Float, Device::Cpu));
     let ((top, rows), (left, columns)) = (band(height), band(width));
-    // In place, but on the fresh factors.
+    // In place: the factors are new.
     let _ = factors.narrow(0, top, rows).narrow(1, left, columns).fill_(low);
     let frequencies = x.to_kind(Kind::Float).fft_fftn(None::<&[i64]>, dims, "backward").fft_fftshift(dims);
     let scaled = (frequencies * factors.to_device(x.device())).fft_ifftshift(dims);

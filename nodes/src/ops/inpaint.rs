@@ -1,12 +1,12 @@
-//! Pictures and masks made ready for inpainting.
+//! Preparing pictures and masks for inpainting.
 
 use anyhow::Result;
 use tch::{Kind, Tensor};
 
 use super::masks;
 
-/// Pictures B×H×W×C and a mask, cut to a multiple of `factor` in the middle; the masked part of the pictures is grey.
-/// Returns the pictures and the mask, N×1×H×W.
+/// Crops pictures B×H×W×C and a mask about the centre to multiples of `factor`, and greys the masked part of the
+/// pictures. Returns the pictures and the mask, N×1×H×W.
 ///
 /// # Errors
 /// If the mask has no pixels, or the pictures are smaller than `factor`.
@@ -24,7 +24,7 @@ pub fn prepared(pixels: &Tensor, mask: &Tensor, factor: i64) -> Result<(Tensor, 
     Ok((greyed(&pixels, &mask), mask))
 }
 
-/// The pictures with a grey of 0.5 where the rounded mask is 1. Alpha stays.
+/// The pictures, with grey 0.5 where the rounded mask is 1. Alpha stays.
 fn greyed(pixels: &Tensor, mask: &Tensor) -> Tensor {
     let keep: Tensor = 1.0 - mask.round().permute([0, 2, 3, 1]);
     let channels = pixels.size()[3];
@@ -35,7 +35,7 @@ fn greyed(pixels: &Tensor, mask: &Tensor) -> Tensor {
     }
 }
 
-/// A mask N×1×H×W, rounded and widened to a square of `by` pixels around each; with 0, only rounded.
+/// A mask N×1×H×W, rounded, then grown: each pixel becomes a square of `by` pixels. With 0 it is only rounded.
 pub fn grown_for_latents(mask: &Tensor, by: i64) -> Tensor {
     let (height, width) = (mask.size()[2], mask.size()[3]);
     let grown = match by {

@@ -1,7 +1,7 @@
 //! Lanczos resampling on eight bits a channel, equal to Pillow 13's bit for bit.
 //!
-//! Pillow resamples along one side and then the other, rounds to bytes between the two, and computes in whole numbers:
-//! weights have 22 bits after the point. Pictures with alpha are resampled with their colours multiplied by it.
+//! Pillow resamples along one side and then along the other, and rounds to bytes between. It computes in integers, with
+//! weights of 22 fractional bits. Pictures with alpha are resampled with premultiplied colours.
 
 use std::f64::consts::PI;
 
@@ -10,16 +10,16 @@ use tch::Tensor;
 
 use super::bytes::{eight_bits, unit_floats};
 
-/// The filter's reach in old pixels (or in new ones, where those are larger).
+/// The filter's radius in old pixels (when downscaling, in new ones).
 const REACH: f64 = 3.0;
-/// Bits after the point in a weight.
+/// Fractional bits of a weight.
 const PRECISION: u32 = 22;
 
-/// Resizes N×C×H×W with values 0 … 1 to N×C×`height`×`width`; values are clipped and cut to eight bits first, even where
-/// the size stays.
+/// Resizes N×C×H×W with values 0 … 1 to N×C×`height`×`width`; values are first clipped and truncated to eight bits,
+/// even if the size stays.
 ///
 /// # Errors
-/// If the shape is another one, or there are no pixels.
+/// If the tensor has another number of dimensions or channels, or no pixels.
 pub fn lanczos(samples: &Tensor, width: usize, height: usize) -> Result<Tensor> {
     let &[batch, channels, rows, columns] = samples.size().as_slice() else {
         bail!("cannot resize values of shape {:?}: connect pictures", samples.size());
@@ -56,19 +56,19 @@ pub fn lanczos(samples: &Tensor, width: usize, height: usize) -> Result<Tensor> 
     Ok(Tensor::stack(&resized, 0).permute([0, 3, 1, 2]))
 }
 
-/// Whether the height is resampled before the width: where it loses more than twice as many pixels. (Pillow 13's rule, for
-/// speed; measured on 603 sizes. Before 13 the width always came first.)
+/// Whether the height is resampled before the width. Pillow 13 does so, for speed, if the height loses more than twice
+/// as many pixels (found by comparing 603 sizes). Before 13 the width always came first.
 fn height_first((columns, rows): (usize, usize), (width, height): (usize, usize)) -> bool {
     rows.saturating_sub(height) > 2 * columns.saturating_sub(width)
 }
 
-/// The old pixels that make one new one: the first of them, and their weights.
+/// The old pixels that contribute to a new one: the index of the first, and the weights.
 struct Taps {
     first: usize,
     weights: Vec<i32>,
 }
 
-/// For each of `new` pixels its taps among `old` ones.
+/// The taps of each of `new` pixels among `old` ones.
 fn weights(old: usize, new: usize) -> Vec<Taps> {
     let scale = old as f64 / new as f64;
     let stretch = scale.max(1.0);
@@ -139,7 +139,7 @@ fn multiply_by_alpha(pixel: &mut [u8]) {
     }
 }
 
-/// Colours times 255 over alpha, cut.
+/// Colours times 255 over alpha, truncated.
 fn divide_by_alpha(pixel: &mut [u8]) {
     if let Some((alpha, colours)) = pixel.split_last_mut()
         && !matches!(alpha, 0 | 255)
@@ -155,7 +155,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    /// Pixels of no pattern: (7919 · place + 13) mod 251.
+    /// Irregular pixels: (7919 · index + 13) mod 251.
     fn picture(rows: i64, columns: i64, channels: i64) -> Tensor {
         let bytes: Vec<u8> = (0..rows * columns * channels).map(|at| ((7919 * at + 13) % 251) as u8).collect();
         unit_floats(&bytes, &[1, rows, columns, channels]).permute([0, 3, 1, 2])

@@ -1,15 +1,16 @@
-//! Changes to latents that nodes hand on as values.
+//! Operations on latents, which nodes pass on as values.
 
 use anyhow::{Result, ensure};
 use tch::{Device, Kind, Tensor};
 
-/// LATENT_OPERATION: something that can be done to a latent.
+/// LATENT_OPERATION: an operation on a latent.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum LatentOperation {
     /// Compresses the lengths of the channels' vectors by Reinhard's tone curve (Reinhard et al. 2002), up to `multiplier`
     /// times five standard deviations above the mean.
     Reinhard { multiplier: f64 },
-    /// Sharpens the vectors' directions by an unsharp mask of `radius` places, `sigma` in units of the radius.
+    /// Sharpens the directions of the channels' vectors by an unsharp mask of `radius` latent pixels. `sigma` is in
+    /// units of the radius.
     Sharpen { radius: i64, sigma: f64, alpha: f64 },
 }
 

@@ -1,4 +1,4 @@
-//! The layers that the networks are made of. Each asks the weights for its tensors by shape.
+//! The layers of the networks. Each loads its tensors by name and shape.
 
 use anyhow::{Result, ensure};
 use tch::{Kind, Tensor};
@@ -7,7 +7,7 @@ use crate::files::weights::Weights;
 
 /// y = x·Wᵀ + b over the last dimension.
 ///
-/// Weights may be held in a smaller element type than the activations'; they are then widened for the call.
+/// Weights may have a smaller element type than activations. They are then widened for each call.
 pub struct Linear {
     weight: Tensor,
     bias: Option<Tensor>,
@@ -24,7 +24,7 @@ impl Linear {
         Ok(Self { weight: weights.tensor("weight", &[outputs, inputs])?, bias: load_bias(weights, outputs)? })
     }
 
-    /// Channels it takes.
+    /// The number of input channels.
     pub fn inputs(&self) -> i64 {
         self.weight.size()[1]
     }
@@ -59,8 +59,8 @@ impl Conv2d {
         Self::strided(weights, inputs, outputs, kernel, 1, kernel / 2)
     }
 
-    /// A convolution with a stride and zero padding at every edge. Files hold one of size 1×1 with shape
-    /// outputs×inputs×1×1 or outputs×inputs.
+    /// A convolution with a stride and zero padding at every edge. In files the weight of a 1×1 convolution has the
+    /// shape outputs×inputs×1×1 or outputs×inputs.
     pub fn strided(
         weights: &Weights,
         inputs: i64,
@@ -82,12 +82,12 @@ impl Conv2d {
         x.conv2d(&self.weight, self.bias.as_ref(), [stride, stride], [padding, padding], [1, 1], 1)
     }
 
-    /// Channels it takes.
+    /// The number of input channels.
     pub fn inputs(&self) -> i64 {
         self.inputs
     }
 
-    /// Channels it gives.
+    /// The number of output channels.
     pub fn outputs(&self) -> i64 {
         self.outputs
     }
@@ -138,9 +138,9 @@ impl LayerNorm {
         Self::load_as(weights, width, weights.placement().kind)
     }
 
-    /// Like [`LayerNorm::load`], computing in another element type than the one the other weights are held in.
+    /// As [`LayerNorm::load`], but computed in the element type `kind` instead of that of the other weights.
     pub fn load_as(weights: &Weights, width: i64, kind: Kind) -> Result<Self> {
-        // By way of the type the others are held in, so that the values are the same.
+        // First read in the type of the other weights, so that the values are rounded as theirs.
         let read = |name| Ok::<_, anyhow::Error>(weights.tensor(name, &[width])?.to_kind(kind));
         Ok(Self { weight: read("weight")?, bias: read("bias")? })
     }

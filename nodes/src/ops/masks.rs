@@ -1,9 +1,9 @@
-//! Masks: shapes, sizes, growth.
+//! Masks: their shape, their size, growing and shrinking them.
 
 use anyhow::{Result, ensure};
 use tch::Tensor;
 
-/// A mask as B×H×W, whatever number of dimensions it comes with.
+/// A mask of any number of dimensions from two on, as B×H×W.
 ///
 /// # Errors
 /// If it has fewer than two dimensions.
@@ -25,8 +25,8 @@ pub fn resized(mask: &Tensor, height: i64, width: i64) -> Result<Tensor> {
     Ok(mask.unsqueeze(1).upsample_bilinear2d([height, width], false, None, None).squeeze_dim(1))
 }
 
-/// A mask B×H×W after `steps` steps of growth, of shrinking if negative: each pixel becomes the greatest (least) of
-/// itself and its neighbours; with `diamond` the four of them, otherwise all eight.
+/// A mask B×H×W grown by `steps` steps, or shrunk if negative. In each step a pixel becomes the maximum (when
+/// shrinking, the minimum) of itself and its neighbours: the four nearest ones with `diamond`, otherwise all eight.
 ///
 /// # Errors
 /// If it has no pixels.

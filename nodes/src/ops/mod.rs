@@ -1,5 +1,5 @@
-//! What networks and picture nodes are made of: weights, layers, attention, noise, resizing, filters. All `unsafe` of this
-//! crate lives here.
+//! Operations on tensors for networks and picture nodes: layers, attention, noise, resizing, filters. All `unsafe` of
+//! this crate lives here.
 
 pub mod attention;
 pub mod bislerp;
@@ -13,6 +13,7 @@ pub mod inpaint;
 pub mod lanczos;
 pub mod latent_operation;
 pub mod layers;
+pub mod libjpeg;
 pub mod masks;
 pub mod memory;
 pub mod noise;

@@ -12,32 +12,32 @@ static GENERATOR: Mutex<()> = Mutex::new(());
 /// Equal, bit for bit, to `torch.manual_seed(seed); torch.randn(shape)`. The generator (MT19937) looks at the low 32 bits
 /// of the seed only, so `seed` and `seed + 2^32` give the same noise. A shape without elements gives an empty tensor.
 pub fn randn(seed: u64, shape: &[i64]) -> Tensor {
-    // A panic while the lock was held leaves nothing behind that the next draw would see: it seeds again.
+    // A panic under the lock does no harm, because each draw seeds the generator again.
     let _drawing = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
     tch::manual_seed(seed.cast_signed());
     Tensor::randn(shape, (Kind::Float, Device::Cpu))
 }
 
-/// Draws several tensors from one stream: the first as [`randn`] would, each further one where the last one stopped.
+/// Draws several tensors from one generator. The first equals that of [`randn`], and each further one continues.
 ///
-/// This is how samplers that ask for noise at every step use their generator.
+/// Samplers that add noise in every step use their generator in this way.
 pub fn randn_sequence(seed: u64, shape: &[i64], count: usize) -> Vec<Tensor> {
     let _drawing = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
     tch::manual_seed(seed.cast_signed());
     (0..count).map(|_| Tensor::randn(shape, (Kind::Float, Device::Cpu))).collect()
 }
 
-/// Draws orders of 0 to below each of `lengths`, one after the other from one generator, int64 on the CPU: what
-/// `torch.randperm` gives.
+/// Draws random permutations of the given lengths from one generator, as `torch.randperm` does: int64 on the CPU.
 pub fn permutations(seed: u64, lengths: &[i64]) -> Vec<Tensor> {
     let _drawing = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
     tch::manual_seed(seed.cast_signed());
     lengths.iter().map(|length| Tensor::randperm(*length, (Kind::Int64, Device::Cpu))).collect()
 }
 
-/// libtorch's process-wide CPU generator from a seed on, as a value.
+/// A stream of random numbers, as libtorch's process-wide CPU generator gives them after seeding.
 ///
-/// The generator's state is out of reach, so what was drawn is drawn again before each new draw: right for a few draws.
+/// The state of that generator cannot be saved, so each draw repeats all earlier ones. This is fast enough for a few
+/// draws.
 #[derive(Debug, Clone)]
 pub struct Stream {
     seed: u64,
@@ -82,8 +82,8 @@ impl Stream {
         self.next(Draw::Normal(shape.to_vec(), count))
     }
 
-    /// The next standard normal values for a tensor B×C×H×W whose channels are innermost in memory: they are drawn in
-    /// the order of memory, one by one, and so are others than in [`Stream::normal`].
+    /// The next standard normal values for a B×C×H×W tensor that is channels-last in memory. They are drawn one by one
+    /// in the order of memory, and so differ from those of [`Stream::normal`].
     pub fn normal_channels_last(&mut self, shape: [i64; 4]) -> Tensor {
         self.next(Draw::ChannelsLast(shape)).swap_remove(0)
     }
@@ -113,8 +113,9 @@ mod tests {
         flat[..n].to_vec()
     }
 
-    /// Equal within 2e-6: noise is a radius, below 6, times the cosine or sine of an angle up to 2π, which float32 rounds by up
-    /// to 2.4e-7; libtorch's kernels for different CPUs round it, the logarithm and the cosine otherwise.
+    /// Asserts equality within 2e-6. Noise is a radius below 6 times the cosine or sine of an angle up to 2π, which
+    /// float32 rounds by up to 2.4e-7. libtorch's kernels for different CPUs round angle, logarithm and cosine
+    /// differently.
     #[track_caller]
     fn near(found: &[f32], expected: &[f32]) {
         let same = |(found, expected): (&f32, &f32)| (found - expected).abs() <= 2e-6;

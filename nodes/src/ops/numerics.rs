@@ -1,4 +1,4 @@
-//! The one place where device, element type and memory format are decided.
+//! Device, element types and memory format. They are decided here and nowhere else.
 
 use tch::{Device, Kind, Tensor};
 
@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor};
 pub struct Placement {
     pub device: Device,
     pub kind: Kind,
-    /// Whether pictures and convolution weights lie in memory as N×H×W×C instead of N×C×H×W. Shapes do not change.
+    /// Whether pictures and convolution weights are channels-last in memory (N×H×W×C). Their shapes do not change.
     pub channels_last: bool,
 }
 
@@ -17,28 +17,28 @@ impl Placement {
         Self { device: Device::Cpu, kind, channels_last: false }
     }
 
-    /// Brings a B×C×H×W tensor to this place, in one step where libtorch can.
+    /// Moves a B×C×H×W tensor here, converted to element type and memory format in one step if libtorch can.
     pub fn image(&self, x: &Tensor) -> Tensor {
         let x = x.to_device_(self.device, self.kind, false, false);
         if self.channels_last { channels_last(&x) } else { x.contiguous() }
     }
 
-    /// Brings any other tensor to this place.
+    /// Moves any other tensor here, converted to the element type.
     pub fn place(&self, x: &Tensor) -> Tensor {
         x.to_device_(self.device, self.kind, false, false)
     }
 }
 
-/// The same B×C×H×W values with memory laid out as B×H×W×C.
+/// The same B×C×H×W tensor, channels-last in memory.
 pub fn channels_last(x: &Tensor) -> Tensor {
     x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
 }
 
-/// Device and element types in force for a run.
+/// Device and element types of a run.
 ///
-/// On a CPU everything is computed in float32. On a GPU the UNet runs in half precision and the VAE in bfloat16, as the
-/// reference does on a GPU that knows bfloat16. Text encoder weights are held in half precision on every device and
-/// computed with in float32, also as the reference does: a float32 text encoder is rounded.
+/// On a CPU everything is computed in float32. On a GPU the UNet runs in half precision and the VAE in bfloat16, as in
+/// ComfyUI on a GPU with bfloat16. Text encoders are computed in float32, but on every device their weights are rounded
+/// to half precision, again as in ComfyUI.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Numerics {
     pub device: Device,
@@ -50,7 +50,8 @@ pub struct Numerics {
 }
 
 impl Numerics {
-    /// The default for `device`. `bfloat16` says whether it computes in bfloat16 natively (compute capability 8.0).
+    /// The default for `device`. `bfloat16` tells whether it supports bfloat16 natively (compute capability 8.0 and
+    /// up).
     pub fn new(device: Device, bfloat16: bool) -> Self {
         if !device.is_cuda() {
             return Self { text: Kind::Half, ..Self::float32(device) };
@@ -89,7 +90,7 @@ impl Numerics {
         Placement { device: self.device, kind, channels_last: self.channels_last }
     }
 
-    /// A line that differs whenever results may differ: the salt of cache keys.
+    /// A description that differs if results may differ. It is part of cache keys.
     pub fn describe(&self) -> String {
         let device = if self.device.is_cuda() { "cuda" } else { "cpu" };
         format!(

@@ -1,9 +1,9 @@
-//! Compositing: Porter and Duff (1984), and blend modes over premultiplied colours.
+//! Compositing by Porter and Duff (1984), and blend modes, with premultiplied colours.
 
 use redraft_engine::Combo;
 use tch::Tensor;
 
-/// How a source is laid over a destination.
+/// How a source is composited with a destination.
 #[derive(Combo, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     #[combo(name = "ADD")]
@@ -44,11 +44,11 @@ pub enum Mode {
     Xor,
 }
 
-/// Alpha below which a pixel's colour is not divided by it, but black.
+/// Pixels with an alpha below this become black, instead of being divided by it.
 const INVISIBLE: f64 = 1e-5;
 
-/// Composites (picture B×C×H×W, mask B×1×H×W) over another one; both masks are 1 where the picture is transparent, and so
-/// is the result's.
+/// Composites a source (picture B×C×H×W, mask B×1×H×W) with a destination. Masks are 1 where a picture is transparent,
+/// also that of the result.
 pub fn composite(mode: Mode, source: (&Tensor, &Tensor), destination: (&Tensor, &Tensor)) -> (Tensor, Tensor) {
     let (sa, da) = (1.0 - source.1, 1.0 - destination.1);
     let (s, d) = (source.0 * &sa, destination.0 * &da);
@@ -58,7 +58,7 @@ pub fn composite(mode: Mode, source: (&Tensor, &Tensor), destination: (&Tensor, 
     (colour, 1.0 - alpha)
 }
 
-/// Colour and alpha of the result, colours multiplied with their alpha before and after.
+/// Colour and alpha of the result. Colours are premultiplied by alpha, in the inputs and in the result.
 fn premultiplied(mode: Mode, (s, sa): (&Tensor, &Tensor), (d, da): (&Tensor, &Tensor)) -> (Tensor, Tensor) {
     let through = |alpha: &Tensor| -> Tensor { 1.0 - alpha };
     let union = || sa + da - sa * da;

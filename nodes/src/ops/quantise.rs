@@ -1,16 +1,17 @@
-//! Few colours for many, as Pillow 13 chooses and assigns them: median cut, then the nearest of the palette.
+//! Reducing the number of colours as Pillow 13 does: a palette by median cut, then the nearest colour of the palette.
 
 use std::collections::HashMap;
 
 pub type Rgb = [u8; 3];
 
-/// Distinct colours that are told apart; where there are more, their last bits are dropped until they are fewer.
+/// The most distinct colours that are counted. If there are more, last bits are dropped until there are fewer.
 const MOST_COLOURS: usize = 65536;
 
-/// A palette of at most `count` colours by median cut: of all boxes of colours the one with most pixels is cut in two where
-/// half of its pixels lie, `count` - 1 times; a box's colour is the mean of its pixels.
+/// A palette of at most `count` colours by median cut: `count` - 1 times, the box of colours with most pixels is split
+/// at its median. The colour of a box is the mean of its pixels.
 ///
-/// Which box is cut among equally full ones, and the order of the palette, are Pillow's: both decide which colours win.
+/// The choice among boxes with equally many pixels, and the order of the palette, are Pillow's, because both decide
+/// which colours are chosen.
 pub fn median_cut(pixels: &[Rgb], count: usize) -> Vec<Rgb> {
     let scale = scale(pixels);
     let mut counts: HashMap<Rgb, u32> = HashMap::new();
@@ -28,7 +29,7 @@ pub fn median_cut(pixels: &[Rgb], count: usize) -> Vec<Rgb> {
         if let Some(&at) = place.get(&pixel.map(|v| v >> scale)) {
             counts[at] += 1;
             for (sum, &value) in sums[at].iter_mut().zip(pixel) {
-                // 32 bits, as in Pillow: pictures of more than 16 million pixels run over there too.
+                // 32 bits, as in Pillow. Pictures of more than 16 million pixels overflow there, too.
                 *sum = sum.wrapping_add(u32::from(value));
             }
         }
@@ -37,7 +38,7 @@ pub fn median_cut(pixels: &[Rgb], count: usize) -> Vec<Rgb> {
     sums.iter().zip(counts).map(|(sum, count)| sum.map(|sum| mean(sum, count))).collect()
 }
 
-/// How many bits are dropped from each channel so that no more than [`MOST_COLOURS`] remain.
+/// The number of bits that must be dropped from each channel so that no more than [`MOST_COLOURS`] remain.
 fn scale(pixels: &[Rgb]) -> u32 {
     let few = |scale: u32| {
         let mut seen = std::collections::HashSet::new();
@@ -55,14 +56,14 @@ struct Colour {
     count: u32,
 }
 
-/// A box of colours: a leaf, or cut into two.
+/// A box of colours: a leaf, or split in two.
 struct Node {
     colours: Vec<Colour>,
     pixels: i64,
     halves: Option<(usize, usize)>,
 }
 
-/// The leaves, from left to right, after cutting `count` - 1 times.
+/// The leaves from left to right after `count` - 1 splits.
 fn cut(colours: Vec<Colour>, count: usize) -> Vec<Vec<Colour>> {
     let node = |colours: Vec<Colour>| {
         let pixels = colours.iter().map(|colour| i64::from(colour.count)).sum();
@@ -93,7 +94,7 @@ fn cut(colours: Vec<Colour>, count: usize) -> Vec<Vec<Colour>> {
     leaves
 }
 
-/// Cuts a box of at least two colours across the channel that differs most to the eye, bright colours left.
+/// Splits a box of at least two colours along the channel with the largest perceived range. Bright colours go left.
 fn split(colours: Vec<Colour>) -> (Vec<Colour>, Vec<Colour>) {
     const WEIGHTS: [u32; 3] = [77, 150, 29];
     let spread = |channel: usize| {
@@ -108,20 +109,20 @@ fn split(colours: Vec<Colour>) -> (Vec<Colour>, Vec<Colour>) {
     }
     let total: i64 = at_value.iter().sum();
     let mut present = (0..256).rev().filter(|&value| at_value[value] > 0);
-    // The values from the brightest down to the one with which more than half of the pixels are left.
+    // Takes values from the brightest down, until more than half of the pixels are on the left.
     let mut left = 0;
     let last_left = present.find(|&value| {
         left += at_value[value];
         left * 2 > total
     });
-    // Something must remain for the right.
+    // At least one value must remain for the right.
     let least = at_value.iter().position(|&count| count > 0).unwrap_or(0);
     let last_left = last_left.unwrap_or(least).max(least + 1);
     colours.into_iter().partition(|colour| usize::from(colour.value[axis]) >= last_left)
 }
 
-/// A binary heap of nodes, those with most pixels first; among equals the order is that of Pillow's heap, which the standard
-/// library's does not keep.
+/// A binary heap of nodes, with most pixels first. Equal nodes come in the order of Pillow's heap, which that of the
+/// standard library does not have.
 #[derive(Default)]
 struct Heap(Vec<usize>);
 
@@ -165,10 +166,10 @@ impl Heap {
     }
 }
 
-/// A palette that finds its nearest colour.
+/// A palette with a search for the nearest colour.
 pub struct Palette {
     colours: Vec<Rgb>,
-    /// For each colour without its last two bits the nearest, once known.
+    /// The nearest entry for each colour without its last two bits, as far as it is known.
     nearest: Vec<Option<u8>>,
 }
 
@@ -186,7 +187,8 @@ impl Palette {
         self.colours.is_empty()
     }
 
-    /// The colour nearest to `pixel` without the last two bits of its channels; among equally near ones the first.
+    /// The colour nearest to `pixel`, whose channels are taken without their last two bits. Among equally near ones it
+    /// is the first.
     pub fn nearest(&mut self, pixel: Rgb) -> Rgb {
         let [r, g, b] = pixel.map(|v| usize::from(v >> 2));
         let colours = &self.colours;
@@ -204,13 +206,13 @@ impl Palette {
         pixels.iter().map(|&pixel| self.nearest(pixel)).collect()
     }
 
-    /// The nearest colours of a picture of `width` pixels a row, each pixel's error spread over its neighbours after Floyd
-    /// and Steinberg (1976), in whole sixteenths as Pillow does.
+    /// The nearest colours of a picture of `width` pixels a row, with error diffusion after Floyd and Steinberg (1976),
+    /// in integer sixteenths as in Pillow.
     pub fn dither(&mut self, pixels: &[Rgb], width: usize) -> Vec<Rgb> {
         let mut out = Vec::with_capacity(pixels.len());
         let mut below = vec![[0i32; 3]; width + 1];
         for row in pixels.chunks(width) {
-            // What goes to the next pixel, and to the two below that are not complete yet.
+            // The errors for the next pixel, and for the two pixels below that still get others.
             let (mut right, mut left_below, mut straight_below) = ([0i32; 3], [0i32; 3], [0i32; 3]);
             let mut last = [0i32; 3];
             for (x, pixel) in row.iter().enumerate() {
@@ -228,7 +230,7 @@ impl Palette {
                     last[c] = error;
                 }
             }
-            // Pillow mixes up the channels here: the errors at the right edge are all the blue channel's.
+            // A slip in Pillow: the errors at the right edge are those of the blue channel for all channels.
             below[width] = [left_below[2], straight_below[2], last[2]];
         }
         out
@@ -240,7 +242,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    /// Pixels of no pattern: each channel is (7919 · place + 13) mod 251.
+    /// Irregular pixels: each channel is (7919 · index + 13) mod 251.
     fn pixels() -> Vec<Rgb> {
         let value = |at: usize| ((7919 * at + 13) % 251) as u8;
         (0..48).map(|at| [value(3 * at), value(3 * at + 1), value(3 * at + 2)]).collect()
@@ -266,7 +268,7 @@ mod tests {
         );
     }
 
-    /// Figures from Pillow 13.0, 8 pixels a row: `image.quantize(palette=p, dither=...)`, places in the palette.
+    /// Figures from Pillow 13.0, 8 pixels a row: `image.quantize(palette=p, dither=...)`, as indices into the palette.
     #[test]
     fn colours_are_assigned_as_pillow_assigns_them() {
         let pixels = pixels();

@@ -7,39 +7,39 @@ use tch::Tensor;
 use super::bislerp::bislerp;
 use super::lanczos::lanczos;
 
-/// How new pixels are made from old ones.
+/// Methods of resampling.
 #[derive(Combo, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     /// The pixel whose centre is nearest.
     #[combo(name = "nearest-exact")]
     NearestExact,
-    /// libtorch's bilinear, without smoothing where it makes smaller.
+    /// libtorch's bilinear interpolation, without antialiasing.
     Bilinear,
-    /// The mean of the pixels that a new one covers.
+    /// The mean of the old pixels that a new one covers.
     Area,
-    /// libtorch's bicubic (a = -0.75), without smoothing where it makes smaller.
+    /// libtorch's bicubic interpolation (a = -0.75), without antialiasing.
     Bicubic,
     /// Pillow's Lanczos-3 on eight bits a channel.
     Lanczos,
-    /// Bilinear, but turning the channels' vector instead of blending it; for latents.
+    /// Bilinear with spherical interpolation of the channels' vectors, for latents.
     Bislerp,
 }
 
-/// Whether a picture of another shape is cut before it is resized.
+/// What is done about another aspect ratio.
 #[derive(Combo, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Crop {
-    /// It is stretched.
+    /// The picture is stretched.
     Disabled,
-    /// As much as needed is cut from both sides.
+    /// The picture is first cropped about its centre.
     Center,
 }
 
-/// Declares a combo of some methods in a node's own order: the first is its default.
+/// Declares a combo of some methods in the order of a node. The first is the default.
 macro_rules! methods {
     ($(#[$doc:meta])* $name:ident: $($method:ident),*) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
-        // Some are for one node alone, some for all.
+        // Some are used by one node only, some by many.
         #[allow(unreachable_pub)]
         pub struct $name(pub $crate::ops::resize::Method);
 
@@ -59,7 +59,7 @@ macro_rules! methods {
 pub(crate) use methods;
 
 methods! {
-    /// What most picture nodes offer.
+    /// The methods of most picture nodes.
     ImageMethod: NearestExact, Bilinear, Area, Bicubic, Lanczos
 }
 
@@ -77,13 +77,13 @@ impl Method {
     }
 }
 
-/// Resizes N×C×H×W to N×C×`height`×`width`, cut to the new shape first where `crop` says so. Of a video, N×C×T×H×W, each
-/// frame.
+/// Resizes N×C×H×W to N×C×`height`×`width`, cropped to the new aspect ratio first if `crop` says so. Of a video,
+/// N×C×T×H×W, each frame is resized.
 ///
 /// # Errors
-/// If a side would be without pixels, before the cut, after it, or in the result.
+/// If a side has no pixels before cropping, after it, or in the result.
 pub fn resize(samples: &Tensor, width: i64, height: i64, method: Method, crop: Crop) -> Result<Tensor> {
-    // An area without pixels has a mean of nothing: libtorch gives a picture without pixels.
+    // With `Area` libtorch accepts a size of 0, and gives a picture without pixels.
     let least = if method == Method::Area && crop == Crop::Disabled { 0 } else { 1 };
     ensure!(width >= least && height >= least, "cannot resize to {width} × {height} pixels: set sizes of at least 1");
     if let [count, channels, frames @ .., rows, columns] = samples.size().as_slice()
@@ -117,7 +117,7 @@ pub fn resize_pictures(images: &Tensor, width: i64, height: i64, method: Method,
     Ok(resize(&images.movedim_int(-1, 1), width, height, method, crop)?.movedim_int(1, -1))
 }
 
-/// The middle of N×C×H×W in the shape of `width` × `height`. Half pixels are rounded to even, as Python does.
+/// The centre of N×C×H×W with the aspect ratio of `width` × `height`. Half pixels are rounded to even, as in Python.
 fn center(samples: &Tensor, width: i64, height: i64) -> Result<Tensor> {
     let &[_, _, rows, columns] = samples.size().as_slice() else {
         anyhow::bail!("cannot resize values of shape {:?}: connect pictures", samples.size());
@@ -141,7 +141,8 @@ pub fn scaled(side: i64, factor: f64) -> i64 {
     (side as f64 * factor).round_ties_even() as i64
 }
 
-/// Width and height where one of them is 0 and stands for "keep the shape": at least 1.
+/// Width and height. If one is 0, it follows from the other by the aspect ratio, and is at least 1; if both are, the
+/// size stays.
 pub fn with_kept_shape((columns, rows): (i64, i64), width: i64, height: i64) -> (i64, i64) {
     let other = |a: i64, side: i64, b: i64| ((a * side) as f64 / b as f64).round_ties_even().max(1.0) as i64;
     match (width, height) {
@@ -151,7 +152,7 @@ pub fn with_kept_shape((columns, rows): (i64, i64), width: i64, height: i64) -> 
     }
 }
 
-/// Width and height whose longer one is `largest`.
+/// Width and height with the same aspect ratio, of which the longer one is `largest`.
 pub fn with_longer_side((columns, rows): (i64, i64), largest: i64) -> (i64, i64) {
     let other = |a: i64, b: i64| (a as f64 / b as f64 * largest as f64).round_ties_even() as i64;
     match columns.cmp(&rows) {
@@ -164,7 +165,7 @@ pub fn with_longer_side((columns, rows): (i64, i64), largest: i64) -> (i64, i64)
 /// Width and height of pictures, B×H×W×C.
 ///
 /// # Errors
-/// If it is of another shape, or without pixels.
+/// If the tensor has another number of dimensions, or no pixels.
 pub fn picture_size(images: &Tensor) -> Result<(i64, i64)> {
     let size = images.size();
     let [_, rows, columns, _] = <[i64; 4]>::try_from(size.as_slice())

@@ -2,22 +2,22 @@
 
 use tch::{Kind, Tensor};
 
-/// Which tokens are merged into which. One token of each 2×2 square can take others in.
+/// The tokens that are merged, and those that they are merged into. One token of each 2×2 square is a destination.
 #[derive(Debug)]
 pub struct Merge {
     tokens: i64,
-    /// The tokens that take others in, and those that may be taken.
+    /// The indices of the destinations, and of all other tokens.
     takers: Tensor,
     others: Tensor,
-    /// Of the others, per image: those that stay, those that are taken, and by which of the takers.
+    /// Of the other tokens, for each image: those that stay, those that are merged, and the destinations of the latter.
     staying: Tensor,
     taken: Tensor,
     by: Tensor,
 }
 
 impl Merge {
-    /// Merges `count` of the tokens of B×(height·width)×C into those most like them. `draw` draws whole numbers below a
-    /// limit, of a shape.
+    /// Chooses `count` tokens of B×(height·width)×C to be merged, those most similar to a destination. `draw` gives
+    /// random integers below a limit, in a shape.
     pub fn of(
         metric: &Tensor,
         (height, width): (i64, i64),
@@ -41,7 +41,7 @@ impl Merge {
         Merge { tokens, takers, others, staying, taken, by }
     }
 
-    /// The tokens that stay, then the takers, each the mean of itself and what it takes in.
+    /// The tokens that stay, then the destinations, each as the mean of itself and the tokens merged into it.
     pub fn merge(&self, x: &Tensor) -> Tensor {
         let others = x.index_select(1, &self.others);
         let wide = |places: &Tensor| places.unsqueeze(-1).expand([-1, -1, x.size()[2]], false);
@@ -53,13 +53,13 @@ impl Merge {
         Tensor::cat(&[stay, takers.scatter_add(1, &by, &go) / counts], 1)
     }
 
-    /// All tokens again, those that were taken in as their takers.
+    /// All tokens in their old order. Merged tokens get the value of their destination.
     pub fn unmerge(&self, x: &Tensor) -> Tensor {
         let (batch, width, staying) = (x.size()[0], x.size()[2], self.staying.size()[1]);
         let wide = |places: &Tensor| places.unsqueeze(-1).expand([-1, -1, width], false);
         let takers = x.narrow(1, staying, x.size()[1] - staying);
         let given = takers.gather(1, &wide(&self.by), false);
-        // In place, but on fresh tensors.
+        // In place: the tensors are new.
         let zeros = |count: i64| Tensor::zeros([batch, count, width], (x.kind(), x.device()));
         let others = zeros(self.others.size()[0]);
         let others = others.scatter(1, &wide(&self.staying), &x.narrow(1, 0, staying));
@@ -69,17 +69,16 @@ impl Merge {
     }
 }
 
-/// All places of a picture: first the one drawn in each whole 2×2 square, then all others, each in order as far as the
-/// sort has one.
+/// The indices of all tokens: first the one drawn in each whole 2×2 square, then all others.
 fn squares(height: i64, width: i64, drawn: &Tensor) -> Tensor {
     let (rows, columns) = (height / 2, width / 2);
     let options = (Kind::Int64, drawn.device());
     let marks = Tensor::zeros([rows, columns, 4], options).scatter(2, drawn, &(drawn.zeros_like() - 1));
     let marks = marks.view([rows, columns, 2, 2]).transpose(1, 2).reshape([rows * 2, columns * 2]);
     let all = Tensor::zeros([height, width], options);
-    // In place, but on the fresh marks.
+    // In place: the marks are new.
     let mut whole_squares = all.narrow(0, 0, rows * 2).narrow(1, 0, columns * 2);
     whole_squares.copy_(&marks);
-    // The order among equal marks is the reference's only with the same, unstable sort.
+    // The order among equal marks is ComfyUI's only with the same, unstable sort.
     all.reshape([1, -1, 1]).argsort(1, false).view(-1)
 }

@@ -1,4 +1,4 @@
-//! Writing a batch of pictures as one moving picture: PNG and WebP, as the reference's save nodes do through Pillow.
+//! Writing a batch of pictures as an animation, PNG or WebP, as ComfyUI's save nodes do through Pillow.
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
@@ -10,16 +10,17 @@ use crate::python::json;
 
 /// The longest side of a WebP picture.
 const MAX_WEBP_SIDE: usize = 16383;
-/// EXIF tags, as the reference fills them: the prompt's, and that of the first further text; each next one is one lower.
+/// The EXIF tags that ComfyUI uses for metadata: that of the prompt, and that of the first other text. The tag of each
+/// further text is one lower.
 const MODEL: u16 = 0x0110;
 const MAKE: u16 = 0x010F;
 
-/// A batch in eight bits a channel. Pictures equal to the one before are one frame, shown for longer.
+/// A batch in eight bits a channel. Consecutive equal pictures are one frame that is shown for longer.
 struct Frames {
     width: usize,
     height: usize,
     alpha: bool,
-    /// Bytes, and how long they are shown in milliseconds.
+    /// The pixels of each frame, and its duration in milliseconds.
     frames: Vec<(Vec<u8>, u64)>,
 }
 
@@ -46,11 +47,11 @@ impl Frames {
     }
 }
 
-/// A batch (B×H×W×C, C = 3 or 4, values 0 … 1) as the bytes of a PNG file that repeats without end; of equal pictures a
-/// still one. The texts stand in `comf` chunks behind the pixels.
+/// A batch (B×H×W×C, C = 3 or 4, values 0 … 1) as the bytes of an animated PNG file that loops forever. If all pictures
+/// are equal, it is a still. The metadata is in `comf` chunks after the pixels.
 ///
 /// # Errors
-/// If the shape is another one, or a frame is to be shown for more than 65535 seconds.
+/// If the tensor has another shape, or a frame would be shown for more than 65535 seconds.
 pub fn png(images: &Tensor, milliseconds: u64, level: u8, metadata: &[(String, Value)]) -> Result<Vec<u8>> {
     const BUG: &str = "the pictures cannot be compressed: this is a bug";
     let Frames { width, height, alpha, frames } = Frames::new(images, milliseconds)?;
@@ -80,7 +81,7 @@ pub fn png(images: &Tensor, milliseconds: u64, level: u8, metadata: &[(String, V
     Ok(bytes)
 }
 
-/// Milliseconds as a fraction of a second in lowest terms.
+/// Milliseconds as a reduced fraction of a second.
 fn delay(milliseconds: u64) -> Result<(u16, u16)> {
     let (mut divisor, mut rest) = (1000, milliseconds % 1000);
     while rest > 0 {
@@ -96,17 +97,17 @@ fn delay(milliseconds: u64) -> Result<(u16, u16)> {
 #[derive(Debug, Clone, Copy)]
 pub struct WebpSettings {
     pub lossless: bool,
-    /// 0 to 100: of the picture, or, where lossless, of the compression.
+    /// 0 to 100: the quality of the picture, or in lossless files the effort of compression.
     pub quality: u8,
-    /// 0, fast, to 6, small.
+    /// 0 (fast) to 6 (small files).
     pub method: u8,
 }
 
-/// A batch (B×H×W×C, C = 3 or 4, values 0 … 1) as the bytes of a WebP file that repeats without end; one picture as a still
-/// one. The texts stand in its EXIF data.
+/// A batch (B×H×W×C, C = 3 or 4, values 0 … 1) as the bytes of an animated WebP file that loops forever; a single
+/// picture is a still. The metadata is in its EXIF data.
 ///
 /// # Errors
-/// If the shape is another one, a side is longer than 16383 pixels, or libwebp cannot hold the pictures.
+/// If the tensor has another shape, a side is longer than 16383 pixels, or libwebp cannot encode the pictures.
 pub fn webp(
     images: &Tensor,
     milliseconds: u64,
@@ -143,7 +144,7 @@ pub fn webp(
     with_exif(bytes, (width, height), alpha, &exif(texts))
 }
 
-/// EXIF data that hold the texts, the first as the camera's model; empty where there are none.
+/// EXIF data with the given texts, of which the first is the camera's model. Empty if there are no texts.
 fn exif(texts: impl Iterator<Item = String>) -> Vec<u8> {
     let tags = std::iter::once(MODEL).chain((0..=MAKE).rev());
     let mut entries: Vec<(u16, String)> = tags.zip(texts.map(|text| text + "\0")).collect();
@@ -153,7 +154,7 @@ fn exif(texts: impl Iterator<Item = String>) -> Vec<u8> {
     entries.sort();
     let mut directory = Vec::from(*b"II*\0\x08\0\0\0");
     directory.extend((entries.len() as u16).to_le_bytes());
-    // Behind the header, the entries of 12 bytes, and the place of a next directory.
+    // After the header, the entries of 12 bytes each, and the offset of the next directory.
     let mut place = 8 + 2 + 12 * entries.len() + 4;
     for (tag, text) in &entries {
         directory.extend(tag.to_le_bytes());
@@ -167,7 +168,7 @@ fn exif(texts: impl Iterator<Item = String>) -> Vec<u8> {
     directory
 }
 
-/// The WebP file with an EXIF chunk at its end. The header that announces it is added where the file has none.
+/// Appends an EXIF chunk to a WebP file. The extended header that announces it is added if it is missing.
 fn with_exif(webp: Vec<u8>, (width, height): (usize, usize), alpha: bool, exif: &[u8]) -> Result<Vec<u8>> {
     const HAS_EXIF: u8 = 0x08;
     const HAS_ALPHA: u8 = 0x10;

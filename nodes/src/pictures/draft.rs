@@ -1,4 +1,4 @@
-//! A small still drawn by code, to serve as the example input where there is none.
+//! A small picture drawn by code, as an example input.
 
 use std::path::Path;
 

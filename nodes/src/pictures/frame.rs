@@ -2,19 +2,19 @@
 
 use anyhow::{Result, ensure};
 
-/// Pixels that one file may hold, all its frames together: the count from which Pillow refuses a file as a
-/// decompression bomb (twice its `MAX_IMAGE_PIXELS`). As 32-bit floats this is about 2 GB.
+/// The most pixels that a file may hold in all its frames together. Pillow refuses larger files as decompression bombs
+/// (twice its `MAX_IMAGE_PIXELS`). As 32-bit floats these are about 2 GB.
 pub const MAX_PIXELS: u64 = 178_956_970;
 
-/// A decoded picture: `rgb` is height × width × 3, `alpha` height × width when the picture has any transparency.
+/// A decoded picture: `rgb` is height × width × 3, `alpha` is height × width if the picture has transparency.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Frame {
     pub(super) width: usize,
     pub(super) height: usize,
     pub(super) rgb: Vec<u8>,
     pub(super) alpha: Option<Vec<u8>>,
-    /// The alpha comes from a single transparent colour of a picture without alpha channel or palette:
-    /// LoadImage does not see it, LoadImageMask does.
+    /// Whether the alpha comes from a single transparent colour, in a picture without alpha channel or palette.
+    /// LoadImage ignores such alpha, LoadImageMask uses it.
     pub(super) alpha_is_colour_key: bool,
 }
 
@@ -29,7 +29,7 @@ impl Frame {
         Frame::opaque(width, height, grey.iter().flat_map(|&v| [v; 3]).collect())
     }
 
-    /// A picture of four bytes a pixel, colour and alpha apart.
+    /// A picture of four bytes a pixel, split into colour and alpha.
     pub(super) fn rgba(width: usize, height: usize, rgba: &[u8]) -> Frame {
         let rgb = rgba.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect();
         let alpha = rgba.chunks_exact(4).map(|p| p[3]).collect();
@@ -47,7 +47,7 @@ impl Budget {
         Budget { left: MAX_PIXELS }
     }
 
-    /// Takes one frame's pixels from the budget. To be asked before the frame's memory is.
+    /// Takes the pixels of a frame from the budget. Must be called before memory for the frame is taken.
     pub(super) fn take(&mut self, width: impl Into<u64>, height: impl Into<u64>) -> Result<()> {
         let (width, height) = (width.into(), height.into());
         ensure!(width > 0 && height > 0, "is {width} × {height} pixels: export it again with at least one pixel");

@@ -1,5 +1,5 @@
-//! GIF, still and animated, with Pillow's rules: the first frame keeps its palette, later ones are laid over it in
-//! colour, and a file without colours stays grey.
+//! GIF, still and animated, by Pillow's rules: the first frame keeps its palette, later frames are drawn over it in
+//! RGB, and a file without colours stays grey.
 
 use std::borrow::Cow;
 use std::io::Cursor;
@@ -49,8 +49,8 @@ pub(super) fn frames(bytes: &[u8], budget: &mut Budget) -> Result<Vec<Frame>> {
     Ok(frames)
 }
 
-/// The file with a global palette of plain greys put in where it has none: such a picture is grey, and the gif crate
-/// would refuse it.
+/// The file, with a global palette of greys inserted if it has no palette. Pillow reads such a picture as grey; the gif
+/// crate would refuse it.
 fn with_palette(bytes: &[u8]) -> Cow<'_, [u8]> {
     const SCREEN_DESCRIPTOR_END: usize = 13;
     match bytes.get(10) {
@@ -58,7 +58,7 @@ fn with_palette(bytes: &[u8]) -> Cow<'_, [u8]> {
             let (head, rest) = bytes.split_at(SCREEN_DESCRIPTOR_END);
             let mut file = [head, rest].concat();
             file[10] = flags & !7 | 0x87;
-            // Without a palette the background colour means nothing.
+            // Without a palette the background colour has no meaning.
             file[11] = 0;
             file.splice(SCREEN_DESCRIPTOR_END..SCREEN_DESCRIPTOR_END, (0..=255).flat_map(|v| [v; 3]));
             Cow::Owned(file)
@@ -67,7 +67,7 @@ fn with_palette(bytes: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// The palette, or nothing where it is the plain ramp of greys (index = value), which Pillow reads as a grey picture.
+/// The palette, or nothing if it is the ramp of greys (index = value), which Pillow reads as a grey picture.
 fn colours(palette: &[u8]) -> Option<Vec<u8>> {
     let ramp = palette.chunks_exact(3).enumerate().all(|(i, c)| c.iter().all(|&v| usize::from(v) == i));
     (!ramp).then(|| palette.to_vec())
@@ -87,7 +87,7 @@ impl Region {
     }
 }
 
-/// One frame as the file holds it; `palette` is absent for greys.
+/// One frame as the file holds it. `palette` is missing for greys.
 struct Drawing {
     region: Region,
     palette: Option<Vec<u8>>,
@@ -101,14 +101,14 @@ impl Drawing {
         palette_colour(self.palette.as_deref(), index)
     }
 
-    /// The colour with which a region is cleared: here an index beyond the palette counts as index 0.
+    /// The colour with which a region is cleared. An index beyond the palette counts as index 0 here.
     fn clearing_colour(&self, index: u8) -> [u8; 3] {
         let beyond = self.palette.as_ref().is_some_and(|p| usize::from(index) * 3 + 3 > p.len());
         self.colour(if beyond { 0 } else { index })
     }
 }
 
-/// What the canvas holds: indices of the first frame's palette, greys, or colours.
+/// The mode of the canvas: indices into the first frame's palette, greys, or RGB.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Palette,
@@ -117,15 +117,16 @@ enum Mode {
     Rgba,
 }
 
-/// What is put back where a frame was, before the next is drawn.
+/// How a frame is removed before the next one is drawn.
 enum Undo {
     Index(u8),
     Colour([u8; 4]),
-    /// The region's own earlier content, row by row.
+    /// The earlier content of the region, row by row.
     Saved(Vec<[u8; 4]>),
 }
 
-/// The picture while frames are laid over it. A pixel is four bytes; in the index modes only the first counts.
+/// The picture while frames are laid over it. A pixel is four bytes, of which only the first is used in the index
+/// modes.
 struct Canvas {
     width: usize,
     height: usize,
@@ -135,7 +136,7 @@ struct Canvas {
     /// The first frame's transparent index, for as long as the canvas holds indices.
     transparent: Option<u8>,
     background: u8,
-    /// Stays in force until another frame names one.
+    /// The disposal method, which stays in force until a frame names another one.
     disposal: DisposalMethod,
     undo: Option<(Undo, Region)>,
     started: bool,
@@ -157,7 +158,7 @@ impl Canvas {
         }
     }
 
-    /// The canvas grows with a frame that reaches beyond it.
+    /// The size of the canvas with a frame that may reach beyond it.
     fn size_with(&self, region: &Region) -> (usize, usize) {
         (self.width.max(region.x + region.width), self.height.max(region.y + region.height))
     }
@@ -204,7 +205,7 @@ impl Canvas {
         Ok(())
     }
 
-    /// Indices become colours as soon as a second frame comes.
+    /// Converts indices to RGB, which happens when a second frame is drawn.
     fn turn_to_colour(&mut self) {
         if self.mode != Mode::Palette {
             return;
@@ -232,7 +233,7 @@ impl Canvas {
         }
     }
 
-    /// A region's content; beyond the canvas there is nothing, which is black and transparent.
+    /// The content of a region. Beyond the canvas it is black and transparent.
     fn saved(&self, region: Region) -> Vec<[u8; 4]> {
         let mut saved = Vec::with_capacity(region.width * region.height);
         for y in region.y..region.y + region.height {
@@ -257,7 +258,7 @@ impl Canvas {
         }
     }
 
-    /// Enlarges the canvas for a frame that reaches beyond it; what is new is filled as Pillow fills it.
+    /// Enlarges the canvas for a frame that reaches beyond it. The new part is filled as in Pillow.
     fn grow(&mut self, drawing: &Drawing) {
         let (width, height) = self.size_with(&drawing.region);
         if (width, height) == (self.width, self.height) {
@@ -308,7 +309,7 @@ impl Canvas {
     }
 }
 
-/// A palette's colour, black beyond its end; without a palette, the grey of that value.
+/// A colour of a palette. Beyond its end it is black; without a palette it is the grey of that value.
 fn palette_colour(palette: Option<&[u8]>, index: u8) -> [u8; 3] {
     let at = usize::from(index) * 3;
     match palette {

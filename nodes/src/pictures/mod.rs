@@ -1,13 +1,13 @@
 //! Picture files: reading them as LoadImage does, writing them as SaveImage does.
 //!
-//! The reference reads and writes through Pillow; the pixels here are held against Pillow 13's, format by format.
+//! ComfyUI reads and writes through Pillow. The pixels here are compared with those of Pillow 13, format by format.
 //! Files come from strangers: sizes are checked before memory is taken, and no name leaves its directory.
 
 pub mod animation;
 pub mod draft;
 mod frame;
 mod gif_file;
-mod jpeg;
+mod jpeg_file;
 pub mod names;
 mod orientation;
 mod png_file;

@@ -1,25 +1,25 @@
-//! File names: where a saved picture goes. Nothing here reads a clock.
+//! The names of saved files. Nothing here reads a clock.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use chrono::NaiveDateTime;
 
-/// Where the pictures of one save go.
+/// Where the pictures of one save node are saved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SaveLocation {
-    /// The folder itself; it exists.
+    /// The folder, which exists.
     pub folder: PathBuf,
     /// The folder relative to the output directory with `/` between parts, empty for the directory itself.
     pub subfolder: String,
-    /// The file name's first part; may still hold `%batch_num%`.
+    /// The prefix of file names. It may still contain `%batch_num%`.
     pub name: String,
     /// One more than the highest number in use for that name.
     pub counter: u64,
 }
 
 impl SaveLocation {
-    /// `NAME_00001_.png` with `%batch_num%` replaced by the picture's place in its batch.
+    /// `NAME_00001_.png` with `%batch_num%` replaced by the picture's index in its batch.
     pub fn file_name(&self, batch_number: usize, counter: u64) -> String {
         format!("{}_{counter:05}_.png", self.name.replace("%batch_num%", &batch_number.to_string()))
     }
@@ -30,15 +30,15 @@ impl SaveLocation {
     }
 }
 
-/// Works out where a `filename_prefix` leads, and makes the folder.
+/// Resolves a `filename_prefix`, and creates its folder.
 ///
 /// `%width% %height% %year% %month% %day% %hour% %minute% %second%` are replaced; a prefix may name subfolders. `width`
-/// and `height` are the pictures' size in pixels, `now` the local time. Rules: ComfyUI 0.8.0's `get_save_image_path`,
-/// except that `%batch_num%` in names already there is understood when counting.
+/// and `height` are the pictures' size in pixels, `now` the local time. The rules are those of ComfyUI 0.8.0's
+/// `get_save_image_path`, except that `%batch_num%` in the names of existing files is recognised when counting.
 ///
 /// # Errors
-/// If the prefix leads outside `output` (through `..`, an absolute path, a drive or a symbolic link), holds a NUL, or if
-/// the folder cannot be made or read.
+/// If the prefix leads outside `output` (through `..`, an absolute path, a drive or a symbolic link), holds a NUL, or
+/// if the folder cannot be created or read.
 pub fn save_location(
     prefix: &str,
     output: &Path,
@@ -61,10 +61,11 @@ pub fn save_location(
     Ok(SaveLocation { folder, subfolder: folders.join("/"), name, counter })
 }
 
-/// The folder that `name` leads to inside `output`, and its name with `/` between parts; it is made where it is not there.
+/// The folder that `name` leads to inside `output`, and its name with `/` between parts; it is created if it is
+/// missing.
 ///
 /// # Errors
-/// If the name leads outside, holds a NUL, or the folder cannot be made.
+/// If the name leads outside, holds a NUL, or the folder cannot be created.
 pub fn subfolder(output: &Path, name: &str) -> Result<(PathBuf, String)> {
     let outside =
         || anyhow::anyhow!("the folder name {name:?} leaves {}: use a relative name without \"..\"", output.display());
@@ -76,7 +77,7 @@ pub fn subfolder(output: &Path, name: &str) -> Result<(PathBuf, String)> {
     Ok((folder, parts.join("/")))
 }
 
-/// The folder that `name` leads to inside `directory`, if it is there.
+/// The folder that `name` leads to inside `directory`, if it exists.
 ///
 /// # Errors
 /// If the name leads outside, or holds a NUL.
@@ -94,7 +95,7 @@ pub fn inside(directory: &Path, name: &str) -> Result<Option<PathBuf>> {
     Ok(Some(folder))
 }
 
-/// Whether a text can stand in the name of one file: no folder in it, no NUL.
+/// Whether a text can be part of a file name: it contains no folder and no NUL.
 pub fn is_one_name(text: &str) -> bool {
     !text.contains(['/', '\\', '\0'])
 }
@@ -108,7 +109,7 @@ fn outside_output(prefix: &str, output: &Path) -> anyhow::Error {
 }
 
 fn replace_variables(prefix: &str, width: usize, height: usize, now: NaiveDateTime) -> String {
-    // In the reference's order: a replacement may complete a later variable.
+    // In ComfyUI's order, because a replacement may complete a later variable.
     let date = |format: &str| now.format(format).to_string();
     let variables = [
         ("%width%", width.to_string()),
@@ -141,17 +142,17 @@ fn relative_parts(path: &str) -> Result<Vec<String>> {
     Ok(parts)
 }
 
-/// Whether what already exists of `folder` lies in `directory` once symbolic links are followed.
+/// Whether the deepest existing folder on the path `folder` lies in `directory` after symbolic links are followed.
 fn deepest_existing_is_inside(folder: &Path, directory: &Path) -> Result<bool> {
     let directory = fs_err::canonicalize(directory).context("cannot find the folder: make it first")?;
-    // A link that leads nowhere is refused too: making the folder would follow it.
+    // A dangling link is refused, too, because creating the folder would follow it.
     let existing = folder.ancestors().find(|path| path.symlink_metadata().is_ok());
     let real = existing.and_then(|path| path.canonicalize().ok());
     Ok(real.is_some_and(|path| path.starts_with(&directory)))
 }
 
-/// One more than the highest number among `NAME_number…` in the folder; other files do not count. Letters count as
-/// different in upper and lower case except on Windows, as file names do.
+/// One more than the highest number of the files `NAME_number…` in the folder. Other files are ignored. Letters count
+/// as different in upper and lower case except on Windows, as file names do.
 fn next_counter(folder: &Path, name: &str) -> Result<u64> {
     let same_case = |text: &str| if cfg!(windows) { text.to_lowercase() } else { text.to_owned() };
     let (before, after) = name.split_once("%batch_num%").unzip();

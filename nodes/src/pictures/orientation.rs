@@ -2,7 +2,7 @@
 
 use super::frame::Frame;
 
-/// Where a file may say how it is to be turned.
+/// The metadata of a file that may contain its orientation.
 #[derive(Default)]
 pub(super) struct OrientationSources {
     /// A TIFF structure, with or without the `Exif\0\0` prefix.
@@ -11,8 +11,8 @@ pub(super) struct OrientationSources {
 }
 
 impl OrientationSources {
-    /// The orientation, 1 (upright) unless the file says otherwise. EXIF wins; XMP counts only where EXIF is silent.
-    /// Unreadable metadata counts as absent.
+    /// The orientation, 1 (upright) unless the file says otherwise. EXIF has precedence over XMP. Unreadable metadata
+    /// counts as missing.
     pub(super) fn orientation(&self) -> u32 {
         self.exif.as_deref().and_then(from_exif).or_else(|| self.xmp.as_deref().and_then(from_xmp)).unwrap_or(1)
     }
@@ -42,7 +42,7 @@ pub(super) fn upright(frame: Frame, orientation: u32) -> Frame {
     }
     let (width, height) = (frame.width, frame.height);
     let (new_width, new_height) = if orientation >= 5 { (height, width) } else { (width, height) };
-    // For each new pixel, where it was.
+    // The old position of each new pixel.
     let source = |x: usize, y: usize| match orientation {
         2 => (width - 1 - x, y),
         3 => (width - 1 - x, height - 1 - y),

@@ -67,16 +67,16 @@ pub(super) fn frames(bytes: &[u8], budget: &mut Budget) -> Result<(Vec<Frame>, O
         let control = reader.info().frame_control;
         let (width, height) = (output.width as usize, output.height as usize);
         let pixels = unpack(&layout, &buffer, output.line_size, width, height);
-        canvas.draw(Patch { pixels, width, height, control });
+        canvas.draw(StoredFrame { pixels, width, height, control });
         frames.push(layout.frame(&canvas.now));
     }
-    // Metadata may follow the pixels; what is wrong there does not matter to them.
+    // Metadata may follow the pixels. Errors there are ignored.
     let _ = reader.finish();
     Ok((frames, orientation_sources(reader.info())))
 }
 
 fn frame_count(info: &png::Info) -> u32 {
-    // A default image that is no part of the animation comes first all the same.
+    // A default image comes first, also if it is not part of the animation.
     info.animation_control.map_or(1, |control| control.num_frames.max(1) + u32::from(info.frame_control.is_none()))
 }
 
@@ -198,7 +198,7 @@ fn key_alpha(key: &[u8], pixel: &[u8]) -> u8 {
 }
 
 /// One frame as the file holds it.
-struct Patch {
+struct StoredFrame {
     pixels: Vec<u8>,
     width: usize,
     height: usize,
@@ -217,7 +217,7 @@ struct Region {
 struct Canvas<'a> {
     layout: &'a Layout,
     now: Vec<u8>,
-    /// What "restore to previous" restores; absent before the second frame.
+    /// The canvas that "restore to previous" restores. Missing before the second frame.
     previous: Option<Vec<u8>>,
     dispose: Option<(DisposeOp, Region)>,
 }
@@ -228,7 +228,7 @@ impl<'a> Canvas<'a> {
         Canvas { layout, now, previous: None, dispose: None }
     }
 
-    fn draw(&mut self, patch: Patch) {
+    fn draw(&mut self, stored: StoredFrame) {
         let first = self.dispose.is_none();
         match self.dispose {
             Some((DisposeOp::Background, region)) => self.fill(region, None),
@@ -241,16 +241,16 @@ impl<'a> Canvas<'a> {
         if !first {
             self.previous = Some(self.now.clone());
         }
-        let region = patch.control.map_or(Region { x: 0, y: 0, width: patch.width, height: patch.height }, |c| {
-            Region { x: c.x_offset as usize, y: c.y_offset as usize, width: patch.width, height: patch.height }
+        let region = stored.control.map_or(Region { x: 0, y: 0, width: stored.width, height: stored.height }, |c| {
+            Region { x: c.x_offset as usize, y: c.y_offset as usize, width: stored.width, height: stored.height }
         });
-        let over = self.previous.is_some() && patch.control.is_some_and(|c| c.blend_op == BlendOp::Over);
-        self.lay(&patch.pixels, region, over);
+        let over = self.previous.is_some() && stored.control.is_some_and(|c| c.blend_op == BlendOp::Over);
+        self.lay(&stored.pixels, region, over);
         if over {
             // Pillow draws into its saved copy here, so nothing older is left to be restored.
             self.previous = Some(self.now.clone());
         }
-        let op = patch.control.map_or(DisposeOp::None, |c| c.dispose_op);
+        let op = stored.control.map_or(DisposeOp::None, |c| c.dispose_op);
         let op = if op == DisposeOp::Previous && self.previous.is_none() { DisposeOp::Background } else { op };
         self.dispose = Some((op, region));
     }

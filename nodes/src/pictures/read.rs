@@ -1,7 +1,7 @@
 //! Reading a picture file as LoadImage and LoadImageMask do.
 //!
-//! Figures held against ComfyUI 0.8.0 with Pillow 13.0. Where the reference would show what is left of a truncated or
-//! damaged file, this refuses it: half a picture as input is hardly ever meant.
+//! Compared with ComfyUI 0.8.0 and Pillow 13.0. ComfyUI shows what is left of a truncated or damaged file. Here such a
+//! file is refused, because half a picture is hardly ever the intended input.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use tch::{Kind, Tensor};
 pub use super::frame::MAX_PIXELS;
 use super::frame::{Budget, Frame};
 use super::orientation::{OrientationSources, upright};
-use super::{gif_file, jpeg, png_file, stills, webp_file};
+use super::{gif_file, jpeg_file, png_file, stills, webp_file};
 
 /// The largest file that is read, in bytes.
 pub const MAX_FILE_BYTES: u64 = 1 << 30;
@@ -36,8 +36,9 @@ pub enum Channel {
 
 /// Reads a PNG, JPEG, WebP, GIF, BMP or TIFF file, told apart by content, not by name.
 ///
-/// Turned upright by its EXIF orientation; 16-bit colour keeps the upper byte, 16-bit grey is clipped to 0 … 255, colour
-/// profiles and gamma are ignored, frames of another size than the first are left out: all as the reference does.
+/// As in ComfyUI, the picture is turned upright by its EXIF orientation, 16-bit colour keeps its upper byte, 16-bit
+/// grey is clipped to 0 … 255, colour profiles and gamma are ignored, and frames of another size than the first are
+/// left out.
 ///
 /// # Errors
 /// If the file cannot be read, is no picture, is damaged or truncated, or holds more than [`MAX_PIXELS`] pixels.
@@ -117,7 +118,7 @@ fn load(path: &Path) -> Result<Vec<Frame>> {
     Ok(frames.into_iter().map(|frame| upright(frame, orientation)).collect())
 }
 
-/// All frames of a file as they are stored, at least one; and how they are to be turned.
+/// All frames of a file (at least one) as they are stored, and their EXIF orientation.
 fn stored(path: &Path) -> Result<(Vec<Frame>, u32)> {
     let name = || path.display().to_string();
     let about = fs_err::metadata(path).context("cannot read the picture: check the file name")?;
@@ -135,14 +136,14 @@ fn stored(path: &Path) -> Result<(Vec<Frame>, u32)> {
     Ok((frames, orientation))
 }
 
-/// Decodes a file's bytes by what they begin with.
+/// Decodes a file by the format that its first bytes tell.
 fn decode(bytes: &[u8]) -> Result<(Vec<Frame>, u32)> {
     let mut budget = Budget::new();
     let budget = &mut budget;
     let (frames, metadata) = if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
         png_file::frames(bytes, budget)?
     } else if bytes.starts_with(b"\xFF\xD8\xFF") {
-        let (frame, metadata) = jpeg::frame(bytes, budget)?;
+        let (frame, metadata) = jpeg_file::frame(bytes, budget)?;
         (vec![frame], metadata)
     } else if bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP") {
         webp_file::frames(bytes, budget)?

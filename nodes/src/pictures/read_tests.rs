@@ -53,7 +53,7 @@ fn every_kind_of_file_reads_as_in_the_reference() {
         assert_eq!(fnv(&alpha_of(&alpha)), key, "{name}: LoadImageMask");
         count += 1;
     }
-    assert_eq!(count, 59);
+    assert_eq!(count, 61);
 }
 
 #[test]
@@ -142,4 +142,44 @@ fn a_missing_end_marker_is_forgiven() {
     let path = folder.path().join("a.jpg");
     std::fs::write(&path, &bytes[..bytes.len() - 2]).unwrap();
     assert_eq!(read(&path).unwrap().image, read(&testdata("jpeg-420.jpg")).unwrap().image);
+}
+
+const JPEGS: [&str; 4] = ["jpeg-420.jpg", "jpeg-progressive.jpg", "jpeg-restart.jpg", "jpeg-cmyk.jpg"];
+
+/// libjpeg's errors and warnings cross C code as unwinding, from wherever they come.
+#[test]
+fn damaged_jpegs_are_read_or_refused() {
+    let mut random = crate::python::random_state::RandomState::seeded(1);
+    let mut refused = 0;
+    for name in JPEGS {
+        let bytes = std::fs::read(testdata(name)).unwrap();
+        for _ in 0..400 {
+            let mut damaged = bytes.clone();
+            for _ in 0..=random.up_to(2) {
+                let at = 3 + random.up_to(bytes.len() as u32 - 4) as usize;
+                damaged[at] = random.up_to(255) as u8;
+            }
+            if let Err(error) = decode(&damaged) {
+                let error = error.to_string();
+                assert!(error.contains("jpeg file") || error.contains("pixels"), "{error}");
+                refused += 1;
+            }
+        }
+    }
+    assert!((200..1400).contains(&refused), "{refused} of 1600");
+}
+
+/// Each scan of a progressive file is another pass over the whole picture.
+#[test]
+fn jpegs_of_endless_scans_are_refused() {
+    let bytes = std::fs::read(testdata("jpeg-progressive.jpg")).unwrap();
+    let marker = |from: usize, kinds: &[u8]| {
+        from + bytes[from..].windows(2).position(|w| w[0] == 0xFF && kinds.contains(&w[1])).unwrap()
+    };
+    // The first scan has the upper bits of each block's mean, and may come any number of times.
+    let first = marker(0, &[0xDA]);
+    let second = marker(first + 2, &[0xC4, 0xDA]);
+    let repeated = |times: usize| [&bytes[..first], &bytes[first..second].repeat(times), &bytes[second..]].concat();
+    assert!(decode(&repeated(3)).is_ok());
+    assert!(error_of("a.jpg", &repeated(300)).ends_with("is a jpeg file of too many scans: export it again"));
 }

@@ -1,4 +1,4 @@
-//! Stand-ins for pictures that a workflow names and that are not there: the draft, under that name, in that format.
+//! Stand-ins for missing pictures that a workflow names: the draft, under that name and in that format.
 
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
@@ -10,8 +10,8 @@ use super::draft::{MAX_SIDE, draw};
 use super::names::{is_one_name, subfolder};
 use super::write::write_new;
 
-/// Writes the draft as `name` below `directory`, in the format that the name's extension tells (PNG, where it tells none that
-/// can be written). With `hole` a disc in its middle is transparent, where the format can hold that.
+/// Writes the draft as `name` in or below `directory`. The extension of the name tells the format (PNG, if it is not
+/// one that can be written). With `hole` a disc in the middle is transparent, if the format allows it.
 ///
 /// # Returns
 /// The file, or nothing if there is one of that name already.
@@ -40,7 +40,7 @@ pub fn write_stand_in(
     Ok(write_new(&path, bytes.get_ref())?.then_some(path))
 }
 
-/// By the extension; content decides when a picture is read, so that a PNG may have any name.
+/// By the extension. When a picture is read its content decides, so that a PNG may have any name.
 fn format(file: &str) -> ImageFormat {
     let named = ImageFormat::from_path(file).unwrap_or(ImageFormat::Png);
     let written = [ImageFormat::Jpeg, ImageFormat::WebP, ImageFormat::Gif, ImageFormat::Bmp, ImageFormat::Tiff];

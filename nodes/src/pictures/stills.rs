@@ -79,8 +79,8 @@ fn pages(bytes: &[u8]) -> Result<Vec<[u8; 4]>> {
     Ok(pages)
 }
 
-/// Any decoded picture in eight bits a channel, as Pillow reduces it: colour keeps the upper byte of sixteen bits,
-/// grey is clipped.
+/// A decoded picture in eight bits a channel, reduced as in Pillow: 16-bit colour keeps its upper byte, 16-bit grey is
+/// clipped.
 pub(super) fn eight_bits(image: DynamicImage) -> Result<Frame> {
     let (width, height) = (image.width() as usize, image.height() as usize);
     let upper = |samples: Vec<u16>| samples.into_iter().map(|v| (v >> 8) as u8).collect::<Vec<u8>>();

@@ -1,5 +1,5 @@
-//! WebP, still and animated. The `image` crate decodes each picture; the frames of an animation are laid over each
-//! other here, because the crate's own blending is off by one where an opaque pixel covers another.
+//! WebP, still and animated. The `image` crate decodes each frame. Frames are composed here, because the crate's
+//! blending is off by one where an opaque pixel covers another.
 
 use std::io::Cursor;
 
@@ -34,7 +34,7 @@ pub(super) fn frames(bytes: &[u8], budget: &mut Budget) -> Result<(Vec<Frame>, O
         if !frames.is_empty() {
             budget.take(width, height)?;
         }
-        canvas.draw(Patch::read(content, &canvas)?);
+        canvas.draw(StoredFrame::read(content, &canvas)?);
         let mut frame = Frame::rgba(canvas.width, canvas.height, canvas.pixels.as_flattened());
         if !has_alpha {
             frame.alpha = None;
@@ -45,7 +45,7 @@ pub(super) fn frames(bytes: &[u8], budget: &mut Budget) -> Result<(Vec<Frame>, O
     Ok((frames, metadata))
 }
 
-/// The chunks in a stretch of a RIFF file; what is cut off at its end is left out.
+/// The chunks in a part of a RIFF file. An incomplete chunk at the end is left out.
 fn chunks(mut bytes: &[u8]) -> impl Iterator<Item = (&[u8; 4], &[u8])> {
     std::iter::from_fn(move || {
         let (name, rest) = bytes.split_first_chunk::<4>()?;
@@ -72,7 +72,7 @@ impl Region {
 }
 
 /// One frame as the file holds it.
-struct Patch {
+struct StoredFrame {
     region: Region,
     has_alpha: bool,
     blends: bool,
@@ -80,8 +80,8 @@ struct Patch {
     pixels: Vec<u8>,
 }
 
-impl Patch {
-    fn read(content: &[u8], canvas: &Canvas) -> Result<Patch> {
+impl StoredFrame {
+    fn read(content: &[u8], canvas: &Canvas) -> Result<StoredFrame> {
         let (head, picture) = content.split_at_checked(16).context(DAMAGED)?;
         let number = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], 0]) as usize;
         let region = Region { x: number(0) * 2, y: number(3) * 2, width: number(6) + 1, height: number(9) + 1 };
@@ -92,7 +92,7 @@ impl Patch {
         ensure!(decoder.dimensions() == size && !decoder.has_animation(), DAMAGED);
         let has_alpha = decoder.color_type().has_alpha();
         let pixels = DynamicImage::from_decoder(decoder).context(DAMAGED)?.into_rgba8().into_raw();
-        Ok(Patch { region, has_alpha, blends: head[15] & 2 == 0, clears_afterwards: head[15] & 1 != 0, pixels })
+        Ok(StoredFrame { region, has_alpha, blends: head[15] & 2 == 0, clears_afterwards: head[15] & 1 != 0, pixels })
     }
 }
 
@@ -123,7 +123,8 @@ struct Canvas {
     width: usize,
     height: usize,
     pixels: Vec<[u8; 4]>,
-    /// The frame before: where it was, whether it is to be cleared, and whether it depended on nothing before it.
+    /// The previous frame: its region, whether it is cleared before the next, and whether it was independent of earlier
+    /// frames.
     previous: Option<(Region, bool, bool)>,
 }
 
@@ -136,12 +137,12 @@ impl Canvas {
         region.width == self.width && region.height == self.height
     }
 
-    fn draw(&mut self, patch: Patch) {
+    fn draw(&mut self, stored: StoredFrame) {
         let cleared = self.previous.and_then(|(region, clears, _)| clears.then_some(region));
-        // A frame that depends on nothing before it starts on an empty canvas and is not blended.
+        // A frame that is independent of earlier ones starts on an empty canvas, and is not blended.
         let independent = match self.previous {
             None => true,
-            _ if (!patch.blends || !patch.has_alpha) && self.covers_all(patch.region) => true,
+            _ if (!stored.blends || !stored.has_alpha) && self.covers_all(stored.region) => true,
             Some((region, clears, independent)) => clears && (self.covers_all(region) || independent),
         };
         if independent {
@@ -151,19 +152,19 @@ impl Canvas {
                 self.pixels[y * self.width + region.x..][..region.width].fill([0; 4]);
             }
         }
-        let blends = patch.blends && !independent;
-        for (at, new) in patch.pixels.chunks_exact(4).enumerate() {
-            let (x, y) = (patch.region.x + at % patch.region.width, patch.region.y + at / patch.region.width);
+        let blends = stored.blends && !independent;
+        for (at, new) in stored.pixels.chunks_exact(4).enumerate() {
+            let (x, y) = (stored.region.x + at % stored.region.width, stored.region.y + at / stored.region.width);
             let old = &mut self.pixels[y * self.width + x];
             let new = [new[0], new[1], new[2], new[3]];
             let onto_cleared = cleared.is_some_and(|region| region.contains(x, y));
             *old = if blends && !onto_cleared { blend(*old, new) } else { new };
         }
-        self.previous = Some((patch.region, patch.clears_afterwards, independent));
+        self.previous = Some((stored.region, stored.clears_afterwards, independent));
     }
 }
 
-/// `new` over `old` in libwebp's integer arithmetic, which cuts instead of rounding.
+/// `new` over `old` in libwebp's integer arithmetic, which truncates.
 fn blend(old: [u8; 4], new: [u8; 4]) -> [u8; 4] {
     match new[3] {
         0 => old,

@@ -39,13 +39,13 @@ pub struct Saved {
 
 /// Writes every picture of a batch to its own PNG file, counting up from the location's counter.
 ///
-/// `images` is B × H × W × C with C = 3 (RGB) or 4 (RGBA), values 0 … 1, clipped and cut (not rounded) to 8 bits. Each
-/// entry of `metadata` becomes a `tEXt` chunk before the pixels, its value as Python's JSON; give `prompt` first, then
-/// `workflow`, or nothing to write none. A file is written aside and then named, so a name never holds half a picture;
-/// a file that already has the name stays, and the next number is taken.
+/// `images` is B × H × W × C with C = 3 (RGB) or 4 (RGBA), values 0 … 1, clipped and truncated (not rounded) to 8 bits.
+/// Each entry of `metadata` becomes a `tEXt` chunk before the pixels, its value as Python's JSON; give `prompt` first,
+/// then `workflow`, or nothing to write none. A file is written under a temporary name and then renamed, so that it is
+/// never incomplete. Existing files stay: the next free number is used.
 ///
 /// # Errors
-/// If the shape is another one, a metadata name is no PNG keyword, or the folder cannot be written to.
+/// If the tensor has another shape, a metadata name is no PNG keyword, or the folder cannot be written to.
 pub fn save_batch(
     location: &SaveLocation,
     images: &Tensor,
@@ -69,8 +69,8 @@ pub fn save_batch(
     Ok(saved)
 }
 
-/// Writes a new file under the first free number from `counter` on, which then is the next one. `name` makes a file name of
-/// a number.
+/// Writes a new file under the first free number from `counter` on, and sets `counter` to the number after it. `name`
+/// makes a file name of a number.
 ///
 /// # Errors
 /// If the folder cannot be written to.
@@ -93,7 +93,7 @@ pub fn write_numbered(
 /// One picture (H × W × C, C = 3 or 4, values 0 … 1) as the bytes of a PNG file; see [`save_batch`].
 ///
 /// # Errors
-/// If the shape is another one, or a metadata name is no PNG keyword.
+/// If the tensor has another shape, or a metadata name is no PNG keyword.
 pub fn encode(image: &Tensor, metadata: &[(String, Value)], compression: Compression) -> Result<Vec<u8>> {
     let [height, width, channels] = image.size()[..] else {
         bail!("a picture of shape {:?} cannot be saved: it must be height × width × channels", image.size());
@@ -135,10 +135,10 @@ pub(super) fn encode_bytes(
     Ok(bytes)
 }
 
-/// Writes a new file beside its final name and then names it.
+/// Writes a new file under a temporary name, and then renames it.
 ///
 /// # Returns
-/// `false`, with nothing changed, if the name is already taken, even if it was taken only just now.
+/// `false`, with nothing changed, if the name is already taken, even if that happened only just now.
 pub fn write_new(path: &Path, bytes: &[u8]) -> Result<bool> {
     match aside(path, bytes)?.persist_noclobber(path) {
         Ok(_) => Ok(true),
@@ -147,7 +147,7 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> Result<bool> {
     }
 }
 
-/// Writes a file beside its final name and then gives it that name, in place of any other file of the name.
+/// Writes a file under a temporary name, and then renames it. An existing file of the name is replaced.
 ///
 /// # Errors
 /// If the folder cannot be written to.
@@ -160,13 +160,13 @@ fn not_written(path: &Path) -> String {
     format!("cannot write {}: check the folder's permissions and space", path.display())
 }
 
-/// A temporary file beside `path`.
+/// A temporary file in the folder of `path`.
 fn aside(path: &Path, bytes: &[u8]) -> Result<tempfile::NamedTempFile> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let failed = || not_written(path);
     let mut builder = tempfile::Builder::new();
     builder.prefix(".redraft-").suffix(".part");
-    // A temporary file is private by default; a picture gets what the user's umask allows.
+    // Temporary files are private by default. A picture gets the permissions of the user's umask.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut file = builder.tempfile_in(folder).with_context(failed)?;
@@ -232,7 +232,7 @@ mod tests {
         let saved = save_batch(&place, &images, &[], Compression::Saved).unwrap();
         let names: Vec<&str> = saved.iter().map(|s| s.file_name.as_str()).collect();
         assert_eq!(names, ["x_00001_.png", "x_00002_.png"]);
-        // Another run that counted at the same moment.
+        // Another run has taken the number in the meantime.
         std::fs::write(folder.path().join("sub/x_00004_.png"), "mine").unwrap();
         place.counter = 1;
         let saved = save_batch(&place, &images, &[], Compression::Saved).unwrap();

@@ -1,6 +1,5 @@
 //! What must behave as Python or numpy does, to the character and to the bit.
 
-pub mod float;
 pub mod json;
 pub mod random_state;
 pub mod regex;

@@ -10,7 +10,8 @@ impl RandomState {
         Self(Mt::new((seed % u64::from(u32::MAX)) as u32))
     }
 
-    /// A number from 0 to `most`: `randint(0, most + 1)`. Numbers of as many bits are drawn until one fits; for 0 none is.
+    /// A number from 0 to `most`: `randint(0, most + 1)`. Numbers of as many bits as `most` has are drawn until one is
+    /// small enough. For 0 nothing is drawn.
     pub fn up_to(&mut self, most: u32) -> u32 {
         if most == 0 {
             return 0;
@@ -24,7 +25,7 @@ impl RandomState {
         }
     }
 
-    /// `permutation(count)`: each place, from the last one on, changes with one at or before it.
+    /// `permutation(count)`: from the last element on, each is swapped with one at or before it.
     pub fn permutation(&mut self, count: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..count).collect();
         for at in (1..count).rev() {

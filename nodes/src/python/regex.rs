@@ -1,12 +1,12 @@
-//! Python's regular expressions, on top of an engine with the same backtracking order.
+//! Python's regular expressions, on top of `fancy-regex`, which backtracks in the same order.
 //!
-//! Patterns are rewritten where the two dialects differ; matches are enumerated as Python enumerates them, empty ones
-//! after others included.
+//! Patterns are rewritten where the two dialects differ. Matches are enumerated as in Python, which includes an empty
+//! match right after another match.
 
 use anyhow::{Context, Result, bail};
 use fancy_regex::{Captures, Regex, RegexBuilder};
 
-/// How often the engine may go back before it gives up.
+/// The number of backtracking steps after which matching gives up.
 const MOST_BACKTRACKS: usize = 10_000_000;
 
 /// `re.IGNORECASE`, `re.MULTILINE`, `re.DOTALL`.
@@ -20,7 +20,7 @@ pub struct Flags {
 /// A compiled pattern.
 pub struct Pattern {
     regex: Regex,
-    /// The same, but never matching nothing where the search starts.
+    /// The same pattern, which does not match the empty text at the start of the search.
     advancing: Regex,
 }
 
@@ -28,7 +28,7 @@ impl Pattern {
     /// Compiles a pattern in Python's syntax.
     ///
     /// # Errors
-    /// If it is none.
+    /// If the pattern is invalid.
     pub fn new(pattern: &str, flags: Flags) -> Result<Pattern> {
         let rewritten = Rewriter { chars: pattern.chars().collect(), at: 0, multiline: flags.multiline }.rewrite()?;
         let compile = |pattern: &str| {
@@ -63,7 +63,7 @@ impl Pattern {
         })
     }
 
-    /// How many groups it has.
+    /// The number of groups.
     pub fn groups(&self) -> usize {
         self.regex.captures_len() - 1
     }
@@ -71,7 +71,7 @@ impl Pattern {
     /// `re.sub`: the first `count` matches (0: all) replaced by a template with `\1`, `\g<1>`, `\g<name>` and escapes.
     ///
     /// # Errors
-    /// If the template is none, or the pattern takes too long.
+    /// If the template is invalid, or the pattern takes too long.
     pub fn replace(&self, text: &str, template: &str, count: usize) -> Result<String> {
         let parts = self.template(template)?;
         let mut out = String::new();
@@ -164,7 +164,7 @@ enum Part {
     Group(usize),
 }
 
-/// Turns Python's syntax into the engine's.
+/// Rewrites Python's syntax to that of `fancy-regex`.
 struct Rewriter {
     chars: Vec<char>,
     at: usize,
@@ -209,7 +209,7 @@ impl Rewriter {
         self.chars.get(self.at..).unwrap_or_default()
     }
 
-    /// A brace is a count only where it reads as one; `{,n}` counts from 0.
+    /// A brace is a repetition only if it can be read as one. `{,n}` starts from 0.
     fn brace(&mut self, out: &mut String) {
         let inner: String = self.rest().iter().take_while(|&&c| c != '}').collect();
         let closed = self.rest().len() > inner.chars().count();
@@ -228,7 +228,7 @@ impl Rewriter {
         }
     }
 
-    /// What follows a backslash.
+    /// An escape: the part after a backslash.
     fn escape(&mut self, out: &mut String, in_class: bool) -> Result<()> {
         let c = self.next().context("the pattern ends in a backslash; write \\\\ for one")?;
         let set = |out: &mut String, set: &str, negated: bool| match (in_class, negated) {
@@ -255,7 +255,7 @@ impl Rewriter {
         Ok(())
     }
 
-    /// Up to two more octal digits.
+    /// An octal escape: reads up to two more digits.
     fn octal(&mut self, out: &mut String, first: u32) {
         let mut code = first;
         for _ in 0..2 {
@@ -267,7 +267,7 @@ impl Rewriter {
         out.push_str(&format!("\\x{{{code:x}}}"));
     }
 
-    /// A reference to a group, of at most two digits; three octal ones are a character.
+    /// A reference to a group, of at most two digits. Three octal digits are a character instead.
     fn number(&mut self, out: &mut String, first: char) {
         let digits: Vec<u32> = self.rest().iter().take(2).map_while(|c| c.to_digit(10)).collect();
         let octal = |digit: &u32| *digit < 8;
@@ -279,11 +279,11 @@ impl Rewriter {
             number.push_str(&second.to_string());
             self.at += 1;
         }
-        // In a group of its own, so that no digit after it is taken for part of the number.
+        // In a group of its own, so that a digit after it is not read as part of the number.
         out.push_str(&format!("(?:\\{number})"));
     }
 
-    /// A set of characters: everything in it that is special to the engine but not to Python is escaped.
+    /// A set of characters. Characters that are special in `fancy-regex` but not in Python are escaped.
     fn class(&mut self, out: &mut String) -> Result<()> {
         out.push('[');
         if self.rest().first() == Some(&'^') {
@@ -305,7 +305,8 @@ impl Rewriter {
         Ok(())
     }
 
-    /// A dash between two characters makes a range; at either end, or next to a class such as `\d`, it is itself.
+    /// A dash between two characters makes a range. At either end of a set, or next to a class such as `\d`, it stands
+    /// for itself.
     fn dash(&mut self, out: &mut String, first: bool) {
         let last = self.rest().first() == Some(&']');
         let after_class = out.ends_with("\\d") || out.ends_with("\\D") || out.ends_with(']') || out.ends_with(WORD);
@@ -313,7 +314,7 @@ impl Rewriter {
     }
 }
 
-/// A character as itself.
+/// A character, escaped so that it stands for itself.
 fn literal(c: char) -> String {
     if c.is_ascii_punctuation() || c == ' ' { format!("\\x{:02x}", c as u32) } else { c.to_string() }
 }

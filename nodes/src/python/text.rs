@@ -1,6 +1,6 @@
 //! Python's string methods, where Rust's differ.
 
-/// Whether Python's `strip` takes the character away: Unicode white space, and the four separators below it in ASCII.
+/// Whether Python's `strip` removes the character: Unicode white space, and the ASCII separators 0x1C to 0x1F.
 pub fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
@@ -17,7 +17,7 @@ pub fn slice(text: &str, start: i128, end: i128) -> String {
 pub fn capitalize(text: &str) -> String {
     let mut rest = text.chars();
     let Some(first) = rest.next() else { return String::new() };
-    // Lowered with its neighbour before it, since a sigma's form depends on that.
+    // The whole text is lowered, because the form of a sigma depends on its neighbours.
     let lowered: String = text.to_lowercase();
     let skip = first.to_lowercase().count();
     title_case(first).chain(lowered.chars().skip(skip)).collect()
@@ -39,39 +39,40 @@ pub fn title(text: &str) -> String {
     out
 }
 
-/// Whether a sigma here ends its word: no cased character follows but for ones that case ignores.
+/// Whether a sigma here ends its word: the next character, apart from case-ignorable ones, is not cased.
 fn ends_word(chars: &[char], at: usize) -> bool {
     let ignored = |c: char| matches!(c, '\'' | '.' | ':' | '^' | '`' | '’' | '·' | '\u{ad}' | '\u{300}'..='\u{36f}');
     !chars[at + 1..].iter().find(|&&c| !ignored(c)).is_some_and(|&c| is_cased(c))
 }
 
-/// Upper, lower or title case.
+/// Whether a character has upper, lower or title case.
 fn is_cased(c: char) -> bool {
     c.is_lowercase() || c.is_uppercase() || is_title(c)
 }
 
-/// The letters of two with only the first in upper case, and the Greek ones with iota below.
+/// Characters in title case: digraphs with only the first letter in upper case, and Greek letters with iota subscript.
 fn is_title(c: char) -> bool {
     matches!(c,
         'ǅ' | 'ǈ' | 'ǋ' | 'ǲ' | '\u{1f88}'..='\u{1f8f}' | '\u{1f98}'..='\u{1f9f}' | '\u{1fa8}'..='\u{1faf}'
         | '\u{1fbc}' | '\u{1fcc}' | '\u{1ffc}')
 }
 
-/// A character in title case: where it has no form of its own, the first of its upper case and the rest lowered.
+/// A character in title case. If it has no title case form, this is its upper case, with all but the first character
+/// lowered.
 fn title_case(c: char) -> impl Iterator<Item = char> {
     let own = |first: u32| vec![char::from_u32(first).unwrap_or(c)];
     let code = c as u32;
     let special = match c {
         'Ǆ'..='ǌ' => own(0x1c5 + (code - 0x1c4) / 3 * 3),
         'Ǳ'..='ǳ' => own(0x1f2),
-        // Georgian has capitals for whole words only.
+        // Georgian capitals are used for whole words only.
         '\u{10d0}'..='\u{10fa}' | '\u{10fd}'..='\u{10ff}' => own(code),
         '\u{1f80}'..='\u{1faf}' => own(code | 8),
         '\u{1fb3}' | '\u{1fbc}' => own(0x1fbc),
         '\u{1fc3}' | '\u{1fcc}' => own(0x1fcc),
         '\u{1ff3}' | '\u{1ffc}' => own(0x1ffc),
         '\u{149}' => vec!['\u{2bc}', 'N'],
-        // The iota stays below.
+        // The iota stays a subscript.
         _ if c.to_uppercase().last() == Some('Ι') && c.to_uppercase().count() > 1 => {
             let mut upper: Vec<char> = c.to_uppercase().collect();
             upper.pop();

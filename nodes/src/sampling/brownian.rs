@@ -1,8 +1,8 @@
-//! Brownian noise: one random path over the noise levels, whose increments are the noise of the stochastic samplers.
+//! Brownian noise: the increments of one random path over the noise levels, which stochastic samplers add as noise.
 //!
-//! A virtual Brownian tree (Li et al. 2020, arXiv:2001.01328) as torchsde 0.2.6 builds it: an interval's increment is
-//! split at its middle by a Brownian bridge, with a seed derived from the node's place in the tree, so that a query's
-//! answer depends on nothing but the seed and the interval.
+//! A virtual Brownian tree (Li et al. 2020, arXiv:2001.01328) as torchsde 0.2.6 builds it. The increment over an
+//! interval is split at the middle by a Brownian bridge, with a seed that follows from the node's position in the tree.
+//! The increment over any interval thus depends on the seed and the interval alone.
 
 use anyhow::{Result, ensure};
 use tch::{Device, Tensor};
@@ -12,9 +12,9 @@ use crate::diffusion::real::Real;
 use crate::ops::noise::randn;
 use crate::python::seed_sequence::seed_words;
 
-/// Words of the seed sequence's pool.
+/// The pool size of the seed sequences, in words.
 const POOL: usize = 24;
-/// Times are rounded to 1e-6, so an interval has no more halvings than this.
+/// The largest depth of the tree. Times are rounded to 1e-6, so an interval cannot be halved more often.
 const MOST_DEPTH: u32 = 60;
 
 /// A Brownian path from the lowest noise level above 0 to the highest one.
@@ -32,7 +32,7 @@ struct Node {
     end: f64,
     /// The path's increment over the interval.
     increment: Tensor,
-    /// Place among the nodes of its depth: the children of k are 2k and 2k + 1.
+    /// The index among the nodes of the same depth. The children of k are 2k and 2k + 1.
     key: u64,
     depth: u32,
     halves: Option<Box<(Node, Node)>>,
@@ -60,8 +60,8 @@ impl BrownianTree {
         Ok(BrownianTree { seed, shape, device: x.device(), root })
     }
 
-    /// The path's increment from `from` to `to` (from ≤ to), float32 on the CPU. Times outside the path's are moved to
-    /// its ends.
+    /// The path's increment from `from` to `to` (from ≤ to), float32 on the CPU. Times outside of the path are clamped
+    /// to its ends.
     pub fn increment(&mut self, from: f64, to: f64) -> Result<Tensor> {
         let place = |time: f64| rounded(time.clamp(self.root.start, self.root.end));
         let (from, to) = (place(from), place(to));
@@ -75,7 +75,7 @@ impl BrownianTree {
 
 impl Noise for BrownianTree {
     fn draw(&mut self, sigma: f64, next: f64) -> Result<Tensor> {
-        // The path's times are float32 noise levels, as ComfyUI's are: a last bit would be another time.
+        // The times of the path are float32 noise levels, as in ComfyUI. More precise ones would be other times.
         let (sigma, next) = (sigma as f32, next as f32);
         let (low, high) = (sigma.min(next), sigma.max(next));
         let increment = self.increment(f64::from(low), f64::from(high))?;

@@ -1,4 +1,4 @@
-//! Context windows: where the parts of a latent lie that the network sees one after the other.
+//! Context windows: the parts of a latent on which the network is evaluated one after the other.
 
 use anyhow::{Result, ensure};
 use redraft_engine::Combo;
@@ -7,19 +7,19 @@ use tch::{Kind, Tensor};
 use super::hooks::Hook;
 use crate::ops::noise::permutations;
 
-/// Where windows lie.
+/// How windows are placed.
 #[derive(Combo, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Schedule {
-    /// One after the other, the last moved back to the end.
+    /// At the same positions in each step. The last window is moved back so that it ends with the latent.
     #[combo(name = "standard_static")]
     Static,
-    /// Elsewhere in each step; what would run over the end is moved back to it.
+    /// Shifted from step to step. Windows that would run over the end are moved back.
     #[combo(name = "standard_uniform")]
     Uniform,
-    /// Elsewhere in each step, across the end.
+    /// Shifted from step to step, wrapping around the end.
     #[combo(name = "looped_uniform")]
     Looped,
-    /// Side by side, the last shorter.
+    /// Side by side without overlap. The last window may be shorter.
     #[combo(name = "batched")]
     Batched,
 }
@@ -30,18 +30,18 @@ pub enum Fuse {
     /// Weights that rise to a window's middle.
     #[combo(name = "pyramid")]
     Pyramid,
-    /// Window by window, each place by how near it is to the window's middle.
+    /// A running average, in which each window weighs more at its middle.
     #[combo(name = "relative")]
     Relative,
-    /// All alike.
+    /// Equal weights.
     #[combo(name = "flat")]
     Flat,
-    /// Fading over the overlap.
+    /// Weights that fade over the overlap.
     #[combo(name = "overlap-linear")]
     OverlapLinear,
 }
 
-/// What a node asks for.
+/// The settings of a context windows node.
 #[derive(Clone, Copy, Debug)]
 pub struct ContextWindows {
     pub schedule: Schedule,
@@ -62,7 +62,7 @@ impl Hook for ContextWindows {
 }
 
 impl ContextWindows {
-    /// How long the cut dimension of a latent is, if it is cut.
+    /// The length of the dimension that is cut into windows, or nothing if it fits into one.
     pub(super) fn whole(&self, latent: &Tensor) -> Result<Option<i64>> {
         let whole = usize::try_from(self.dim).ok().and_then(|dim| latent.size().get(dim).copied());
         let cut = whole.filter(|whole| *whole > self.length);
@@ -75,7 +75,8 @@ impl ContextWindows {
         Ok(cut)
     }
 
-    /// The places of each window in a step. Windows may run over the end and, with gaps, hold a place twice.
+    /// The indices of each window in a step. Windows may wrap around the end, and with strides above 1 hold an index
+    /// twice.
     pub(super) fn places(&self, whole: i64, step: usize) -> Result<Vec<Vec<i64>>> {
         let windows = match self.schedule {
             Schedule::Static => self.one_after_the_other(whole)?,
@@ -116,7 +117,7 @@ impl ContextWindows {
         Ok(windows)
     }
 
-    /// Begins elsewhere in each step, for each gap.
+    /// The windows of the uniform schedules: for each stride, shifted by an offset that differs from step to step.
     fn uniform(&self, whole: i64, step: usize, closed: bool) -> Result<Vec<Vec<i64>>> {
         let most = (whole as f64 / self.length as f64).log2().ceil() as i64 + 1;
         let offset = halved(step);
@@ -132,8 +133,8 @@ impl ContextWindows {
         Ok(windows)
     }
 
-    /// Windows that run over the end are moved back to it; where the next one lacks what was beyond, one is put between.
-    /// None is there twice.
+    /// Moves windows that wrap around the end back to the end. If the next window does not hold the indices that
+    /// wrapped, a window of them is inserted. Duplicates are removed.
     fn moved_back(&self, mut windows: Vec<Vec<i64>>, whole: i64) -> Vec<Vec<i64>> {
         let mut at = 0;
         while at < windows.len() {
@@ -159,7 +160,7 @@ impl ContextWindows {
         kept
     }
 
-    /// The weight of each place of a window.
+    /// The weight of each index of a window.
     pub(super) fn weights(&self, window: &[i64], whole: i64) -> Result<Vec<f32>> {
         let length = window.len();
         Ok(match self.fuse {
@@ -170,7 +171,7 @@ impl ContextWindows {
     }
 
     fn faded(&self, window: &[i64], whole: i64) -> Result<Vec<f32>> {
-        /// In place of 0: a place that no other window has keeps its value.
+        /// Used instead of 0, so that indices that only one window holds keep its value.
         const LEAST: f64 = 1e-37;
         let mut weights = vec![1.0; window.len()];
         let fades = [window.iter().all(|place| *place > 0), window.iter().all(|place| *place < whole - 1)];
@@ -199,8 +200,8 @@ impl ContextWindows {
         Ok(weights)
     }
 
-    /// FreeNoise (Qiu et al. 2023, arXiv:2310.15169): beyond the first window, noise is what lies a window before, in another
-    /// order.
+    /// FreeNoise (Qiu et al. 2023, arXiv:2310.15169): beyond the first window, the noise is a shuffled copy of the
+    /// noise one window before.
     pub(super) fn shuffled(&self, noise: &Tensor, seed: u64) -> Result<Tensor> {
         let Some(whole) = self.whole(noise)? else { return Ok(noise.shallow_clone()) };
         let delta = self.length - self.overlap;
@@ -216,14 +217,14 @@ impl ContextWindows {
     }
 }
 
-/// From `start` to before `end` in steps; none where the steps lead away.
+/// The numbers from `start` to before `end` in steps of `step`. None if the steps lead away from the end.
 fn stepped(start: i64, end: i64, step: i64) -> Result<impl Iterator<Item = i64>> {
     ensure!(step != 0, "context windows that overlap by their whole length do not move on: choose a smaller overlap");
     let step = usize::try_from(step).unwrap_or(0);
     Ok((start..if step == 0 { start } else { end }).step_by(step.max(1)))
 }
 
-/// The fraction whose binary digits are the step's in reverse: 0, 1/2, 1/4, 3/4, 1/8, …
+/// The van der Corput sequence, whose binary digits are those of the step in reverse: 0, 1/2, 1/4, 3/4, 1/8, …
 fn halved(step: usize) -> f64 {
     (step as u64).reverse_bits() as f64 / 2f64.powi(64)
 }
@@ -240,7 +241,7 @@ mod tests {
         ContextWindows { schedule, fuse, length, overlap, stride: 1, closed_loop: false, dim: 0, freenoise: true }
     }
 
-    /// Places: figures of ComfyUI 0.8.0's functions.
+    /// Indices from ComfyUI 0.8.0's functions.
     #[test]
     fn places_of_each_schedule() {
         let static_ = windows(Schedule::Static, 4, 1);
@@ -266,7 +267,7 @@ mod tests {
         assert_eq!(batched.places(9, 0).unwrap(), [vec![0, 1, 2, 3], vec![4, 5, 6, 7], vec![8]]);
     }
 
-    /// Figures: the same program.
+    /// Figures from the same program.
     #[test]
     fn weights_of_each_kind() {
         let fading = windows(Schedule::Static, 4, 3);
@@ -280,7 +281,7 @@ mod tests {
         assert_eq!(pyramid.weights(&[1, 2, 3, 4], 9).unwrap(), [1.0, 2.0, 2.0, 1.0]);
     }
 
-    /// Figures: the same program with seed 5.
+    /// Figures from the same program, with seed 5.
     #[test]
     fn noise_is_shuffled_from_window_to_window() {
         let noise = Tensor::arange(11, (Kind::Float, Device::Cpu)).view([11, 1, 1, 1]);

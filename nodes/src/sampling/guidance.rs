@@ -204,7 +204,7 @@ impl Again for Lists<'_, '_> {
             Under::Cond => self.cond,
             Under::Uncond => self.uncond,
             Under::Other(conditioning) => {
-                brought = (self.guidance.ready)(conditioning, "negative")?;
+                brought = (self.guidance.ready)(conditioning, "empty")?;
                 &brought
             }
         };

@@ -172,7 +172,7 @@ impl Hooks {
         self.0.iter().any(|hook| hook.needs_uncond())
     }
 
-    /// What the last that has a say makes of the mask.
+    /// The noise mask after the last hook that changes it.
     pub(super) fn mask(&self, mask: &Tensor, sigma: f64, levels: &Levels) -> Tensor {
         let changed = self.0.iter().rev().find_map(|hook| hook.mask(mask, sigma, levels));
         changed.unwrap_or_else(|| mask.shallow_clone())

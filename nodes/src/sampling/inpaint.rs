@@ -1,4 +1,4 @@
-//! Inpainting: sampling that keeps a part of the latent.
+//! Inpainting: sampling in which a part of the latent is kept.
 
 use anyhow::{Result, ensure};
 use tch::{Device, Kind, Tensor};
@@ -7,20 +7,20 @@ use super::denoise::{Denoise, Denoised};
 use super::hooks::{Hooks, Levels};
 use crate::ops::composite::fill_batch;
 
-/// A denoiser that sees the known latent, noised to the current level, where the mask is 0, and answers with the known
-/// latent there.
+/// A denoiser that keeps a part of the latent: where the mask is 0, its input is the known latent noised to the current
+/// level, and its output the known latent.
 pub struct Inpaint<'a> {
-    /// What it wraps.
+    /// The denoiser that it wraps.
     pub inner: &'a mut dyn Denoise,
-    /// B×C×h×w: 1 = repaint, 0 = keep, anything between is mixed.
+    /// B×C×h×w: 1 = repaint, 0 = keep; values between mix the two.
     pub mask: Tensor,
     /// The known latent in the network's scale.
     pub latent: Tensor,
-    /// The noise that is laid over it.
+    /// The noise that is added to it.
     pub noise: Tensor,
-    /// They may change the mask at each level.
+    /// Hooks, which may change the mask at each level.
     pub hooks: &'a Hooks,
-    /// The run's noise levels, which hooks may look at.
+    /// The noise levels of the run, for the hooks.
     pub levels: Levels<'a>,
 }
 

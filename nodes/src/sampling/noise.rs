@@ -1,7 +1,8 @@
-//! Noise: what sampling starts from, and what the stochastic samplers add on the way.
+//! Noise: the initial noise of a run, and the noise that stochastic samplers add in its steps.
 //!
-//! All of it is drawn on the CPU, whatever the device, so that a seed gives the same picture everywhere. (ComfyUI draws
-//! the samplers' default noise on the device of the state, so its ancestral samplers differ between CPU and GPU.)
+//! All noise is drawn on the CPU, whatever the device, so that a seed gives the same picture everywhere. (ComfyUI draws
+//! the default noise of samplers on the device of the state, so that its ancestral samplers differ between CPU and
+//! GPU.)
 
 use anyhow::{Result, bail, ensure};
 use tch::{Device, Kind, Tensor};
@@ -15,8 +16,8 @@ pub trait Noise {
     /// Unit normal noise for the step from the level `sigma` to `next`, shaped as the state.
     fn draw(&mut self, sigma: f64, next: f64) -> Result<Tensor>;
 
-    /// The same in another shape B×C×h×w, for a state that a sampler has resized; with channels innermost in memory if
-    /// the state's are (ComfyUI draws in the order of memory).
+    /// The same in another shape B×C×h×w, for a state that a sampler has resized. If the state is channels-last in
+    /// memory, so is the noise: ComfyUI draws in the order of memory.
     fn draw_shaped(&mut self, _shape: [i64; 4], _channels_last: bool) -> Result<Tensor> {
         bail!("this sampler changes the state's shape, which its kind of noise cannot follow: give its row another")
     }
@@ -29,13 +30,13 @@ pub enum NoiseKind {
     None,
     /// Independent draws from one generator, seeded with seed + 1 (the seed itself made the initial noise).
     Independent,
-    /// Increments of one Brownian path over the noise levels, so that all step counts share a path.
+    /// Increments of one Brownian path over the noise levels. Runs with different numbers of steps share the path.
     Brownian,
-    /// What the generator of the initial noise gives next.
+    /// Further draws from the generator of the initial noise.
     Continued,
 }
 
-/// The source of a kind of noise for states shaped like `x`, on the levels `sigmas`. `seed` is the node's seed.
+/// A source of noise for states shaped like `x`, on the levels `sigmas`. `seed` is the node's seed.
 pub fn noise_source(kind: NoiseKind, seed: u64, stream: &Stream, x: &Tensor, sigmas: &[f64]) -> Result<Box<dyn Noise>> {
     Ok(match kind {
         NoiseKind::Continued => Box::new(Continued { stream: stream.clone(), device: x.device() }),
@@ -76,12 +77,13 @@ struct Independent {
     shape: Vec<i64>,
     device: Device,
     drawn: usize,
-    /// The next draws, last first.
+    /// Draws that were made ahead, in reverse order.
     ahead: Vec<Tensor>,
 }
 
-/// How many draws are made at once, at least. The generator's state is out of reach, so the earlier draws must be made
-/// again to go on; with as many ahead as there were before, each is made about twice.
+/// The least number of draws that are made at once. The state of libtorch's generator cannot be saved, so continuing
+/// means to repeat all earlier draws. Each time as many draws are made ahead as there were before, so that each is made
+/// about twice.
 const DRAWS_AHEAD: usize = 16;
 
 impl Independent {
@@ -105,12 +107,12 @@ impl Noise for Independent {
     }
 }
 
-/// The most values that are drawn to reach the highest batch place (1 GiB).
+/// The most values that are drawn to reach the highest batch index (1 GiB).
 const MOST_VALUES: i64 = 1 << 28;
 
 /// The noise that sampling a latent starts from: B×C×h×w, float32 on the CPU, one draw for the whole batch. If the
-/// latent's images carry batch places, one image's noise is drawn after the other and each image takes that of its
-/// place, so equal places share noise.
+/// latent has batch indices, the noise of one image is drawn after the other, and each image takes that of its index.
+/// Images with equal indices share their noise.
 pub fn initial_noise(latent: &Latent, shape: &[i64], stream: &mut Stream) -> Result<Tensor> {
     let Some(places) = &latent.batch_index else {
         return Ok(stream.normal(shape));
@@ -131,7 +133,7 @@ pub fn initial_noise(latent: &Latent, shape: &[i64], stream: &mut Stream) -> Res
     Ok(Tensor::cat(&chosen, 0))
 }
 
-/// No noise, for a latent that brings its own: zeros, float32 on the CPU.
+/// Zeros, float32 on the CPU: the initial noise for a latent that already has noise.
 pub fn no_noise(shape: &[i64]) -> Tensor {
     Tensor::zeros(shape, (Kind::Float, Device::Cpu))
 }

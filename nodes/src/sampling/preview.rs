@@ -1,4 +1,4 @@
-//! Previews: what the network expects behind the noise, as a rough picture.
+//! Previews: the denoised latent of a step as a rough picture.
 
 use anyhow::{Context, Result};
 use image::codecs::jpeg::JpegEncoder;
@@ -8,12 +8,12 @@ use tch::{Device, Kind, Tensor};
 
 use crate::diffusion::latent_format::LatentFormat;
 
-/// Previews are fitted into a square of this side.
+/// The side of the square into which previews fit, in pixels.
 const SIDE: u32 = 512;
-/// The quality of their compression.
+/// The JPEG quality of previews.
 const QUALITY: u8 = 95;
 
-/// The first of a batch of latents in the network's scale, B×C×h×w, as a JPEG file.
+/// A JPEG file of the first latent of a batch, B×C×h×w in the network's scale.
 pub fn jpeg(latent: &Tensor, format: &LatentFormat) -> Result<Vec<u8>> {
     let rough = pixels(latent, format)?;
     let (width, height) = fitted(rough.width(), rough.height());
@@ -23,7 +23,7 @@ pub fn jpeg(latent: &Tensor, format: &LatentFormat) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// One pixel for each place of the latent.
+/// The first latent of a batch as a picture with one pixel for each latent pixel.
 pub fn pixels(latent: &Tensor, format: &LatentFormat) -> Result<RgbImage> {
     let factors = Tensor::from_slice(format.rgb.as_flattened()).view([-1, 3]);
     let first = latent.narrow(0, 0, 1).squeeze_dim(0).to_device(Device::Cpu).to_kind(Kind::Float);
@@ -37,7 +37,7 @@ pub fn pixels(latent: &Tensor, format: &LatentFormat) -> Result<RgbImage> {
     image.context("a preview has another size than its latent; this is a bug")
 }
 
-/// The largest size of that shape within the square.
+/// The largest size with that aspect ratio that fits into the square.
 fn fitted(width: u32, height: u32) -> (u32, u32) {
     let part = |short: u32, long: u32| {
         let side = f64::from(short) / f64::from(long) * f64::from(SIDE);
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn pixels_follow_the_matrix() {
-        // Channel by channel 1 in the first picture of a batch; the second is not looked at.
+        // In the first latent of the batch, pixel k has 1 in channel k. The second latent is ignored.
         let latent = Tensor::zeros([2, 4, 2, 2], (Kind::Float, Device::Cpu));
         for channel in 0..4 {
             let _ = latent.select(0, 0).select(0, channel).view(-1).narrow(0, channel, 1).fill_(1.0);

@@ -1,7 +1,7 @@
-//! Schedules: which noise levels a sampler visits.
+//! Schedules: the noise levels of a sampling run.
 //!
-//! A schedule for n steps gives n + 1 levels, descending, the last one 0 (a few give more or fewer, as noted). They are
-//! computed with libtorch's CPU operations in the precision that ComfyUI uses, because both round visibly.
+//! A schedule for n steps gives n + 1 descending levels, of which the last is 0 (a few give more or fewer, as noted).
+//! They are computed with libtorch's CPU operations in ComfyUI's precision, because rounding is visible in the result.
 
 use anyhow::{Result, bail, ensure};
 use redraft_engine::table::Row;
@@ -58,9 +58,9 @@ impl Schedule {
         Ok(Sigmas((self.sigmas)(sampling, steps)))
     }
 
-    /// The levels that KSampler visits: for `denoise` below 1 the last `steps` steps of a schedule with steps/denoise
-    /// steps (cut to a whole number), for 0 and less none. `discard_penultimate` takes one step more and leaves out
-    /// the last level above 0, as the samplers DPM-2 and UniPC want it.
+    /// The levels of a KSampler run. For `denoise` below 1 they are the last `steps` steps of a schedule with
+    /// steps/denoise steps (truncated); for 0 and less there are none. With `discard_penultimate` the schedule has one
+    /// step more, and the last level above 0 is left out, as the samplers DPM-2 and UniPC require.
     pub fn for_ksampler(
         &self,
         sampling: &Parameterisation,
@@ -85,8 +85,8 @@ impl Schedule {
         Ok(Sigmas(last(levels(lengthened(steps, denoise)?)?, steps + 1)))
     }
 
-    /// The levels of the node BasicScheduler: as [`Schedule::for_ksampler`], but every denoise below 1 lengthens, and
-    /// the result never has more than `steps` + 1 levels.
+    /// The levels of the node BasicScheduler: as [`Schedule::for_ksampler`], but any `denoise` below 1 lengthens the
+    /// schedule, and there are never more than `steps` + 1 levels.
     pub fn basic(&self, sampling: &Parameterisation, steps: usize, denoise: f64) -> Result<Sigmas> {
         ensure!(!denoise.is_nan(), "denoise is not a number: give one from 0 to 1");
         if denoise <= 0.0 {
@@ -97,7 +97,7 @@ impl Schedule {
     }
 }
 
-/// steps/denoise, cut to a whole number.
+/// steps/denoise, truncated.
 fn lengthened(steps: usize, denoise: f64) -> Result<usize> {
     let total = steps as f64 / denoise;
     ensure!(
@@ -111,8 +111,9 @@ pub(super) fn last(mut values: Vec<f32>, count: usize) -> Vec<f32> {
     values.split_off(values.len().saturating_sub(count))
 }
 
-/// KSamplerAdvanced's cut: the levels from step `start` to step `end`, or `None` if no step is left and the latent stays
-/// as it is. When the end is cut off and `force_full_denoise` holds, the last level becomes 0: a jump to clean.
+/// The levels of a KSamplerAdvanced run: those from step `start` to step `end`, or `None` if no step is left and the
+/// latent stays as it is. If the run ends early and `force_full_denoise` is set, its last level becomes 0, so that the
+/// last step denoises fully.
 pub fn window(sigmas: &Sigmas, start: Option<usize>, end: Option<usize>, force_full_denoise: bool) -> Option<Sigmas> {
     let mut levels = sigmas.0.clone();
     if let Some(end) = end.filter(|&end| end < levels.len().saturating_sub(1)) {
@@ -157,7 +158,7 @@ fn normal(sampling: &Parameterisation, steps: usize) -> Vec<f32> {
     with_zero(&sampling.sigma_at(&timesteps(sampling, steps)))
 }
 
-/// Whether a model's level is as good as 0, so that no 0 follows it.
+/// Whether a model's lowest level counts as 0, so that no 0 is appended.
 fn is_zero(level: f32) -> bool {
     level.abs() <= 1e-5
 }
@@ -183,7 +184,7 @@ pub fn exponential(steps: usize, sigma_min: f64, sigma_max: f64) -> Vec<f32> {
     with_zero(&linspace(sigma_max.ln(), sigma_min.ln(), steps).exp())
 }
 
-/// In ln σ, by the ρ-th power of the way.
+/// ln σ falls with the ρ-th power of the steps left.
 pub fn polyexponential(steps: usize, sigma_min: f64, sigma_max: f64, rho: f64) -> Vec<f32> {
     let way = linspace(1.0, 0.0, steps).pow_tensor_scalar(rho);
     with_zero(&(way * (sigma_max.ln() - sigma_min.ln()) + sigma_min.ln()).exp())
@@ -206,7 +207,8 @@ pub fn variance_preserving(steps: usize, beta_d: f64, beta_min: f64, end: f64) -
     with_zero(&(t.square() * beta_d / 2.0 + t * beta_min).expm1().sqrt())
 }
 
-/// Every hundredth timestep from the last on, without the first of them for a `denoise` below 1 (in tenths).
+/// Every hundredth timestep, starting from the last. For a `denoise` below 1 (in tenths) the first of them are left
+/// out.
 pub fn turbo(sampling: &Parameterisation, steps: usize, denoise: f64) -> Vec<f32> {
     let left_out = 10 - ((10.0 * denoise) as usize).min(10);
     let timesteps: Vec<f32> = (1..=10).rev().map(|k| (k * 100 - 1) as f32).skip(left_out).take(steps).collect();
@@ -226,7 +228,7 @@ pub fn stretched_to(levels: &[f32], end: f64) -> Vec<f32> {
     levels.iter().map(|&level| if level == 0.0 { 0.0 } else { 1.0 - (1.0 - level) / factor }).collect()
 }
 
-/// How new levels lie between two old ones.
+/// How new levels are spaced between two old ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spacing {
     Linear,
@@ -234,7 +236,7 @@ pub enum Spacing {
     Sine,
 }
 
-/// The levels with `steps` − 1 new ones after each that is within `highest` and `lowest` and not the last.
+/// The levels with `steps` − 1 new ones after each level between `highest` and `lowest`, except the last.
 pub fn extended(sigmas: &Sigmas, steps: i64, (highest, lowest): (f32, f32), spacing: Spacing) -> Sigmas {
     let way = linspace(0.0, 1.0, steps as usize + 1).slice(0, 1, -1, 1);
     let quarter = |way: &Tensor| way * std::f64::consts::PI / 2.0;
@@ -263,8 +265,8 @@ pub fn kl_optimal(steps: usize, sigma_min: f64, sigma_max: f64) -> Vec<f32> {
     with_zero(&(&part * sigma_min.atan() + (1f64 - &part) * sigma_max.atan()).tan())
 }
 
-/// Timesteps at the quantiles of a beta distribution (Lee et al. 2024, arXiv:2407.12173). Steps that fall on the same
-/// timestep are made once: 300 steps give 294 levels.
+/// Timesteps at the quantiles of a beta distribution (Lee et al. 2024, arXiv:2407.12173). Duplicate timesteps are
+/// dropped: 300 steps give 294 levels.
 pub fn beta(sampling: &Parameterisation, steps: usize, alpha: f64, beta: f64) -> Vec<f32> {
     let table = sampling.sigmas();
     let stride = 1.0 / steps as f64;

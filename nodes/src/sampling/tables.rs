@@ -1,4 +1,4 @@
-//! Noise levels that others have optimised and published as tables.
+//! Published tables of optimised noise levels.
 
 use super::schedules::last;
 use crate::values::Sigmas;
@@ -48,8 +48,8 @@ pub const OPTIMAL_CHROMA: &[f64] = &[
     0.12, 0.101, 0.084, 0.07, 0.058, 0.048, 0.001,
 ];
 
-/// Tabled levels brought to `steps` steps by interpolating their logarithm over the way, then cut to the last
-/// steps·denoise of them; the last level becomes 0. No levels for a denoise of 0.
+/// The levels of a table interpolated to `steps` steps, linearly in their logarithm, and cut to the last steps·denoise
+/// steps. The last level becomes 0. For a denoise of 0 there are no levels.
 pub fn stretched(levels: &[f64], steps: usize, denoise: f64) -> Sigmas {
     if denoise <= 0.0 {
         return Sigmas::default();
@@ -67,7 +67,7 @@ pub fn stretched(levels: &[f64], steps: usize, denoise: f64) -> Sigmas {
 fn interpolated(levels: &[f64], count: usize) -> Vec<f64> {
     let spaces = (levels.len() - 1) as f64;
     let level = |place: usize| {
-        // From the low end, so that both ends are met exactly.
+        // Counted from the low end, so that both ends are exact.
         let way = (count - 1 - place) as f64 / (count - 1) as f64 * spaces;
         let below = (way.floor() as usize).min(levels.len() - 2);
         let log = |entry: usize| levels[levels.len() - 1 - entry].ln();
@@ -76,8 +76,8 @@ fn interpolated(levels: &[f64], count: usize) -> Vec<f64> {
     (0..count).map(level).collect()
 }
 
-/// The levels of GITS (Chen et al. 2024, arXiv:2405.11326) for 2 to 20 steps; nothing for other step counts, or a
-/// coefficient that is not one of 0.80, 0.85 … 1.50.
+/// The levels of GITS (Chen et al. 2024, arXiv:2405.11326) for 2 to 20 steps; nothing for other numbers of steps, or
+/// for a coefficient other than 0.80, 0.85 … 1.50.
 pub fn gits(coefficient: f64, steps: usize) -> Option<Vec<f64>> {
     let hundredths = (coefficient * 100.0).round_ties_even();
     if !(80.0..=150.0).contains(&hundredths) || hundredths % 5.0 != 0.0 || !(2..=20).contains(&steps) {
@@ -196,8 +196,8 @@ const GITS_LEVELS: &[f64] = &[
     14.61464119,
 ];
 
-/// For each coefficient the inner levels for 2 to 20 steps, one after the other: indices into [`GITS_LEVELS`], two
-/// hexadecimal digits each. The first level is always the highest, the last the lowest.
+/// For each coefficient the inner levels for 2 to 20 steps, concatenated. Each is an index into [`GITS_LEVELS`] of two
+/// hexadecimal digits. The first level is always the highest, the last the lowest.
 const GITS: [&str; 15] = [
     "555d535d55435d5550395e585550395e58555043315f5d5855504331605e5c5855504331605f5e5c5855504331605f5e5c595755\
      504331605f5e5c595755514d4331605f5e5d5b595755514d4331605f5e5d5c5b595755514d4331605f5e5d5c5b59585755514d43\

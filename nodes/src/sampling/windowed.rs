@@ -1,4 +1,4 @@
-//! Predictions of a latent that the network sees through context windows.
+//! Predictions through context windows.
 
 use anyhow::{Result, anyhow};
 use tch::{Kind, Tensor};
@@ -10,12 +10,12 @@ use super::regions::Region;
 #[derive(Clone, Copy)]
 pub struct Windowed<'a> {
     pub windows: &'a ContextWindows,
-    /// What the sampler visits.
+    /// The noise levels of the run.
     pub sigmas: &'a [f64],
 }
 
 impl Windowed<'_> {
-    /// Which of the run's levels this is.
+    /// The index of a noise level in the run.
     fn step(&self, sigma: f64) -> Result<usize> {
         let near = |level: f64| (level - sigma).abs() <= 1e-8 + 1e-4 * sigma.abs();
         self.sigmas.iter().position(|level| near(*level)).ok_or_else(|| {
@@ -26,7 +26,7 @@ impl Windowed<'_> {
         })
     }
 
-    /// What `predict` gives of each window, averaged: one prediction for each list of prompts.
+    /// The weighted average of `predict` over all windows: one prediction for each list of prompts.
     pub(super) fn predict<const N: usize>(
         &self,
         whole: i64,
@@ -54,13 +54,13 @@ impl Windowed<'_> {
     }
 }
 
-/// An average of windows under construction.
+/// A weighted average to which windows are added one by one.
 struct Average {
     dim: i64,
     sum: Tensor,
-    /// The sum of the weights at each place; without any, `sum` is the average so far.
+    /// The sum of the weights at each index. Without it, `sum` holds the running average.
     weights: Option<Tensor>,
-    /// What the average so far weighs at each place.
+    /// The sum of the weights in the running average at each index.
     shares: Vec<f64>,
 }
 
@@ -76,7 +76,7 @@ impl Average {
         let mut shape = [1; 4];
         shape[self.dim as usize] = -1;
         let weights = Tensor::from_slice(weights).view(shape).to_device(predicted.device());
-        // A place that a window holds twice counts once, with its last value.
+        // An index that a window holds twice counts once, with its last value.
         let add = |to: &mut Tensor, part: &Tensor| {
             let sum = to.index_select(self.dim, at) + part;
             let _ = to.index_copy_(self.dim, at, &sum);

@@ -1,11 +1,11 @@
 //! The weight grammar of a prompt: `(text)`, `(text:1.3)`, `\(` and `\)`.
 
-use crate::python::float::parse_float;
+use redraft_engine::python::parse_float;
 
-/// What a pair of parentheses without a number multiplies the weight by.
+/// The factor of a pair of parentheses without a number.
 const EMPHASIS: f64 = 1.1;
-/// Stand-ins for escaped parentheses while parsing. The reference uses the same ones, so that a text which holds them
-/// reads the same.
+/// Placeholders for escaped parentheses during parsing. ComfyUI uses the same ones, so that a text that contains them
+/// gives the same result.
 const ESCAPED_CLOSE: &str = "\0\u{1}";
 const ESCAPED_OPEN: &str = "\0\u{2}";
 
@@ -17,10 +17,10 @@ pub struct Segment {
     pub weight: f64,
 }
 
-/// Splits a prompt into weighted segments, in order. Linear in the text's length, at any depth of nesting.
+/// Splits a prompt into weighted segments. The time is linear in the text's length, at any depth of nesting.
 ///
-/// `(x)` multiplies the weight by 1.1, `(x:number)` sets it, whatever the weight outside. Unbalanced parentheses are
-/// text. There is no other syntax.
+/// `(x)` multiplies the weight by 1.1. `(x:number)` sets it, regardless of the weight outside. Unbalanced parentheses
+/// are ordinary text. There is no other syntax.
 pub fn parse_weights(prompt: &str) -> Vec<Segment> {
     let escaped = prompt.replace("\\)", ESCAPED_CLOSE).replace("\\(", ESCAPED_OPEN);
     let parser = Parser { text: &escaped, close: closing(escaped.as_bytes()) };
@@ -61,11 +61,12 @@ fn closing(text: &[u8]) -> Vec<Option<usize>> {
     close
 }
 
-/// What is left to read of the whole text or of a group's inside.
+/// The rest of the text, or of the inside of a group, that is still to be read.
 struct Range {
     at: usize,
     end: usize,
-    /// Parentheses opened less those closed. Never above zero between items; stray closing ones take it below.
+    /// The number of opened less closed parentheses. Between items it is at most 0; unmatched closing ones make it
+    /// negative.
     level: i64,
     weight: f64,
 }
@@ -81,7 +82,7 @@ struct Parser<'a> {
 }
 
 impl Parser<'_> {
-    /// Takes the next item off the range.
+    /// Takes the next item from the range.
     fn next_item(&self, range: &mut Range) -> Option<Item> {
         let bytes = self.text.as_bytes();
         let start = range.at;
@@ -91,7 +92,7 @@ impl Parser<'_> {
                     if start < range.at {
                         return Some(Item::Text { start, end: range.at });
                     }
-                    // Without a closing partner in this range, everything up to its end is one item.
+                    // Without a matching parenthesis in this range, everything up to the end of the range is one item.
                     let partner = self.close[start].filter(|close| *close < range.end);
                     range.at = partner.map_or(range.end, |close| close + 1);
                     let is_group = range.at - start >= 2 && bytes[range.at - 1] == b')';
@@ -111,7 +112,7 @@ impl Parser<'_> {
     fn inside(&self, start: usize, end: usize, weight: f64) -> Range {
         let (at, end) = (start + 1, end - 1);
         let bytes = self.text.as_bytes();
-        // A number holds no parenthesis, so the search for its colon ends at one: that keeps nesting linear.
+        // A number contains no parenthesis, so the search for its colon ends at one. This keeps the time linear.
         let colon = (at..end).rev().find(|&at| matches!(bytes[at], b':' | b'(' | b')')).filter(|&c| bytes[c] == b':');
         let number = colon.filter(|colon| *colon > at).and_then(|colon| {
             let weight = parse_float(&self.text[colon + 1..end])?;

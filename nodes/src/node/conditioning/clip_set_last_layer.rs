@@ -4,9 +4,11 @@ use redraft_engine::node::Run;
 
 use crate::recipes::Clip;
 
-/// Chooses the text encoder's layer whose output prompts become: -1 is the last, -2 what is elsewhere called clip skip 2.
+/// Chooses the layer of the text encoder whose output becomes the embedding of a prompt. -1 is the last layer; -2 is
+/// elsewhere called clip skip 2.
 ///
-/// The final normalisation is applied whichever layer is chosen. A layer before the first means the last.
+/// The final layer norm is applied to the output of any layer. If the text encoder has fewer layers than that, the last
+/// one is used.
 #[derive(Node)]
 #[node(category = "conditioning", display = "CLIP Set Last Layer")]
 struct CLIPSetLastLayer {

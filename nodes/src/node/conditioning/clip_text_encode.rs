@@ -5,10 +5,11 @@ use redraft_engine::node::Run;
 use crate::recipes::{Clip, Text};
 use crate::values::Conditioning;
 
-/// Encodes a prompt with a text encoder into what guides a model towards (or away from) it.
+/// Encodes a prompt with a text encoder. The result is a conditioning, which guides a model towards the prompt, or away
+/// from it as the negative conditioning.
 ///
-/// `(word:1.3)` weighs, `(word)` is 1.1, `embedding:NAME` inserts a textual inversion. Prompts longer than 75 tokens are
-/// encoded in chunks.
+/// `(word:1.3)` gives a word the weight 1.3, and `(word)` the weight 1.1. `embedding:NAME` inserts a textual inversion.
+/// Prompts longer than 75 tokens are encoded in chunks.
 #[derive(Node)]
 #[node(category = "conditioning", display = "CLIP Text Encode (Prompt)", reads("embeddings"))]
 struct CLIPTextEncode {

@@ -7,12 +7,13 @@ use super::only_first;
 use crate::values::Conditioning;
 use crate::values::extras::POOLED;
 
-/// Mixes a prompt's embedding into others. A shorter one is filled up with zeros, a longer one cut.
+/// Mixes the embedding of a prompt into those of `conditioning_to`. It is first padded with zeros, or cut, to their
+/// length.
 #[derive(Node)]
 #[node(category = "conditioning")]
 struct ConditioningAverage {
     conditioning_to: Conditioning,
-    /// Only its first prompt counts.
+    /// Only its first prompt is used.
     conditioning_from: Conditioning,
     /// The share of `conditioning_to`.
     #[input(default = 1.0, min = 0.0, max = 1.0, step = 0.01)]
@@ -37,7 +38,7 @@ impl Run for ConditioningAverage {
     }
 }
 
-/// An embedding 1×T×W cut or filled up with zeros to `tokens`.
+/// An embedding 1×T×W, cut or padded with zeros to `tokens` tokens.
 fn with_length(cond: &Tensor, tokens: i64) -> Tensor {
     let have = cond.size()[1];
     match have < tokens {

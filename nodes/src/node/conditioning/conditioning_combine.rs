@@ -4,7 +4,7 @@ use redraft_engine::node::Run;
 
 use crate::values::Conditioning;
 
-/// Joins two conditionings: both act, and their predictions are averaged.
+/// Joins two conditionings. The model is evaluated under each of them, and the predictions are averaged.
 #[derive(Node)]
 #[node(category = "conditioning", display = "Conditioning (Combine)")]
 struct ConditioningCombine {

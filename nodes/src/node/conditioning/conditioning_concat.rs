@@ -6,12 +6,12 @@ use tch::Tensor;
 use super::only_first;
 use crate::values::Conditioning;
 
-/// Appends a prompt's embedding to others, so that the model sees both at once.
+/// Appends the embedding of a prompt to those of `conditioning_to`, so that the model attends to both at once.
 #[derive(Node)]
 #[node(category = "conditioning", display = "Conditioning (Concat)")]
 struct ConditioningConcat {
     conditioning_to: Conditioning,
-    /// Only its first prompt counts.
+    /// Only its first prompt is used.
     conditioning_from: Conditioning,
 }
 

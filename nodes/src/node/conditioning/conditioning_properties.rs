@@ -1,4 +1,5 @@
-//! Where and when one conditioning, or a positive and a negative one, act.
+//! Nodes that restrict a conditioning, or a pair of positive and negative conditionings, to a mask and a part of the
+//! schedule.
 
 use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
@@ -7,7 +8,7 @@ use redraft_engine::{Node, Outputs};
 use super::conditioning_set_mask::CondArea;
 use crate::values::{Conditioning, ConditioningHooks, Mask, TimestepsRange};
 
-/// A mask with its strength, and a part of the schedule, each if there is one.
+/// An optional mask with its strength, and an optional part of the schedule.
 struct Properties {
     strength: f64,
     area: CondArea,
@@ -45,13 +46,13 @@ struct Both {
     negative: Conditioning,
 }
 
-/// Sets where and when a conditioning acts.
+/// Restricts a conditioning to a mask and a part of the schedule.
 #[derive(Node)]
 #[node(category = "advanced/hooks/cond single", display = "Cond Set Props", experimental)]
 struct ConditioningSetProperties {
     #[input(name = "cond_NEW")]
     new: Conditioning,
-    /// Factor on the mask.
+    /// The mask is multiplied by this.
     #[input(default = 1.0, min = 0.0, max = 10.0, step = 0.01)]
     strength: f64,
     set_cond_area: CondArea,
@@ -70,14 +71,14 @@ impl Run for ConditioningSetProperties {
     }
 }
 
-/// Sets where and when a second conditioning acts, and adds it to the first.
+/// Restricts a second conditioning to a mask and a part of the schedule, and adds it to the first.
 #[derive(Node)]
 #[node(category = "advanced/hooks/cond single", display = "Cond Set Props Combine", experimental)]
 struct ConditioningSetPropertiesAndCombine {
     cond: Conditioning,
     #[input(name = "cond_NEW")]
     new: Conditioning,
-    /// Factor on the mask.
+    /// The mask is multiplied by this.
     #[input(default = 1.0, min = 0.0, max = 10.0, step = 0.01)]
     strength: f64,
     set_cond_area: CondArea,
@@ -96,7 +97,7 @@ impl Run for ConditioningSetPropertiesAndCombine {
     }
 }
 
-/// Adds a conditioning that acts where the first one does not.
+/// Adds a default conditioning. It applies wherever no other conditioning does.
 #[derive(Node)]
 #[node(category = "advanced/hooks/cond single", display = "Cond Set Default Combine", experimental)]
 struct ConditioningSetDefaultCombine {
@@ -115,7 +116,7 @@ impl Run for ConditioningSetDefaultCombine {
     }
 }
 
-/// Sets where and when a positive and a negative conditioning act.
+/// Restricts a positive and a negative conditioning to a mask and a part of the schedule.
 #[derive(Node)]
 #[node(category = "advanced/hooks/cond pair", display = "Cond Pair Set Props", experimental)]
 struct PairConditioningSetProperties {
@@ -123,7 +124,7 @@ struct PairConditioningSetProperties {
     positive: Conditioning,
     #[input(name = "negative_NEW")]
     negative: Conditioning,
-    /// Factor on the mask.
+    /// The mask is multiplied by this.
     #[input(default = 1.0, min = 0.0, max = 10.0, step = 0.01)]
     strength: f64,
     set_cond_area: CondArea,
@@ -143,7 +144,7 @@ impl Run for PairConditioningSetProperties {
     }
 }
 
-/// Sets where and when a second pair of conditionings acts, and adds it to the first.
+/// Restricts a second pair of conditionings to a mask and a part of the schedule, and adds it to the first pair.
 #[derive(Node)]
 #[node(category = "advanced/hooks/cond pair", display = "Cond Pair Set Props Combine", experimental)]
 struct PairConditioningSetPropertiesAndCombine {
@@ -153,7 +154,7 @@ struct PairConditioningSetPropertiesAndCombine {
     new_positive: Conditioning,
     #[input(name = "negative_NEW")]
     new_negative: Conditioning,
-    /// Factor on the mask.
+    /// The mask is multiplied by this.
     #[input(default = 1.0, min = 0.0, max = 10.0, step = 0.01)]
     strength: f64,
     set_cond_area: CondArea,
@@ -176,7 +177,7 @@ impl Run for PairConditioningSetPropertiesAndCombine {
     }
 }
 
-/// Adds a pair of conditionings that acts where the first one does not.
+/// Adds a pair of default conditionings. They apply wherever no other conditioning does.
 #[derive(Node)]
 #[node(category = "advanced/hooks/cond pair", display = "Cond Pair Set Default Combine", experimental)]
 struct PairConditioningSetDefaultCombine {
@@ -202,7 +203,7 @@ impl Run for PairConditioningSetDefaultCombine {
     }
 }
 
-/// Joins two pairs of conditionings.
+/// Joins two pairs of conditionings: positive with positive, negative with negative.
 #[derive(Node)]
 #[node(category = "advanced/hooks/cond pair", display = "Cond Pair Combine", experimental)]
 struct PairConditioningCombine {

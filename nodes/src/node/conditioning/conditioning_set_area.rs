@@ -1,4 +1,4 @@
-//! Where a conditioning acts, as a rectangle.
+//! Nodes that restrict a conditioning to a rectangle.
 
 use redraft_engine::Node;
 use redraft_engine::cx::Cx;
@@ -6,12 +6,12 @@ use redraft_engine::node::Run;
 
 use crate::values::{Area, Conditioning};
 
-/// Lets a conditioning act in a rectangle only.
+/// Restricts a conditioning to a rectangle.
 #[derive(Node)]
 #[node(category = "conditioning", display = "Conditioning (Set Area)")]
 struct ConditioningSetArea {
     conditioning: Conditioning,
-    /// In pixels, as the others.
+    /// In pixels; so are height, x and y.
     #[input(default = 64, min = 64, max = 16384, step = 8)]
     width: i64,
     #[input(default = 64, min = 64, max = 16384, step = 8)]
@@ -33,7 +33,7 @@ impl Run for ConditioningSetArea {
     }
 }
 
-/// Lets a conditioning act in a rectangle only, given in parts of the picture.
+/// Restricts a conditioning to a rectangle, given in fractions of the picture's sides.
 #[derive(Node)]
 #[node(category = "conditioning", display = "Conditioning (Set Area with Percentage)")]
 struct ConditioningSetAreaPercentage {
@@ -60,15 +60,15 @@ impl Run for ConditioningSetAreaPercentage {
     }
 }
 
-/// Lets a conditioning act in a part of a video, measured in fractions of its sides and its length.
+/// Restricts a conditioning to a part of a video, given in fractions of its width, its height and its length.
 ///
-/// For pictures, ComfyUI takes the first two of each three numbers: `temporal` and `z` for the height and its beginning,
-/// `height` and `y` for the width and its beginning.
+/// On pictures, which have no length, ComfyUI reads the numbers in another way, and so does this: `temporal` is the
+/// height, `z` the top edge, `height` the width, and `y` the left edge.
 #[derive(Node)]
 #[node(category = "conditioning")]
 struct ConditioningSetAreaPercentageVideo {
     conditioning: Conditioning,
-    /// Without effect on pictures.
+    /// Has no effect on pictures.
     #[input(default = 1.0, min = 0, max = 1.0, step = 0.01)]
     #[expect(dead_code, reason = "pictures have no third side")]
     width: f64,
@@ -76,7 +76,7 @@ struct ConditioningSetAreaPercentageVideo {
     height: f64,
     #[input(default = 1.0, min = 0, max = 1.0, step = 0.01)]
     temporal: f64,
-    /// Without effect on pictures.
+    /// Has no effect on pictures.
     #[input(default = 0, min = 0, max = 1.0, step = 0.01)]
     #[expect(dead_code, reason = "pictures have no third side")]
     x: f64,
@@ -97,7 +97,7 @@ impl Run for ConditioningSetAreaPercentageVideo {
     }
 }
 
-/// Sets how much a conditioning counts where it acts.
+/// Sets the strength of a conditioning relative to the others.
 #[derive(Node)]
 #[node(category = "conditioning")]
 struct ConditioningSetAreaStrength {

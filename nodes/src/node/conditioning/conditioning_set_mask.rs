@@ -4,16 +4,16 @@ use redraft_engine::{Combo, Node};
 
 use crate::values::{Conditioning, Mask};
 
-/// Lets a conditioning act where a mask says so, and as strongly.
+/// Restricts a conditioning to a mask, whose values scale its strength.
 #[derive(Node)]
 #[node(category = "conditioning", display = "Conditioning (Set Mask)")]
 struct ConditioningSetMask {
     conditioning: Conditioning,
-    /// Of any size; resized when sampling.
+    /// Of any size: it is resized to the latent.
     mask: Mask,
     #[input(default = 1.0, min = 0.0, max = 10.0, step = 0.01)]
     strength: f64,
-    /// Whether only the rectangle around the mask is computed.
+    /// Whether the model is evaluated on the bounding box of the mask only, instead of on the whole latent.
     set_cond_area: CondArea,
 }
 

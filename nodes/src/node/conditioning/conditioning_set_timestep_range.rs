@@ -4,15 +4,15 @@ use redraft_engine::node::Run;
 
 use crate::values::Conditioning;
 
-/// Lets a conditioning act in a part of the schedule only.
+/// Restricts a conditioning to a part of the schedule.
 #[derive(Node)]
 #[node(category = "advanced/conditioning")]
 struct ConditioningSetTimestepRange {
     conditioning: Conditioning,
-    /// Where it begins to act: 0 is pure noise.
+    /// Where the part begins: 0 is pure noise.
     #[input(default = 0.0, min = 0.0, max = 1.0, step = 0.001)]
     start: f64,
-    /// Where it ceases to act: 1 is the clean picture.
+    /// Where the part ends: 1 is the clean picture.
     #[input(default = 1.0, min = 0.0, max = 1.0, step = 0.001)]
     end: f64,
 }

@@ -4,14 +4,14 @@ use redraft_engine::{Node, Outputs};
 
 use crate::values::TimestepsRange;
 
-/// Names a part of the schedule, what is before it and what is after it.
+/// Gives a part of the schedule as a timestep range, and the ranges before and after it.
 #[derive(Node)]
 #[node(category = "advanced/hooks", display = "Timesteps Range", experimental)]
 struct ConditioningTimestepsRange {
-    /// 0 is pure noise.
+    /// Where the range begins: 0 is pure noise.
     #[input(default = 0.0, min = 0.0, max = 1.0, step = 0.001)]
     start_percent: f64,
-    /// 1 is the clean picture.
+    /// Where the range ends: 1 is the clean picture.
     #[input(default = 1.0, min = 0.0, max = 1.0, step = 0.001)]
     end_percent: f64,
 }

@@ -5,7 +5,7 @@ use redraft_engine::node::Run;
 use crate::values::Conditioning;
 use crate::values::extras::POOLED;
 
-/// Makes a conditioning of zeros: no prompt at all, not even an empty one.
+/// Replaces the embeddings of a conditioning by zeros. This differs from an empty prompt.
 #[derive(Node)]
 #[node(category = "advanced/conditioning")]
 struct ConditioningZeroOut {

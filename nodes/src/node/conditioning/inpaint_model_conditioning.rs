@@ -8,7 +8,8 @@ use crate::recipes::VaeRecipe;
 use crate::values::extras::{CONCAT_LATENT, CONCAT_MASK};
 use crate::values::{Conditioning, Image, Latent, Mask};
 
-/// Shows the part of pictures that is to be kept to a checkpoint made for inpainting.
+/// Prepares conditionings and a latent for a checkpoint made for inpainting, which is shown the pictures without their
+/// masked part.
 #[derive(Node)]
 #[node(category = "conditioning/inpaint")]
 struct InpaintModelConditioning {
@@ -16,9 +17,9 @@ struct InpaintModelConditioning {
     negative: Conditioning,
     vae: VaeRecipe,
     pixels: Image,
-    /// 1 = repaint; resized to the pictures.
+    /// 1 = repaint. It is resized to the pictures.
     mask: Mask,
-    /// Whether the sampler is told to paint nowhere else.
+    /// Whether the mask is also set as the latent's noise mask, so that everything else stays as it is.
     #[input(default = true)]
     noise_mask: bool,
 }

@@ -7,14 +7,15 @@ use crate::recipes::VaeRecipe;
 use crate::values::extras::CONCAT_LATENT;
 use crate::values::{Conditioning, Image, Latent};
 
-/// Shows pictures to a model that changes them as a prompt says, and gives empty latents of their size.
+/// Prepares conditionings for an InstructPix2Pix checkpoint, which edits the given pictures as a prompt says, and gives
+/// empty latents of their size.
 #[derive(Node)]
 #[node(category = "conditioning/instructpix2pix")]
 struct InstructPixToPixConditioning {
     positive: Conditioning,
     negative: Conditioning,
     vae: VaeRecipe,
-    /// Cut at the centre to sides that 8 divides.
+    /// Cropped at the centre to sides that are multiples of 8.
     pixels: Image,
 }
 

@@ -18,7 +18,7 @@ use redraft_engine::cx::Cx;
 
 use crate::values::{Conditioning, Entry};
 
-/// The prompt that counts where a node takes only one.
+/// The first prompt, for a node that uses only one. Warns if there are others.
 fn only_first<'a>(cx: &mut Cx, conditioning: &'a Conditioning) -> anyhow::Result<&'a Entry> {
     if conditioning.0.len() > 1 {
         cx.warn("conditioning_from holds more than one prompt, of which only the first counts");

@@ -5,40 +5,42 @@ use redraft_engine::node::Run;
 use crate::recipes::Model;
 use crate::sampling::context_windows::{ContextWindows, Fuse, Schedule};
 
-/// Lets a model see a part of a large batch at a time: windows that overlap, and whose predictions are averaged.
+/// Evaluates a model on overlapping windows of a large batch instead of on all of it at once, and averages the
+/// predictions.
 ///
-/// Made for models that see all images of a batch together, as frames. Stable Diffusion 1.x sees each by itself: along the
-/// batch it gives the same with windows as without, up to rounding, in less memory. Along height or width it paints the
-/// latent in strips.
+/// Made for video models, for which the images of a batch are frames that depend on each other. Stable Diffusion 1.x
+/// denoises each image by itself, so windows over the batch change nothing but rounding, and save memory. With windows
+/// over height or width the latent is denoised in strips.
 ///
-/// Samplers that evaluate the model between the noise levels are refused.
+/// Samplers that evaluate the model between two noise levels of the schedule are refused.
 #[derive(Node)]
 #[node(category = "context", display = "Context Windows (Manual)", experimental)]
 struct ContextWindowsManual {
     model: Model,
-    /// How much a window holds. Where the whole is no longer, nothing changes.
+    /// The length of a window. If the dimension is not longer than this, the node has no effect.
     #[input(default = 16, min = 1)]
     context_length: i64,
-    /// How much of it the next window holds, too.
+    /// The length of the overlap of two neighbouring windows.
     #[input(default = 4, min = 0)]
     context_overlap: i64,
-    /// Where the windows lie: at the same places in each step, elsewhere in each step, the same across the end, or side by
-    /// side without overlap.
+    /// How the windows are placed: `standard_static` the same in each step, `standard_uniform` shifted from step to
+    /// step, `looped_uniform` shifted and wrapping around the end, `batched` side by side without overlap.
     context_schedule: Schedule,
-    /// Up to which power of two the uniform schedules also take windows with gaps: 1 is none, 2 also every second.
+    /// The number of strides that the uniform schedules use: 1 uses windows of consecutive frames only, 2 also windows
+    /// of every second frame, 3 also of every fourth, and so on.
     #[input(default = 1, min = 1)]
     context_stride: i64,
-    /// Whether the looped schedule closes the loop.
+    /// Whether the looped schedule treats the last and the first frame as neighbours.
     #[input(default = false)]
     closed_loop: bool,
-    /// How overlapping windows are averaged: more by their middle, by how near each is to its window's middle, equally, or
-    /// fading over the overlap.
+    /// The weights of overlapping windows: `pyramid` and `relative` weigh the middle of a window more, `flat` weighs
+    /// all frames alike, `overlap-linear` fades over the overlap.
     #[input(default = "pyramid")]
     fuse_method: Fuse,
-    /// What is cut into windows: 0 the batch, 2 the height, 3 the width.
+    /// The dimension that is cut into windows: 0 the batch, 2 the height, 3 the width.
     #[input(default = 0, min = 0, max = 5)]
     dim: i64,
-    /// Whether the noise beyond the first window is that of the first in another order.
+    /// Whether the noise beyond the first window is the first window's noise, shuffled (FreeNoise).
     #[input(default = false)]
     freenoise: bool,
 }

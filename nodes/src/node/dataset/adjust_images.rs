@@ -5,7 +5,7 @@ use redraft_engine::node::Run;
 use super::OneImage;
 use crate::values::Image;
 
-/// Moves and stretches a picture's values: what is `mean` becomes 0, what is `std` above it becomes 1.
+/// Normalises a picture: subtracts `mean` from each value and divides by `std`.
 #[derive(Node)]
 #[node(category = "dataset/image", display = "Normalize Images", experimental)]
 struct NormalizeImages {
@@ -29,7 +29,7 @@ impl Run for NormalizeImages {
 #[node(category = "dataset/image", display = "Adjust Brightness", experimental)]
 struct AdjustBrightness {
     images: Image,
-    /// What every value is multiplied by.
+    /// The factor on every value.
     #[input(default = 1.0, min = 0.0, max = 2.0)]
     factor: f64,
 }
@@ -42,12 +42,12 @@ impl Run for AdjustBrightness {
     }
 }
 
-/// Moves a picture's values away from the middle, or nearer to it.
+/// Raises or lowers the contrast of a picture.
 #[derive(Node)]
 #[node(category = "dataset/image", display = "Adjust Contrast", experimental)]
 struct AdjustContrast {
     images: Image,
-    /// What the distance to 0.5 is multiplied by.
+    /// The factor on each value's distance from 0.5.
     #[input(default = 1.0, min = 0.0, max = 2.0)]
     factor: f64,
 }

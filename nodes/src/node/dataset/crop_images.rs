@@ -8,7 +8,7 @@ use crate::ops::resize::picture_size;
 use crate::python::random_state::RandomState;
 use crate::values::Image;
 
-/// Cuts the middle out of a picture. A side that is too short stays as it is.
+/// Crops a picture about its centre. A side that is shorter than asked for stays as it is.
 #[derive(Node)]
 #[node(category = "dataset/image", display = "Center Crop Images", experimental)]
 struct CenterCropImages {
@@ -31,7 +31,7 @@ impl Run for CenterCropImages {
     }
 }
 
-/// Cuts a rectangle out of a picture, at a place that is drawn by lot.
+/// Crops a picture at a random position.
 #[derive(Node)]
 #[node(category = "dataset/image", display = "Random Crop Images", experimental)]
 struct RandomCropImages {
@@ -40,7 +40,7 @@ struct RandomCropImages {
     width: i64,
     #[input(default = 512, min = 1, max = 8192)]
     height: i64,
-    /// Pictures of one size are all cut at one place.
+    /// The seed of the position. Pictures of the same size are all cropped at the same position.
     #[input(default = 0, min = 0, max = u64::MAX)]
     seed: u64,
 }
@@ -59,7 +59,7 @@ impl Run for RandomCropImages {
     }
 }
 
-/// The rectangle, as far as it lies inside.
+/// The part of the rectangle that lies inside the picture.
 fn cut(image: &Tensor, (left, top): (i64, i64), (width, height): (i64, i64)) -> Tensor {
     image.slice(1, top, top + height, 1).slice(2, left, left + width, 1)
 }

@@ -8,7 +8,7 @@ use super::{ImageList, resized, single};
 use crate::ops::bytes::eight_bits;
 use crate::values::Image;
 
-/// The side of the small picture that stands for a picture where they are compared.
+/// The side of the thumbnails that are compared.
 const SIDE: i64 = 8;
 
 /// Drops pictures that look like an earlier one of the list.
@@ -16,7 +16,8 @@ const SIDE: i64 = 8;
 #[node(category = "dataset/image", display = "Image Deduplication", experimental)]
 struct ImageDeduplication {
     images: List<Image>,
-    /// The share of 64 places, light or dark, in which two pictures must agree to count as the same.
+    /// How similar two pictures must be to count as the same: the share of the 64 bits of their average hashes that are
+    /// equal.
     #[input(default = 0.95, min = 0.0, max = 1.0)]
     similarity_threshold: f64,
 }
@@ -37,7 +38,8 @@ impl Run for ImageDeduplication {
     }
 }
 
-/// Which of 8×8 places are lighter than their mean: one bit each.
+/// The average hash of a picture: one bit for each pixel of its 8×8 thumbnail, set if the pixel is lighter than the
+/// mean.
 fn light_places(image: &Image) -> Result<u64> {
     let small = resized(single(image)?, SIDE, SIDE)?;
     let channels = small.size()[3] as usize;
@@ -46,7 +48,7 @@ fn light_places(image: &Image) -> Result<u64> {
     Ok(greys.iter().fold(0, |bits, &grey| bits << 1 | u64::from(f64::from(grey) > mean)))
 }
 
-/// Pillow's grey of a pixel: ITU-R 601-2 in sixteenth bits, rounded; alpha does not count.
+/// The grey value of a pixel as Pillow computes it: ITU-R 601-2 with 16 fractional bits, rounded. Alpha has no effect.
 fn grey(pixel: &[u8]) -> u32 {
     match *pixel {
         [red, green, blue, ..] => {

@@ -9,12 +9,12 @@ use super::{OneImage, resized, single};
 use crate::pictures::read::MAX_PIXELS;
 use crate::values::Image;
 
-/// Lays pictures out in rows on a black ground. Each is stretched to fill its cell.
+/// Arranges pictures in a grid on a black background. Each is resized to fill its cell.
 #[derive(Node)]
 #[node(category = "dataset/image", display = "Image Grid", experimental)]
 struct ImageGrid {
     images: List<Image>,
-    /// How many pictures stand in a row.
+    /// Pictures in a row.
     #[input(default = 4, min = 1, max = 20)]
     columns: i64,
     #[input(default = 256, min = 32, max = 2048)]
@@ -45,14 +45,14 @@ impl Run for ImageGrid {
             let picture = colours(&resized(single(image)?, cell_width, cell_height)?);
             let (row, column) = (at as i64 / columns, at as i64 % columns);
             let (x, y) = (column * (cell_width + padding), row * (cell_height + padding));
-            // In place, but on the grid just made.
+            // In place: the grid is new.
             grid.narrow(1, y, cell_height).narrow(2, x, cell_width).copy_(&picture);
         }
         Ok(OneImage { images: Image(grid) })
     }
 }
 
-/// Red, green and blue without alpha; grey three times.
+/// A picture as RGB: alpha is dropped, grey is repeated.
 fn colours(picture: &Tensor) -> Tensor {
     if picture.size()[3] < 3 {
         return picture.narrow(3, 0, 1).expand([-1, -1, -1, 3], false);

@@ -11,14 +11,14 @@ use crate::pictures::read::read_stored;
 use crate::python::text::is_space;
 use crate::values::Image;
 
-/// The pictures that are taken, by the ends of their names.
+/// The extensions of the files that are read.
 const EXTENSIONS: [&str; 4] = [".png", ".jpg", ".jpeg", ".webp"];
-/// How many pictures a data set may hold, those that are repeated counted each time.
+/// The most pictures that a data set may hold, repetitions included.
 const MAX_PICTURES: usize = 1_000_000;
 
 /// Reads all pictures of a folder inside the input folder, in the order of their names.
 ///
-/// PNG, JPEG and WebP files. They are not turned by their EXIF orientation.
+/// Reads PNG, JPEG and WebP files. The EXIF orientation is ignored.
 #[derive(Node)]
 #[node(category = "dataset", display = "Load Image Dataset from Folder", experimental)]
 struct LoadImageDataSetFromFolder {
@@ -37,10 +37,10 @@ impl Run for LoadImageDataSetFromFolder {
     }
 }
 
-/// Reads all pictures of a folder inside the input folder, in the order of their names, and the text beside each.
+/// Reads all pictures of a folder inside the input folder, in the order of their names, and the caption of each.
 ///
-/// The text of `a.png` is `a.txt`; none is the empty text. Pictures one folder deeper are taken too, as often as the number
-/// that begins that folder's name says: those in `3_cat` three times.
+/// The caption of `a.png` is the text of `a.txt`, or empty if that file is missing. Pictures in subfolders are read
+/// too. A number at the start of a subfolder's name repeats its pictures: those in `3_cat` come three times.
 #[derive(Node)]
 #[node(category = "dataset", display = "Load Image and Text Dataset from Folder", experimental)]
 struct LoadImageTextDataSetFromFolder {
@@ -72,7 +72,7 @@ fn find(cx: &Cx, name: &str) -> Result<PathBuf> {
     cx.folders.find("input_folders", name).with_context(gone)
 }
 
-/// The names of what lies in a folder, sorted.
+/// The names of the files and folders in a folder, sorted.
 fn names_in(folder: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs_err::read_dir(folder)? {
@@ -87,7 +87,7 @@ fn is_picture(name: &str) -> bool {
     EXTENSIONS.iter().any(|extension| name.ends_with(extension))
 }
 
-/// The pictures of a folder and of those in it, each as often as it counts.
+/// The pictures of a folder and of its subfolders, with repetitions.
 fn with_repeats(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for name in names_in(folder)? {
@@ -97,7 +97,7 @@ fn with_repeats(folder: &Path) -> Result<Vec<PathBuf>> {
         } else if path.is_dir() {
             let inner: Vec<PathBuf> =
                 names_in(&path)?.iter().filter(|name| is_picture(name)).map(|name| path.join(name)).collect();
-            // Nothing repeated is nothing, however often.
+            // An empty folder may have any number.
             let times = if inner.is_empty() { 0 } else { repeats(&name) };
             ensure!(
                 inner.len().saturating_mul(times).saturating_add(files.len()) <= MAX_PICTURES,
@@ -114,11 +114,12 @@ fn with_repeats(folder: &Path) -> Result<Vec<PathBuf>> {
 fn repeats(name: &str) -> usize {
     let number = name.split('_').next().unwrap_or_default();
     let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-    // A number beyond all bounds is refused as too large.
+    // A number that overflows is refused later as too large.
     if digits { number.parse().unwrap_or(usize::MAX) } else { 1 }
 }
 
-/// The text beside a picture: its extension is `.txt` wherever the name holds the picture's.
+/// The caption of a picture: the text of the file with `.txt` in place of the picture's extension, wherever that stands
+/// in the name.
 fn caption(picture: &Path) -> Result<String> {
     let name = picture.file_name().unwrap_or_default().to_string_lossy();
     let extension = name.rfind('.').map_or("", |at| &name[at..]);
@@ -130,7 +131,7 @@ fn caption(picture: &Path) -> Result<String> {
     Ok(text.trim_matches(is_space).to_owned())
 }
 
-/// Reads each file once, however often it is named.
+/// Reads each file once, however often it is repeated.
 fn read_all(cx: &mut Cx, files: &[PathBuf]) -> Result<List<Image>> {
     ensure!(!files.is_empty(), "there is no picture in the folder; put some there, or choose another");
     let mut read: std::collections::HashMap<&Path, Image> = std::collections::HashMap::new();

@@ -8,14 +8,14 @@ use crate::networks::Networks;
 use crate::recipes::{Clip, Text, VaeRecipe};
 use crate::values::{Conditioning, Image, Latent};
 
-/// Encodes pictures to latents, and their texts to what guides a model.
+/// Encodes pictures to latents, and their captions to conditionings.
 #[derive(Node)]
 #[node(category = "dataset", display = "Make Training Dataset", experimental, reads("embeddings"))]
 struct MakeTrainingDataset {
     images: List<Image>,
     vae: VaeRecipe,
     clip: Clip,
-    /// As many as pictures, or one for all. Without any, the empty text for all.
+    /// One caption for each picture, or a single one for all. Without captions, an empty one for all.
     texts: Option<List<String>>,
 }
 

@@ -6,7 +6,7 @@ use redraft_engine::{Node, Outputs};
 use super::ImageList;
 use crate::values::Image;
 
-/// Hands on a list of pictures.
+/// Passes a list of pictures on.
 #[derive(Node)]
 #[node(category = "dataset/image", display = "Merge Image Lists", experimental)]
 struct MergeImageLists {
@@ -21,7 +21,7 @@ impl Run for MergeImageLists {
     }
 }
 
-/// Hands on a list of texts.
+/// Passes a list of texts on.
 #[derive(Node)]
 #[node(category = "dataset/text", display = "Merge Text Lists", experimental)]
 struct MergeTextLists {
@@ -34,7 +34,7 @@ struct Merged {
     texts: Texts,
 }
 
-/// A list that is declared as a single value, as the reference declares this one.
+/// A list whose output is declared as a single value, as it is in ComfyUI.
 struct Texts(List<String>);
 
 impl Emit for Texts {

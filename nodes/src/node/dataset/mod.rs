@@ -36,7 +36,7 @@ struct ImageList {
     images: List<Image>,
 }
 
-/// The one picture that a value holds, 1×H×W×C, as these nodes take them.
+/// The tensor of a value that holds exactly one picture, 1×H×W×C.
 ///
 /// # Errors
 /// If it is a batch of several, has no pixels, or neither two (grey), three nor four channels.
@@ -51,7 +51,7 @@ fn single(image: &Image) -> Result<&Tensor> {
     Ok(&image.0)
 }
 
-/// Cut to eight bits a channel, as it is where the reference hands a picture to Pillow and takes it back.
+/// A picture reduced to eight bits a channel, as ComfyUI's round trip through Pillow does.
 fn through_eight_bits(image: &Tensor) -> Result<Tensor> {
     Ok(unit_floats(&eight_bits(image)?, &image.size()))
 }

@@ -6,7 +6,7 @@ use super::{OneImage, resized, single};
 use crate::ops::resize::picture_size;
 use crate::values::Image;
 
-/// Resizes a picture so that its shorter side has a given length, keeping its shape.
+/// Resizes a picture so that its shorter side has a given length. The aspect ratio stays.
 #[derive(Node)]
 #[node(category = "dataset/image", display = "Resize Images by Shorter Edge", experimental)]
 struct ResizeImagesByShorterEdge {
@@ -29,7 +29,7 @@ impl Run for ResizeImagesByShorterEdge {
     }
 }
 
-/// Resizes pictures so that their longer side has a given length, keeping their shape.
+/// Resizes pictures so that their longer side has a given length. The aspect ratio stays.
 #[derive(Node)]
 #[node(category = "dataset/image", display = "Resize Images by Longer Edge", experimental)]
 struct ResizeImagesByLongerEdge {
@@ -52,7 +52,7 @@ impl Run for ResizeImagesByLongerEdge {
     }
 }
 
-/// The other side where `side` becomes `edge`, cut to whole pixels.
+/// The new length of the side `other` when `side` becomes `edge`, truncated to whole pixels.
 fn other(other: i64, side: i64, edge: i64) -> i64 {
     (other as f64 * (edge as f64 / side as f64)) as i64
 }

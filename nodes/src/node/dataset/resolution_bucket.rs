@@ -8,18 +8,18 @@ use tch::Tensor;
 
 use crate::values::{Conditioning, Entry, Latent};
 
-/// Sorts latents by their size: those of one size become a batch, and their prompts one conditioning.
+/// Groups latents by size: those of the same size become one batch, and their prompts one conditioning.
 #[derive(Node)]
 #[node(category = "dataset", display = "Resolution Bucket", experimental)]
 struct ResolutionBucket {
     latents: List<Latent>,
-    /// For each latent one, with as many prompts as the latent has members.
+    /// One conditioning for each latent, with one prompt for each member of the latent's batch.
     conditioning: List<Conditioning>,
 }
 
 #[derive(Outputs)]
 struct Buckets {
-    /// One batch per size.
+    /// One batch for each size.
     #[output(name = "latents")]
     latents: List<Latent>,
     #[output(name = "conditioning")]

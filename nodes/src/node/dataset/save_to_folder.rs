@@ -11,7 +11,8 @@ use crate::pictures::names::{is_one_name, subfolder};
 use crate::pictures::write::{Compression, encode, write_over};
 use crate::values::Image;
 
-/// Saves pictures as PNG files, numbered from 0, in a folder inside the output folder. Files of those names are replaced.
+/// Saves pictures as PNG files, numbered from 0, in a folder inside the output folder. Existing files of those names
+/// are replaced.
 #[derive(Node)]
 #[node(
     category = "dataset",
@@ -22,7 +23,7 @@ use crate::values::Image;
 )]
 struct SaveImageDataSetToFolder {
     images: List<Image>,
-    /// The folder; it is made where it is not there.
+    /// The folder. It is created if it is missing.
     #[input(default = "dataset")]
     folder_name: String,
     /// How the files' names begin.
@@ -39,7 +40,7 @@ impl Run for SaveImageDataSetToFolder {
     }
 }
 
-/// Saves pictures as SaveImageDataSetToFolder does, and beside each its text.
+/// Saves pictures as SaveImageDataSetToFolder does, and the caption of each as a text file beside it.
 #[derive(Node)]
 #[node(
     category = "dataset",
@@ -50,9 +51,9 @@ impl Run for SaveImageDataSetToFolder {
 )]
 struct SaveImageTextDataSetToFolder {
     images: List<Image>,
-    /// One for each picture; what is missing is not written.
+    /// One caption for each picture. For pictures without one no text file is written.
     texts: List<String>,
-    /// The folder; it is made where it is not there.
+    /// The folder. It is created if it is missing.
     #[input(default = "dataset")]
     folder_name: String,
     /// How the files' names begin.
@@ -73,7 +74,7 @@ impl Run for SaveImageTextDataSetToFolder {
     }
 }
 
-/// Where a data set goes.
+/// Where a data set is saved.
 struct Target {
     folder: PathBuf,
     prefix: String,
@@ -89,7 +90,7 @@ impl Target {
         Ok(Self { folder, prefix: prefix.to_owned() })
     }
 
-    /// Saves the pictures; the names of their files.
+    /// Saves the pictures and returns the names of their files.
     fn save_pictures(&self, cx: &mut Cx, images: &[Image]) -> Result<Vec<String>> {
         let mut names = Vec::with_capacity(images.len());
         for (at, image) in images.iter().enumerate() {

@@ -8,7 +8,7 @@ use super::ImageList;
 use crate::python::random_state::RandomState;
 use crate::values::Image;
 
-/// Brings a list of pictures into an order drawn by lot.
+/// Shuffles a list of pictures.
 #[derive(Node)]
 #[node(category = "dataset/image", display = "Shuffle Image Dataset", experimental)]
 struct ShuffleDataset {
@@ -27,12 +27,12 @@ impl Run for ShuffleDataset {
     }
 }
 
-/// Brings pictures and their texts into an order drawn by lot, both into the same.
+/// Shuffles pictures and their captions, both into the same order.
 #[derive(Node)]
 #[node(category = "dataset/image", display = "Shuffle Image-Text Dataset", experimental)]
 struct ShuffleImageTextDataset {
     images: List<Image>,
-    /// At least as many as pictures.
+    /// One caption for each picture; there may be more.
     texts: List<String>,
     #[input(default = 0, min = 0, max = u64::MAX)]
     seed: u64,

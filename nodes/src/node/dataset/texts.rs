@@ -1,7 +1,7 @@
 //! The texts of a data set, changed one by one.
 //!
-//! In the reference each of these gives a list with one text in place of the text, which nothing but a preview can take; here
-//! it is the text.
+//! In ComfyUI each of these nodes gives a list with one text, which only a preview accepts. Here they give the text
+//! itself.
 
 use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
@@ -21,7 +21,7 @@ impl From<String> for OneText {
     }
 }
 
-/// Turns capitals into small letters.
+/// Converts a text to lower case.
 #[derive(Node)]
 #[node(category = "dataset/text", display = "Text to Lowercase", experimental)]
 struct TextToLowercase {
@@ -36,7 +36,7 @@ impl Run for TextToLowercase {
     }
 }
 
-/// Turns small letters into capitals.
+/// Converts a text to upper case.
 #[derive(Node)]
 #[node(category = "dataset/text", display = "Text to Uppercase", experimental)]
 struct TextToUppercase {
@@ -51,7 +51,7 @@ impl Run for TextToUppercase {
     }
 }
 
-/// Cuts off what is beyond a number of characters.
+/// Truncates a text to a number of characters.
 #[derive(Node)]
 #[node(category = "dataset/text", display = "Truncate Text", experimental)]
 struct TruncateText {
@@ -69,7 +69,7 @@ impl Run for TruncateText {
     }
 }
 
-/// Puts something before a text.
+/// Adds a prefix to a text.
 #[derive(Node)]
 #[node(category = "dataset/text", display = "Add Text Prefix", experimental)]
 struct AddTextPrefix {
@@ -86,7 +86,7 @@ impl Run for AddTextPrefix {
     }
 }
 
-/// Puts something behind a text.
+/// Adds a suffix to a text.
 #[derive(Node)]
 #[node(category = "dataset/text", display = "Add Text Suffix", experimental)]
 struct AddTextSuffix {
@@ -122,7 +122,7 @@ impl Run for ReplaceText {
     }
 }
 
-/// Takes white space off a text's ends.
+/// Removes white space from both ends of a text.
 #[derive(Node)]
 #[node(category = "dataset/text", display = "Strip Whitespace", experimental)]
 struct StripWhitespace {

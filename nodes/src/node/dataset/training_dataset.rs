@@ -11,7 +11,7 @@ use crate::pictures::write::write_over;
 use crate::python::json::dumps_indented;
 use crate::values::{Conditioning, Latent};
 
-/// Saves latents and their prompts in a folder inside the output folder. Files of the same names are replaced.
+/// Saves latents and their prompts in a folder inside the output folder. Existing files of the same names are replaced.
 #[derive(Node)]
 #[node(
     category = "dataset",
@@ -22,9 +22,9 @@ use crate::values::{Conditioning, Latent};
 )]
 struct SaveTrainingDataset {
     latents: List<Latent>,
-    /// As many as latents.
+    /// One conditioning for each latent.
     conditioning: List<Conditioning>,
-    /// The folder; it is made where it is not there.
+    /// The folder. It is created if it is missing.
     #[input(default = "training_dataset")]
     folder_name: String,
     /// How many latents go into one file.

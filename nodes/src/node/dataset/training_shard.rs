@@ -13,10 +13,10 @@ use crate::values::extras::Extra;
 use crate::values::parts::options;
 use crate::values::{Area, Conditioning, Entry, Latent};
 
-/// The most bytes of numbers that one file may hold.
+/// The most bytes of tensor data that one file may hold.
 const MAX_SHARD: u64 = 64 << 30;
 
-/// The bytes of a file that holds these.
+/// The bytes of a file with these latents and conditionings.
 pub(super) fn shard(latents: &[Latent], conditioning: &[Conditioning]) -> Result<Vec<u8>> {
     to_bytes(&Saved::Dict(vec![
         ("latents".to_owned(), Saved::List(latents.iter().map(saved_latent).collect())),
@@ -56,7 +56,7 @@ fn saved_prompt(entry: &Entry) -> Saved {
     Saved::List(vec![Saved::Tensor(entry.cond.shallow_clone()), prompt])
 }
 
-/// The latents and prompts of a file. Executes nothing in it.
+/// The latents and conditionings of a file. Nothing in it is executed.
 pub(super) fn read(path: &Path) -> Result<(Vec<Latent>, Vec<Conditioning>)> {
     let shard = Shard(TorchFile::open(path, MAX_SHARD)?);
     let stranger = || format!("{} is no part of a training data set", path.display());

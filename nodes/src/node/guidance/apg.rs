@@ -11,21 +11,21 @@ use crate::recipes::Model;
 use crate::sampling::hooks::{Beginning, Hook, Moment};
 use crate::values::memories::Memory;
 
-/// Weakens that part of the guidance which only makes the positive prediction longer.
+/// Scales down the part of the guidance that is parallel to the positive prediction, which oversaturates pictures.
 ///
-/// Adaptive projected guidance (Sadat et al. 2024, arXiv:2410.02416). A sampling run that goes on from another's latent takes
-/// up its momentum, unless it begins at a higher noise level.
+/// Adaptive projected guidance (Sadat et al. 2024, arXiv:2410.02416). A run that continues from the latent of another
+/// run also continues with its momentum, unless it starts at a higher noise level.
 #[derive(Node)]
 #[node(class = "APG", category = "sampling/custom_sampling", display = "Adaptive Projected Guidance")]
 struct Apg {
     model: Model,
-    /// Factor on the part along the positive prediction; 1 changes nothing.
+    /// Factor on the part parallel to the positive prediction; 1 changes nothing.
     #[input(default = 1.0, min = -10.0, max = 10.0, step = 0.01)]
     eta: f64,
-    /// The most length that the guidance may have; 0 sets no limit.
+    /// The largest norm that the guidance may have; 0 sets no limit.
     #[input(default = 5.0, min = 0.0, max = 50.0, step = 0.1)]
     norm_threshold: f64,
-    /// How much of the steps before is carried on; 0 is nothing.
+    /// Momentum: the share of the guidance of earlier steps that is added; 0 is none.
     #[input(default = 0.0, min = -5.0, max = 1.0, step = 0.01)]
     momentum: f64,
 }
@@ -50,12 +50,12 @@ struct Settings {
 struct Projected {
     settings: Settings,
     identity: Identity,
-    /// The guidance carried on from the last level.
+    /// The running sum of the guidance up to the last noise level.
     carried: RefCell<Option<Rc<Memory>>>,
 }
 
 impl Projected {
-    /// The guidance with what was carried on from the steps before, if the level did not rise since.
+    /// The guidance with momentum. The momentum starts afresh if the noise level has risen since the last call.
     fn with_momentum(&self, guidance: Tensor, sigma: f64) -> Tensor {
         if self.settings.momentum == 0.0 {
             return guidance;
@@ -72,7 +72,8 @@ impl Projected {
     }
 }
 
-/// Whether a tensor is of this shape, or one image for its whole batch: nodes may have changed the latent between two runs.
+/// Whether a tensor has this shape, or is a single image that broadcasts to it. Other nodes may have changed the
+/// latent's shape between two runs.
 fn spreads_over(tensor: &Tensor, shape: &[i64]) -> bool {
     let size = tensor.size();
     size[1..] == shape[1..] && (size[0] == shape[0] || size[0] == 1)

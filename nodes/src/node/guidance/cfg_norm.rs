@@ -7,7 +7,7 @@ use super::Patched;
 use crate::recipes::Model;
 use crate::sampling::hooks::{Hook, Moment, Pair};
 
-/// Limits the guided prediction, place by place, to the length that the positive one has there.
+/// Limits the norm of the guided prediction at each latent pixel to that of the positive prediction there.
 #[derive(Node)]
 #[node(category = "advanced/guidance", experimental)]
 struct CFGNorm {

@@ -7,7 +7,7 @@ use super::{Patched, WHOLE};
 use crate::recipes::Model;
 use crate::sampling::hooks::{Hook, Moment, Pair};
 
-/// Scales the negative prediction before it is guided away from, so that it fits the positive one best.
+/// Scales the negative prediction to the least squares fit of the positive one before guidance moves away from it.
 ///
 /// CFG-Zero* (Fan et al. 2025, arXiv:2503.18886).
 #[derive(Node)]

@@ -6,12 +6,13 @@ use tch::Tensor;
 use crate::recipes::Model;
 use crate::sampling::hooks::{Hook, Moment, Pair};
 
-/// Divides the predicted noise by a number near 1, against what sampling accumulates (Ning et al. 2023, arXiv:2308.15321).
+/// Divides the predicted noise by a number near 1, against the exposure bias that accumulates over the steps (Ning et
+/// al. 2023, arXiv:2308.15321).
 #[derive(Node)]
 #[node(class = "Epsilon Scaling", category = "model_patches/unet")]
 struct EpsilonScaling {
     model: Model,
-    /// Above 1, less noise is taken away in each step.
+    /// The divisor. Above 1, each step removes less noise.
     #[input(default = 1.005, min = 0.5, max = 1.5, step = 0.001)]
     scaling_factor: f64,
 }

@@ -18,7 +18,7 @@ struct FreSca {
     /// Factor on the high frequencies.
     #[input(default = 1.25, min = 0, max = 10, step = 0.01)]
     scale_high: f64,
-    /// How many frequencies on each side of 0 are low.
+    /// The number of frequencies on each side of 0 that count as low.
     #[input(default = 20, min = 1, max = 10000, step = 1)]
     freq_cutoff: i64,
 }

@@ -7,7 +7,8 @@ use super::Patched;
 use crate::recipes::Model;
 use crate::sampling::hooks::{Hook, Moment, Pair};
 
-/// Guides more by the direction of the positive prediction, the less it has in common with the negative one.
+/// Mixes the guided prediction with the positive prediction times cfg, whose share is larger where the positive and the
+/// negative prediction differ more.
 #[derive(Node)]
 #[node(category = "_for_testing", display = "Mahiro CFG", experimental)]
 struct Mahiro {

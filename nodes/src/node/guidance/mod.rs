@@ -17,12 +17,12 @@ use redraft_engine::Outputs;
 
 use crate::recipes::Model;
 
-/// A model whose output has a name of its own.
+/// An output `patched_model`.
 #[derive(Outputs)]
 struct Patched {
     #[output(name = "patched_model")]
     model: Model,
 }
 
-/// All dimensions but the batch's.
+/// All dimensions but the batch.
 const WHOLE: &[i64] = &[1, 2, 3];

@@ -8,14 +8,14 @@ use crate::sampling::guidance::perpendicular;
 use crate::sampling::hooks::{Hook, Moment, Pair, Under};
 use crate::values::Conditioning;
 
-/// Guides away from that in the negative conditioning only which does not work against the positive one.
+/// Guides away only from the part of the negative prediction that is perpendicular to the positive one (Perp-Neg).
 ///
-/// PerpNegGuider does the same with fewer calls of the network.
+/// PerpNegGuider does the same with fewer evaluations of the model.
 #[derive(Node)]
 #[node(category = "_for_testing", display = "Perp-Neg (DEPRECATED by PerpNegGuider)", experimental, deprecated)]
 struct PerpNeg {
     model: Model,
-    /// An empty prompt.
+    /// The conditioning of an empty prompt.
     empty_conditioning: Conditioning,
     #[input(default = 1.0, min = 0.0, max = 100.0, step = 0.01)]
     neg_scale: f64,

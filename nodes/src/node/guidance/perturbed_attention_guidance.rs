@@ -7,14 +7,15 @@ use crate::diffusion::patch::{Patch, Site, UNetPart};
 use crate::recipes::Model;
 use crate::sampling::hooks::{Hook, Moment, Pair, Under};
 
-/// Guides away from what the network makes of the positive prompt when its middle sees every place by itself.
+/// Guides away from the positive prediction of a weakened network: in its middle block, self-attention is replaced by
+/// the identity.
 ///
 /// Perturbed-attention guidance (Ahn et al. 2024, arXiv:2403.17377).
 #[derive(Node)]
 #[node(category = "model_patches/unet")]
 struct PerturbedAttentionGuidance {
     model: Model,
-    /// How strongly; 0 is not at all.
+    /// The strength of the guidance; 0 is none.
     #[input(default = 3.0, min = 0.0, max = 100.0, step = 0.01, round = 0.01)]
     scale: f64,
 }
@@ -42,7 +43,7 @@ impl Hook for Perturbed {
     }
 }
 
-/// The middle block's self-attention with the identity in place of its weights.
+/// The middle block's self-attention with an identity matrix as its weights.
 #[derive(Debug)]
 struct Identity;
 

@@ -7,15 +7,15 @@ use super::WHOLE;
 use crate::recipes::Model;
 use crate::sampling::hooks::{Hook, Moment, Pair};
 
-/// Limits the length of the guided prediction to that of the positive one.
+/// Limits the norm of the guided prediction to that of the positive one.
 #[derive(Node)]
 #[node(category = "advanced/model")]
 struct RenormCFG {
     model: Model,
-    /// Guidance is left out from this noise level up.
+    /// There is no guidance at noise levels of this and above.
     #[input(default = 100.0, min = 0.0, max = 100.0, step = 0.01)]
     cfg_trunc: f64,
-    /// How many times as long as the positive prediction it may be; 0 sets no limit.
+    /// The limit, as a multiple of the positive prediction's norm; 0 sets none.
     #[input(default = 1.0, min = 0.0, max = 100.0, step = 0.01)]
     renorm_cfg: f64,
 }
@@ -44,7 +44,7 @@ impl Hook for Limited {
             return Ok(Some(moment.x - guided));
         }
         let length = |tensor: &Tensor| tensor.norm_scalaropt_dim(2.0, WHOLE, true);
-        // Image by image; the reference can do this for one image only.
+        // For each image of the batch. ComfyUI's node works for a batch of one only.
         let allowed = length(pair.cond) * self.most / length(&guided);
         Ok(Some(moment.x - guided * allowed.clamp_max(1.0)))
     }

@@ -8,14 +8,15 @@ use crate::diffusion::real::Real;
 use crate::recipes::Model;
 use crate::sampling::hooks::{Hook, Moment, Pair};
 
-/// Keeps strong guidance from raising the contrast: brings the spread of the guided prediction back to the positive one's.
+/// Keeps strong guidance from overexposing pictures: rescales the guided prediction to the standard deviation of the
+/// positive one.
 ///
-/// Lin et al. (2023), arXiv:2305.08891; on the velocity, whatever the model predicts.
+/// Lin et al. (2023), arXiv:2305.08891. Computed on velocities, whatever the model predicts.
 #[derive(Node)]
 #[node(category = "advanced/model")]
 struct RescaleCFG {
     model: Model,
-    /// How much of the rescaled prediction is taken; the rest is the usual one.
+    /// The share of the rescaled prediction in the result. The rest is the plain guided prediction.
     #[input(default = 0.7, min = 0.0, max = 1.0, step = 0.01)]
     multiplier: f64,
 }

@@ -11,17 +11,18 @@ use crate::diffusion::patch::{Patch, Site, UNetPart};
 use crate::recipes::Model;
 use crate::sampling::hooks::{Beginning, Hook, Moment, Pair, Under};
 
-/// Guides away from what the network makes of the picture when the places that it attends to most are blurred.
+/// Guides away from the prediction for a degraded picture, in which the regions that get most self-attention are
+/// blurred.
 ///
 /// Self-attention guidance (Hong et al. 2022, arXiv:2210.00939).
 #[derive(Node)]
 #[node(category = "_for_testing", display = "Self-Attention Guidance", experimental)]
 struct SelfAttentionGuidance {
     model: Model,
-    /// How strongly; below 0 towards it.
+    /// The strength of the guidance. Below 0 it guides towards that prediction.
     #[input(default = 0.5, min = -2.0, max = 5.0, step = 0.01)]
     scale: f64,
-    /// How far the blur reaches, in latent pixels.
+    /// The standard deviation of the blur, in latent pixels.
     #[input(default = 2.0, min = 0.0, max = 10.0, step = 0.1)]
     blur_sigma: f64,
 }
@@ -39,11 +40,12 @@ impl Run for SelfAttentionGuidance {
 struct Blurring {
     scale: f64,
     sigma: f64,
-    /// What the middle block's self-attention weighed last under the negative prompt: B×heads×N×N.
+    /// The weights of the middle block's self-attention in the last evaluation under the negative conditioning:
+    /// B×heads×N×N.
     weights: RefCell<Option<Tensor>>,
 }
 
-/// A latent with a side of this or less is left alone: the blur would reach over it.
+/// A latent with a side of this or less is not changed: the kernel would be larger than it.
 const TOO_SMALL: i64 = 4;
 /// The side of the blur's kernel.
 const KERNEL: i64 = 9;
@@ -94,7 +96,7 @@ impl Patch for Blurring {
     }
 }
 
-/// 1 where more attention goes than comes on average, B×1×`height`×`width`.
+/// 1 where the sum of the attention weights is above average, B×1×`height`×`width`.
 fn attended(weights: &Tensor, height: i64, width: i64) -> Tensor {
     let received = weights.mean_dim([1i64].as_slice(), false, None::<Kind>).sum_dim_intlist(
         [1i64].as_slice(),
@@ -107,7 +109,7 @@ fn attended(weights: &Tensor, height: i64, width: i64) -> Tensor {
     mask.view([batch, 1, rows, total / rows]).upsample_nearest2d([height, width], None, None)
 }
 
-/// How many rows `total` places have: the divisor nearest to what the aspect asks for.
+/// The number of rows of a grid of `total` pixels: the divisor nearest to what the aspect ratio asks for.
 fn rows_of(total: i64, aspect: f64) -> i64 {
     let wanted = (aspect * total as f64).sqrt().round_ties_even() as i64;
     let reach = ((total as f64).sqrt() / 2.0).floor() as i64;
@@ -115,7 +117,7 @@ fn rows_of(total: i64, aspect: f64) -> i64 {
     candidates.into_iter().find(|rows| *rows > 0 && total % rows == 0).unwrap_or(1)
 }
 
-/// Blurred by a Gaussian, mirrored at the edges.
+/// A latent blurred by a Gaussian, with reflected edges.
 fn blurred(latent: &Tensor, sigma: f64) -> Tensor {
     let half = (KERNEL - 1) as f64 * 0.5;
     let line = Tensor::linspace(-half, half, KERNEL, (Kind::Float, Device::Cpu));

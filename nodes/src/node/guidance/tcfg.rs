@@ -7,7 +7,8 @@ use super::Patched;
 use crate::recipes::Model;
 use crate::sampling::hooks::{Hook, Moment};
 
-/// Takes out of the negative prediction what is at right angles to the direction that it shares with the positive one.
+/// Removes the part of the negative prediction that is orthogonal to the direction which it shares with the positive
+/// one.
 ///
 /// Tangential damping (Kwon et al. 2025, arXiv:2503.18137).
 #[derive(Node)]

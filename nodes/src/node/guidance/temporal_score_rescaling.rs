@@ -7,17 +7,17 @@ use super::Patched;
 use crate::recipes::Model;
 use crate::sampling::hooks::{Hook, Moment, Pair};
 
-/// Rescales the predicted noise more the less of it there is, for finer or smoother pictures.
+/// Rescales the predicted noise, more so at low noise levels, for more or less detail.
 ///
 /// Temporal score rescaling (2025, arXiv:2510.01184, equation 6).
 #[derive(Node)]
 #[node(category = "model_patches/unet", display = "TSR - Temporal Score Rescaling")]
 struct TemporalScoreRescaling {
     model: Model,
-    /// Below 1 finer, above 1 smoother; 1 changes nothing.
+    /// Below 1 gives more detail, above 1 less; 1 changes nothing.
     #[input(default = 0.95, min = 0.01, max = 100.0, step = 0.001)]
     tsr_k: f64,
-    /// The larger, the earlier it takes effect.
+    /// The larger this is, the earlier in the schedule the rescaling takes effect.
     #[input(default = 1.0, min = 0.01, max = 100.0, step = 0.001)]
     tsr_sigma: f64,
 }

@@ -1,4 +1,4 @@
-//! Guidance of another strength for each picture of a batch.
+//! Guidance whose strength varies over the images of a batch.
 
 use redraft_engine::Node;
 use redraft_engine::cx::Cx;
@@ -8,12 +8,12 @@ use tch::{Device, Kind, Tensor};
 use crate::recipes::Model;
 use crate::sampling::hooks::{Hook, Moment, Pair};
 
-/// Guides the first picture of a batch weakly and the last as strongly as the sampler says.
+/// Varies the guidance over a batch: linearly from `min_cfg` at the first image to the sampler's cfg at the last.
 #[derive(Node)]
 #[node(category = "sampling/video_models")]
 struct VideoLinearCFGGuidance {
     model: Model,
-    /// The strength for the first.
+    /// The cfg of the first image.
     #[input(default = 1.0, min = 0.0, max = 100.0, step = 0.5, round = 0.01)]
     min_cfg: f64,
 }
@@ -26,12 +26,12 @@ impl Run for VideoLinearCFGGuidance {
     }
 }
 
-/// Guides the middle of a batch as strongly as the sampler says and its ends weakly.
+/// Varies the guidance over a batch: from `min_cfg` at both ends to the sampler's cfg in the middle.
 #[derive(Node)]
 #[node(category = "sampling/video_models")]
 struct VideoTriangleCFGGuidance {
     model: Model,
-    /// The strength at the ends.
+    /// The cfg of the first and the last image.
     #[input(default = 1.0, min = 0.0, max = 100.0, step = 0.5, round = 0.01)]
     min_cfg: f64,
 }
@@ -44,7 +44,7 @@ impl Run for VideoTriangleCFGGuidance {
     }
 }
 
-/// Strengths over the batch, from the least to the sampler's.
+/// The cfg of each image, from the lowest to the sampler's.
 #[derive(Debug)]
 struct Spread {
     least: f64,

@@ -6,7 +6,8 @@ use redraft_engine::node::Run;
 use super::image_batch::batch_images;
 use crate::values::Image;
 
-/// Joins batches. All are cut and resized to the first one's size; a missing alpha channel becomes opaque.
+/// Joins batches of pictures. All are cropped and resized to the size of the first. If only some have alpha, the others
+/// get an opaque alpha channel.
 #[derive(Node)]
 #[node(category = "image", display = "Batch Images")]
 struct BatchImagesNode {

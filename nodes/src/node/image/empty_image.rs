@@ -13,7 +13,7 @@ struct EmptyImage {
     width: i64,
     #[input(default = 512, min = 1, max = 16384, step = 1)]
     height: i64,
-    /// How many.
+    /// Pictures in the batch.
     #[input(default = 1, min = 1, max = 4096)]
     batch_size: i64,
     /// Red, green and blue, eight bits each, as one number: 0xRRGGBB.

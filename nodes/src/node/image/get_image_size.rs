@@ -5,7 +5,7 @@ use redraft_engine::{Node, Outputs};
 use crate::ops::resize::picture_size;
 use crate::values::Image;
 
-/// Tells how large pictures are and how many.
+/// Gives the width and height of pictures, and their number.
 #[derive(Node)]
 #[node(category = "image", display = "Get Image Size", hidden("unique_id"))]
 struct GetImageSize {

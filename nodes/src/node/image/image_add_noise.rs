@@ -10,10 +10,10 @@ use crate::values::Image;
 #[node(category = "image")]
 struct ImageAddNoise {
     image: Image,
-    /// Equal seeds give equal noise.
+    /// The seed of the noise.
     #[input(default = 0, min = 0, max = u64::MAX, control_after_generate)]
     seed: u64,
-    /// The noise's standard deviation, where the picture goes from 0 to 1.
+    /// The standard deviation of the noise. Pictures go from 0 to 1.
     #[input(default = 0.5, min = 0.0, max = 1.0, step = 0.01)]
     strength: f64,
 }

@@ -7,7 +7,8 @@ use super::channels::with_equal_channels;
 use crate::ops::resize::{Crop, Method, resize_pictures};
 use crate::values::Image;
 
-/// Joins two batches. The second is cut and resized to the first one's size; a missing alpha channel becomes opaque.
+/// Joins two batches of pictures. The second is cropped and resized to the size of the first. If only one has alpha,
+/// the other gets an opaque alpha channel.
 #[derive(Node)]
 #[node(category = "image", display = "Batch Images", deprecated)]
 struct ImageBatch {
@@ -23,7 +24,7 @@ impl Run for ImageBatch {
     }
 }
 
-/// All pictures of all batches as one, in the first batch's size and with as many channels as the richest.
+/// All pictures in one batch, in the size of the first batch and with as many channels as the batch with most.
 pub(super) fn batch_images(batches: Vec<Image>) -> anyhow::Result<Image> {
     let batches = with_equal_channels(batches.into_iter().map(|image| image.0).collect());
     let Some(first) = batches.first().map(Tensor::size) else {

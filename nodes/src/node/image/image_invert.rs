@@ -4,7 +4,7 @@ use redraft_engine::node::Run;
 
 use crate::values::Image;
 
-/// Turns dark into light and every colour into its opposite, alpha too.
+/// Inverts all channels of pictures, alpha included.
 #[derive(Node)]
 #[node(category = "image", display = "Invert Image")]
 struct ImageInvert {

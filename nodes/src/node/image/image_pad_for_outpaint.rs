@@ -5,7 +5,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::values::{Image, Mask};
 
-/// Puts grey margins around pictures, and masks them for outpainting.
+/// Adds grey margins to pictures, and gives a mask of them for outpainting.
 #[derive(Node)]
 #[node(category = "image", display = "Pad Image for Outpainting")]
 struct ImagePadForOutpaint {
@@ -19,7 +19,8 @@ struct ImagePadForOutpaint {
     right: i64,
     #[input(default = 0, min = 0, max = 16384, step = 8)]
     bottom: i64,
-    /// How many pixels inside the old edges the mask fades out over. None, where the picture is not twice as large.
+    /// The width in pixels of the region inside the old edges in which the mask fades out. Without effect if the
+    /// picture is not at least twice as large.
     #[input(default = 40, min = 0, max = 16384, step = 1)]
     feathering: i64,
 }
@@ -38,13 +39,14 @@ impl Run for ImagePadForOutpaint {
 }
 
 impl ImagePadForOutpaint {
-    /// The mask inside the old edges: the square of how near a padded edge is, 0 from `feathering` pixels on.
+    /// The mask inside the old edges: it falls with the square of the distance to the nearest padded edge, and is 0
+    /// from `feathering` pixels on.
     fn fading(&self, height: i64, width: i64) -> Tensor {
         let reach = self.feathering;
         if reach == 0 || reach * 2 >= height || reach * 2 >= width {
             return Tensor::zeros([height, width], (Kind::Float, Device::Cpu));
         }
-        // The distance to an edge that is not padded never counts.
+        // Edges without a margin do not count.
         let distance = |at: i64, side: i64, before: i64, after: i64| {
             let first = if before == 0 { side } else { at };
             let last = if after == 0 { side } else { side - at };

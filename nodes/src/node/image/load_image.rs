@@ -8,7 +8,7 @@ use crate::values::{Image, Mask};
 
 /// Reads a picture from the input folder. Its transparency becomes the mask; an animation becomes a batch.
 ///
-/// `NAME [output]` and `NAME [temp]` read from those folders.
+/// `NAME [output]` and `NAME [temp]` are read from the output and the temp folder.
 #[derive(Node)]
 #[node(category = "image", display = "Load Image")]
 struct LoadImage {
@@ -25,7 +25,7 @@ impl Run for LoadImage {
     }
 }
 
-/// Reads a picture, as [`LoadImage`] does; the editor offers those of the output folder, named `NAME [output]`.
+/// Reads a picture as [`LoadImage`] does. In the editor it lists the pictures of the output folder, as `NAME [output]`.
 #[derive(Node)]
 #[node(category = "image", display = "Load Image (from Outputs)", experimental)]
 struct LoadImageOutput {

@@ -8,7 +8,7 @@ use super::save_image::save;
 use crate::pictures::write::Compression;
 use crate::values::Image;
 
-/// Saves pictures as PNG files in the temp folder, to be looked at.
+/// Saves pictures as PNG files in the temp folder, as a preview.
 #[derive(Node)]
 #[node(category = "image", display = "Preview Image", output, hidden("prompt", "extra_pnginfo"))]
 struct PreviewImage {
@@ -24,15 +24,16 @@ impl Run for PreviewImage {
     }
 }
 
-/// Saves a batch in the temp folder and announces each file. The files' names begin alike from run to run for as long as the
-/// node stays in the workflow.
+/// Saves a batch in the temp folder and announces each file. In one process the files of a node have the same prefix in
+/// each run.
 pub(in crate::node) fn preview(cx: &mut Cx, images: &Image) -> anyhow::Result<()> {
     let folder = cx.folders.temp.clone();
     let letters = cx.kept(|| letters(cx.node.as_str()));
     save(cx, images, &format!("ComfyUI_temp_{letters}"), &folder, "temp", Compression::Preview)
 }
 
-/// Five letters that differ from process to process and from node to node, as ComfyUI's do, so that previews do not mix.
+/// Five letters that differ between processes and between nodes, so that previews do not mix. ComfyUI's previews have
+/// such letters, too.
 fn letters(node: &str) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos());
     let seed = blake3::hash(format!("{now} {} {node}", std::process::id()).as_bytes());

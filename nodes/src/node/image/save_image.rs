@@ -16,8 +16,8 @@ use crate::values::Image;
 struct SaveImage {
     /// The pictures.
     images: Image,
-    /// How the files' names begin. May name subfolders, and hold `%date:yyyy-MM-dd%`, `%NODE.INPUT%`, `%width%`, `%batch_num%`
-    /// and the like.
+    /// The prefix of the files' names. It may contain subfolders, and variables such as `%date:yyyy-MM-dd%`,
+    /// `%NODE.INPUT%`, `%width%` and `%batch_num%`.
     #[input(default = "ComfyUI")]
     filename_prefix: String,
 }
@@ -31,7 +31,7 @@ impl Run for SaveImage {
     }
 }
 
-/// Saves a batch below `folder` and announces each file.
+/// Saves a batch in or below `folder`, and announces each file.
 pub(super) fn save(
     cx: &mut Cx,
     images: &Image,
@@ -47,7 +47,7 @@ pub(super) fn save(
     Ok(())
 }
 
-/// Where pictures go whose names begin with `prefix`.
+/// Where pictures with this prefix are saved.
 pub(super) fn location(images: &Image, prefix: &str, folder: &Path) -> anyhow::Result<SaveLocation> {
     let size = images.0.size();
     let side = |dim: usize| size.get(dim).and_then(|side| usize::try_from(*side).ok()).unwrap_or(0);
@@ -68,7 +68,7 @@ pub(in crate::node) fn announce(
     Ok(())
 }
 
-/// What is written into the files: `prompt`, then the keys of `extra_pnginfo`.
+/// The metadata that is written into files: `prompt`, then the keys of `extra_pnginfo`.
 pub(in crate::node) fn metadata(cx: &Cx) -> Vec<(String, Json)> {
     if cx.metadata.disabled {
         return Vec::new();

@@ -14,7 +14,7 @@ use crate::values::Svg;
 #[node(class = "SaveSVGNode", category = "image/save", output, hidden("prompt", "extra_pnginfo"))]
 struct SaveSvg {
     svg: Svg,
-    /// How the files' names begin. May name subfolders.
+    /// The prefix of the files' names. It may contain subfolders.
     #[input(default = "svg/ComfyUI")]
     filename_prefix: String,
 }
@@ -38,7 +38,7 @@ impl Run for SaveSvg {
     }
 }
 
-/// The drawing with the metadata as text behind each of its `<svg>` tags.
+/// The drawing with the metadata inserted after each of its `<svg>` tags.
 fn with_metadata(drawing: &str, metadata: Map<String, Json>) -> String {
     if metadata.is_empty() {
         return drawing.to_owned();
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// Python's `re.sub(r'(<svg[^>]*>)', ...)` over the same text puts it into the same places.
+    /// Python's `re.sub(r'(<svg[^>]*>)', ...)` inserts the metadata at the same positions.
     #[test]
     fn metadata_stands_behind_every_opening_tag() {
         let metadata = json!({"prompt": {"1": ["ü", 1.0]}, "workflow": {}}).as_object().cloned().unwrap_or_default();

@@ -8,7 +8,7 @@ use tch::Tensor;
 use super::{places, resized_to};
 use crate::values::Latent;
 
-/// Joins batches of latents. All are cut and resized to the first one's size, whose noise mask stays.
+/// Joins batches of latents. All are cropped and resized to the size of the first. The noise mask of the first stays.
 #[derive(Node)]
 #[node(category = "latent", display = "Batch Latents")]
 struct BatchLatentsNode {

@@ -5,7 +5,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::values::Latent;
 
-/// Makes latents of zeros: where text2image starts.
+/// Makes latents of zeros, from which text2image starts.
 #[derive(Node)]
 #[node(category = "latent", display = "Empty Latent Image")]
 struct EmptyLatentImage {
@@ -15,7 +15,7 @@ struct EmptyLatentImage {
     /// The pictures' height in pixels; rounded down to a multiple of 8.
     #[input(default = 512, min = 16, max = 16384, step = 8)]
     height: i64,
-    /// How many.
+    /// Latents in the batch.
     #[input(default = 1, min = 1, max = 4096)]
     batch_size: i64,
 }

@@ -91,7 +91,8 @@ impl Run for EmptyChromaRadianceLatentImage {
     }
 }
 
-/// Makes latents of zeros for pictures in layers: 16 channels, an eighth of the size, a frame per layer and one for the whole.
+/// Makes latents of zeros for pictures in layers: 16 channels, an eighth of the size, one frame for each layer and one
+/// for the composite.
 #[derive(Node)]
 #[node(category = "latent/qwen", display = "Empty Qwen Image Layered Latent")]
 struct EmptyQwenImageLayeredLatentImage {
@@ -121,7 +122,7 @@ struct StableCascadeEmptyLatentImage {
     width: i64,
     #[input(default = 1024, min = 256, max = 16384, step = 8)]
     height: i64,
-    /// How many times smaller stage C's latent is.
+    /// The factor by which the latent of stage C is smaller than the picture.
     #[input(default = 42, min = 4, max = 128, step = 1)]
     compression: i64,
     #[input(default = 1, min = 1, max = 4096)]

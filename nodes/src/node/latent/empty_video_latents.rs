@@ -1,4 +1,4 @@
-//! Latents of zeros in the shapes of other families' videos, sounds and bodies.
+//! Latents of zeros for video, audio and 3D models.
 
 use redraft_engine::Node;
 use redraft_engine::cx::Cx;
@@ -15,7 +15,7 @@ struct EmptyHunyuanLatentVideo {
     width: i64,
     #[input(default = 480, min = 16, max = 16384, step = 16)]
     height: i64,
-    /// Frames of the video; 4 of them to a latent frame after the first.
+    /// Frames of the video. After the first, 4 frames make one latent frame.
     #[input(default = 25, min = 1, max = 16384, step = 4)]
     length: i64,
     #[input(default = 1, min = 1, max = 4096)]
@@ -38,7 +38,7 @@ struct EmptyHunyuanVideo15Latent {
     width: i64,
     #[input(default = 480, min = 16, max = 16384, step = 16)]
     height: i64,
-    /// Frames of the video; 4 of them to a latent frame after the first.
+    /// Frames of the video. After the first, 4 frames make one latent frame.
     #[input(default = 25, min = 1, max = 16384, step = 4)]
     length: i64,
     #[input(default = 1, min = 1, max = 4096)]
@@ -61,7 +61,7 @@ struct EmptyMochiLatentVideo {
     width: i64,
     #[input(default = 480, min = 16, max = 16384, step = 16)]
     height: i64,
-    /// Frames of the video; 6 of them to a latent frame after the first.
+    /// Frames of the video. After the first, 6 frames make one latent frame.
     #[input(default = 25, min = 7, max = 16384, step = 6)]
     length: i64,
     #[input(default = 1, min = 1, max = 4096)]
@@ -84,7 +84,7 @@ struct EmptyCosmosLatentVideo {
     width: i64,
     #[input(default = 704, min = 16, max = 16384, step = 16)]
     height: i64,
-    /// Frames of the video; 8 of them to a latent frame after the first.
+    /// Frames of the video. After the first, 8 frames make one latent frame.
     #[input(default = 121, min = 1, max = 16384, step = 8)]
     length: i64,
     #[input(default = 1, min = 1, max = 4096)]
@@ -107,7 +107,7 @@ struct EmptyLTXVLatentVideo {
     width: i64,
     #[input(default = 512, min = 64, max = 16384, step = 32)]
     height: i64,
-    /// Frames of the video; 8 of them to a latent frame after the first.
+    /// Frames of the video. After the first, 8 frames make one latent frame.
     #[input(default = 97, min = 1, max = 16384, step = 8)]
     length: i64,
     #[input(default = 1, min = 1, max = 4096)]
@@ -122,7 +122,7 @@ impl Run for EmptyLTXVLatentVideo {
     }
 }
 
-/// Makes latents of zeros for Stable Audio: 64 channels, two places to 4096 samples of 44100 a second.
+/// Makes latents of zeros for Stable Audio: 64 channels, 2 time steps for 4096 samples at 44100 Hz.
 #[derive(Node)]
 #[node(category = "latent/audio", display = "Empty Latent Audio")]
 struct EmptyLatentAudio {
@@ -141,7 +141,7 @@ impl Run for EmptyLatentAudio {
     }
 }
 
-/// Makes latents of zeros for ACE-Step: 8 channels of 16 rows, a place to 4096 samples of 44100 a second.
+/// Makes latents of zeros for ACE-Step: 8 channels, 16 rows, 1 time step for 4096 samples at 44100 Hz.
 #[derive(Node)]
 #[node(category = "latent/audio")]
 struct EmptyAceStepLatentAudio {
@@ -164,7 +164,7 @@ impl Run for EmptyAceStepLatentAudio {
 #[derive(Node)]
 #[node(category = "latent/3d")]
 struct EmptyLatentHunyuan3Dv2 {
-    /// How many tokens describe a body.
+    /// The number of tokens that describe an object.
     #[input(default = 3072, min = 1, max = 8192)]
     resolution: i64,
     #[input(default = 1, min = 1, max = 4096)]

@@ -7,7 +7,7 @@ use redraft_engine::node::Run;
 use super::fitted_to;
 use crate::values::Latent;
 
-/// Adds latents. The second ones are resized and repeated to fit.
+/// Adds two latents. The second is resized and repeated to the shape of the first.
 #[derive(Node)]
 #[node(category = "latent/advanced")]
 struct LatentAdd {
@@ -24,7 +24,7 @@ impl Run for LatentAdd {
     }
 }
 
-/// Subtracts latents. The second ones are resized and repeated to fit.
+/// Subtracts the second latent from the first. It is resized and repeated to the shape of the first.
 #[derive(Node)]
 #[node(category = "latent/advanced")]
 struct LatentSubtract {
@@ -41,7 +41,7 @@ impl Run for LatentSubtract {
     }
 }
 
-/// Multiplies latents with a number.
+/// Multiplies a latent by a number.
 #[derive(Node)]
 #[node(category = "latent/advanced")]
 struct LatentMultiply {

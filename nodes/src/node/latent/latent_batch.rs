@@ -6,7 +6,7 @@ use tch::Tensor;
 use super::{places, resized_to};
 use crate::values::Latent;
 
-/// Joins two batches of latents into one. The second ones are resized to fit.
+/// Joins two batches of latents. The second is resized to the size of the first.
 #[derive(Node)]
 #[node(category = "latent/batch", deprecated)]
 struct LatentBatch {

@@ -4,7 +4,7 @@ use redraft_engine::{Combo, Node};
 
 use crate::values::Latent;
 
-/// Decides whether the members of a batch are given different noise, or all that of the first.
+/// Sets whether each latent of a batch gets noise of its own, or all get that of the first.
 #[derive(Node)]
 #[node(category = "latent/advanced")]
 struct LatentBatchSeedBehavior {

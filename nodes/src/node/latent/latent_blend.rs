@@ -6,13 +6,13 @@ use super::third_and_fourth;
 use crate::ops::resize::{Crop, Method, resize};
 use crate::values::Latent;
 
-/// Mixes latents. The second ones are resized to fit.
+/// Mixes two latents. The second is resized to the size of the first.
 #[derive(Node)]
 #[node(category = "_for_testing", display = "Latent Blend")]
 struct LatentBlend {
     samples1: Latent,
     samples2: Latent,
-    /// The share of the first.
+    /// The share of the first latent.
     #[input(default = 0.5, min = 0, max = 1, step = 0.01)]
     blend_factor: f64,
 }

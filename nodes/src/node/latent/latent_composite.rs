@@ -6,18 +6,19 @@ use tch::Tensor;
 use super::third_and_fourth;
 use crate::values::Latent;
 
-/// Lays latents over others at a place; feathered, it fades in from the edges that lie inside.
+/// Pastes latents on others. With feathering, the pasted latent fades in from those of its edges that lie inside the
+/// other.
 #[derive(Node)]
 #[node(category = "latent", display = "Latent Composite")]
 struct LatentComposite {
     samples_to: Latent,
     samples_from: Latent,
-    /// In pixels, as the others.
+    /// Where the left edge goes, in pixels.
     #[input(default = 0, min = 0, max = 16384, step = 8)]
     x: i64,
     #[input(default = 0, min = 0, max = 16384, step = 8)]
     y: i64,
-    /// How far it fades.
+    /// The width of the fade in pixels.
     #[input(default = 0, min = 0, max = 16384, step = 8)]
     feather: i64,
 }
@@ -42,14 +43,15 @@ impl Run for LatentComposite {
     }
 }
 
-/// A mask of 1 that fades over `feather` places from those edges (top, bottom, left, right) that lie inside.
+/// A mask of ones that fades out over `feather` latent pixels towards those edges (top, bottom, left, right) that are
+/// set.
 fn faded(like: &Tensor, feather: i64, [top, bottom, left, right]: [bool; 4]) -> Tensor {
     let mask = like.ones_like();
     for step in 0..feather {
         let factor = (1.0 / feather as f64) * (step + 1) as f64;
         for (dim, at_start, at_end) in [(2, top, bottom), (3, left, right)] {
             let side = mask.size()[dim as usize];
-            // Wider than the mask, the places wrap around to its other end, as the reference's do.
+            // If the fade is wider than the mask, it wraps around to the other end, as in ComfyUI.
             let fade = |from: i64, to: i64| drop(mask.slice(dim, from, to, 1).g_mul_scalar_(factor));
             if at_start {
                 fade(step, step + 1);

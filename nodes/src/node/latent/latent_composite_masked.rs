@@ -2,10 +2,10 @@ use redraft_engine::Node;
 use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 
-use crate::ops::composite::{Place, composite};
+use crate::ops::composite::{PasteOptions, composite};
 use crate::values::{Latent, Mask};
 
-/// Lays latents over others at a place, where a mask says so.
+/// Pastes latents on others, optionally through a mask.
 #[derive(Node)]
 #[node(category = "latent")]
 struct LatentCompositeMasked {
@@ -17,10 +17,10 @@ struct LatentCompositeMasked {
     /// In pixels.
     #[input(default = 0, min = 0, max = 16384, step = 8)]
     y: i64,
-    /// Whether the source is stretched to the destination's size.
+    /// Whether the source is resized to the destination's size first.
     #[input(default = false)]
     resize_source: bool,
-    /// Stretched to the source; everywhere, without one.
+    /// 1 where the source is pasted. It is resized to the source. Without a mask all of the source is pasted.
     mask: Option<Mask>,
 }
 
@@ -29,8 +29,8 @@ impl Run for LatentCompositeMasked {
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Latent> {
         let mask = self.mask.as_ref().map(|mask| &mask.0);
-        let place = Place { x: self.x / 8, y: self.y / 8, resize_source: self.resize_source };
-        let samples = composite(&self.destination.samples, &self.source.samples, mask, place);
+        let options = PasteOptions { x: self.x / 8, y: self.y / 8, resize_source: self.resize_source };
+        let samples = composite(&self.destination.samples, &self.source.samples, mask, options);
         Ok(self.destination.with_samples(samples))
     }
 }

@@ -6,14 +6,14 @@ use tch::Tensor;
 use crate::ops::composite::fill_batch;
 use crate::values::Latent;
 
-/// Joins latents side by side (x), one below the other (y), or along the third dimension from the end (t: time; the
-/// channels, in latents of pictures).
+/// Concatenates latents along the width (x), the height (y), or the third dimension from the end (t), which is time in
+/// video latents and the channels in others.
 #[derive(Node)]
 #[node(category = "latent/advanced")]
 struct LatentConcat {
     samples1: Latent,
     samples2: Latent,
-    /// With a minus, the second comes first.
+    /// The dimension. With a minus the second latent comes first.
     dim: Side,
 }
 

@@ -5,12 +5,13 @@ use redraft_engine::node::Run;
 use super::third_and_fourth;
 use crate::values::Latent;
 
-/// Cuts a rectangle out of latents. It begins at least 64 pixels before the end, and ends where the latent ends.
+/// Crops latents to a rectangle. It starts at least 64 pixels before the end of the latent, and ends with the latent at
+/// the latest.
 #[derive(Node)]
 #[node(category = "latent/transform", display = "Crop Latent")]
 struct LatentCrop {
     samples: Latent,
-    /// In pixels, as the others.
+    /// In pixels; so are height, x and y.
     #[input(default = 512, min = 64, max = 16384, step = 8)]
     width: i64,
     #[input(default = 512, min = 64, max = 16384, step = 8)]
@@ -27,7 +28,7 @@ impl Run for LatentCrop {
     fn run(self, _: &mut Cx) -> anyhow::Result<Latent> {
         let samples = &self.samples.samples;
         let (rows, columns) = third_and_fourth(samples)?;
-        // In latents of less than 8 places the start is negative, which counts from the end, as in the reference.
+        // In latents with less than 8 pixels a side the start is negative, and so counts from the end, as in ComfyUI.
         let (x, y) = ((self.x / 8).min(columns - 8), (self.y / 8).min(rows - 8));
         let cut = samples.slice(2, y, y + self.height / 8, 1).slice(3, x, x + self.width / 8, 1);
         Ok(self.samples.with_samples(cut))

@@ -4,17 +4,17 @@ use redraft_engine::{Combo, Node};
 
 use crate::values::Latent;
 
-/// Cuts a strip out of latents: of columns (x), of rows (y), or along the third dimension from the end (t: time; the
-/// channels, in latents of pictures).
+/// Cuts a slice out of latents, along the width (x), the height (y), or the third dimension from the end (t), which is
+/// time in video latents and the channels in others.
 #[derive(Node)]
 #[node(category = "latent/advanced")]
 struct LatentCut {
     samples: Latent,
     dim: Dim,
-    /// Where it begins, in places of the latent; a negative number counts from the end.
+    /// The start of the slice in latent pixels. A negative number counts from the end.
     #[input(default = 0, min = -16384, max = 16384, step = 1)]
     index: i64,
-    /// How wide it is; less, where the latent ends.
+    /// The length of the slice. It is less if the latent ends before.
     #[input(default = 1, min = 1, max = 16384, step = 1)]
     amount: i64,
 }
@@ -27,7 +27,7 @@ pub(super) enum Dim {
 }
 
 impl Dim {
-    /// Its number among `count` dimensions.
+    /// The index of the dimension in a tensor with `count` dimensions.
     pub(super) fn number(self, count: usize) -> i64 {
         count as i64 - 1 - self as i64
     }

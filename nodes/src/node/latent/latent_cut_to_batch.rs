@@ -4,14 +4,14 @@ use redraft_engine::{Combo, Node};
 
 use crate::values::Latent;
 
-/// Cuts latents into strips of equal width, which become a batch; what is left over is dropped.
+/// Cuts latents into slices of equal length, which become a batch. A shorter rest is dropped.
 #[derive(Node)]
 #[node(category = "latent/advanced")]
 struct LatentCutToBatch {
     samples: Latent,
-    /// Columns (x), rows (y) or time (t); latents of pictures have no time and stay as they are.
+    /// The width (x), the height (y) or time (t). Latents of pictures have no time, and stay as they are.
     dim: Dim,
-    /// A strip's width in places of the latent.
+    /// The length of a slice in latent pixels.
     #[input(default = 1, min = 1, max = 16384, step = 1)]
     slice_size: i64,
 }

@@ -4,7 +4,7 @@ use redraft_engine::{Combo, Node};
 
 use crate::values::Latent;
 
-/// Mirrors latents.
+/// Flips latents.
 #[derive(Node)]
 #[node(category = "latent/transform", display = "Flip Latent")]
 struct LatentFlip {

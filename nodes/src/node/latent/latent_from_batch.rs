@@ -5,15 +5,16 @@ use redraft_engine::node::Run;
 use super::repeat_latent_batch::masks_for_batch;
 use crate::values::Latent;
 
-/// Takes consecutive latents out of a batch. They remember their places, so that they are given the same noise as there.
+/// Takes consecutive latents out of a batch. They keep their batch indices, so that they get the same noise as in the
+/// whole batch.
 #[derive(Node)]
 #[node(category = "latent/batch", display = "Latent From Batch")]
 struct LatentFromBatch {
     samples: Latent,
-    /// The first to take, from 0; beyond the end, the last.
+    /// The first latent that is taken, counted from 0. A number beyond the end means the last one.
     #[input(default = 0, min = 0, max = 63)]
     batch_index: i64,
-    /// How many; fewer, where the batch ends.
+    /// How many latents are taken. There are fewer if the batch ends before.
     #[input(default = 1, min = 1, max = 64)]
     length: i64,
 }

@@ -7,13 +7,13 @@ use tch::Tensor;
 use super::fitted_to;
 use crate::values::Latent;
 
-/// Interpolates latents: the directions of the channels' vectors and their lengths apart.
+/// Interpolates two latents. Directions and lengths of the vectors of channels are interpolated separately.
 #[derive(Node)]
 #[node(category = "latent/advanced")]
 struct LatentInterpolate {
     samples1: Latent,
     samples2: Latent,
-    /// The share of the first.
+    /// The share of the first latent.
     #[input(default = 1.0, min = 0.0, max = 1.0, step = 0.01)]
     ratio: f64,
 }
@@ -23,7 +23,7 @@ impl Run for LatentInterpolate {
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Latent> {
         let (one, two) = (&self.samples1.samples, &fitted_to(&self.samples1, &self.samples2)?);
-        // The lengths, B×H×W, meet the channels in the second dimension, as in the reference.
+        // The lengths, B×H×W, are broadcast against the channels in the second dimension, as in ComfyUI.
         let (batch, channels) = (one.size()[0], one.size()[1]);
         ensure!(
             batch == 1 || batch == channels,

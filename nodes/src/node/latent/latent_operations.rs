@@ -1,4 +1,4 @@
-//! Operations on latents, as values and applied.
+//! Nodes that make operations on latents, and nodes that apply them.
 
 use redraft_engine::Node;
 use redraft_engine::cx::Cx;
@@ -25,7 +25,7 @@ impl Run for LatentApplyOperation {
     }
 }
 
-/// Makes a model apply an operation at each step to the difference that guidance multiplies.
+/// Makes a model apply an operation to the guidance (positive less negative prediction) at each step.
 #[derive(Node)]
 #[node(category = "latent/advanced/operations", experimental)]
 struct LatentApplyOperationCFG {
@@ -41,7 +41,7 @@ impl Run for LatentApplyOperationCFG {
     }
 }
 
-/// Compresses great values by Reinhard's tone curve.
+/// An operation that compresses large values by Reinhard's tone curve.
 #[derive(Node)]
 #[node(category = "latent/advanced/operations", experimental)]
 struct LatentOperationTonemapReinhard {
@@ -57,11 +57,11 @@ impl Run for LatentOperationTonemapReinhard {
     }
 }
 
-/// Sharpens.
+/// An operation that sharpens latents.
 #[derive(Node)]
 #[node(category = "latent/advanced/operations", experimental)]
 struct LatentOperationSharpen {
-    /// In places of the latent.
+    /// The radius of the kernel in latent pixels.
     #[input(default = 9, min = 1, max = 31, step = 1)]
     sharpen_radius: i64,
     #[input(default = 1.0, min = 0.1, max = 10.0, step = 0.1)]

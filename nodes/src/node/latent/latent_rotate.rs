@@ -4,7 +4,7 @@ use redraft_engine::{Combo, Node};
 
 use crate::values::Latent;
 
-/// Turns latents clockwise.
+/// Rotates latents clockwise.
 #[derive(Node)]
 #[node(category = "latent/transform", display = "Rotate Latent")]
 struct LatentRotate {

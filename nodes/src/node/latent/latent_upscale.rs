@@ -7,11 +7,11 @@ use crate::ops::resize::{Crop, Method, methods, resize};
 use crate::values::Latent;
 
 methods! {
-    /// What the latent nodes offer.
+    /// The methods of the latent nodes.
     LatentMethod: NearestExact, Bilinear, Area, Bicubic, Bislerp
 }
 
-/// Resizes latents. A side of 0 follows from the other one; if both are 0, nothing is done.
+/// Resizes latents. If one side is 0, it follows from the other by the aspect ratio. If both are 0, the size stays.
 #[derive(Node)]
 #[node(category = "latent", display = "Upscale Latent")]
 struct LatentUpscale {

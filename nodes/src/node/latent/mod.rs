@@ -38,7 +38,7 @@ use crate::ops::composite::fill_batch;
 use crate::ops::resize::{Crop, Method, resize};
 use crate::values::Latent;
 
-/// The samples of `other` in the size of `latent`'s.
+/// The samples of `other`, resized to the size of `latent`.
 fn resized_to(latent: &Latent, other: &Latent) -> Result<Tensor> {
     if latent.samples.size()[1..] == other.samples.size()[1..] {
         return Ok(other.samples.shallow_clone());
@@ -47,7 +47,7 @@ fn resized_to(latent: &Latent, other: &Latent) -> Result<Tensor> {
     resize(&other.samples, width, height, Method::Bilinear, Crop::Center)
 }
 
-/// The last two sides of a latent's samples: of pictures B×C×H×W, of videos B×C×T×H×W.
+/// Height and width of a latent's samples, which are B×C×H×W for pictures and B×C×T×H×W for videos.
 fn height_and_width(samples: &Tensor) -> Result<(i64, i64)> {
     match samples.size()[..] {
         [.., height, width] => Ok((height, width)),
@@ -55,8 +55,8 @@ fn height_and_width(samples: &Tensor) -> Result<(i64, i64)> {
     }
 }
 
-/// The third and the fourth side: height and width of pictures. Of videos, which the reference treats alike here, time and
-/// height.
+/// The third and fourth dimension: height and width of picture latents. In video latents they are time and height;
+/// ComfyUI makes no difference here.
 fn third_and_fourth(samples: &Tensor) -> Result<(i64, i64)> {
     match samples.size()[..] {
         [_, _, third, fourth, ..] => Ok((third, fourth)),
@@ -64,12 +64,12 @@ fn third_and_fourth(samples: &Tensor) -> Result<(i64, i64)> {
     }
 }
 
-/// [`resized_to`], with as many members as `latent`.
+/// As [`resized_to`], with the batch size of `latent`.
 fn fitted_to(latent: &Latent, other: &Latent) -> Result<Tensor> {
     Ok(fill_batch(&resized_to(latent, other)?, latent.samples.size()[0]))
 }
 
-/// The places of a batch's members, counted from 0 where it remembers none.
+/// The batch indices of a latent. If it has none, they count from 0.
 fn places(latent: &Latent) -> impl Iterator<Item = i64> {
     let counted = || (0..latent.samples.size()[0]).collect();
     latent.batch_index.clone().unwrap_or_else(counted).into_iter()

@@ -1,4 +1,4 @@
-//! Batches of latents divided anew.
+//! Dividing batches of latents into others.
 
 use anyhow::{Result, ensure};
 use tch::{Device, Kind, Tensor};
@@ -6,12 +6,12 @@ use tch::{Device, Kind, Tensor};
 use super::third_and_fourth;
 use crate::values::Latent;
 
-/// The latents in batches of `size`, in order; a batch ends early where the next latents have another size. All carry a
-/// mask (of ones, 8 times the latent's size, where they had none) and places (counted on, where they had none), as in the
-/// reference; a mask that is 1 everywhere is left out again.
+/// The latents in batches of `size`, in order. A batch ends early if the next latents have another width or height. As
+/// in ComfyUI, all get a noise mask and batch indices: a missing mask becomes one of ones with 8 times the latent's
+/// size, and missing indices continue the count. A mask that is 1 everywhere is dropped at the end.
 ///
 /// # Errors
-/// If masks of different sizes would have to share a batch.
+/// If masks of different sizes come into one batch.
 pub(super) fn rebatched(latents: &[Latent], size: i64) -> Result<Vec<Latent>> {
     let mut done = Vec::new();
     let mut open: Option<Parts> = None;
@@ -84,7 +84,7 @@ impl Parts {
         Parts { samples: part(&self.samples), mask: part(&self.mask), places }
     }
 
-    /// Full batches go to `done` as soon as there are more than `size` members; what is left is returned.
+    /// Moves full batches to `done` while there are more than `size` members. Returns the rest.
     fn divide(self, size: i64, done: &mut Vec<Parts>) -> Option<Parts> {
         let count = self.samples.size()[0];
         if count <= size {

@@ -6,7 +6,7 @@ use redraft_engine::node::Run;
 use super::rebatch::rebatched;
 use crate::values::Latent;
 
-/// Divides batches of latents into batches of one size. Latents of different sizes stay apart.
+/// Divides latents into batches of another size. Latents of different width or height do not share a batch.
 #[derive(Node)]
 #[node(category = "latent/batch", display = "Rebatch Latents")]
 struct RebatchLatents {

@@ -5,12 +5,12 @@ use tch::Tensor;
 
 use crate::values::Latent;
 
-/// Repeats a batch of latents. If they remember their places, each repetition counts on from the last one's.
+/// Repeats a batch of latents. If it has batch indices, those of each repetition continue from the previous one's.
 #[derive(Node)]
 #[node(category = "latent/batch", display = "Repeat Latent Batch")]
 struct RepeatLatentBatch {
     samples: Latent,
-    /// How often.
+    /// The number of repetitions.
     #[input(default = 1, min = 1, max = 64)]
     amount: i64,
 }
@@ -24,7 +24,7 @@ impl Run for RepeatLatentBatch {
             let span = places.iter().max().unwrap_or(&0) - places.iter().min().unwrap_or(&0) + 1;
             (0..self.amount).flat_map(|n| places.iter().map(move |place| place + n * span)).collect()
         });
-        // One mask serves the whole batch and needs no copies.
+        // A single mask serves the whole batch.
         let noise_mask = latent.noise_mask.map(|mask| match mask.size()[0] {
             1 => mask,
             _ => repeat(&mask, self.amount),
@@ -33,14 +33,14 @@ impl Run for RepeatLatentBatch {
     }
 }
 
-/// The batch `amount` times, whatever the shape of its members.
+/// The batch repeated `amount` times. Works for any number of dimensions.
 fn repeat(batch: &Tensor, amount: i64) -> Tensor {
     let mut times = vec![1; batch.dim()];
     times[0] = amount;
     batch.repeat(times)
 }
 
-/// As many masks as the batch has members: too few begin again.
+/// As many masks as the batch has members. If there are too few, they are repeated.
 pub(super) fn masks_for_batch(masks: &Tensor, count: i64) -> Tensor {
     let have = masks.size()[0];
     if have >= count { masks.shallow_clone() } else { repeat(masks, (count + have - 1) / have).narrow(0, 0, count) }

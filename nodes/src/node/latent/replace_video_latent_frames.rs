@@ -4,16 +4,16 @@ use redraft_engine::node::Run;
 
 use crate::values::Latent;
 
-/// Replaces frames of a video latent by another one's. Where they do not fit, the latent is returned as it is.
+/// Replaces frames of a video latent by those of another one. If they do not fit, the latent is returned as it is.
 #[derive(Node)]
 #[node(category = "latent/batch")]
 struct ReplaceVideoLatentFrames {
-    /// Whose frames are replaced.
+    /// The latent whose frames are replaced.
     destination: Latent,
     /// The first frame that is replaced; a negative number counts from the end.
     #[input(default = 0, min = -16384, max = 16384, step = 1)]
     index: i64,
-    /// What replaces them.
+    /// The latent with the new frames.
     source: Option<Latent>,
 }
 

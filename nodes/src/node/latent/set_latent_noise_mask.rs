@@ -5,12 +5,12 @@ use redraft_engine::node::Run;
 use crate::ops::masks::batched;
 use crate::values::{Latent, Mask};
 
-/// Tells the sampler where it may paint: 1 = repaint, 0 = keep.
+/// Sets the noise mask of a latent, which restricts sampling to a part of it: 1 = repaint, 0 = keep.
 #[derive(Node)]
 #[node(category = "latent/inpaint", display = "Set Latent Noise Mask")]
 struct SetLatentNoiseMask {
     samples: Latent,
-    /// Of any size; resized when sampling.
+    /// Of any size: it is resized to the latent.
     mask: Mask,
 }
 

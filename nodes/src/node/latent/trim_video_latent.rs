@@ -9,7 +9,7 @@ use crate::values::Latent;
 #[node(category = "latent/video")]
 struct TrimVideoLatent {
     samples: Latent,
-    /// How many latent frames; of a latent without frames, rows.
+    /// The number of latent frames. In a latent without frames, the number of rows.
     #[input(default = 0, min = 0, max = 99999)]
     trim_amount: i64,
 }

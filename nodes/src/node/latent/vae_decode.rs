@@ -10,9 +10,9 @@ use crate::values::{Image, Latent};
 #[derive(Node)]
 #[node(category = "latent", display = "VAE Decode")]
 struct VAEDecode {
-    /// What to decode.
+    /// The latents.
     samples: Latent,
-    /// What to decode it with.
+    /// The VAE.
     vae: VaeRecipe,
 }
 

@@ -6,23 +6,23 @@ use crate::networks::Networks;
 use crate::recipes::VaeRecipe;
 use crate::values::{Image, Latent};
 
-/// Decodes latents tile by tile, in less memory; the mean of three tilings, with blended seams.
+/// Decodes latents tile by tile, which needs less memory. The result is the mean of three tilings with blended seams.
 #[derive(Node)]
 #[node(category = "_for_testing", display = "VAE Decode (Tiled)")]
 struct VAEDecodeTiled {
     samples: Latent,
     vae: VaeRecipe,
-    /// A tile's side in pixels.
+    /// The side of a tile in pixels.
     #[input(default = 512, min = 64, max = 4096, step = 32)]
     tile_size: i64,
-    /// How far tiles overlap, in pixels; at most a quarter of a tile.
+    /// The overlap of tiles in pixels, at most a quarter of a tile.
     #[input(default = 64, min = 0, max = 4096, step = 32)]
     overlap: i64,
-    /// Frames at a time; for video VAEs only.
+    /// Frames in a tile. Only for video VAEs.
     #[input(default = 64, min = 8, max = 4096, step = 4)]
     #[expect(dead_code, reason = "declared for video VAEs, which no supported family has")]
     temporal_size: i64,
-    /// Frames that overlap; for video VAEs only.
+    /// Frames by which tiles overlap. Only for video VAEs.
     #[input(default = 8, min = 4, max = 4096, step = 4)]
     #[expect(dead_code, reason = "declared for video VAEs, which no supported family has")]
     temporal_overlap: i64,

@@ -8,7 +8,7 @@ use crate::values::{Image, Latent};
 
 /// Encodes pictures to latents: the mean of the posterior, so the same picture gives the same latent.
 ///
-/// Sides that are no multiple of 8 are cropped about the middle.
+/// Sides that are not multiples of 8 are cropped about the centre.
 #[derive(Node)]
 #[node(category = "latent", display = "VAE Encode")]
 struct VAEEncode {

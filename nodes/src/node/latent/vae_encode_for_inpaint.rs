@@ -7,16 +7,16 @@ use crate::ops::inpaint::{grown_for_latents, prepared};
 use crate::recipes::VaeRecipe;
 use crate::values::{Image, Latent, Mask};
 
-/// Encodes pictures with the masked part greyed out, and tells the sampler to paint there.
+/// Encodes pictures with the masked part greyed out, and sets the mask as the latent's noise mask.
 #[derive(Node)]
 #[node(category = "latent/inpaint", display = "VAE Encode (for Inpainting)")]
 struct VAEEncodeForInpaint {
-    /// Cut to a multiple of 8 in the middle.
+    /// Sides that are not multiples of 8 are cropped about the centre.
     pixels: Image,
     vae: VaeRecipe,
-    /// 1 = repaint; resized to the pictures.
+    /// 1 = repaint. It is resized to the pictures.
     mask: Mask,
-    /// By how many pixels the part to be painted is widened, so that no seam is seen.
+    /// The number of pixels by which the mask is grown, so that no seam is visible.
     #[input(default = 6, min = 0, max = 64, step = 1)]
     grow_mask_by: i64,
 }

@@ -4,7 +4,7 @@ use redraft_engine::flow::{Lazy, Wants};
 use redraft_engine::io::Wildcard;
 use redraft_engine::node::Run;
 
-/// Hands on one of two values; what gives the other one does not run.
+/// Passes one of two values on. The nodes that only the other value needs are not run.
 #[derive(Node)]
 #[node(class = "ComfySwitchNode", category = "logic", display = "Switch", experimental)]
 struct Switch {

@@ -9,7 +9,7 @@ use crate::ops::masks::batched;
 use crate::ops::resize::{Crop, Method, resize};
 use crate::values::Mask;
 
-/// Joins masks to a batch. All are cut and resized to the first one's size.
+/// Joins masks to a batch. All are cropped and resized to the size of the first.
 #[derive(Node)]
 #[node(category = "mask", display = "Batch Masks")]
 struct BatchMasksNode {

@@ -5,7 +5,7 @@ use redraft_engine::node::Run;
 use crate::ops::masks::batched;
 use crate::values::Mask;
 
-/// Cuts a rectangle out of a mask; what of it lies outside is missing from the result.
+/// Crops a mask to a rectangle. The result is smaller if the rectangle reaches beyond the mask.
 #[derive(Node)]
 #[node(category = "mask")]
 struct CropMask {

@@ -8,12 +8,13 @@ use crate::values::Mask;
 
 /// Fades a mask out towards its edges.
 ///
-/// At the right and the bottom the reference counts from the first column or row instead of the last one; so does this.
+/// At the right and bottom edges ComfyUI counts from the first column or row of the fade instead of from the last one,
+/// and so does this.
 #[derive(Node)]
 #[node(category = "mask")]
 struct FeatherMask {
     mask: Mask,
-    /// How many pixels fade at the left edge.
+    /// The width of the fade at the left edge in pixels.
     #[input(default = 0, min = 0, max = 16384, step = 1)]
     left: usize,
     #[input(default = 0, min = 0, max = 16384, step = 1)]
@@ -37,7 +38,7 @@ impl Run for FeatherMask {
     }
 }
 
-/// Factors that rise to 1 over the first `reach` of `count` places.
+/// `count` factors, of which the first `reach` rise to 1.
 fn rise(reach: usize, count: usize) -> Vec<f32> {
     let reach = reach.min(count);
     (0..count).map(|place| if place < reach { ((place + 1) as f64 / reach as f64) as f32 } else { 1.0 }).collect()

@@ -5,15 +5,15 @@ use redraft_engine::node::Run;
 use crate::ops::masks::{batched, grown};
 use crate::values::Mask;
 
-/// Widens a mask by some pixels, or narrows it by as many if the number is negative.
+/// Grows a mask by a number of pixels, or shrinks it if the number is negative.
 #[derive(Node)]
 #[node(category = "mask", display = "Grow Mask")]
 struct GrowMask {
     mask: Mask,
-    /// Pixels.
+    /// The number of pixels.
     #[input(default = 0, min = -16384, max = 16384, step = 1)]
     expand: i64,
-    /// Whether a point grows to a diamond instead of a square.
+    /// Whether a single pixel grows to a diamond instead of a square.
     #[input(default = true)]
     tapered_corners: bool,
 }

@@ -5,7 +5,7 @@ use tch::Kind;
 
 use crate::values::{Image, Mask};
 
-/// Makes a mask of 1 where a picture has exactly one colour.
+/// Makes a mask that is 1 where a picture has exactly the given colour.
 #[derive(Node)]
 #[node(category = "mask")]
 struct ImageColorToMask {

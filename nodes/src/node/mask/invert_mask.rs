@@ -4,7 +4,7 @@ use redraft_engine::node::Run;
 
 use crate::values::Mask;
 
-/// Turns a mask around: 1 becomes 0.
+/// Inverts a mask: 1 becomes 0, and 0 becomes 1.
 #[derive(Node)]
 #[node(category = "mask")]
 struct InvertMask {

@@ -11,7 +11,7 @@ use crate::values::{Image, Mask};
 #[node(category = "mask/compositing", display = "Join Image with Alpha")]
 struct JoinImageWithAlpha {
     image: Image,
-    /// Resized to the pictures.
+    /// The mask. It is resized to the pictures.
     alpha: Mask,
 }
 

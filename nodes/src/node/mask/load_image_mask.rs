@@ -6,7 +6,7 @@ use redraft_engine::{Combo, Node};
 use crate::pictures::read;
 use crate::values::Mask;
 
-/// Reads one channel of a picture from the input folder as a mask. Alpha is turned around: 1 is transparent.
+/// Reads one channel of a picture from the input folder as a mask. Alpha is inverted: 1 is transparent.
 #[derive(Node)]
 #[node(category = "mask", display = "Load Image (as Mask)")]
 struct LoadImageMask {

@@ -6,7 +6,7 @@ use tch::{Kind, Tensor};
 use crate::ops::masks::batched;
 use crate::values::Mask;
 
-/// Lays one mask over another at a place, and combines the two there.
+/// Pastes one mask on another at a position, and combines the two there.
 #[derive(Node)]
 #[node(category = "mask")]
 struct MaskComposite {
@@ -16,7 +16,7 @@ struct MaskComposite {
     x: i64,
     #[input(default = 0, min = 0, max = 16384, step = 1)]
     y: i64,
-    /// `and`, `or` and `xor` round to 0 and 1 first.
+    /// How they are combined. `and`, `or` and `xor` round both to 0 and 1 first.
     operation: Operation,
 }
 

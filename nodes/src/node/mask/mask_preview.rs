@@ -6,7 +6,7 @@ use crate::node::image::preview;
 use crate::ops::masks::batched;
 use crate::values::{Image, Mask};
 
-/// Saves masks as grey PNG files in the temp folder, to be looked at.
+/// Saves masks as grey PNG files in the temp folder, as a preview.
 #[derive(Node)]
 #[node(category = "mask", display = "Preview Mask", output, hidden("prompt", "extra_pnginfo"))]
 struct MaskPreview {

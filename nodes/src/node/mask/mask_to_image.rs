@@ -5,7 +5,7 @@ use redraft_engine::node::Run;
 use crate::ops::masks::batched;
 use crate::values::{Image, Mask};
 
-/// Makes a grey picture of a mask: 1 is white.
+/// Converts a mask to a grey picture: 1 is white.
 #[derive(Node)]
 #[node(category = "mask", display = "Convert Mask to Image")]
 struct MaskToImage {

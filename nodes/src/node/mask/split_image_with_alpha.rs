@@ -4,7 +4,7 @@ use redraft_engine::node::Run;
 
 use crate::values::{Image, Mask};
 
-/// Parts pictures from their transparency, which becomes a mask: 1 where the picture is transparent.
+/// Splits pictures into colours and a mask, which is 1 where the picture is transparent.
 #[derive(Node)]
 #[node(category = "mask/compositing", display = "Split Image with Alpha")]
 struct SplitImageWithAlpha {

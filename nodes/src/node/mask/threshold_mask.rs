@@ -5,7 +5,7 @@ use tch::Kind;
 
 use crate::values::Mask;
 
-/// Makes a mask of 1 where the given one is above a value, and of 0 elsewhere.
+/// Makes a mask that is 1 where the given one is above a value, and 0 elsewhere.
 #[derive(Node)]
 #[node(category = "mask")]
 struct ThresholdMask {

@@ -1,4 +1,4 @@
-//! Models that take any noise level between two bounds.
+//! Parameterisations of models that take any noise level between two bounds.
 
 use anyhow::ensure;
 use redraft_engine::cx::Cx;
@@ -10,7 +10,7 @@ use crate::diffusion::latent_format::PLAYGROUND;
 use crate::diffusion::parameterisation::{Parameterisation, Prediction};
 use crate::recipes::Model;
 
-/// Says what a model predicts that takes ¼ ln σ for a timestep, and between which noise levels.
+/// Sets what a continuous EDM model predicts, and the range of its noise levels. Its timestep is ¼ ln σ.
 #[derive(Node)]
 #[node(category = "advanced/model")]
 struct ModelSamplingContinuousEDM {
@@ -55,7 +55,8 @@ impl Run for ModelSamplingContinuousEDM {
     }
 }
 
-/// Says between which noise levels a velocity model works that takes the angle of noise and picture for a timestep.
+/// Sets the range of noise levels of a continuous velocity model, whose timestep is the angle between noise and
+/// picture.
 #[derive(Node)]
 #[node(category = "advanced/model")]
 struct ModelSamplingContinuousV {

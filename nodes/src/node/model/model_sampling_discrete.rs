@@ -5,15 +5,16 @@ use redraft_engine::{Combo, Node};
 use crate::diffusion::parameterisation::{Parameterisation, Prediction};
 use crate::recipes::Model;
 
-/// Says what a model with Stable Diffusion's 1000 timesteps predicts.
+/// Sets what a model with Stable Diffusion's 1000 timesteps predicts.
 #[derive(Node)]
 #[node(category = "advanced/model")]
 struct ModelSamplingDiscrete {
     model: Model,
-    /// The noise, the velocity, the noise after distillation to few steps, the clean latent, or the latter from a state
-    /// that is not scaled.
+    /// What the model predicts: the noise (`eps`), the velocity (`v_prediction`), the noise after distillation to few
+    /// steps (`lcm`), the clean latent (`x0`), or the clean latent from an input that is not scaled (`img_to_img`).
     sampling: Predicts,
-    /// Whether its schedule ends at almost pure noise (zero terminal signal-to-noise ratio).
+    /// Whether the schedule is rescaled to zero terminal signal-to-noise ratio, so that it starts from almost pure
+    /// noise.
     #[input(default = false)]
     zsnr: bool,
 }

@@ -1,4 +1,4 @@
-//! Models that predict the velocity of a flow from noise to picture.
+//! Parameterisations of flow models, which predict the velocity between picture and noise.
 
 use anyhow::ensure;
 use redraft_engine::Node;
@@ -9,12 +9,12 @@ use crate::diffusion::parameterisation::Parameterisation;
 use crate::recipes::Model;
 use crate::values::Latent;
 
-/// Has a model sampled as Stable Diffusion 3 is.
+/// Sets the parameterisation of Stable Diffusion 3 for a model.
 #[derive(Node)]
 #[node(category = "advanced/model")]
 struct ModelSamplingSD3 {
     model: Model,
-    /// How far the schedule is moved towards noise; 1 is not at all.
+    /// How far the schedule is shifted towards noise; 1 is no shift.
     #[input(default = 3.0, min = 0.0, max = 100.0, step = 0.01)]
     shift: f64,
 }
@@ -27,12 +27,12 @@ impl Run for ModelSamplingSD3 {
     }
 }
 
-/// Has a model sampled as AuraFlow is: timesteps go from 0 to 1.
+/// Sets the parameterisation of AuraFlow for a model: its timesteps go from 0 to 1.
 #[derive(Node)]
 #[node(category = "advanced/model")]
 struct ModelSamplingAuraFlow {
     model: Model,
-    /// How far the schedule is moved towards noise; 1 is not at all.
+    /// How far the schedule is shifted towards noise; 1 is no shift.
     #[input(default = 1.73, min = 0.0, max = 100.0, step = 0.01)]
     shift: f64,
 }
@@ -50,7 +50,7 @@ fn shifted(model: Model, shift: f64, multiplier: f64) -> anyhow::Result<Model> {
     Ok(model.with_sampling(Parameterisation::flow(shift, multiplier)))
 }
 
-/// Has a model sampled as Flux is, with a shift for the size of the picture.
+/// Sets the parameterisation of Flux for a model, with a shift that depends on the size of the picture.
 #[derive(Node)]
 #[node(category = "advanced/model")]
 struct ModelSamplingFlux {
@@ -58,7 +58,7 @@ struct ModelSamplingFlux {
     /// The shift for 4096 patches of 16×16 pixels.
     #[input(default = 1.15, min = 0.0, max = 100.0, step = 0.01)]
     max_shift: f64,
-    /// The shift for 256 of them.
+    /// The shift for 256 patches.
     #[input(default = 0.5, min = 0.0, max = 100.0, step = 0.01)]
     base_shift: f64,
     #[input(default = 1024, min = 16, max = 16384, step = 8)]
@@ -77,18 +77,18 @@ impl Run for ModelSamplingFlux {
     }
 }
 
-/// Has a model sampled as LTX-Video is, with a shift for the size of the latent.
+/// Sets the parameterisation of LTX-Video for a model, with a shift that depends on the size of the latent.
 #[derive(Node)]
 #[node(category = "advanced/model")]
 struct ModelSamplingLTXV {
     model: Model,
-    /// The shift for 4096 places.
+    /// The shift for 4096 latent pixels.
     #[input(default = 2.05, min = 0.0, max = 100.0, step = 0.01)]
     max_shift: f64,
-    /// The shift for 1024 places.
+    /// The shift for 1024 latent pixels.
     #[input(default = 0.95, min = 0.0, max = 100.0, step = 0.01)]
     base_shift: f64,
-    /// Counts as 4096 places if it is left out.
+    /// The latent whose size counts. If it is missing, the size is 4096 latent pixels.
     latent: Option<Latent>,
 }
 

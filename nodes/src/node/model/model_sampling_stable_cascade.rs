@@ -6,12 +6,12 @@ use redraft_engine::node::Run;
 use crate::diffusion::parameterisation::Parameterisation;
 use crate::recipes::Model;
 
-/// Has a model sampled on the cosine schedule of Stable Cascade.
+/// Sets the cosine schedule of Stable Cascade for a model.
 #[derive(Node)]
 #[node(category = "advanced/model")]
 struct ModelSamplingStableCascade {
     model: Model,
-    /// How far the schedule is moved towards noise; 1 is not at all.
+    /// How far the schedule is shifted towards noise; 1 is no shift.
     #[input(default = 2.0, min = 0.0, max = 100.0, step = 0.01)]
     shift: f64,
 }

@@ -1,4 +1,4 @@
-//! Factors on the projections of the attentions in UNet and text encoder.
+//! Factors on the attention projections of UNet and text encoder.
 
 use redraft_engine::Node;
 use redraft_engine::cx::Cx;
@@ -8,7 +8,7 @@ use crate::files::delta::{Delta, Slot};
 use crate::models::clip_names::slots;
 use crate::recipes::{Clip, Model};
 
-/// Multiplies the projections of all attentions of pixels to pixels.
+/// Multiplies the projections of all self-attention layers of the UNet.
 #[derive(Node)]
 #[node(category = "_for_testing/attention_experiments", experimental)]
 struct UNetSelfAttentionMultiply {
@@ -33,7 +33,7 @@ impl Run for UNetSelfAttentionMultiply {
     }
 }
 
-/// Multiplies the projections of all attentions of pixels to the text.
+/// Multiplies the projections of all cross-attention layers of the UNet.
 #[derive(Node)]
 #[node(category = "_for_testing/attention_experiments", experimental)]
 struct UNetCrossAttentionMultiply {
@@ -58,7 +58,7 @@ impl Run for UNetCrossAttentionMultiply {
     }
 }
 
-/// Multiplies the projections of all attentions of the text encoder.
+/// Multiplies the projections of all attention layers of the text encoder.
 #[derive(Node)]
 #[node(category = "_for_testing/attention_experiments", experimental)]
 struct CLIPAttentionMultiply {
@@ -84,7 +84,8 @@ impl Run for CLIPAttentionMultiply {
     }
 }
 
-/// Multiplies what attentions give, within pictures and over time; Stable Diffusion 1.x has none over time.
+/// Multiplies the outputs of attention layers, spatial (structural) and temporal. Stable Diffusion 1.x has no temporal
+/// ones.
 #[derive(Node)]
 #[node(category = "_for_testing/attention_experiments", experimental)]
 struct UNetTemporalAttentionMultiply {

@@ -10,21 +10,21 @@ use crate::ops::frequencies::scaled_frequencies;
 use crate::recipes::Model;
 use crate::sampling::hooks::Hook;
 
-/// Makes the decoder listen more to its deep features and less to its skip connections.
+/// Strengthens the backbone features of the UNet's decoder, and weakens its skip connections.
 #[derive(Node)]
 #[node(category = "model_patches/unet")]
 struct FreeU {
     model: Model,
-    /// Factor on half of the deepest features.
+    /// Factor on half of the channels of the deepest features.
     #[input(default = 1.1, min = 0.0, max = 10.0, step = 0.01)]
     b1: f64,
-    /// The same one level up.
+    /// The same, one level up.
     #[input(default = 1.2, min = 0.0, max = 10.0, step = 0.01)]
     b2: f64,
     /// Factor on the low frequencies of the deepest skip connections.
     #[input(default = 0.9, min = 0.0, max = 10.0, step = 0.01)]
     s1: f64,
-    /// The same one level up.
+    /// The same, one level up.
     #[input(default = 0.2, min = 0.0, max = 10.0, step = 0.01)]
     s2: f64,
 }
@@ -38,22 +38,22 @@ impl Run for FreeU {
     }
 }
 
-/// The same, where the features are strengthened by how strong they are.
+/// FreeU in its second version: the factor at each pixel depends on the strength of the features there.
 #[derive(Node)]
 #[node(category = "model_patches/unet")]
 #[expect(non_camel_case_types, reason = "its name in workflow files")]
 struct FreeU_V2 {
     model: Model,
-    /// Factor on half of the deepest features, where they are strongest.
+    /// Factor on half of the channels of the deepest features, where these are strongest.
     #[input(default = 1.3, min = 0.0, max = 10.0, step = 0.01)]
     b1: f64,
-    /// The same one level up.
+    /// The same, one level up.
     #[input(default = 1.4, min = 0.0, max = 10.0, step = 0.01)]
     b2: f64,
     /// Factor on the low frequencies of the deepest skip connections.
     #[input(default = 0.9, min = 0.0, max = 10.0, step = 0.01)]
     s1: f64,
-    /// The same one level up.
+    /// The same, one level up.
     #[input(default = 0.2, min = 0.0, max = 10.0, step = 0.01)]
     s2: f64,
 }
@@ -69,7 +69,8 @@ impl Run for FreeU_V2 {
 
 #[derive(Debug)]
 struct Rebalanced {
-    /// For blocks so many times as wide as the narrowest: the factors on features and on the skip's low frequencies.
+    /// For each level: its number of channels as a multiple of the UNet's base width, the factor on features, and the
+    /// factor on the low frequencies of the skip connection.
     levels: [(i64, f64, f64); 2],
     by_features: bool,
 }
@@ -95,7 +96,7 @@ impl Patch for Rebalanced {
     }
 }
 
-/// How strong the features are at each place, 0 to 1 over each picture.
+/// The strength of the features at each pixel, normalised to 0 … 1 over each picture.
 fn strength(h: &Tensor) -> Tensor {
     let mean = h.mean_dim([1i64].as_slice(), true, None::<Kind>);
     let (low, high) = (mean.amin([1, 2, 3], true), mean.amax([1, 2, 3], true));

@@ -11,23 +11,24 @@ use crate::ops::noise::Stream;
 use crate::recipes::Model;
 use crate::sampling::hooks::{Beginning, Hook};
 
-/// Makes self-attention cheaper on large pictures: the queries of each tile attend to a part of the picture only.
+/// Makes self-attention cheaper on large pictures: the queries of each tile attend to only a part of the picture's
+/// keys.
 ///
-/// Which of the possible tile sizes is taken is drawn by chance in each call, after the initial noise of the run.
+/// The size of the tiles is random in each call. The random numbers follow those of the run's initial noise.
 #[derive(Node)]
 #[node(category = "model_patches/unet")]
 struct HyperTile {
     model: Model,
-    /// The least side of a tile in pixels.
+    /// The smallest side of a tile in pixels.
     #[input(default = 256, min = 1, max = 2048)]
     tile_size: i64,
-    /// Among how many sizes the tile's is drawn.
+    /// The number of sizes from which that of the tiles is drawn.
     #[input(default = 2, min = 1, max = 128)]
     swap_size: usize,
-    /// How many levels of the UNet are tiled, besides the first.
+    /// The number of UNet levels that are tiled, besides the first.
     #[input(default = 0, min = 0, max = 10)]
     max_depth: u32,
-    /// Whether tiles cover more of the picture in deeper levels.
+    /// Whether tiles cover a larger part of the picture in deeper levels.
     #[input(default = false)]
     scale_depth: bool,
 }
@@ -48,7 +49,7 @@ impl Run for HyperTile {
 
 #[derive(Debug, Clone, Copy)]
 struct Settings {
-    /// The least side of a tile, in latent pixels.
+    /// The smallest side of a tile in latent pixels.
     tile: i64,
     choices: usize,
     depth: u32,
@@ -59,11 +60,11 @@ struct Settings {
 struct Tiled {
     settings: Settings,
     chance: Option<Rc<RefCell<Stream>>>,
-    /// How the queries under way are tiled.
+    /// The tiles of the attention call under way.
     tiles: RefCell<Option<Tiles>>,
 }
 
-/// A picture of rows × columns places, cut into down × across tiles.
+/// A picture of `rows` × `columns` tokens, cut into `down` × `across` tiles.
 #[derive(Debug, Clone, Copy)]
 struct Tiles {
     down: i64,
@@ -73,11 +74,12 @@ struct Tiles {
 }
 
 impl Tiled {
-    /// Into how many tiles a side is cut: their length divides it and is one of the first that are not too small.
+    /// The number of tiles along a side. Their length divides the side, and is one of the smallest divisors from
+    /// `least` on.
     fn cut(&self, side: i64, least: i64) -> i64 {
         let lengths = (least.min(side)..=side).filter(|length| side % length == 0);
         let counts: Vec<i64> = lengths.take(self.settings.choices).map(|length| side / length).collect();
-        // As the reference draws: the last choice never comes up.
+        // As ComfyUI draws: the last choice never comes up.
         let drawn = match (&self.chance, counts.len()) {
             (Some(chance), 2..) => chance.borrow_mut().below(counts.len() as i64 - 1, &[1]).int64_value(&[0]),
             _ => 0,
@@ -85,14 +87,14 @@ impl Tiled {
         counts.get(drawn as usize).copied().unwrap_or(1)
     }
 
-    /// How queries of a level with so many places are tiled; not at all in levels that are not.
+    /// The tiles of a level with so many tokens, or nothing for a level that is not tiled.
     fn tiles(&self, places: i64, (height, width): (i64, i64)) -> Option<Tiles> {
         let of_level =
             |level: u32| (height as f64 / 2f64.powi(level as i32)) * (width as f64 / 2f64.powi(level as i32));
         let level = (0..=self.settings.depth).find(|level| of_level(*level) == places as f64)?;
         let aspect = width as f64 / height as f64;
         let side = |square: f64| square.sqrt().round_ties_even() as i64;
-        // The reference takes these for height and width, which they are for a square.
+        // ComfyUI takes these as height and width, which is right for squares only.
         let (rows, columns) = (side(places as f64 * aspect), side(places as f64 / aspect));
         let least = self.settings.tile * if self.settings.scale_depth { 1 << level } else { 1 };
         let (down, across) = (self.cut(rows, least), self.cut(columns, least));
@@ -131,7 +133,7 @@ impl Patch for Tiled {
 }
 
 impl Tiles {
-    /// B×(rows·columns)×C as (B·down·across)×(places of a tile)×C.
+    /// B×(rows·columns)×C as (B·down·across)×(tokens of a tile)×C.
     fn split(&self, x: &Tensor) -> Tensor {
         let Tiles { down, across, rows, columns } = *self;
         let (batch, width) = (x.size()[0], x.size()[2]);
@@ -139,7 +141,7 @@ impl Tiles {
         cut.permute([0, 1, 3, 2, 4, 5]).reshape([batch * down * across, -1, width])
     }
 
-    /// The other way round.
+    /// The inverse of [`Tiles::split`].
     fn join(&self, x: &Tensor) -> Tensor {
         let Tiles { down, across, rows, columns } = *self;
         let (batch, width) = (x.size()[0] / (down * across), x.size()[2]);

@@ -9,11 +9,12 @@ use crate::recipes::Model;
 use crate::sampling::hooks::Hook;
 
 methods! {
-    /// How features are resized.
+    /// The methods for resizing features.
     FeatureMethod: Bicubic, NearestExact, Bilinear, Area, Bislerp
 }
 
-/// Lets a model work on smaller features early in the schedule, so that large pictures get one composition.
+/// Shrinks the features of a UNet block early in the schedule, so that large pictures get a single composition (Kohya's
+/// deep shrink).
 #[derive(Node)]
 #[node(category = "model_patches/unet", display = "PatchModelAddDownscale (Kohya Deep Shrink)")]
 struct PatchModelAddDownscale {
@@ -23,13 +24,13 @@ struct PatchModelAddDownscale {
     block_number: usize,
     #[input(default = 2.0, min = 0.1, max = 9.0, step = 0.001)]
     downscale_factor: f64,
-    /// Where in the schedule it begins: 0 is pure noise.
+    /// Where in the schedule shrinking starts: 0 is pure noise.
     #[input(default = 0.0, min = 0.0, max = 1.0, step = 0.001)]
     start_percent: f64,
-    /// Where it ends.
+    /// Where in the schedule shrinking ends.
     #[input(default = 0.35, min = 0.0, max = 1.0, step = 0.001)]
     end_percent: f64,
-    /// Whether the block's skip connection keeps its size.
+    /// Whether the features are shrunk after the block's skip connection is taken, which then keeps its size.
     #[input(default = true)]
     downscale_after_skip: bool,
     downscale_method: FeatureMethod,
@@ -57,7 +58,7 @@ impl Run for PatchModelAddDownscale {
 struct Shrunk {
     block: usize,
     factor: f64,
-    /// It acts at the first ≥ σ ≥ the second.
+    /// Features are shrunk at noise levels between the first (highest) and the second (lowest).
     levels: (f64, f64),
     after_skip: bool,
     down: Method,
@@ -75,7 +76,7 @@ impl Shrunk {
     }
 }
 
-/// Features at a height and width; as they are where that cannot be.
+/// Features resized to a height and width. They stay as they are where that is impossible.
 fn resized(size: Vec<i64>, h: Tensor, method: Method) -> Tensor {
     resize(&h, size[1], size[0], method, Crop::Disabled).unwrap_or(h)
 }

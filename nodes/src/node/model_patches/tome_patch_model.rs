@@ -12,15 +12,15 @@ use crate::ops::token_merge::Merge;
 use crate::recipes::Model;
 use crate::sampling::hooks::{Beginning, Hook};
 
-/// Makes self-attention cheaper: places that are much alike ask one question together.
+/// Makes self-attention cheaper: similar tokens are merged into one query.
 ///
-/// Token merging (Bolya and Hoffman 2023, arXiv:2303.17604). Which places may take others in is drawn by chance in each
-/// call, after the initial noise of the run.
+/// Token merging (Bolya and Hoffman 2023, arXiv:2303.17604). The tokens that others may be merged into are random in
+/// each call. The random numbers follow those of the run's initial noise.
 #[derive(Node)]
 #[node(category = "model_patches/unet")]
 struct TomePatchModel {
     model: Model,
-    /// The share of places that are merged into others.
+    /// The share of tokens that are merged into others.
     #[input(default = 0.3, min = 0.0, max = 1.0, step = 0.01)]
     ratio: f64,
 }
@@ -37,7 +37,7 @@ impl Run for TomePatchModel {
 struct Merged {
     ratio: f64,
     chance: Option<Rc<RefCell<Stream>>>,
-    /// How the queries under way are merged.
+    /// The merge of the attention call under way.
     merge: RefCell<Option<Merge>>,
 }
 

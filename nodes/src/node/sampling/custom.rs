@@ -11,18 +11,18 @@ use crate::sampling::preview;
 use crate::sampling::samplers::Sampler;
 use crate::values::{Latent, Sigmas};
 
-/// What both return.
+/// The outputs of both nodes.
 #[derive(Outputs)]
 pub(super) struct Sampled {
     /// The latent at the last noise level.
     #[output(name = "output")]
     output: Latent,
-    /// The clean latent that the model expected behind it in the last step.
+    /// The denoised latent that the model predicted in the last step.
     #[output(name = "denoised_output")]
     denoised_output: Latent,
 }
 
-/// What both are given. `seed` is that of the sampler's own noise.
+/// The inputs of both nodes. `seed` is for the noise that the sampler adds.
 pub(super) struct Custom {
     pub(super) guider: Guider,
     pub(super) noise: NoiseChoice,
@@ -33,7 +33,7 @@ pub(super) struct Custom {
 }
 
 impl Custom {
-    /// Samples; every step is progress of the node.
+    /// Samples, and reports each step as the node's progress.
     pub(super) fn run(self, cx: &mut Cx) -> anyhow::Result<Sampled> {
         let model = self.guider.model.ready(&*cx.service::<Networks>()?)?;
         let format = model.latent_format;

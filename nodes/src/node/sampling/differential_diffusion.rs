@@ -5,12 +5,12 @@ use redraft_engine::node::Run;
 use crate::recipes::Model;
 use crate::sampling::hooks::DifferentialDiffusion as Gradual;
 
-/// Reads a noise mask's greys as times: the darker a place, the later it begins to be repainted.
+/// Turns the noise mask into times: the darker the mask at a pixel, the later in the schedule repainting starts there.
 #[derive(Node)]
 #[node(category = "_for_testing", display = "Differential Diffusion", experimental)]
 struct DifferentialDiffusion {
     model: Model,
-    /// Below 1, mixed with the plain mask.
+    /// Below 1 the result is mixed with the plain mask.
     #[input(default = 1.0, min = 0.0, max = 1.0, step = 0.01)]
     strength: Option<f64>,
 }

@@ -1,4 +1,4 @@
-//! Noise levels for models of other families, which need none of their parts.
+//! Noise levels for Flux 2 and LTX-Video.
 
 use redraft_engine::Node;
 use redraft_engine::cx::Cx;
@@ -26,7 +26,7 @@ impl Run for Flux2Scheduler {
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Sigmas> {
         let patches = ((self.width * self.height) as f64 / 256.0).round_ties_even();
-        // Lines through measured shifts at 10 and 200 steps; large pictures keep to the second.
+        // Lines through measured shifts at 10 and 200 steps. For large pictures the second is used alone.
         let many = 0.00016927 * patches + 0.45666666;
         let few = 8.73809524e-05 * patches + 1.89833333;
         let slope = (many - few) / 190.0;
@@ -41,19 +41,19 @@ impl Run for Flux2Scheduler {
 struct LTXVScheduler {
     #[input(default = 20, min = 1, max = 10000)]
     steps: usize,
-    /// The shift at 4096 places of the latent.
+    /// The shift for a latent of 4096 pixels.
     #[input(default = 2.05, min = 0.0, max = 100.0, step = 0.01)]
     max_shift: f64,
-    /// The shift at 1024 places of the latent.
+    /// The shift for a latent of 1024 pixels.
     #[input(default = 0.95, min = 0.0, max = 100.0, step = 0.01)]
     base_shift: f64,
-    /// Whether the levels are stretched so that the last above 0 is `terminal`.
+    /// Whether the levels are stretched so that the last one above 0 is `terminal`.
     #[input(default = true)]
     stretch: bool,
     /// The last level above 0.
     #[input(default = 0.1, min = 0.0, max = 0.99, step = 0.01)]
     terminal: f64,
-    /// Gives the number of places; 4096 without one.
+    /// The latent whose size counts. If it is missing, the size is 4096 pixels.
     latent: Option<Latent>,
 }
 

@@ -1,4 +1,4 @@
-//! What guides a sampling run.
+//! Guiders: nodes that choose the conditionings of a sampling run and the strength of guidance.
 
 use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
@@ -8,7 +8,7 @@ use crate::recipes::{Guider, Model};
 use crate::sampling::guidance::{Guide, Rule};
 use crate::values::Conditioning;
 
-/// Guides by one conditioning alone.
+/// Samples with a single conditioning, without guidance.
 #[derive(Node)]
 #[node(category = "sampling/custom_sampling/guiders")]
 struct BasicGuider {
@@ -25,7 +25,7 @@ impl Run for BasicGuider {
     }
 }
 
-/// Guides from a negative towards a positive conditioning.
+/// Classifier-free guidance from a negative towards a positive conditioning.
 #[derive(Node)]
 #[node(category = "sampling/custom_sampling/guiders")]
 struct CFGGuider {
@@ -44,7 +44,7 @@ impl Run for CFGGuider {
     }
 }
 
-/// Guides from a negative to a second, and from the second to a first conditioning.
+/// Guides from a negative towards a second conditioning, and from the second towards a first one.
 #[derive(Node)]
 #[node(category = "sampling/custom_sampling/guiders")]
 struct DualCFGGuider {
@@ -52,10 +52,10 @@ struct DualCFGGuider {
     cond1: Conditioning,
     cond2: Conditioning,
     negative: Conditioning,
-    /// From the second to the first.
+    /// The strength of guidance from the second to the first conditioning.
     #[input(default = 8.0, min = 0.0, max = 100.0, step = 0.1, round = 0.01)]
     cfg_conds: f64,
-    /// From the negative to the second.
+    /// The strength of guidance from the negative to the second conditioning.
     #[input(default = 8.0, min = 0.0, max = 100.0, step = 0.1, round = 0.01)]
     cfg_cond2_negative: f64,
     style: Style,
@@ -83,14 +83,14 @@ impl Run for DualCFGGuider {
     }
 }
 
-/// Guides away from that in the negative conditioning only which does not work against the positive one (Perp-Neg).
+/// Guides away only from the part of the negative prediction that is perpendicular to the positive one (Perp-Neg).
 #[derive(Node)]
 #[node(category = "_for_testing", experimental)]
 struct PerpNegGuider {
     model: Model,
     positive: Conditioning,
     negative: Conditioning,
-    /// An empty prompt.
+    /// The conditioning of an empty prompt.
     empty_conditioning: Conditioning,
     #[input(default = 8.0, min = 0.0, max = 100.0, step = 0.1, round = 0.01)]
     cfg: f64,

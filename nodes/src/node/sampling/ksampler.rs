@@ -12,31 +12,31 @@ use crate::values::{Conditioning, Latent};
 
 /// Denoises a latent under a positive and a negative conditioning.
 ///
-/// `denoise` says how much of the schedule is run, counted from its clean end: below 1 the picture in the latent shows
-/// through. The number of steps stays the same.
+/// `denoise` is the share of the schedule that is run, counted from its clean end. Below 1 the result keeps something
+/// of the given latent (image2image). The number of steps stays the same.
 #[derive(Node)]
 #[node(category = "sampling", display = "KSampler")]
 struct KSampler {
     /// The model that denoises.
     model: Model,
-    /// Decides the noise; the same seed draws the same.
+    /// The seed of the noise.
     #[input(default = 0, min = 0, max = u64::MAX, control_after_generate)]
     seed: u64,
-    /// How many denoising steps are made.
+    /// The number of sampling steps.
     #[input(default = 20, min = 1, max = 10000)]
     steps: usize,
-    /// How strongly the result is pulled from the negative towards the positive conditioning; 1 leaves the negative out.
+    /// The strength of guidance (cfg) from the negative towards the positive conditioning; 1 leaves the negative out.
     #[input(default = 8.0, min = 0.0, max = 100.0, step = 0.1, round = 0.01)]
     cfg: f64,
-    /// The algorithm that makes the steps.
+    /// The sampling method.
     sampler_name: &'static Sampler,
-    /// How the noise levels are spread over the steps.
+    /// The schedule: how the noise levels are spread over the steps.
     scheduler: &'static Schedule,
     /// What the result should show.
     positive: Conditioning,
     /// What it should not show.
     negative: Conditioning,
-    /// What to start from.
+    /// The latent to start from.
     latent_image: Latent,
     /// The share of the schedule that is run, from its clean end.
     #[input(default = 1.0, min = 0.0, max = 1.0, step = 0.01)]

@@ -12,8 +12,8 @@ use crate::values::{Conditioning, Latent};
 
 /// Denoises a latent over a part of a schedule: from `start_at_step` to `end_at_step` of `steps`.
 ///
-/// Starting late is image2image: less noise is added and fewer steps are made. Two of these can share a schedule, the first
-/// returning its leftover noise, the second adding none.
+/// Starting late is image2image: less noise is added, and fewer steps are made. Two of these nodes can share a schedule
+/// if the first returns its leftover noise and the second adds none.
 #[derive(Node)]
 #[node(category = "sampling", display = "KSampler (Advanced)")]
 struct KSamplerAdvanced {
@@ -21,32 +21,33 @@ struct KSamplerAdvanced {
     model: Model,
     /// Whether noise is added to the latent at the start.
     add_noise: AddNoise,
-    /// Decides the noise; the same seed draws the same.
+    /// The seed of the noise.
     #[input(default = 0, min = 0, max = u64::MAX, control_after_generate)]
     noise_seed: u64,
-    /// How many steps the whole schedule has.
+    /// The number of steps of the whole schedule.
     #[input(default = 20, min = 1, max = 10000)]
     steps: usize,
-    /// How strongly the result is pulled from the negative towards the positive conditioning; 1 leaves the negative out.
+    /// The strength of guidance (cfg) from the negative towards the positive conditioning; 1 leaves the negative out.
     #[input(default = 8.0, min = 0.0, max = 100.0, step = 0.1, round = 0.01)]
     cfg: f64,
-    /// The algorithm that makes the steps.
+    /// The sampling method.
     sampler_name: &'static Sampler,
-    /// How the noise levels are spread over the steps.
+    /// The schedule: how the noise levels are spread over the steps.
     scheduler: &'static Schedule,
     /// What the result should show.
     positive: Conditioning,
     /// What it should not show.
     negative: Conditioning,
-    /// What to start from.
+    /// The latent to start from.
     latent_image: Latent,
-    /// The first step that is made; from the last on, the latent is returned as it is.
+    /// The first step that is made, counted from 0. From `steps` on none is made, and the latent is returned as it is.
     #[input(default = 0, min = 0, max = 10000)]
     start_at_step: usize,
-    /// The step before which it ends.
+    /// The step before which the run ends.
     #[input(default = 10000, min = 0, max = 10000)]
     end_at_step: usize,
-    /// Whether a run that ends early keeps the noise that is left, instead of jumping to a clean latent.
+    /// Whether a run that ends early returns its latent with the noise that is left, instead of denoising it fully in
+    /// the last step.
     return_with_leftover_noise: LeftoverNoise,
 }
 

@@ -21,7 +21,7 @@ use crate::sampling::ksampler::{SampleRequest, sample};
 use crate::sampling::preview;
 use crate::values::Latent;
 
-/// Samples; every step is progress of the node.
+/// Samples, and reports each step as the node's progress.
 fn sampled(model: &Model, request: &SampleRequest, cx: &mut Cx) -> anyhow::Result<Latent> {
     let ready = model.ready(&*cx.service::<Networks>()?)?;
     sample(&ready, request, &mut |step, total, denoised| {

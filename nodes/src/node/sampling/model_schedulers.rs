@@ -1,4 +1,4 @@
-//! Noise levels from a model's own.
+//! Schedules of a model's noise levels.
 
 use redraft_engine::Node;
 use redraft_engine::cx::Cx;
@@ -16,7 +16,7 @@ struct BasicScheduler {
     scheduler: &'static Schedule,
     #[input(default = 20, min = 1, max = 10000)]
     steps: usize,
-    /// The share of the schedule that is run, from its clean end.
+    /// The share of the schedule that is run, counted from its clean end.
     #[input(default = 1.0, min = 0.0, max = 1.0, step = 0.01)]
     denoise: f64,
 }
@@ -29,14 +29,14 @@ impl Run for BasicScheduler {
     }
 }
 
-/// Gives the noise levels that turbo models are distilled for: every hundredth timestep.
+/// Gives the noise levels of every hundredth timestep, for which turbo models are distilled.
 #[derive(Node)]
 #[node(category = "sampling/custom_sampling/schedulers")]
 struct SDTurboScheduler {
     model: Model,
     #[input(default = 1, min = 1, max = 10)]
     steps: usize,
-    /// In tenths, rounded down.
+    /// The share of the schedule that is run, rounded down to tenths.
     #[input(default = 1.0, min = 0, max = 1.0, step = 0.01)]
     denoise: f64,
 }
@@ -49,7 +49,7 @@ impl Run for SDTurboScheduler {
     }
 }
 
-/// Takes timesteps at the quantiles of a beta distribution (Lee et al. 2024).
+/// Gives the noise levels of timesteps at the quantiles of a beta distribution (Lee et al. 2024).
 #[derive(Node)]
 #[node(category = "sampling/custom_sampling/schedulers")]
 struct BetaSamplingScheduler {

@@ -1,4 +1,4 @@
-//! Noise: none, drawn from a seed, added to a latent.
+//! Nodes that give noise, or add it to a latent.
 
 use redraft_engine::Node;
 use redraft_engine::cx::Cx;
@@ -7,7 +7,7 @@ use redraft_engine::node::Run;
 use crate::recipes::{Model, NoiseChoice};
 use crate::values::{Latent, Sigmas};
 
-/// No noise: the latent brings its own.
+/// Gives no noise, for a latent that already has some.
 #[derive(Node)]
 #[node(category = "sampling/custom_sampling/noise")]
 struct DisableNoise {}
@@ -20,7 +20,7 @@ impl Run for DisableNoise {
     }
 }
 
-/// Noise that is drawn from a seed.
+/// Gives random noise from a seed.
 #[derive(Node)]
 #[node(category = "sampling/custom_sampling/noise")]
 struct RandomNoise {
@@ -36,7 +36,7 @@ impl Run for RandomNoise {
     }
 }
 
-/// Adds noise to a latent: as much as lies between the first and the last of the noise levels.
+/// Adds noise to a latent: the difference between the first and the last of the given noise levels.
 #[derive(Node)]
 #[node(category = "_for_testing/custom_sampling/noise", experimental)]
 struct AddNoise {

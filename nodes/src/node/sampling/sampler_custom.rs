@@ -18,7 +18,7 @@ struct SamplerCustom {
     add_noise: bool,
     #[input(default = 0, min = 0, max = u64::MAX, control_after_generate)]
     noise_seed: u64,
-    /// How strongly the result is pulled from the negative towards the positive conditioning.
+    /// The strength of guidance (cfg) from the negative towards the positive conditioning.
     #[input(default = 8.0, min = 0.0, max = 100.0, step = 0.1, round = 0.01)]
     cfg: f64,
     positive: Conditioning,

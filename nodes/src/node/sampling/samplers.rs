@@ -1,4 +1,4 @@
-//! Samplers with their settings, as values.
+//! Nodes that give a sampler with settings.
 
 use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
@@ -24,21 +24,21 @@ impl Run for KSamplerSelect {
     }
 }
 
-/// The table's sampler of that name, with other parameters.
+/// A sampler of the table with other parameters.
 fn with(name: &str, change: impl FnOnce(&mut Parameters)) -> anyhow::Result<Sampler> {
     let mut sampler = Sampler::named(name)?.clone();
     change(&mut sampler.parameters);
     Ok(sampler)
 }
 
-/// Where the reference draws noise; here always on the CPU.
+/// Where ComfyUI draws noise. Here it is always drawn on the CPU.
 #[derive(Combo)]
 enum NoiseDevice {
     Gpu,
     Cpu,
 }
 
-/// Declares the nodes of samplers whose settings are `eta` and `s_noise`, and where they say so a noise device.
+/// Declares the nodes of samplers with the settings `eta`, `s_noise` and, if given, `noise_device`.
 macro_rules! stochastic {
     ($($(#[$doc:meta])* $node:ident($name:literal, $display:literal, eta $eta:literal, s_noise $s_noise:literal) $($device:ident)?;)*) => {$(
         $(#[$doc])*
@@ -46,7 +46,7 @@ macro_rules! stochastic {
         #[node(category = "sampling/custom_sampling/samplers", display = $display)]
         #[allow(non_camel_case_types, reason = "its name in workflow files")]
         struct $node {
-            /// How much noise is put in place of old noise: 0 is none.
+            /// The share of noise that is replaced in each step: 0 is deterministic.
             #[input(default = 1.0, min = 0.0, max = $eta, step = 0.01)]
             eta: f64,
             /// Factor on the added noise.
@@ -111,7 +111,7 @@ impl Run for SamplerDPMPP_2M_SDE {
     }
 }
 
-/// DPM-Solver++ for the stochastic equation, with a middle evaluation.
+/// DPM-Solver++(S) for the stochastic equation, with a second evaluation inside of each step.
 #[derive(Node)]
 #[node(category = "sampling/custom_sampling/samplers")]
 #[expect(non_camel_case_types, reason = "its name in workflow files")]
@@ -120,7 +120,7 @@ struct SamplerDPMPP_SDE {
     eta: f64,
     #[input(default = 1.0, min = 0.0, max = 100.0, step = 0.01)]
     s_noise: f64,
-    /// Where the middle is.
+    /// The position of the second evaluation in a step.
     #[input(default = 0.5, min = 0.0, max = 100.0, step = 0.01)]
     r: f64,
     #[expect(dead_code, reason = "noise is drawn on the CPU on every device")]
@@ -151,7 +151,7 @@ impl Run for SamplerLMS {
     }
 }
 
-/// DPM-Solver with steps of its own choice, between the first and the last noise level.
+/// DPM-Solver with adaptive steps between the first and the last noise level.
 #[derive(Node)]
 #[node(category = "sampling/custom_sampling/samplers")]
 struct SamplerDPMAdaptative {
@@ -172,7 +172,7 @@ struct SamplerDPMAdaptative {
     icoeff: f64,
     #[input(default = 0.0, min = 0.0, max = 100.0, step = 0.01)]
     dcoeff: f64,
-    /// A step is kept if the next would be no smaller than this share of it.
+    /// A step is accepted if the controller would not shrink the next one below this share of it.
     #[input(default = 0.81, min = 0.0, max = 100.0, step = 0.01)]
     accept_safety: f64,
     #[input(default = 0.0, min = 0.0, max = 100.0, step = 0.01)]
@@ -202,7 +202,7 @@ impl Run for SamplerDPMAdaptative {
     }
 }
 
-/// The extended reverse-time solver, or the plain reverse-time or probability-flow equation by its formulas.
+/// ER-SDE-Solver, or its formulas for the plain reverse-time or probability-flow equation.
 #[derive(Node)]
 #[node(category = "sampling/custom_sampling/samplers")]
 #[expect(non_camel_case_types, reason = "its name in workflow files")]
@@ -210,7 +210,7 @@ struct SamplerER_SDE {
     solver_type: Equation,
     #[input(default = 3, min = 1, max = 3)]
     max_stage: usize,
-    /// Strength of the noise; for the reverse-time equation only.
+    /// The strength of the noise. Only for the reverse-time equation.
     #[input(default = 1.0, min = 0.0, max = 100.0, step = 0.01)]
     eta: f64,
     #[input(default = 1.0, min = 0.0, max = 100.0, step = 0.01)]
@@ -247,10 +247,10 @@ struct SamplerSASolver {
     model: Model,
     #[input(default = 1.0, min = 0.0, max = 10.0, step = 0.01)]
     eta: f64,
-    /// Where in the schedule noise begins to be added: 0 is pure noise.
+    /// Where in the schedule adding noise starts: 0 is pure noise.
     #[input(default = 0.2, min = 0.0, max = 1.0, step = 0.001)]
     sde_start_percent: f64,
-    /// Where it ceases to be.
+    /// Where in the schedule adding noise ends.
     #[input(default = 0.8, min = 0.0, max = 1.0, step = 0.001)]
     sde_end_percent: f64,
     #[input(default = 1.0, min = 0.0, max = 100.0, step = 0.01)]
@@ -293,7 +293,7 @@ struct SamplerSEEDS2 {
     /// Factor on the added noise.
     #[input(default = 1.0, min = 0.0, max = 100.0, step = 0.01)]
     s_noise: f64,
-    /// Where the middle evaluation is.
+    /// The position of the second evaluation in a step.
     #[input(default = 0.5, min = 0.01, max = 1.0, step = 0.01)]
     r: f64,
 }
@@ -319,18 +319,18 @@ impl Run for SamplerSEEDS2 {
 }
 
 methods! {
-    /// How a latent is made larger.
+    /// The methods for upscaling a latent.
     GrowthMethod: Bislerp, NearestExact, Bilinear, Area, Bicubic
 }
 
-/// Consistency sampling that makes the latent larger on the way.
+/// LCM sampling that upscales the latent during the run.
 #[derive(Node)]
 #[node(category = "sampling/custom_sampling/samplers")]
 struct SamplerLCMUpscale {
-    /// How many times as wide and as high it is in the end.
+    /// The factor on width and height at the end.
     #[input(default = 1.0, min = 0.1, max = 20.0, step = 0.01)]
     scale_ratio: f64,
-    /// In how many steps it grows; -1 is half of all.
+    /// The number of steps in which the latent grows; -1 is half of all.
     #[input(default = -1, min = -1, max = 1000, step = 1)]
     scale_steps: i64,
     upscale_method: GrowthMethod,

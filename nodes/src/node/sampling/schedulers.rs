@@ -1,4 +1,4 @@
-//! Noise levels from two bounds.
+//! Schedules between a highest and a lowest noise level.
 
 use redraft_engine::Node;
 use redraft_engine::cx::Cx;
@@ -7,7 +7,7 @@ use redraft_engine::node::Run;
 use crate::sampling::schedules;
 use crate::values::Sigmas;
 
-/// Spaces noise levels evenly in their ρ-th root (Karras et al. 2022).
+/// Gives noise levels that are evenly spaced in their ρ-th root (Karras et al. 2022).
 #[derive(Node)]
 #[node(category = "sampling/custom_sampling/schedulers")]
 struct KarrasScheduler {
@@ -30,7 +30,7 @@ impl Run for KarrasScheduler {
     }
 }
 
-/// Spaces noise levels evenly in their logarithm.
+/// Gives noise levels that are evenly spaced in their logarithm.
 #[derive(Node)]
 #[node(category = "sampling/custom_sampling/schedulers")]
 struct ExponentialScheduler {
@@ -51,7 +51,7 @@ impl Run for ExponentialScheduler {
     }
 }
 
-/// Spaces noise levels in their logarithm, by the ρ-th power of the way.
+/// Gives noise levels whose logarithm falls with the ρ-th power of the steps left.
 #[derive(Node)]
 #[node(category = "sampling/custom_sampling/schedulers")]
 struct PolyexponentialScheduler {
@@ -74,11 +74,11 @@ impl Run for PolyexponentialScheduler {
     }
 }
 
-/// Spaces noise levels at the quantiles of a Laplace distribution of their logarithm (Hang et al. 2024).
+/// Gives noise levels at the quantiles of a Laplace distribution of their logarithm (Hang et al. 2024).
 #[derive(Node)]
 #[node(category = "sampling/custom_sampling/schedulers")]
 struct LaplaceScheduler {
-    /// Also the number of levels: no 0 follows.
+    /// The number of levels. They do not end with 0.
     #[input(default = 20, min = 1, max = 10000)]
     steps: usize,
     #[input(default = 14.614642, min = 0.0, max = 5000.0, step = 0.01)]
@@ -100,7 +100,7 @@ impl Run for LaplaceScheduler {
     }
 }
 
-/// Spaces noise levels as the continuous variance-preserving process does (Song et al. 2021).
+/// Gives the noise levels of the continuous variance-preserving process (Song et al. 2021).
 #[derive(Node)]
 #[node(category = "sampling/custom_sampling/schedulers")]
 struct VPScheduler {
@@ -110,7 +110,7 @@ struct VPScheduler {
     beta_d: f64,
     #[input(default = 0.1, min = 0.0, max = 5000.0, step = 0.01)]
     beta_min: f64,
-    /// The time at which it ends.
+    /// The time at which the process ends.
     #[input(default = 0.001, min = 0.0, max = 1.0, step = 0.0001)]
     eps_s: f64,
 }

@@ -1,4 +1,4 @@
-//! Noise levels cut, turned, changed.
+//! Nodes that change noise levels.
 
 use std::sync::LazyLock;
 
@@ -12,7 +12,7 @@ use crate::recipes::Model;
 use crate::sampling::schedules::{Spacing, extended};
 use crate::values::Sigmas;
 
-/// The two parts of a cut.
+/// The two parts of a split.
 #[derive(Outputs)]
 struct Parts {
     #[output(name = "high_sigmas")]
@@ -21,7 +21,7 @@ struct Parts {
     low: Sigmas,
 }
 
-/// Cuts noise levels at a step, whose level ends one part and begins the other.
+/// Splits noise levels at a step. The level of that step ends the first part and starts the second.
 #[derive(Node)]
 #[node(category = "sampling/custom_sampling/sigmas")]
 struct SplitSigmas {
@@ -41,7 +41,8 @@ impl Run for SplitSigmas {
     }
 }
 
-/// Cuts noise levels so that a share of the steps is in the lower part. If that is no step, the upper part is empty.
+/// Splits noise levels so that the lower part has a share `denoise` of the steps. If that share is less than one step,
+/// the upper part is empty.
 #[derive(Node)]
 #[node(category = "sampling/custom_sampling/sigmas")]
 struct SplitSigmasDenoise {
@@ -62,7 +63,7 @@ impl Run for SplitSigmasDenoise {
     }
 }
 
-/// Turns noise levels around. A 0 at the start becomes 0.0001.
+/// Reverses noise levels. If they then start with 0, it becomes 0.0001.
 #[derive(Node)]
 #[node(category = "sampling/custom_sampling/sigmas")]
 struct FlipSigmas {
@@ -101,18 +102,18 @@ impl Run for SetFirstSigma {
     }
 }
 
-/// Divides the steps that begin between two noise levels.
+/// Divides those steps into smaller ones that start between two noise levels.
 #[derive(Node)]
 #[node(category = "sampling/custom_sampling/sigmas")]
 struct ExtendIntermediateSigmas {
     sigmas: Sigmas,
-    /// Into how many each is divided.
+    /// The number of steps that each becomes.
     #[input(default = 2, min = 1, max = 100)]
     steps: i64,
-    /// The highest level; -1 for none.
+    /// The highest level at which a step is divided; -1 sets no limit.
     #[input(default = -1.0, min = -1.0, max = 20000.0, step = 0.01)]
     start_at_sigma: f64,
-    /// The lowest level.
+    /// The lowest level at which a step is divided.
     #[input(default = 12.0, min = 0.0, max = 20000.0, step = 0.01)]
     end_at_sigma: f64,
     spacing: Choice,
@@ -145,15 +146,15 @@ struct Level {
     sigma: f64,
 }
 
-/// Gives a model's noise level at a part of the schedule.
+/// Gives a model's noise level at a position in the schedule.
 #[derive(Node)]
 #[node(category = "sampling/custom_sampling/sigmas")]
 struct SamplingPercentToSigma {
     model: Model,
-    /// 0 is pure noise, 1 the clean picture.
+    /// The position: 0 is pure noise, 1 the clean picture.
     #[input(default = 0.0, min = 0.0, max = 1.0, step = 0.0001)]
     sampling_percent: f64,
-    /// Whether at 0 and 1 the model's own highest and lowest level are given, instead of levels beyond all others.
+    /// Whether 0 and 1 give the model's own highest and lowest level, instead of a very large one and 0.
     #[input(default = false)]
     return_actual_sigma: bool,
 }
@@ -172,7 +173,7 @@ impl Run for SamplingPercentToSigma {
     }
 }
 
-/// Takes noise levels from a text: all numbers in it.
+/// Reads noise levels from a text: all numbers in it.
 #[derive(Node)]
 #[node(category = "_for_testing/custom_sampling", experimental)]
 struct ManualSigmas {
@@ -180,7 +181,7 @@ struct ManualSigmas {
     sigmas: String,
 }
 
-/// What counts as a number; no exponents.
+/// A number. Exponents are not read.
 static NUMBER: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"[-+]?\d*\.*\d+").ok());
 
 impl Run for ManualSigmas {

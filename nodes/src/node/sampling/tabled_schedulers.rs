@@ -1,4 +1,4 @@
-//! Noise levels that others have optimised.
+//! Published tables of optimised noise levels.
 
 use anyhow::{Context, ensure};
 use redraft_engine::cx::Cx;
@@ -8,14 +8,14 @@ use redraft_engine::{Combo, Node};
 use crate::sampling::tables;
 use crate::values::Sigmas;
 
-/// The optimised noise levels of "Align Your Steps" (Sabour et al. 2024).
+/// Gives the optimised noise levels of "Align Your Steps" (Sabour et al. 2024).
 #[derive(Node)]
 #[node(category = "sampling/custom_sampling/schedulers")]
 struct AlignYourStepsScheduler {
     model_type: Aligned,
     #[input(default = 10, min = 1, max = 10000)]
     steps: usize,
-    /// The share of the steps that is made, from the clean end.
+    /// The share of the steps that is made, counted from the clean end.
     #[input(default = 1.0, min = 0.0, max = 1.0, step = 0.01)]
     denoise: f64,
 }
@@ -43,7 +43,7 @@ impl Run for AlignYourStepsScheduler {
     }
 }
 
-/// The noise levels of GITS (Chen et al. 2024, arXiv:2405.11326).
+/// Gives the noise levels of GITS (Chen et al. 2024, arXiv:2405.11326).
 #[derive(Node)]
 #[node(category = "sampling/custom_sampling/schedulers")]
 struct GITSScheduler {
@@ -52,7 +52,7 @@ struct GITSScheduler {
     coeff: f64,
     #[input(default = 10, min = 2, max = 1000)]
     steps: usize,
-    /// The share of the steps that is made, from the clean end.
+    /// The share of the steps that is made, counted from the clean end.
     #[input(default = 1.0, min = 0.0, max = 1.0, step = 0.01)]
     denoise: f64,
 }
@@ -70,14 +70,14 @@ impl Run for GITSScheduler {
     }
 }
 
-/// The noise levels of OptimalSteps, for models of other families.
+/// Gives the noise levels of OptimalSteps for Flux, Wan and Chroma.
 #[derive(Node)]
 #[node(category = "sampling/custom_sampling/schedulers")]
 struct OptimalStepsScheduler {
     model_type: Optimal,
     #[input(default = 20, min = 3, max = 1000)]
     steps: usize,
-    /// The share of the steps that is made, from the clean end.
+    /// The share of the steps that is made, counted from the clean end.
     #[input(default = 1.0, min = 0.0, max = 1.0, step = 0.01)]
     denoise: f64,
 }

@@ -7,7 +7,7 @@ use tch::Kind;
 use crate::files::tensor_file;
 use crate::values::Latent;
 
-/// What latents in files of the older format are multiplied by when they are written.
+/// The factor by which latents in files of the older format were multiplied when they were written.
 const OLD_SCALE: f64 = 0.18215;
 
 /// Reads latents that SaveLatent wrote, from the input folder.

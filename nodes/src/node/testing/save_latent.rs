@@ -15,7 +15,7 @@ use crate::values::Latent;
 #[node(category = "_for_testing", output, hidden("prompt", "extra_pnginfo"))]
 struct SaveLatent {
     samples: Latent,
-    /// How the file's name begins. May name subfolders.
+    /// The prefix of the file's name. It may contain subfolders.
     #[input(default = "latents/ComfyUI")]
     filename_prefix: String,
 }
@@ -27,7 +27,7 @@ impl Run for SaveLatent {
         let now = chrono::Local::now().naive_local();
         let location = save_location(&self.filename_prefix, &cx.folders.output, 0, 0, now)?;
         let texts = metadata(cx).into_iter().map(|(key, value)| (key, json::dumps(&value)));
-        // Its name says that the values are in VAE units.
+        // The name of this tensor says that the values are in the VAE's units.
         let version = Tensor::zeros([0], (Kind::Float, Device::Cpu));
         let tensors = [("latent_tensor", &self.samples.samples), ("latent_format_version_0", &version)];
         let bytes = tensor_file::to_bytes(tensors, texts.collect())?;

@@ -11,7 +11,7 @@ use crate::values::{Image, ImageOrMask, Mask};
 #[node(class = "ResizeImageMaskNode", category = "transform", display = "Resize Image/Mask")]
 struct ResizeImageMask {
     input: ImageOrMask,
-    /// What the new size follows from.
+    /// How the new size is given.
     resize_type: ResizeType,
     #[input(default = "area")]
     scale_method: ImageMethod,
@@ -26,7 +26,7 @@ enum ResizeType {
     },
     #[choice(name = "scale dimensions")]
     Dimensions {
-        /// In pixels; 0 keeps the shape, and where both are 0 the size.
+        /// In pixels. 0 keeps the aspect ratio; if both width and height are 0, the size stays.
         #[input(default = 512, min = 0, max = 16384, step = 1)]
         width: i64,
         #[input(default = 512, min = 0, max = 16384, step = 1)]
@@ -62,7 +62,7 @@ enum ResizeType {
     },
     #[choice(name = "match size")]
     Match {
-        /// What gives the size.
+        /// The picture or mask whose size is taken.
         r#match: ImageOrMask,
         #[input(default = "center")]
         crop: Crop,
@@ -88,7 +88,7 @@ impl Run for ResizeImageMask {
 }
 
 impl ResizeType {
-    /// Width and height that `size` becomes, and how it is cut; nothing where it stays as it is.
+    /// The new width and height, and how the picture is cropped. Nothing if it stays as it is.
     fn target(&self, (columns, rows): (i64, i64)) -> anyhow::Result<Option<(i64, i64, Crop)>> {
         let (width, height, crop) = match *self {
             Self::Multiplier { multiplier } => (scaled(columns, multiplier), scaled(rows, multiplier), Crop::Disabled),
@@ -100,7 +100,7 @@ impl ResizeType {
                 (width, height, Crop::Disabled)
             }
             Self::Shorter { shorter_size } => {
-                // The reference makes pictures that are higher than wide square.
+                // ComfyUI makes portrait pictures square here.
                 let share = (columns as f64 / rows as f64).max(1.0);
                 ((share * shorter_size as f64).round_ties_even() as i64, shorter_size, Crop::Disabled)
             }

@@ -5,14 +5,14 @@ use redraft_engine::node::Run;
 use redraft_engine::schema::Kind;
 use serde_json::Value as Json;
 
-/// Hands on a choice from a list that the workflow's author wrote.
+/// Passes on a choice from a list that the workflow's author wrote.
 #[derive(Node)]
 #[node(class = "CustomCombo", category = "utils", display = "Custom Combo", experimental)]
 struct CustomCombo {
     choice: AnyChoice,
 }
 
-/// A choice of a combo whose list only the editor knows.
+/// A choice of a combo whose list is known to the editor only.
 struct AnyChoice(String);
 
 impl Field for AnyChoice {

@@ -21,7 +21,7 @@ impl Run for PreviewAny {
     }
 }
 
-/// A text as it is, numbers as Python writes them, structures as JSON; of other values their type.
+/// Texts as they are, numbers as Python writes them, structures as JSON. Of other values the type is shown.
 fn shown(value: &Value) -> String {
     let number = || value.downcast::<i128>().map(ToString::to_string);
     let float = || value.downcast::<f64>().map(|v| repr(&json!(v)));

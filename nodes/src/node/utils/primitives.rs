@@ -1,4 +1,4 @@
-//! Values as nodes, to be connected to several inputs.
+//! Nodes that give a value, which can be connected to several inputs.
 
 use redraft_engine::Node;
 use redraft_engine::cx::Cx;
@@ -67,7 +67,7 @@ impl Run for PrimitiveFloat {
     }
 }
 
-/// Yes or no.
+/// True or false.
 #[derive(Node)]
 #[node(category = "utils/primitive", display = "Boolean")]
 struct PrimitiveBoolean {

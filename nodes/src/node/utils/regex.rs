@@ -1,4 +1,4 @@
-//! Texts searched and changed by Python's regular expressions.
+//! Searching and changing texts by Python's regular expressions.
 
 use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
@@ -12,7 +12,7 @@ struct Matches {
     matches: bool,
 }
 
-/// Says whether a pattern is found in a text. What is no pattern is not found.
+/// Tells whether a pattern matches anywhere in a text. An invalid pattern matches nowhere.
 #[derive(Node)]
 #[node(category = "utils/string", display = "Regex Match")]
 struct RegexMatch {
@@ -22,10 +22,10 @@ struct RegexMatch {
     regex_pattern: String,
     #[input(default = true)]
     case_insensitive: bool,
-    /// Whether ^ and $ match at every line.
+    /// Whether ^ and $ match at each line.
     #[input(default = false)]
     multiline: bool,
-    /// Whether a dot matches line ends too.
+    /// Whether a dot matches line breaks, too.
     #[input(default = false)]
     dotall: bool,
 }
@@ -40,7 +40,7 @@ impl Run for RegexMatch {
     }
 }
 
-/// Takes what matches a pattern, or one of its groups, out of a text. What is no pattern gives nothing.
+/// Extracts the matches of a pattern, or of one of its groups, from a text. An invalid pattern gives an empty text.
 #[derive(Node)]
 #[node(category = "utils/string", display = "Regex Extract")]
 struct RegexExtract {
@@ -48,17 +48,18 @@ struct RegexExtract {
     string: String,
     #[input(multiline)]
     regex_pattern: String,
-    /// All of them are joined by line ends. `All Matches` of a pattern with groups gives the first group.
+    /// Which matches are given. Several are joined by line breaks. `All Matches` of a pattern with groups gives its
+    /// first group.
     mode: Wanted,
     #[input(default = true)]
     case_insensitive: bool,
-    /// Whether ^ and $ match at every line.
+    /// Whether ^ and $ match at each line.
     #[input(default = false)]
     multiline: bool,
-    /// Whether a dot matches line ends too.
+    /// Whether a dot matches line breaks, too.
     #[input(default = false)]
     dotall: bool,
-    /// Which group; 0 is the whole match.
+    /// The number of the group; 0 is the whole match.
     #[input(default = 1, min = 0, max = 100)]
     group_index: usize,
 }
@@ -98,7 +99,7 @@ impl Run for RegexExtract {
     }
 }
 
-/// Replaces what matches a pattern. The replacement may refer to groups: `\1`, `\g<name>`.
+/// Replaces the matches of a pattern. The replacement may refer to groups: `\1`, `\g<name>`.
 #[derive(Node)]
 #[node(category = "utils/string", display = "Regex Replace")]
 struct RegexReplace {
@@ -110,13 +111,13 @@ struct RegexReplace {
     replace: String,
     #[input(default = true)]
     case_insensitive: Option<bool>,
-    /// Whether ^ and $ match at every line.
+    /// Whether ^ and $ match at each line.
     #[input(default = false)]
     multiline: Option<bool>,
-    /// Whether a dot matches line ends too.
+    /// Whether a dot matches line breaks, too.
     #[input(default = false)]
     dotall: Option<bool>,
-    /// How many are replaced, from the first; 0 for all.
+    /// The number of matches that are replaced, from the first on; 0 replaces all.
     #[input(default = 0, min = 0, max = 100)]
     count: Option<usize>,
 }

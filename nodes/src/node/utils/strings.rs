@@ -1,4 +1,4 @@
-//! Texts joined, cut, searched, changed: by Python's rules, in characters.
+//! Joining, cutting, searching and changing texts, by Python's rules.
 
 use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
@@ -14,7 +14,7 @@ struct StringConcatenate {
     string_a: String,
     #[input(multiline)]
     string_b: String,
-    /// What stands between them.
+    /// The text between them.
     #[input(default = "")]
     delimiter: String,
 }
@@ -27,15 +27,15 @@ impl Run for StringConcatenate {
     }
 }
 
-/// Cuts a part out of a text.
+/// Gives a part of a text.
 #[derive(Node)]
 #[node(category = "utils/string", display = "Substring")]
 struct StringSubstring {
     #[input(multiline)]
     string: String,
-    /// The first character, from 0; a negative number counts from the end.
+    /// The index of the first character, from 0. A negative number counts from the end.
     start: i64,
-    /// The character before which it ends; a negative number counts from the end.
+    /// The index of the character before which the part ends. A negative number counts from the end.
     end: i64,
 }
 
@@ -53,7 +53,7 @@ struct Length {
     length: u64,
 }
 
-/// Counts a text's characters.
+/// Counts the characters of a text.
 #[derive(Node)]
 #[node(category = "utils/string", display = "Length")]
 struct StringLength {
@@ -69,7 +69,7 @@ impl Run for StringLength {
     }
 }
 
-/// Changes a text's capitals.
+/// Converts a text to upper case, lower case or title case, or capitalises it.
 #[derive(Node)]
 #[node(category = "utils/string", display = "Case Converter")]
 struct CaseConverter {
@@ -103,7 +103,7 @@ impl Run for CaseConverter {
     }
 }
 
-/// Takes white space off a text's ends.
+/// Removes white space from the ends of a text.
 #[derive(Node)]
 #[node(category = "utils/string", display = "Trim")]
 struct StringTrim {
@@ -155,7 +155,7 @@ impl Run for StringReplace {
     }
 }
 
-/// Both texts, lowered unless their capitals count.
+/// Both texts, in lower case unless the comparison is case-sensitive.
 fn compared(a: String, b: String, case_sensitive: bool) -> (String, String) {
     if case_sensitive { (a, b) } else { (a.to_lowercase(), b.to_lowercase()) }
 }
@@ -166,7 +166,7 @@ struct Contains {
     contains: bool,
 }
 
-/// Says whether a text contains another.
+/// Tells whether a text contains another.
 #[derive(Node)]
 #[node(category = "utils/string", display = "Contains")]
 struct StringContains {
@@ -187,7 +187,7 @@ impl Run for StringContains {
     }
 }
 
-/// Says whether a text begins or ends with another, or equals it.
+/// Tells whether a text starts or ends with another, or equals it.
 #[derive(Node)]
 #[node(category = "utils/string", display = "Compare")]
 struct StringCompare {

@@ -1,9 +1,10 @@
 """Makes the small pictures in this folder with Pillow, and expected.txt: what ComfyUI's LoadImage reads from them.
 
-python make.py (Pillow 13.0, numpy). A row: file, frames, height, width, FNV-1a of the RGB bytes, FNV-1a of the alpha bytes
-or "-" where LoadImage sees no alpha, FNV-1a of the alpha that LoadImageMask sees.
+python make.py (Pillow 13.0, numpy, opencv-python-headless). A row: file, frames, height, width, FNV-1a of the RGB bytes,
+FNV-1a of the alpha bytes or "-" where LoadImage sees no alpha, FNV-1a of the alpha that LoadImageMask sees.
 """
 import struct, zlib
+import cv2
 import numpy as np
 from PIL import Image, ImageOps, ImageSequence
 
@@ -110,6 +111,15 @@ save(palette, "palette.bmp")
 save(rgb, "rgb.tif")
 save(rgba, "rgba-lzw.tif", compression="tiff_lzw")
 save(grey, "pages.tif", save_all=True, append_images=[grey.transpose(Image.Transpose.FLIP_LEFT_RIGHT), grey.resize((5, 5))])
+
+
+def bytes_of(name, data):
+    open(name, "wb").write(data)
+    names.append(name)
+
+
+for name, factors in (("jpeg-440.jpg", 0x121111), ("jpeg-4x1.jpg", 0x411111)):
+    bytes_of(name, cv2.imencode(".jpg", colours[..., ::-1], [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factors])[1].tobytes())
 
 
 def fnv(data):

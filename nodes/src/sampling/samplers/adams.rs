@@ -5,23 +5,21 @@ use std::collections::VecDeque;
 use anyhow::Result;
 use tch::{Scalar, Tensor};
 
-use super::Parameters;
-use super::step::{slope, steps};
+use super::run::SamplerRun;
+use super::step::slope;
 use crate::diffusion::real::Real;
-use crate::sampling::denoise::Denoise;
-use crate::sampling::noise::Noise;
 
-/// A step of a multistep method: its index, the levels, what it starts from, and the slopes that it may use, newest first
-/// (1 up to the order).
-pub(super) struct Step<'a> {
+/// A step of a multistep method: its index, the levels, the slopes that it may use (newest first, 1 up to the order),
+/// and the denoised latent.
+pub(super) struct Multistep<'a> {
     pub(super) i: usize,
     pub(super) sigmas: &'a [Real],
     pub(super) slopes: &'a VecDeque<Tensor>,
     denoised: &'a Tensor,
 }
 
-impl Step<'_> {
-    /// Whether it is the step to 0.
+impl Multistep<'_> {
+    /// Whether this is the step to 0.
     pub(super) fn ends(&self) -> bool {
         self.sigmas[self.i + 1] == 0.0
     }
@@ -32,40 +30,31 @@ impl Step<'_> {
         terms.reduce(|sum, term| sum + term).unwrap_or_else(|| self.slopes[0].zeros_like())
     }
 
-    /// The width of the step that lies `back` steps behind this one.
+    /// The width of the step that was made `back` steps before this one.
     fn width(&self, back: usize) -> Real {
         self.sigmas[self.i + 1 - back] - self.sigmas[self.i - back]
     }
 }
 
-/// The common loop: `advance` takes a state through a step.
+/// The loop of all multistep methods. `advance` makes a step from a state.
 pub(super) fn multistep(
-    model: &mut dyn Denoise,
+    run: &mut SamplerRun,
     mut x: Tensor,
-    sigmas: &[Real],
-    order: usize,
-    advance: impl Fn(&Tensor, &Step) -> Tensor,
+    advance: impl Fn(&Tensor, &Multistep) -> Tensor,
 ) -> Result<Tensor> {
     let mut slopes: VecDeque<Tensor> = VecDeque::new();
-    for (i, sigma, _) in steps(sigmas) {
-        let denoised = model.denoise(&x, sigma.into())?.denoised;
-        model.on_step(i, sigmas.len() - 1, &denoised)?;
+    for (i, sigma, _) in run.steps() {
+        let denoised = run.start_step(i, &x)?.denoised;
         slopes.push_front(slope(&x, sigma, &denoised));
-        slopes.truncate(order.max(1));
-        x = advance(&x, &Step { i, sigmas, slopes: &slopes, denoised: &denoised });
+        slopes.truncate(run.parameters.order.max(1));
+        x = advance(&x, &Multistep { i, sigmas: run.sigmas, slopes: &slopes, denoised: &denoised });
     }
     Ok(x)
 }
 
 /// Linear multistep: the slopes are interpolated by a polynomial in σ, which is integrated over the step.
-pub(super) fn lms(
-    model: &mut dyn Denoise,
-    x: Tensor,
-    sigmas: &[Real],
-    p: &Parameters,
-    _: &mut dyn Noise,
-) -> Result<Tensor> {
-    multistep(model, x, sigmas, p.order, |x, step| {
+pub(super) fn lms(run: &mut SamplerRun, x: Tensor) -> Result<Tensor> {
+    multistep(run, x, |x, step| {
         if step.ends() {
             return step.denoised.shallow_clone();
         }
@@ -82,7 +71,7 @@ fn lagrange(nodes: &[Real], own: usize, sigma: f64) -> f64 {
     factors.reduce(|product, factor| product * factor).map_or(1.0, Real::value)
 }
 
-/// Places and weights of the Gauss-Kronrod rule with 21 points on −1 to 1, from the outermost one to the middle.
+/// Points and weights of the Gauss-Kronrod rule with 21 points on −1 … 1, from the outermost point to the middle.
 const KRONROD: [(f64, f64); 11] = [
     (0.995_657_163_025_808_1, 0.011_694_638_867_371_874),
     (0.973_906_528_517_171_7, 0.032_558_162_307_964_725),
@@ -97,8 +86,8 @@ const KRONROD: [(f64, f64); 11] = [
     (0.0, 0.149_445_554_002_916_9),
 ];
 
-/// The integral of a polynomial by the rule, and in the order of summation, of QUADPACK (Piessens et al. 1983), which
-/// ComfyUI integrates with.
+/// The integral of a polynomial, by the rule and in the order of summation of QUADPACK (Piessens et al. 1983), which
+/// ComfyUI uses.
 fn integral(polynomial: impl Fn(f64) -> f64, (start, end): (f64, f64)) -> f64 {
     let (centre, half) = (0.5 * (start + end), 0.5 * (end - start));
     let mut sum = KRONROD[10].1 * polynomial(centre);
@@ -111,14 +100,8 @@ fn integral(polynomial: impl Fn(f64) -> f64, (start, end): (f64, f64)) -> f64 {
 
 /// iPNDM: Adams-Bashforth with the coefficients for equal steps (Liu et al. 2022, arXiv:2202.09778; Zhang and Chen
 /// 2022).
-pub(super) fn ipndm(
-    model: &mut dyn Denoise,
-    x: Tensor,
-    sigmas: &[Real],
-    p: &Parameters,
-    _: &mut dyn Noise,
-) -> Result<Tensor> {
-    multistep(model, x, sigmas, p.order, |x, step| {
+pub(super) fn ipndm(run: &mut SamplerRun, x: Tensor) -> Result<Tensor> {
+    multistep(run, x, |x, step| {
         if step.ends() {
             return step.denoised.shallow_clone();
         }
@@ -132,23 +115,17 @@ pub(super) fn ipndm(
     })
 }
 
-/// iPNDM with coefficients for unequal steps, as diff-sampler has them (its third order differs from Adams-Bashforth's
-/// by a slip that is part of the method by now).
-pub(super) fn ipndm_v(
-    model: &mut dyn Denoise,
-    x: Tensor,
-    sigmas: &[Real],
-    p: &Parameters,
-    _: &mut dyn Noise,
-) -> Result<Tensor> {
-    multistep(model, x, sigmas, p.order, |x, step| match step.ends() {
+/// iPNDM with coefficients for unequal steps, as in diff-sampler. Its third order differs from Adams-Bashforth by a
+/// slip, which is part of the method by now.
+pub(super) fn ipndm_v(run: &mut SamplerRun, x: Tensor) -> Result<Tensor> {
+    multistep(run, x, |x, step| match step.ends() {
         true => step.denoised.shallow_clone(),
         false => x + step.weighted(variable_step_weights(step)) * step.width(0),
     })
 }
 
 /// The weights of the slopes, newest first.
-fn variable_step_weights(step: &Step) -> Vec<Real> {
+fn variable_step_weights(step: &Multistep) -> Vec<Real> {
     let (order, h0) = (step.slopes.len(), step.width(0));
     if order == 1 {
         return vec![h0.with(1.0)];

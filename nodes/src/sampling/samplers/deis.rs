@@ -3,26 +3,19 @@
 use anyhow::Result;
 use tch::{Device, Kind, Tensor};
 
-use super::Parameters;
 use super::adams::multistep;
+use super::run::SamplerRun;
 use crate::diffusion::real::Real;
-use crate::sampling::denoise::Denoise;
-use crate::sampling::noise::Noise;
 
 /// Points of the numerical integration.
 const POINTS: i64 = 10_000;
 
 /// Exponential integration with the slopes interpolated by a polynomial in the time t of a variance-preserving process.
-pub(super) fn deis(
-    model: &mut dyn Denoise,
-    x: Tensor,
-    sigmas: &[Real],
-    p: &Parameters,
-    _: &mut dyn Noise,
-) -> Result<Tensor> {
+pub(super) fn deis(run: &mut SamplerRun, x: Tensor) -> Result<Tensor> {
+    let sigmas = run.sigmas;
     let process = Process::new(sigmas[0].kind());
     let times: Vec<Real> = sigmas.iter().map(|&sigma| process.time(sigma)).collect();
-    multistep(model, x, sigmas, p.order, |x, step| {
+    multistep(run, x, |x, step| {
         let i = step.i;
         if step.slopes.len() == 1 || step.ends() {
             return x + &step.slopes[0] * (step.sigmas[i + 1] - step.sigmas[i]);
@@ -41,7 +34,7 @@ struct Process {
 
 impl Process {
     fn new(kind: Kind) -> Process {
-        // ln(σ² + 1) at both ends; at the lower one in float32, where it is 1.3 % off.
+        // ln(σ² + 1) at both ends. In float32 the value at the lower end is 1.3 % off, as in ComfyUI.
         let low = if kind == Kind::Double { 4e-6f64.ln_1p() } else { 4.053_107_204_526_896e-6 };
         let high = 6401f64.ln();
         let beta_d = 2.0 * (low / 1e-3 - high) / (1e-3 - 1.0);
@@ -59,7 +52,7 @@ impl Process {
         let width = (next - nodes[0]) / POINTS as f64;
         let beta_span = self.beta_d + self.beta_0 - self.beta_0;
         let alpha_bar = (times.square() * -0.5 * beta_span - &times * self.beta_0).exp();
-        // d ln ᾱ/dt, with the rounding of a derivative taken backwards through these operations.
+        // d ln ᾱ/dt, computed as reverse-mode differentiation of these operations does, for the sake of its rounding.
         let one = alpha_bar.reciprocal() * &alpha_bar;
         let decay = &one * beta_span * -0.5 * (&times * 2.0) - one * self.beta_0;
         let growth = decay * -0.5 / (&alpha_bar * (1f64 - &alpha_bar)).sqrt();

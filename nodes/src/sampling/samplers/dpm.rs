@@ -3,24 +3,17 @@
 use anyhow::{Result, ensure};
 use tch::{Device, Tensor};
 
-use super::step::{ancestral_split, lambda, level, slope, steps};
-use super::{Parameters, StepControl};
+use super::StepControl;
+use super::run::SamplerRun;
+use super::step::{ancestral_split, lambda, level, slope};
 use crate::diffusion::real::Real;
-use crate::sampling::denoise::Denoise;
-use crate::sampling::noise::Noise;
 
 /// The midpoint method with the middle at √(σσ'): DPM-Solver-2 in the manner of Karras et al. (2022). With `eta` above
 /// 0 it steps to σ_down and adds noise.
-pub(super) fn dpm_2(
-    model: &mut dyn Denoise,
-    mut x: Tensor,
-    sigmas: &[Real],
-    p: &Parameters,
-    noise: &mut dyn Noise,
-) -> Result<Tensor> {
-    for (i, sigma, next) in steps(sigmas) {
-        let denoised = model.denoise(&x, sigma.into())?.denoised;
-        model.on_step(i, sigmas.len() - 1, &denoised)?;
+pub(super) fn dpm_2(run: &mut SamplerRun, mut x: Tensor) -> Result<Tensor> {
+    let p = run.parameters;
+    for (i, sigma, next) in run.steps() {
+        let denoised = run.start_step(i, &x)?.denoised;
         let (down, up) = ancestral_split(sigma, next, p.eta);
         let d = slope(&x, sigma, &denoised);
         if down == 0.0 {
@@ -29,18 +22,18 @@ pub(super) fn dpm_2(
         }
         let middle = level(lambda(sigma).lerp(lambda(down), 0.5));
         let x2 = &x + d * (middle - sigma);
-        let d2 = slope(&x2, middle, &model.denoise(&x2, middle.into())?.denoised);
+        let d2 = slope(&x2, middle, &run.denoise(&x2, middle)?.denoised);
         x = &x + d2 * (down - sigma);
         if p.eta > 0.0 {
-            x += noise.draw(sigma.into(), next.into())? * p.s_noise * up;
+            x += run.draw(sigma, next)? * p.s_noise * up;
         }
     }
     Ok(x)
 }
 
 /// ε = (x − D)/σ at the time t = −ln σ.
-fn epsilon(model: &mut dyn Denoise, x: &Tensor, t: Real) -> Result<Tensor> {
-    Ok(slope(x, level(t), &model.denoise(x, level(t).into())?.denoised))
+fn epsilon(run: &mut SamplerRun, x: &Tensor, t: Real) -> Result<Tensor> {
+    Ok(slope(x, level(t), &run.denoise(x, level(t))?.denoised))
 }
 
 /// DPM-Solver-1 from t over h, with ε at t.
@@ -55,23 +48,23 @@ fn second_order(x: &Tensor, t: Real, next: Real, r: f64, e: &Tensor, e1: &Tensor
 }
 
 /// DPM-Solver-3 from t to t' with inner points at 1/3 and 2/3; `e` and `e1` are ε at t and at the first of them.
-fn third_order(model: &mut dyn Denoise, x: &Tensor, t: Real, next: Real, e: &Tensor, e1: &Tensor) -> Result<Tensor> {
+fn third_order(run: &mut SamplerRun, x: &Tensor, t: Real, next: Real, e: &Tensor, e1: &Tensor) -> Result<Tensor> {
     let (r1, r2) = (1.0 / 3.0, 2.0 / 3.0);
     let h = next - t;
     let (inner, part) = (t + r2 * h, r2 * h);
     let curved = level(inner) * (r2 / r1) * (part.exp_m1() / part - 1.0);
     let u2 = x - e * (level(inner) * part.exp_m1()) - (e1 - e) * curved;
-    let e2 = epsilon(model, &u2, inner)?;
+    let e2 = epsilon(run, &u2, inner)?;
     Ok(x - e * (level(next) * h.exp_m1()) - (e2 - e) * (level(next) / r2 * (h.exp_m1() / h - 1.0)))
 }
 
-/// ε at the state that first order gives for t + r·h, which the higher orders need.
-fn inner_epsilon(model: &mut dyn Denoise, x: &Tensor, t: Real, next: Real, r: f64, e: &Tensor) -> Result<Tensor> {
+/// ε at the first-order state at t + r·h, which the higher orders need.
+fn inner_epsilon(run: &mut SamplerRun, x: &Tensor, t: Real, next: Real, r: f64, e: &Tensor) -> Result<Tensor> {
     let part = r * (next - t);
-    epsilon(model, &first_order(x, t, part, e), t + part)
+    epsilon(run, &first_order(x, t, part, e), t + part)
 }
 
-/// The first and the last level above 0, as times −ln σ: the methods below ignore the schedule in between.
+/// The first and the last level above 0, as times −ln σ. The methods below ignore the levels between.
 fn time_range(sigmas: &[Real]) -> Result<(Real, Real)> {
     let (first, last) = match sigmas {
         [.., before, last] if *last == 0.0 => (sigmas[0], *before),
@@ -89,13 +82,8 @@ fn time_range(sigmas: &[Real]) -> Result<(Real, Real)> {
 
 /// DPM-Solver-fast: as many evaluations as steps, in equal intervals of −ln σ, mostly of order 3. It ends at the
 /// lowest level above 0.
-pub(super) fn dpm_fast(
-    model: &mut dyn Denoise,
-    mut x: Tensor,
-    sigmas: &[Real],
-    _: &Parameters,
-    _: &mut dyn Noise,
-) -> Result<Tensor> {
+pub(super) fn dpm_fast(run: &mut SamplerRun, mut x: Tensor) -> Result<Tensor> {
+    let sigmas = run.sigmas;
     let (start, end) = time_range(sigmas)?;
     let budget = sigmas.len() - 1;
     let intervals = budget / 3 + 1;
@@ -109,35 +97,31 @@ pub(super) fn dpm_fast(
     let time = |i: usize| Real::of(&times.get(i as i64));
     for i in 0..intervals {
         let (t, next) = (time(i), time(i + 1));
-        let e = epsilon(model, &x, t)?;
-        model.on_step(i, budget, &(&x - &e * level(t)))?;
+        let e = epsilon(run, &x, t)?;
+        run.report(i, &(&x - &e * level(t)))?;
         x = match order(i) {
             1 => first_order(&x, t, next - t, &e),
             2 => {
-                let e1 = inner_epsilon(model, &x, t, next, 0.5, &e)?;
+                let e1 = inner_epsilon(run, &x, t, next, 0.5, &e)?;
                 second_order(&x, t, next, 0.5, &e, &e1)
             }
             _ => {
-                let e1 = inner_epsilon(model, &x, t, next, 1.0 / 3.0, &e)?;
-                third_order(model, &x, t, next, &e, &e1)?
+                let e1 = inner_epsilon(run, &x, t, next, 1.0 / 3.0, &e)?;
+                third_order(run, &x, t, next, &e, &e1)?
             }
         };
     }
     Ok(x)
 }
 
-/// How many times DPM-Solver-adaptive tries a step before it gives up.
+/// The most steps that DPM-Solver-adaptive tries.
 const MOST_ATTEMPTS: usize = 100_000;
 
-/// DPM-Solver-12 or -23 with adaptive steps (appendix C of the paper): a step is kept if the two orders agree. It ends
-/// at the lowest level above 0.
-pub(super) fn dpm_adaptive(
-    model: &mut dyn Denoise,
-    mut x: Tensor,
-    sigmas: &[Real],
-    p: &Parameters,
-    noise: &mut dyn Noise,
-) -> Result<Tensor> {
+/// DPM-Solver-12 or -23 with adaptive steps (appendix C of the paper): a step is accepted if the two orders agree. It
+/// ends at the lowest level above 0.
+pub(super) fn dpm_adaptive(run: &mut SamplerRun, mut x: Tensor) -> Result<Tensor> {
+    let p = run.parameters;
+    let sigmas = run.sigmas;
     ensure!(p.order == 2 || p.order == 3, "dpm_adaptive has order 2 or 3, not {}: choose one of them", p.order);
     let (mut t, end) = time_range(sigmas)?;
     let forward = end > t;
@@ -152,9 +136,9 @@ pub(super) fn dpm_adaptive(
         let next = if forward { end.min(t + controller.h) } else { end.max(t + controller.h) };
         let (down, _) = ancestral_split(level(t), level(next), p.eta);
         let target = if p.eta > 0.0 { end.min(lambda(down)) } else { next };
-        let e = epsilon(model, &x, t)?;
+        let e = epsilon(run, &x, t)?;
         let denoised = &x - &e * level(t);
-        let (low, high) = both_orders(model, &x, t, target, p.order, &e)?;
+        let (low, high) = both_orders(run, &x, t, target, p.order, &e)?;
         let tolerance = (low.abs().maximum(&x_low_before.abs()) * p.control.relative).clamp_min(p.control.absolute);
         let error = Real::of(&((&low - &high) / tolerance).norm()) / (x.numel() as f64).sqrt();
         ensure!(
@@ -167,18 +151,18 @@ pub(super) fn dpm_adaptive(
             x = high;
             if p.eta > 0.0 {
                 let up = (level(next).powf(2.0) - level(target).powf(2.0)).powf(0.5);
-                x += noise.draw(level(t).into(), level(next).into())? * (up * p.s_noise);
+                x += run.draw(level(t), level(next))? * (up * p.s_noise);
             }
             t = next;
         }
-        model.on_step(attempt, sigmas.len() - 1, &denoised)?;
+        run.report(attempt, &denoised)?;
     }
     anyhow::bail!("dpm_adaptive did not reach the end in {MOST_ATTEMPTS} attempts: use another sampler or tolerances")
 }
 
-/// A step in the given order and in the one below.
+/// A step computed in the order below the given one, and in the given order.
 fn both_orders(
-    model: &mut dyn Denoise,
+    run: &mut SamplerRun,
     x: &Tensor,
     t: Real,
     next: Real,
@@ -186,16 +170,16 @@ fn both_orders(
     e: &Tensor,
 ) -> Result<(Tensor, Tensor)> {
     let r = if order == 2 { 0.5 } else { 1.0 / 3.0 };
-    let e1 = inner_epsilon(model, x, t, next, r, e)?;
+    let e1 = inner_epsilon(run, x, t, next, r, e)?;
     let second = second_order(x, t, next, r, e, &e1);
     if order == 2 {
         Ok((first_order(x, t, next - t, e), second))
     } else {
-        Ok((second, third_order(model, x, t, next, e, &e1)?))
+        Ok((second, third_order(run, x, t, next, e, &e1)?))
     }
 }
 
-/// A proportional-integral-derivative controller of the step size, as diffrax and torchsde have it.
+/// A proportional-integral-derivative controller of the step size, as in diffrax and torchsde.
 struct Controller {
     h: f64,
     powers: [f64; 3],
@@ -215,7 +199,7 @@ impl Controller {
         }
     }
 
-    /// Whether a step with this error is kept; sets the next step size in any case.
+    /// Whether a step with this error is accepted. Sets the next step size in any case.
     fn accepts(&mut self, error: f64) -> bool {
         let inverse = 1.0 / (error + 1e-8);
         let [_, one, two] = self.inverse_errors.unwrap_or([inverse; 3]);

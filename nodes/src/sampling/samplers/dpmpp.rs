@@ -3,24 +3,17 @@
 use anyhow::Result;
 use tch::Tensor;
 
-use super::step::{alpha, ancestral_split, lambda, level, slope, steps};
-use super::{Form, Parameters};
+use super::Form;
+use super::run::SamplerRun;
+use super::step::{alpha, ancestral_split, lambda, level, slope};
 use crate::diffusion::real::Real;
-use crate::sampling::denoise::Denoise;
-use crate::sampling::noise::Noise;
 
 /// DPM-Solver++(2S) to σ_down, then noise: an evaluation at the middle of λ. In CFG++ form D − U is added to the state
 /// first.
-pub(super) fn dpmpp_2s(
-    model: &mut dyn Denoise,
-    mut x: Tensor,
-    sigmas: &[Real],
-    p: &Parameters,
-    noise: &mut dyn Noise,
-) -> Result<Tensor> {
-    for (i, sigma, next) in steps(sigmas) {
-        let first = model.denoise(&x, sigma.into())?;
-        model.on_step(i, sigmas.len() - 1, &first.denoised)?;
+pub(super) fn dpmpp_2s(run: &mut SamplerRun, mut x: Tensor) -> Result<Tensor> {
+    let p = run.parameters;
+    for (i, sigma, next) in run.steps() {
+        let first = run.start_step(i, &x)?;
         let (down, up) = ancestral_split(sigma, next, p.eta);
         x = if down == 0.0 && p.cfg_pp {
             first.denoised
@@ -32,28 +25,21 @@ pub(super) fn dpmpp_2s(
             let middle = level(t + h * 0.5);
             let shift = |x: &Tensor, uncond: &Tensor| if p.cfg_pp { x + (&first.denoised - uncond) } else { x + 0.0 };
             let x2 = shift(&x, &first.uncond) * (middle / level(t)) - &first.denoised * (-h * 0.5).exp_m1();
-            let second = model.denoise(&x2, middle.into())?;
+            let second = run.denoise(&x2, middle)?;
             shift(&x, &second.uncond) * (level(end) / level(t)) - second.denoised * (-h).exp_m1()
         };
         if next > 0.0 && p.eta > 0.0 {
-            x = &x + noise.draw(sigma.into(), next.into())? * p.s_noise * up;
+            x = &x + run.draw(sigma, next)? * p.s_noise * up;
         }
     }
     Ok(x)
 }
 
 /// DPM-Solver++(2M): second order from the last two denoised latents.
-pub(super) fn dpmpp_2m(
-    model: &mut dyn Denoise,
-    mut x: Tensor,
-    sigmas: &[Real],
-    _: &Parameters,
-    _: &mut dyn Noise,
-) -> Result<Tensor> {
+pub(super) fn dpmpp_2m(run: &mut SamplerRun, mut x: Tensor) -> Result<Tensor> {
     let mut before: Option<(Tensor, Real)> = None;
-    for (i, sigma, next) in steps(sigmas) {
-        let denoised = model.denoise(&x, sigma.into())?.denoised;
-        model.on_step(i, sigmas.len() - 1, &denoised)?;
+    for (i, sigma, next) in run.steps() {
+        let denoised = run.start_step(i, &x)?.denoised;
         let (t, end) = (lambda(sigma), lambda(next));
         let h = end - t;
         let toward = match &before {
@@ -70,17 +56,10 @@ pub(super) fn dpmpp_2m(
 }
 
 /// DPM-Solver++(2M) in CFG++ form.
-pub(super) fn dpmpp_2m_cfg_pp(
-    model: &mut dyn Denoise,
-    mut x: Tensor,
-    sigmas: &[Real],
-    _: &Parameters,
-    _: &mut dyn Noise,
-) -> Result<Tensor> {
+pub(super) fn dpmpp_2m_cfg_pp(run: &mut SamplerRun, mut x: Tensor) -> Result<Tensor> {
     let mut before: Option<(Tensor, Real)> = None;
-    for (i, sigma, next) in steps(sigmas) {
-        let result = model.denoise(&x, sigma.into())?;
-        model.on_step(i, sigmas.len() - 1, &result.denoised)?;
+    for (i, sigma, next) in run.steps() {
+        let result = run.start_step(i, &x)?;
         let h = lambda(next) - lambda(sigma);
         let mut away = &result.uncond * -(-h).exp();
         if let Some((uncond_before, h_before)) = before
@@ -94,19 +73,13 @@ pub(super) fn dpmpp_2m_cfg_pp(
     Ok(x)
 }
 
-/// DPM-Solver++(S), stochastic: an evaluation at the level `r` of the way in λ, each of the two with its own noise.
-pub(super) fn dpmpp_sde(
-    model: &mut dyn Denoise,
-    mut x: Tensor,
-    sigmas: &[Real],
-    p: &Parameters,
-    noise: &mut dyn Noise,
-) -> Result<Tensor> {
+/// DPM-Solver++(S), stochastic, with a second evaluation at `r` of the step in λ. Noise is added before and after it.
+pub(super) fn dpmpp_sde(run: &mut SamplerRun, mut x: Tensor) -> Result<Tensor> {
+    let p = run.parameters;
     let weight = 1.0 / (2.0 * p.r);
     let noisy = p.eta > 0.0 && p.s_noise > 0.0;
-    for (i, sigma, next) in steps(sigmas) {
-        let first = model.denoise(&x, sigma.into())?.denoised;
-        model.on_step(i, sigmas.len() - 1, &first)?;
+    for (i, sigma, next) in run.steps() {
+        let first = run.start_step(i, &x)?.denoised;
         if next == 0.0 {
             x = first;
             continue;
@@ -119,42 +92,37 @@ pub(super) fn dpmpp_sde(
         let (from, inside, to) = (alpha(sigma, t), alpha(middle, inner), alpha(next, end));
         let mut x2 = &x * (inside / from * (-h).exp()) - &first * (inside * (-h).exp_m1());
         if noisy {
-            x2 += noise.draw(sigma.into(), middle.into())? * inside * p.s_noise * up;
+            x2 += run.draw(sigma, middle)? * inside * p.s_noise * up;
         }
-        let second = model.denoise(&x2, middle.into())?.denoised;
+        let second = run.denoise(&x2, middle)?.denoised;
         let (down, up) = ancestral_split(level(t), level(end), p.eta);
         let h = lambda(down) - t;
         let toward = first * (1.0 - weight) + second * weight;
         x = &x * (to / from * (-h).exp()) - toward * (to * (-h).exp_m1());
         if noisy {
-            x += noise.draw(sigma.into(), next.into())? * to * p.s_noise * up;
+            x += run.draw(sigma, next)? * to * p.s_noise * up;
         }
     }
     Ok(x)
 }
 
 /// The noise that the stochastic multistep methods add from σ to σ'.
-fn multistep_noise(noise: &mut dyn Noise, sigma: Real, next: Real, p: &Parameters) -> Result<Option<Tensor>> {
+fn multistep_noise(run: &mut SamplerRun, sigma: Real, next: Real) -> Result<Option<Tensor>> {
+    let p = run.parameters;
     if p.eta <= 0.0 || p.s_noise <= 0.0 {
         return Ok(None);
     }
     let h = lambda(next) - lambda(sigma);
     let spread = (-(-2.0 * h * p.eta).exp_m1()).sqrt();
-    Ok(Some(noise.draw(sigma.into(), next.into())? * next * spread * p.s_noise))
+    Ok(Some(run.draw(sigma, next)? * next * spread * p.s_noise))
 }
 
 /// DPM-Solver++(2M) SDE, in the forms midpoint and Heun.
-pub(super) fn dpmpp_2m_sde(
-    model: &mut dyn Denoise,
-    mut x: Tensor,
-    sigmas: &[Real],
-    p: &Parameters,
-    noise: &mut dyn Noise,
-) -> Result<Tensor> {
+pub(super) fn dpmpp_2m_sde(run: &mut SamplerRun, mut x: Tensor) -> Result<Tensor> {
+    let p = run.parameters;
     let mut before: Option<(Tensor, Real)> = None;
-    for (i, sigma, next) in steps(sigmas) {
-        let denoised = model.denoise(&x, sigma.into())?.denoised;
-        model.on_step(i, sigmas.len() - 1, &denoised)?;
+    for (i, sigma, next) in run.steps() {
+        let denoised = run.start_step(i, &x)?.denoised;
         if next == 0.0 {
             x = denoised;
             continue;
@@ -170,7 +138,7 @@ pub(super) fn dpmpp_2m_sde(
             };
             x += (&denoised - before) * (weight * (1.0 / (h_before / h)));
         }
-        if let Some(noise) = multistep_noise(noise, sigma, next, p)? {
+        if let Some(noise) = multistep_noise(run, sigma, next)? {
             x += noise;
         }
         before = Some((denoised, h));
@@ -179,18 +147,12 @@ pub(super) fn dpmpp_2m_sde(
 }
 
 /// DPM-Solver++(3M) SDE: third order from the last three denoised latents.
-pub(super) fn dpmpp_3m_sde(
-    model: &mut dyn Denoise,
-    mut x: Tensor,
-    sigmas: &[Real],
-    p: &Parameters,
-    noise: &mut dyn Noise,
-) -> Result<Tensor> {
+pub(super) fn dpmpp_3m_sde(run: &mut SamplerRun, mut x: Tensor) -> Result<Tensor> {
+    let p = run.parameters;
     // The earlier denoised latents with the steps in λ that followed them, newest first.
     let mut history: Vec<(Tensor, Real)> = Vec::new();
-    for (i, sigma, next) in steps(sigmas) {
-        let denoised = model.denoise(&x, sigma.into())?.denoised;
-        model.on_step(i, sigmas.len() - 1, &denoised)?;
+    for (i, sigma, next) in run.steps() {
+        let denoised = run.start_step(i, &x)?.denoised;
         if next == 0.0 {
             x = denoised;
             continue;
@@ -214,7 +176,7 @@ pub(super) fn dpmpp_3m_sde(
             [(one, h1)] => x += (&denoised - one) / (*h1 / h) * (to * phi_2),
             [] => (),
         }
-        if let Some(noise) = multistep_noise(noise, sigma, next, p)? {
+        if let Some(noise) = multistep_noise(run, sigma, next)? {
             x += noise;
         }
         history.insert(0, (denoised, h));

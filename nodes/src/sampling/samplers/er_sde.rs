@@ -3,11 +3,9 @@
 use anyhow::Result;
 use tch::{Device, Tensor};
 
-use super::Parameters;
-use super::step::{lambda, level, steps};
+use super::run::SamplerRun;
+use super::step::{lambda, level};
 use crate::diffusion::real::Real;
-use crate::sampling::denoise::Denoise;
-use crate::sampling::noise::Noise;
 
 /// Points of the numerical integration.
 const POINTS: i64 = 200;
@@ -21,21 +19,16 @@ fn scaling(power: Option<f64>) -> impl Fn(&Tensor) -> Tensor {
 }
 
 /// Extended reverse-time stochastic solver of up to third order.
-pub(super) fn er_sde(
-    model: &mut dyn Denoise,
-    mut x: Tensor,
-    sigmas: &[Real],
-    p: &Parameters,
-    noise: &mut dyn Noise,
-) -> Result<Tensor> {
+pub(super) fn er_sde(run: &mut SamplerRun, mut x: Tensor) -> Result<Tensor> {
+    let p = run.parameters;
+    let sigmas = run.sigmas;
     let scaled = scaling(p.scaling_power);
-    // The levels by way of λ, which rounds: what follows takes differences of close ones.
+    // The levels computed from λ, as in ComfyUI. Their rounding matters, because differences of close levels are taken.
     let levels: Vec<Real> = sigmas.iter().map(|&sigma| level(lambda(sigma))).collect();
     let mut before: Option<Tensor> = None;
     let mut derivative_before: Option<Tensor> = None;
-    for (i, sigma, next) in steps(sigmas) {
-        let denoised = model.denoise(&x, sigma.into())?.denoised;
-        model.on_step(i, sigmas.len() - 1, &denoised)?;
+    for (i, sigma, next) in run.steps() {
+        let denoised = run.start_step(i, &x)?.denoised;
         if next == 0.0 {
             x = denoised;
             continue;
@@ -59,7 +52,7 @@ pub(super) fn er_sde(
         }
         if p.s_noise > 0.0 {
             let level = (to.powf(2.0) - from.powf(2.0) * r.powf(2.0)).sqrt().or_zero();
-            x += noise.draw(sigma.into(), next.into())? * alpha * p.s_noise * level;
+            x += run.draw(sigma, next)? * alpha * p.s_noise * level;
         }
         before = Some(denoised);
     }

@@ -1,48 +1,46 @@
 //! Flow models, whose states mix noise and picture: x = (1−σ)·clean + σ·noise, with σ from 0 to 1.
 //!
-//! A deterministic method needs nothing here. Those in λ run on x/(1−σ) at σ/(1−σ), which is a state of the usual form;
-//! ancestral ones have forms of their own.
+//! Deterministic methods in σ work on these states as they are. Methods in λ run on x/(1−σ) at the level σ/(1−σ), which
+//! is a state of the usual form. Ancestral methods have forms of their own.
 
 use anyhow::Result;
 use tch::Tensor;
 
-use super::step::{lambda, level, slope, steps};
-use super::{Parameters, Solve};
+use super::run::{SamplerRun, Solve};
+use super::step::{lambda, level, slope};
 use crate::diffusion::real::Real;
 use crate::sampling::denoise::{Denoise, Denoised};
 use crate::sampling::noise::Noise;
 
-/// What a sampler does for a flow model.
+/// How a sampler samples flow models.
 #[derive(Debug, Clone, Copy)]
 pub enum OnFlow {
-    /// What it does for others.
+    /// As other models.
     Same,
-    /// The same on the state x/(1−σ). At σ = 1 there is none: the level just below takes its place.
+    /// With the same method, on the states x/(1−σ). There is none at σ = 1, which is replaced by a level just below.
     Unmixed,
-    /// Something else.
+    /// With a method of its own.
     Own(Solve),
 }
 
-/// What stands for a level of 1 where the state x/(1−σ) is needed in a method that is not offset by the model.
+/// The level that replaces 1 for the CFG++ methods, instead of the model's own.
 const ALMOST_ONE: f64 = 1.0 - 1e-6;
 
-/// Runs a method on the states x/(1−σ). A first level of 1 becomes `first`.
-pub(super) fn unmixed(
-    solve: Solve,
-    (model, x): (&mut dyn Denoise, Tensor),
-    sigmas: &[Real],
-    p: &Parameters,
-    noise: &mut dyn Noise,
-    first: f64,
-) -> Result<Tensor> {
-    let mut sigmas: Vec<f64> = sigmas.iter().map(|sigma| sigma.value()).collect();
+/// Runs a method on the states x/(1−σ). A first level of 1 is replaced by `first`.
+pub(super) fn unmixed(solve: Solve, run: &mut SamplerRun, x: Tensor, first: f64) -> Result<Tensor> {
+    let mut sigmas: Vec<f64> = run.sigmas.iter().map(|sigma| sigma.value()).collect();
     if sigmas[0] >= 1.0 {
-        sigmas[0] = if p.cfg_pp { ALMOST_ONE } else { first };
+        sigmas[0] = if run.parameters.cfg_pp { ALMOST_ONE } else { first };
     }
-    // In float64, so that the way to these levels and back loses nothing.
+    // In float64, so that converting the levels back and forth loses nothing.
     let levels: Vec<Real> = sigmas.iter().map(|sigma| Real::Double(unmixed_level(*sigma))).collect();
-    let x = x / (1.0 - sigmas[0]);
-    let last = solve(&mut Unmixed(model), x, &levels, p, &mut UnmixedNoise(noise))?;
+    let mut unmixed = SamplerRun {
+        model: &mut Unmixed(run.model),
+        noise: &mut UnmixedNoise(run.noise),
+        sigmas: &levels,
+        parameters: run.parameters,
+    };
+    let last = solve(&mut unmixed, x / (1.0 - sigmas[0]))?;
     Ok(last * (1.0 - sigmas[sigmas.len() - 1]))
 }
 
@@ -51,7 +49,7 @@ pub(super) fn unmixed_level(sigma: f64) -> f64 {
     sigma / (1.0 - sigma)
 }
 
-/// The level of a flow where noise and picture are in the proportion `level`.
+/// The σ of a flow model at which the proportion of noise to picture is `level`.
 fn mixed_level(level: f64) -> f64 {
     level / (1.0 + level)
 }
@@ -76,7 +74,7 @@ impl Noise for UnmixedNoise<'_> {
     }
 }
 
-/// A step to σ_down, then noise back up to σ': (σ_down, factor on the state, factor on the noise).
+/// Splits a step into a step to σ_down and noise up to σ'. Returns (σ_down, factor on the state, factor on the noise).
 fn renoising(sigma: Real, next: Real, eta: f64) -> (Real, Real, Real) {
     let down = next * (1.0 + (next / sigma - 1.0) * eta);
     let kept = (1.0 - next) / (1.0 - down);
@@ -84,16 +82,10 @@ fn renoising(sigma: Real, next: Real, eta: f64) -> (Real, Real, Real) {
 }
 
 /// Euler's method with ancestral noise.
-pub(super) fn euler_ancestral(
-    model: &mut dyn Denoise,
-    mut x: Tensor,
-    sigmas: &[Real],
-    p: &Parameters,
-    noise: &mut dyn Noise,
-) -> Result<Tensor> {
-    for (i, sigma, next) in steps(sigmas) {
-        let denoised = model.denoise(&x, sigma.into())?.denoised;
-        model.on_step(i, sigmas.len() - 1, &denoised)?;
+pub(super) fn euler_ancestral(run: &mut SamplerRun, mut x: Tensor) -> Result<Tensor> {
+    let p = run.parameters;
+    for (i, sigma, next) in run.steps() {
+        let denoised = run.start_step(i, &x)?.denoised;
         if next == 0.0 {
             x = denoised;
             continue;
@@ -101,23 +93,17 @@ pub(super) fn euler_ancestral(
         let (down, kept, added) = renoising(sigma, next, p.eta);
         x = x * (down / sigma) + denoised * (1.0 - down / sigma);
         if p.eta > 0.0 {
-            x = x * kept + noise.draw(sigma.into(), next.into())? * (p.s_noise * added);
+            x = x * kept + run.draw(sigma, next)? * (p.s_noise * added);
         }
     }
     Ok(x)
 }
 
 /// The midpoint method with ancestral noise.
-pub(super) fn dpm_2_ancestral(
-    model: &mut dyn Denoise,
-    mut x: Tensor,
-    sigmas: &[Real],
-    p: &Parameters,
-    noise: &mut dyn Noise,
-) -> Result<Tensor> {
-    for (i, sigma, next) in steps(sigmas) {
-        let denoised = model.denoise(&x, sigma.into())?.denoised;
-        model.on_step(i, sigmas.len() - 1, &denoised)?;
+pub(super) fn dpm_2_ancestral(run: &mut SamplerRun, mut x: Tensor) -> Result<Tensor> {
+    let p = run.parameters;
+    for (i, sigma, next) in run.steps() {
+        let denoised = run.start_step(i, &x)?.denoised;
         let (down, kept, added) = renoising(sigma, next, p.eta);
         let d = slope(&x, sigma, &denoised);
         if down == 0.0 {
@@ -126,26 +112,20 @@ pub(super) fn dpm_2_ancestral(
         }
         let middle = level(lambda(sigma).lerp(lambda(down), 0.5));
         let x2 = &x + d * (middle - sigma);
-        let d2 = slope(&x2, middle, &model.denoise(&x2, middle.into())?.denoised);
-        x = (&x + d2 * (down - sigma)) * kept + noise.draw(sigma.into(), next.into())? * (p.s_noise * added);
+        let d2 = slope(&x2, middle, &run.denoise(&x2, middle)?.denoised);
+        x = (&x + d2 * (down - sigma)) * kept + run.draw(sigma, next)? * (p.s_noise * added);
     }
     Ok(x)
 }
 
 /// DPM-Solver++(2S) with ancestral noise.
-pub(super) fn dpmpp_2s_ancestral(
-    model: &mut dyn Denoise,
-    mut x: Tensor,
-    sigmas: &[Real],
-    p: &Parameters,
-    noise: &mut dyn Noise,
-) -> Result<Tensor> {
-    /// The middle of a step from pure noise.
+pub(super) fn dpmpp_2s_ancestral(run: &mut SamplerRun, mut x: Tensor) -> Result<Tensor> {
+    let p = run.parameters;
+    /// The position of the second evaluation in a step from pure noise.
     const BELOW_ONE: f64 = 0.9999;
     let time = |sigma: Real| ((1.0 - sigma) / sigma).ln();
-    for (i, sigma, next) in steps(sigmas) {
-        let denoised = model.denoise(&x, sigma.into())?.denoised;
-        model.on_step(i, sigmas.len() - 1, &denoised)?;
+    for (i, sigma, next) in run.steps() {
+        let denoised = run.start_step(i, &x)?.denoised;
         let (down, kept, added) = renoising(sigma, next, p.eta);
         if next == 0.0 {
             x = &x + slope(&x, sigma, &denoised) * (down - sigma);
@@ -158,28 +138,21 @@ pub(super) fn dpmpp_2s_ancestral(
             1.0 / ((t + 0.5 * (end - t)).exp() + 1.0)
         };
         let x2 = &x * (middle / sigma) + &denoised * (1.0 - middle / sigma);
-        let second = model.denoise(&x2, middle.into())?.denoised;
+        let second = run.denoise(&x2, middle)?.denoised;
         x = x * (down / sigma) + second * (1.0 - down / sigma);
         if p.eta > 0.0 {
-            x = x * kept + noise.draw(sigma.into(), next.into())? * (p.s_noise * added);
+            x = x * kept + run.draw(sigma, next)? * (p.s_noise * added);
         }
     }
     Ok(x)
 }
 
-/// Multistep consistency sampling: denoise fully, then mix with noise to the next level.
-pub(super) fn lcm(
-    model: &mut dyn Denoise,
-    mut x: Tensor,
-    sigmas: &[Real],
-    _: &Parameters,
-    noise: &mut dyn Noise,
-) -> Result<Tensor> {
-    for (i, sigma, next) in steps(sigmas) {
-        x = model.denoise(&x, sigma.into())?.denoised;
-        model.on_step(i, sigmas.len() - 1, &x)?;
+/// Multistep consistency sampling: denoises fully in each step, then mixes with noise to the next level.
+pub(super) fn lcm(run: &mut SamplerRun, mut x: Tensor) -> Result<Tensor> {
+    for (i, sigma, next) in run.steps() {
+        x = run.start_step(i, &x)?.denoised;
         if next > 0.0 {
-            x = noise.draw(sigma.into(), next.into())? * next + x * (1.0 - next);
+            x = run.draw(sigma, next)? * next + x * (1.0 - next);
         }
     }
     Ok(x)
@@ -191,7 +164,7 @@ mod tests {
 
     #[test]
     fn renoising_keeps_the_proportions() {
-        // Of the clean part 1−σ' is left, of the noise σ' in all.
+        // The result has a share 1−σ' of the clean latent and σ' of noise.
         let split = |eta| {
             let (down, kept, added) = renoising(Real::Double(0.8), Real::Double(0.5), eta);
             (down.value(), kept.value(), added.value())

@@ -1,26 +1,18 @@
-//! Consistency sampling on a state that grows.
+//! LCM sampling on a state that grows.
 
 use anyhow::{Result, ensure};
 use tch::Tensor;
 
-use super::Parameters;
-use super::step::steps;
-use crate::diffusion::real::Real;
+use super::run::SamplerRun;
 use crate::ops::resize::{Crop, Method, resize};
-use crate::sampling::denoise::Denoise;
-use crate::sampling::noise::Noise;
 
 /// The most values that a state may grow to (1 GiB).
 const MOST_VALUES: f64 = (1u64 << 28) as f64;
 
-/// Denoises fully, makes the result larger in the first steps, and noises it again to the next level.
-pub(super) fn lcm_upscale(
-    model: &mut dyn Denoise,
-    mut x: Tensor,
-    sigmas: &[Real],
-    p: &Parameters,
-    noise: &mut dyn Noise,
-) -> Result<Tensor> {
+/// Denoises fully in each step, upscales the result in the first steps, and adds noise of the next level.
+pub(super) fn lcm_upscale(run: &mut SamplerRun, mut x: Tensor) -> Result<Tensor> {
+    let p = run.parameters;
+    let sigmas = run.sigmas;
     let growth = p.growth;
     let (batch, _, height, width) = x.size4()?;
     ensure!(
@@ -32,11 +24,10 @@ pub(super) fn lcm_upscale(
         Some(steps) => (steps + 1).min(sigmas.len() + 1),
         None => (sigmas.len() / 2 + 1).max(2),
     };
-    // Spherical interpolation leaves the channels of a batch innermost in memory, and they stay so.
+    // Spherical interpolation leaves a batch channels-last in memory, and it stays so.
     let mut channels_last = false;
-    for (i, sigma, next) in steps(sigmas) {
-        x = model.denoise(&x, sigma.into())?.denoised;
-        model.on_step(i, sigmas.len() - 1, &x)?;
+    for (i, _, next) in run.steps() {
+        x = run.start_step(i, &x)?.denoised;
         if i + 1 < sizes {
             let factor = 1.0 + (growth.ratio - 1.0) * (i + 1) as f64 / (sizes - 1) as f64;
             let side = |side: i64| (side as f64 * factor).round_ties_even() as i64;
@@ -45,8 +36,9 @@ pub(super) fn lcm_upscale(
         }
         if next > 0.0 {
             let (batch, channels, height, width) = x.size4()?;
-            // In place: the denoised output of a run that ends above 0 is this tensor, and has the noise, too.
-            x += noise.draw_shaped([batch, channels, height, width], channels_last)? * next;
+            // In place, as in ComfyUI: if the run ends above 0, its denoised output is this tensor, and contains the
+            // noise.
+            x += run.noise.draw_shaped([batch, channels, height, width], channels_last)? * next;
         }
     }
     Ok(x)

@@ -15,6 +15,7 @@ pub mod flow;
 mod heun;
 mod lcm_upscale;
 mod res;
+mod run;
 mod sa_solver;
 mod seeds;
 mod step;
@@ -30,9 +31,7 @@ use crate::diffusion::parameterisation::Parameterisation;
 use crate::diffusion::real::Real;
 use crate::ops::resize::Method;
 use flow::OnFlow;
-
-/// A sampling method: from the state `x` at the first noise level to the state at the last.
-pub type Solve = fn(&mut dyn Denoise, Tensor, &[Real], &Parameters, &mut dyn Noise) -> Result<Tensor>;
+pub use run::{SamplerRun, Solve};
 
 /// A sampler with its settings: a row of [`SAMPLER_TABLES`], or a copy of one with other parameters.
 #[derive(Debug, Clone)]
@@ -43,35 +42,35 @@ pub struct Sampler {
     pub parameters: Parameters,
     /// The noise that it adds on the way.
     pub noise: NoiseKind,
-    /// Whether it needs the negative prediction, even where guidance does not.
+    /// Whether it needs the negative prediction, even if guidance does not.
     pub needs_uncond: bool,
     /// Whether KSampler leaves the last level above 0 out of its schedule.
     pub discards_penultimate: bool,
-    /// Whether masked parts are noised with a fresh draw (seed + 1) instead of the initial noise.
+    /// Whether the kept parts of a masked latent get noise from a fresh draw (seed + 1) instead of the initial noise.
     pub fresh_mask_noise: bool,
-    /// Whether it stops just short of a last level of 0.
+    /// Whether it stops just above a last level of 0.
     pub stops_short: bool,
     solve: Solve,
-    /// What it does for a flow model.
+    /// How it samples flow models.
     on_flow: OnFlow,
-    /// The level that stands for 1 in a flow; only when the model is one.
+    /// The level that replaces σ = 1, if the model is a flow model.
     flow_start: Option<f64>,
 }
 
-/// The settings of all methods; each reads those that it knows.
+/// The settings of all methods. Each method reads those that it knows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parameters {
-    /// How stochastic it is: 0 follows the ordinary differential equation, 1 the usual stochastic one.
+    /// How stochastic the method is: 0 solves the ordinary differential equation, 1 the usual stochastic one.
     pub eta: f64,
     /// Factor on the added noise.
     pub s_noise: f64,
-    /// Where between two levels the middle evaluation is, 0 to 1 in λ.
+    /// The position of a second evaluation between two levels, 0 to 1 in λ.
     pub r: f64,
     /// The highest order of a multistep method, or the order of DPM-Solver-adaptive (2 or 3).
     pub order: usize,
     /// The CFG++ form (Chung et al. 2024, arXiv:2406.08070): steps away from U instead of D.
     pub cfg_pp: bool,
-    /// Which of two forms of a second-order correction is used.
+    /// The form of a second-order correction.
     pub form: Form,
     /// Step control of DPM-Solver-adaptive.
     pub control: StepControl,
@@ -79,16 +78,16 @@ pub struct Parameters {
     pub adams: Adams,
     /// ER-SDE's noise scaling: the exponent η + 1 of the reverse-time equation instead of the paper's own.
     pub scaling_power: Option<f64>,
-    /// How the state grows on the way; only for [`Sampler::lcm_upscale`].
+    /// How the state grows during the run. Only for [`Sampler::lcm_upscale`].
     pub growth: Growth,
 }
 
-/// How a state grows while it is sampled.
+/// How a state grows during a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Growth {
-    /// The sides' factor in the end.
+    /// The factor on both sides at the end.
     pub ratio: f64,
-    /// In how many steps it grows; without a number, in half of all.
+    /// The number of steps in which it grows; by default half of all.
     pub steps: Option<usize>,
     pub method: Method,
 }
@@ -98,13 +97,14 @@ pub struct Growth {
 pub struct Adams {
     /// The order of the predictor, at least 1.
     pub predictor: usize,
-    /// The order of the corrector; 0 for none.
+    /// The order of the corrector; 0 is no corrector.
     pub corrector: usize,
     /// Whether the corrected state is evaluated again.
     pub evaluate_corrected: bool,
-    /// Whether order 2 takes the paper's simple weights.
+    /// Whether order 2 uses the paper's simple weights.
     pub simple: bool,
-    /// The highest and the lowest level between which noise is added; without them, 20 % and 80 % of the model's schedule.
+    /// The highest and the lowest level between which noise is added. The default is 20 % and 80 % of the model's
+    /// schedule.
     pub noisy: Option<(f64, f64)>,
 }
 
@@ -132,7 +132,7 @@ pub struct StepControl {
     pub integral: f64,
     /// Derivative coefficient.
     pub derivative: f64,
-    /// A step is accepted if the controller would shrink it by no less than this.
+    /// A step is accepted if the controller's factor on the step size is at least this.
     pub safety: f64,
 }
 
@@ -156,7 +156,7 @@ const PARAMETERS: Parameters = Parameters {
     scaling_power: None,
     growth: Growth { ratio: 1.0, steps: None, method: Method::Bislerp },
 };
-/// No noise along the way.
+/// Parameters without added noise.
 const STILL: Parameters = Parameters { eta: 0.0, ..PARAMETERS };
 const PLUS: Parameters = Parameters { cfg_pp: true, ..PARAMETERS };
 const STILL_PLUS: Parameters = Parameters { cfg_pp: true, ..STILL };
@@ -179,12 +179,12 @@ pub const fn plain(name: &'static str, solve: Solve) -> Sampler {
     }
 }
 
-/// What runs on the states x/(1−σ) of a flow model.
+/// A sampler that runs on the states x/(1−σ) of flow models.
 const fn unmixed(sampler: Sampler) -> Sampler {
     Sampler { on_flow: OnFlow::Unmixed, ..sampler }
 }
 
-/// What does something else for a flow model.
+/// A sampler with another method for flow models.
 const fn or_own(sampler: Sampler, solve: Solve) -> Sampler {
     Sampler { on_flow: OnFlow::Own(solve), ..sampler }
 }
@@ -279,24 +279,24 @@ impl Sampler {
         Ok(sampler)
     }
 
-    /// Euler's method with the slope of [`euler::euler_pp`]; a node offers it, KSampler does not.
+    /// The sampler of the node SamplerEulerCFG++ in its alternative version. KSampler does not offer it.
     pub fn euler_pp() -> Sampler {
         Sampler { parameters: STILL_PLUS, needs_uncond: true, ..plain("euler_pp", euler::euler_pp) }
     }
 
-    /// Consistency sampling on a state that grows; a node offers it, KSampler does not.
+    /// The sampler of the node SamplerLCMUpscale. KSampler does not offer it.
     pub fn lcm_upscale(growth: Growth) -> Sampler {
         let parameters = Parameters { growth, ..PARAMETERS };
         Sampler { parameters, noise: NoiseKind::Continued, ..plain("lcm_upscale", lcm_upscale::lcm_upscale) }
     }
 
-    /// The level that a run on `sigmas` ends at.
+    /// The level at which a run on `sigmas` ends.
     pub fn end(&self, sigmas: &[f64]) -> f64 {
         let last = sigmas.last().copied().unwrap_or_default();
         if self.stops_short && last == 0.0 { unipc::ALMOST_CLEAN } else { last }
     }
 
-    /// The same with what depends on the model filled in.
+    /// The sampler with those settings filled in that depend on the model.
     pub(super) fn for_model(&self, sampling: &Parameterisation) -> Sampler {
         let mut sampler = self.clone();
         let level = |percent: f64| sampling.percent_to_sigma(percent);
@@ -308,19 +308,17 @@ impl Sampler {
         sampler
     }
 
-    /// Samples from the state `x` at the first of `sigmas` to the last. With fewer than two levels nothing happens.
+    /// Samples from the state `x` at the first of `sigmas` to the last one. With fewer than two levels `x` is returned.
     pub fn run(&self, model: &mut dyn Denoise, x: Tensor, sigmas: &[f64], noise: &mut dyn Noise) -> Result<Tensor> {
         if sigmas.len() < 2 {
             return Ok(x);
         }
         let sigmas: Vec<Real> = sigmas.iter().map(|&sigma| Real::new(sigma, x.kind())).collect();
-        let sigmas = sigmas.as_slice();
+        let mut run = SamplerRun { model, noise, sigmas: &sigmas, parameters: &self.parameters };
         match (self.flow_start, self.on_flow) {
-            (Some(first), OnFlow::Unmixed) => {
-                flow::unmixed(self.solve, (model, x), sigmas, &self.parameters, noise, first)
-            }
-            (Some(_), OnFlow::Own(solve)) => solve(model, x, sigmas, &self.parameters, noise),
-            _ => (self.solve)(model, x, sigmas, &self.parameters, noise),
+            (Some(first), OnFlow::Unmixed) => flow::unmixed(self.solve, &mut run, x, first),
+            (Some(_), OnFlow::Own(solve)) => solve(&mut run, x),
+            _ => (self.solve)(&mut run, x),
         }
     }
 }

@@ -3,25 +3,17 @@
 use anyhow::Result;
 use tch::Tensor;
 
-use super::Parameters;
-use super::step::{ancestral_split, lambda, slope, steps};
+use super::run::SamplerRun;
+use super::step::{ancestral_split, lambda, slope};
 use crate::diffusion::real::Real;
-use crate::sampling::denoise::Denoise;
-use crate::sampling::noise::Noise;
 
-/// RES multistep to σ_down, then noise. In CFG++ form U takes the place of D, and D − U is added to the state.
-pub(super) fn res_multistep(
-    model: &mut dyn Denoise,
-    mut x: Tensor,
-    sigmas: &[Real],
-    p: &Parameters,
-    noise: &mut dyn Noise,
-) -> Result<Tensor> {
-    // The last prediction, the level it was made at, and the level it was stepped down to.
+/// RES multistep to σ_down, then noise. In CFG++ form U replaces D, and D − U is added to the state.
+pub(super) fn res_multistep(run: &mut SamplerRun, mut x: Tensor) -> Result<Tensor> {
+    let p = run.parameters;
+    // The prediction of the last step, its level, and its σ_down.
     let mut before: Option<(Tensor, Real, Real)> = None;
-    for (i, sigma, next) in steps(sigmas) {
-        let result = model.denoise(&x, sigma.into())?;
-        model.on_step(i, sigmas.len() - 1, &result.denoised)?;
+    for (i, sigma, next) in run.steps() {
+        let result = run.start_step(i, &x)?;
         let (down, up) = ancestral_split(sigma, next, p.eta);
         let base = if p.cfg_pp { &result.uncond } else { &result.denoised };
         x = match &before {
@@ -38,7 +30,7 @@ pub(super) fn res_multistep(
             _ => &x + slope(&x, sigma, base) * (down - sigma),
         };
         if next > 0.0 && p.eta > 0.0 {
-            x += noise.draw(sigma.into(), next.into())? * p.s_noise * up;
+            x += run.draw(sigma, next)? * p.s_noise * up;
         }
         before = Some((base.shallow_clone(), sigma, down));
     }

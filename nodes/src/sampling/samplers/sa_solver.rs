@@ -3,29 +3,24 @@
 use anyhow::Result;
 use tch::{Device, Tensor};
 
-use super::Parameters;
-use super::step::{alpha, lambda, steps};
+use super::run::SamplerRun;
+use super::step::{alpha, lambda};
 use crate::diffusion::real::{Real, vector};
-use crate::sampling::denoise::Denoise;
-use crate::sampling::noise::Noise;
 
-/// The levels between which noise is added where nothing else is set: 20 % and 80 % of SD1.x's schedule.
+/// The default levels between which noise is added: 20 % and 80 % of SD1.x's schedule.
 const NOISY: (f64, f64) = (5.092_408_180_236_816, 0.571_188_867_092_132_6);
 
-/// What the corrector takes over from the predictor of the step before.
+/// The τ and the noise of a step. Its predictor uses them, and so does the corrector after it.
 struct Transition {
     tau: f64,
     noise: Option<Tensor>,
 }
 
-/// Predict, correct, evaluate once per step; or predict, evaluate, correct, evaluate.
-pub(super) fn sa_solver(
-    model: &mut dyn Denoise,
-    x: Tensor,
-    sigmas: &[Real],
-    p: &Parameters,
-    noise: &mut dyn Noise,
-) -> Result<Tensor> {
+/// Each step corrects the last prediction and predicts the next, with one evaluation. With `evaluate_corrected` the
+/// corrected state is evaluated, too.
+pub(super) fn sa_solver(run: &mut SamplerRun, x: Tensor) -> Result<Tensor> {
+    let p = run.parameters;
+    let sigmas = run.sigmas;
     let settings = &p.adams;
     let count = sigmas.len();
     let lambdas: Vec<Real> = sigmas.iter().map(|&sigma| lambda(sigma)).collect();
@@ -33,9 +28,8 @@ pub(super) fn sa_solver(
     let (mut x, mut predicted) = (x.shallow_clone(), x);
     let mut history: Vec<Tensor> = Vec::new();
     let mut last = Transition { tau: 0.0, noise: None };
-    for (i, sigma, next) in steps(sigmas) {
-        let mut denoised = model.denoise(&predicted, sigma.into())?.denoised;
-        model.on_step(i, count - 1, &denoised)?;
+    for (i, sigma, next) in run.steps() {
+        let mut denoised = run.start_step(i, &predicted)?.denoised;
         history.push(denoised.shallow_clone());
         history.drain(..history.len().saturating_sub(settings.predictor.max(settings.corrector)));
         let corrects = i > 0 && (next > 0.0 || settings.evaluate_corrected);
@@ -46,14 +40,14 @@ pub(super) fn sa_solver(
             x = predicted;
         } else {
             let step =
-                Step { nodes: &lambdas[i + 1 - corrector..=i], sigma: sigmas[i - 1], next: sigma, tau: last.tau };
+                AdamsStep { nodes: &lambdas[i + 1 - corrector..=i], sigma: sigmas[i - 1], next: sigma, tau: last.tau };
             let weights = if settings.simple && corrector == 2 { step.simple_corrector() } else { step.weights() };
             x = step.taken(&x, &history, &weights);
             if let Some(noise) = &last.noise {
                 x += noise;
             }
             if settings.evaluate_corrected {
-                denoised = model.denoise(&x, sigma.into())?.denoised;
+                denoised = run.denoise(&x, sigma)?.denoised;
                 history.pop();
                 history.push(denoised.shallow_clone());
             }
@@ -62,8 +56,8 @@ pub(super) fn sa_solver(
             predicted = denoised;
             continue;
         }
-        last = transition(noise, sigma, next, p)?;
-        let step = Step { nodes: &lambdas[i + 1 - predictor..=i], sigma, next, tau: last.tau };
+        last = transition(run, sigma, next)?;
+        let step = AdamsStep { nodes: &lambdas[i + 1 - predictor..=i], sigma, next, tau: last.tau };
         let weights = if settings.simple && predictor == 2 { step.simple_predictor() } else { step.weights() };
         predicted = step.taken(&x, &history, &weights);
         if let Some(noise) = &last.noise {
@@ -73,7 +67,8 @@ pub(super) fn sa_solver(
     Ok(predicted)
 }
 
-fn transition(noise: &mut dyn Noise, sigma: Real, next: Real, p: &Parameters) -> Result<Transition> {
+fn transition(run: &mut SamplerRun, sigma: Real, next: Real) -> Result<Transition> {
+    let p = run.parameters;
     let (highest, lowest) = p.adams.noisy.unwrap_or(NOISY);
     let tau = if next <= highest && next >= lowest { p.eta.max(0.0) } else { 0.0 };
     if tau <= 0.0 || p.s_noise <= 0.0 {
@@ -81,18 +76,18 @@ fn transition(noise: &mut dyn Noise, sigma: Real, next: Real, p: &Parameters) ->
     }
     let h = lambda(next) - lambda(sigma);
     let spread = (-(-2.0 * tau * tau * h).exp_m1()).sqrt();
-    Ok(Transition { tau, noise: Some(noise.draw(sigma.into(), next.into())? * next * spread * p.s_noise) })
+    Ok(Transition { tau, noise: Some(run.draw(sigma, next)? * next * spread * p.s_noise) })
 }
 
-/// The deterministic part of a step from σ to σ', by the denoised latents at the nodes λⱼ.
-struct Step<'a> {
+/// The deterministic part of a step from σ to σ', computed from the denoised latents at the nodes λⱼ.
+struct AdamsStep<'a> {
     nodes: &'a [Real],
     sigma: Real,
     next: Real,
     tau: f64,
 }
 
-impl Step<'_> {
+impl AdamsStep<'_> {
     fn h(&self) -> Real {
         lambda(self.next) - lambda(self.sigma)
     }
@@ -102,7 +97,7 @@ impl Step<'_> {
         1.0 + self.tau.powi(2)
     }
 
-    /// (σ'/σ)·e^(−τ²h)·x + Σ bⱼDⱼ, with weights for the newest denoised latents.
+    /// (σ'/σ)·e^(−τ²h)·x + Σ bⱼDⱼ, where the weights b belong to the newest denoised latents.
     fn taken(&self, x: &Tensor, history: &[Tensor], weights: &Tensor) -> Tensor {
         let newest = Tensor::stack(&history[history.len() - weights.numel()..], 1);
         let weights = weights.to_kind(newest.kind()).to_device(newest.device());
@@ -141,8 +136,8 @@ impl Step<'_> {
     }
 }
 
-/// Integration by parts as a matrix: row p has (−1)^(p−q)·(p!/q!)/m^(p−q) for q up to p, which makes of the values
-/// eᵐᵘ·u^q at the ends of an interval m∫ eᵐᵘ·uᵖ du over it.
+/// Integration by parts as a matrix. Row p has (−1)^(p−q)·(p!/q!)/m^(p−q) for q up to p. Applied to the differences of
+/// eᵐᵘ·u^q between the ends of an interval, it gives m∫ eᵐᵘ·uᵖ du over the interval.
 fn by_parts(powers: &Tensor, m: f64) -> Tensor {
     let differences = |values: &Tensor| values.unsqueeze(1) - values.unsqueeze(0);
     let depth = differences(powers);
@@ -175,7 +170,7 @@ mod tests {
         let double = |value: f64| Real::new(value, Kind::Double);
         for tau in [0.0, 0.8] {
             let nodes = [-2.0, -1.1, -0.7].map(double);
-            let step = Step { nodes: &nodes, sigma: double(0.7f64.exp()), next: double(0.4f64.exp()), tau };
+            let step = AdamsStep { nodes: &nodes, sigma: double(0.7f64.exp()), next: double(0.4f64.exp()), tau };
             let weights = Vec::<f64>::try_from(&step.weights()).unwrap_or_default();
             assert_eq!(weights.len(), 3);
             for power in 0..3 {

@@ -1,4 +1,4 @@
-//! What the samplers' steps have in common.
+//! Formulas that the sampling methods share.
 
 use tch::Tensor;
 
@@ -19,27 +19,23 @@ pub(super) fn level(lambda: Real) -> Real {
     (-lambda).exp()
 }
 
-/// α = σ·e^λ: 1, but for the rounding, which ComfyUI's formulas carry on.
+/// α = σ·e^λ. This is 1 up to rounding; ComfyUI's formulas contain it, and so its rounding.
 pub(super) fn alpha(sigma: Real, lambda: Real) -> Real {
     sigma * lambda.exp()
 }
 
-/// A step down to `next` taken as one further down and noise back up: (σ_down, σ_up), σ_down² + σ_up² = next². With
-/// `eta` 0 there is no noise; with 1 it is as much as the stochastic process has between the levels.
+/// Splits a step to `next` into a step to the lower level σ_down and noise of the level σ_up, with σ_down² + σ_up² =
+/// next². Returns (σ_down, σ_up). With `eta` 0 there is no noise; with 1 it is that of the stochastic process between
+/// the levels.
 pub(super) fn ancestral_split(sigma: Real, next: Real, eta: f64) -> (Real, Real) {
     if eta == 0.0 {
         return (next, next * 0.0);
     }
     let square = |level: Real| level.powf(2.0);
     let between = square(next) * (square(sigma) - square(next)) / square(sigma);
-    // Where levels rise there is no root; the minimum then is σ'.
+    // If levels rise, the root is NaN, and the minimum is σ'.
     let up = next.min(between.powf(0.5) * eta);
     ((square(next) - square(up)).powf(0.5), up)
-}
-
-/// The consecutive pairs of noise levels, numbered.
-pub(super) fn steps(sigmas: &[Real]) -> impl Iterator<Item = (usize, Real, Real)> + '_ {
-    sigmas.windows(2).enumerate().map(|(step, pair)| (step, pair[0], pair[1]))
 }
 
 #[cfg(test)]

@@ -3,18 +3,17 @@
 use anyhow::Result;
 use tch::Tensor;
 
+use super::Form;
+use super::run::SamplerRun;
 use super::step::slope;
-use super::{Form, Parameters};
 use crate::diffusion::real::{Real, vector};
-use crate::sampling::denoise::Denoise;
-use crate::sampling::noise::Noise;
 
-/// What stands for a last level of 0, where λ would be infinite.
+/// The level that replaces a last level of 0, at which λ would be infinite.
 pub(super) const ALMOST_CLEAN: f64 = 0.001;
 const HIGHEST_ORDER: usize = 3;
 
-/// A noise level σ as a variance-preserving process has it: y = α·clean + s·noise, y = α·x. In float32, s of 0.001
-/// becomes 0.00097656.
+/// A noise level σ in terms of a variance-preserving process, y = α·clean + s·noise with y = α·x. In float32 an s of
+/// 0.001 becomes 0.00097656.
 #[derive(Debug, Clone, Copy)]
 struct Level {
     sigma: Real,
@@ -32,21 +31,17 @@ impl Level {
     }
 
     /// The denoised latent behind `y`.
-    fn denoised(&self, model: &mut dyn Denoise, y: &Tensor) -> Result<Tensor> {
+    fn denoised(&self, run: &mut SamplerRun, y: &Tensor) -> Result<Tensor> {
         let x = y * (self.sigma.powf(2.0) + 1.0).powf(0.5);
-        let epsilon = slope(&x, self.sigma, &model.denoise(&x, self.sigma.into())?.denoised);
+        let epsilon = slope(&x, self.sigma, &run.denoise(&x, self.sigma)?.denoised);
         Ok((y - epsilon * self.s) / self.alpha)
     }
 }
 
 /// UniPC of up to third order with B(h) = h (`bh1`) or eʰ − 1 (`bh2`). With a single step the state is not updated.
-pub(super) fn unipc(
-    model: &mut dyn Denoise,
-    x: Tensor,
-    sigmas: &[Real],
-    p: &Parameters,
-    _: &mut dyn Noise,
-) -> Result<Tensor> {
+pub(super) fn unipc(run: &mut SamplerRun, x: Tensor) -> Result<Tensor> {
+    let p = run.parameters;
+    let sigmas = run.sigmas;
     let count = sigmas.len() - 1;
     let mut levels: Vec<Level> = sigmas[..count].iter().map(|&sigma| Level::new(sigma)).collect();
     let last = sigmas[count];
@@ -54,8 +49,8 @@ pub(super) fn unipc(
     let highest = HIGHEST_ORDER.min(count - 1);
 
     let mut y = x / (1.0 + sigmas[0].powf(2.0)).sqrt();
-    let mut known = vec![(levels[0], levels[0].denoised(model, &y)?)];
-    model.on_step(0, count, &known[0].1)?;
+    let mut known = vec![(levels[0], levels[0].denoised(run, &y)?)];
+    run.report(0, &known[0].1)?;
     for (k, &level) in levels.iter().enumerate().skip(1).take(if count == 1 { 0 } else { count }) {
         let order = if k < highest { k } else { highest.min(count + 1 - k) };
         let update = Update::new(&known[known.len() - order..], level, p.form);
@@ -63,8 +58,8 @@ pub(super) fn unipc(
         if k == count {
             y = predicted;
         } else {
-            let denoised = level.denoised(model, &predicted)?;
-            model.on_step(k, count, &denoised)?;
+            let denoised = level.denoised(run, &predicted)?;
+            run.report(k, &denoised)?;
             y = update.correct(&y, &denoised);
             known.push((level, denoised));
         }
@@ -77,7 +72,7 @@ struct Update<'a> {
     newest: &'a Tensor,
     /// Differences (D₋ⱼ − D₀)/rⱼ, newest first.
     differences: Vec<Tensor>,
-    /// Places of the evaluations in units of the step: r₁, r₂, …, 1.
+    /// Positions of the evaluations in units of the step: r₁, r₂, …, 1.
     places: Vec<Real>,
     /// Right-hand side of the order conditions.
     targets: Vec<Real>,
@@ -128,7 +123,7 @@ impl<'a> Update<'a> {
         }
     }
 
-    /// The step made again, with the denoised latent at its end.
+    /// The step made again with the denoised latent at its end (corrector).
     fn correct(&self, y: &Tensor, denoised: &Tensor) -> Tensor {
         let order = self.places.len();
         let difference = denoised - self.newest;
@@ -141,7 +136,7 @@ impl<'a> Update<'a> {
         self.start(y) - (known + difference * last) * self.scale
     }
 
-    /// The step of first order.
+    /// The first-order step.
     fn start(&self, y: &Tensor) -> Tensor {
         y * self.kept - self.newest * self.toward
     }

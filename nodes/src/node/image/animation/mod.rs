@@ -7,12 +7,12 @@ use super::save_image::{announce, location};
 use crate::pictures::write::write_numbered;
 use crate::values::Image;
 
-/// How long a frame is shown in milliseconds, cut as the reference cuts it.
+/// The duration of a frame in whole milliseconds, truncated as ComfyUI does.
 fn milliseconds(fps: f64) -> u64 {
     (1000.0 / fps) as u64
 }
 
-/// Writes one file for a batch into the output folder and announces it.
+/// Saves one file for a batch in the output folder, and announces it.
 fn save(cx: &mut Cx, images: &Image, prefix: &str, extension: &str, bytes: &[u8]) -> anyhow::Result<()> {
     let folder = cx.folders.output.clone();
     let location = location(images, prefix, &folder)?;

@@ -7,7 +7,7 @@ use super::{milliseconds, save};
 use crate::pictures::animation;
 use crate::values::Image;
 
-/// Saves a batch as one moving PNG file in the output folder, with the workflow that made it.
+/// Saves a batch as an animated PNG file in the output folder, with the workflow that made it.
 #[derive(Node)]
 #[node(category = "image/animation", output, hidden("prompt", "extra_pnginfo"))]
 struct SaveAnimatedPNG {
@@ -19,7 +19,7 @@ struct SaveAnimatedPNG {
     /// Frames per second.
     #[input(default = 6.0, min = 0.01, max = 1000.0, step = 0.01)]
     fps: f64,
-    /// From 0, large and fast, to 9. The pixels are the same.
+    /// From 0 (fast, large files) to 9 (slow, small files). PNG is lossless at any level.
     #[input(default = 4, min = 0, max = 9)]
     compress_level: i64,
 }

@@ -7,7 +7,7 @@ use super::{milliseconds, save};
 use crate::pictures::animation::{self, WebpSettings};
 use crate::values::Image;
 
-/// Saves a batch as one moving WebP file in the output folder, with the workflow that made it.
+/// Saves a batch as an animated WebP file in the output folder, with the workflow that made it.
 #[derive(Node)]
 #[node(category = "image/animation", output, hidden("prompt", "extra_pnginfo"))]
 struct SaveAnimatedWEBP {
@@ -19,13 +19,13 @@ struct SaveAnimatedWEBP {
     /// Frames per second.
     #[input(default = 6.0, min = 0.01, max = 1000.0, step = 0.01)]
     fps: f64,
-    /// Keeps every pixel as it is.
+    /// Whether every pixel is kept as it is.
     #[input(default = true)]
     lossless: bool,
-    /// Of the picture; where lossless, how hard it is compressed.
+    /// The quality of the picture. In lossless files, the effort of compression.
     #[input(default = 80, min = 0, max = 100)]
     quality: i64,
-    /// How long it may take to make the file small.
+    /// The effort of compression: the slower, the smaller the file.
     method: Effort,
 }
 

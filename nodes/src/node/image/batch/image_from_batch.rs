@@ -9,10 +9,10 @@ use crate::values::Image;
 #[node(category = "image/batch")]
 struct ImageFromBatch {
     image: Image,
-    /// The first to take, from 0; beyond the end, the last.
+    /// The first picture that is taken, counted from 0. A number beyond the end means the last one.
     #[input(default = 0, min = 0, max = 4095)]
     batch_index: i64,
-    /// How many; fewer, where the batch ends.
+    /// How many pictures are taken. There are fewer if the batch ends before.
     #[input(default = 1, min = 1, max = 4096)]
     length: i64,
 }

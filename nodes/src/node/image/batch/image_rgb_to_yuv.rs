@@ -5,9 +5,9 @@ use tch::{Kind, Tensor};
 
 use crate::values::Image;
 
-/// Takes pictures apart into brightness (Y) and two differences of colour (U for blue, V for red), grey pictures all.
+/// Splits pictures into luma (Y) and chroma (U for blue, V for red), as three grey pictures.
 ///
-/// The weights are BT.601's, over the full range from 0 to 1; no difference is 0.5.
+/// The weights are those of BT.601. All three go from 0 to 1; chroma 0.5 is grey.
 #[derive(Node)]
 #[node(category = "image/batch")]
 struct ImageRGBToYUV {
@@ -41,11 +41,11 @@ impl Run for ImageRGBToYUV {
     }
 }
 
-/// Puts brightness and differences of colour together again.
+/// Joins luma and chroma to pictures in RGB.
 #[derive(Node)]
 #[node(category = "image/batch")]
 struct ImageYUVToRGB {
-    /// Brightness. Of several channels the mean counts, here and below.
+    /// Luma. Of pictures with several channels the mean is taken; so it is with U and V.
     #[input(name = "Y")]
     y: Image,
     #[input(name = "U")]

@@ -6,13 +6,13 @@ use tch::Tensor;
 
 use crate::values::Image;
 
-/// Sorts pictures into batches of another size. All must be equally large.
+/// Divides pictures into batches of another size. All must have the same width and height.
 #[derive(Node)]
 #[node(category = "image/batch", display = "Rebatch Images")]
 struct RebatchImages {
     /// Pictures in any number of batches.
     images: List<Image>,
-    /// How many pictures a batch holds; the last may hold fewer.
+    /// Pictures in a batch. The last batch may have fewer.
     #[input(default = 1, min = 1, max = 4096)]
     batch_size: i64,
 }

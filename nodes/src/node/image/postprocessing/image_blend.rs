@@ -7,7 +7,7 @@ use super::super::channels::matched;
 use crate::ops::resize::{Crop, Method, resize_pictures};
 use crate::values::Image;
 
-/// Blends two pictures. The second is cut and resized to the first one's size.
+/// Blends two pictures. The second is cropped and resized to the size of the first.
 #[derive(Node)]
 #[node(category = "image/postprocessing")]
 struct ImageBlend {
@@ -15,7 +15,7 @@ struct ImageBlend {
     image1: Image,
     /// The upper picture.
     image2: Image,
-    /// From 0, the first picture alone, to 1.
+    /// The share of the blended picture: 0 gives the first picture alone.
     #[input(default = 0.5, min = 0.0, max = 1.0, step = 0.01)]
     blend_factor: f64,
     blend_mode: Mode,
@@ -48,7 +48,7 @@ impl Run for ImageBlend {
     }
 }
 
-/// The modes' formulas, `a` below and `b` above.
+/// The formulas of the modes. `a` is the lower picture, `b` the upper one.
 fn blend(a: &Tensor, b: &Tensor, mode: Mode) -> Tensor {
     let screened = || 1.0 - (1.0 - a) * (1.0 - b);
     match mode {
@@ -69,7 +69,7 @@ fn blend(a: &Tensor, b: &Tensor, mode: Mode) -> Tensor {
     }
 }
 
-/// Soft light's curve: a root, and below a quarter a cubic that meets it.
+/// The curve of soft light: a square root, and below 1/4 a cubic polynomial that continues it.
 fn lightened(a: &Tensor) -> Tensor {
     let cubic: Tensor = ((16.0 * a - 12.0) * a + 4.0) * a;
     cubic.where_self(&a.le(0.25), &a.sqrt())

@@ -10,10 +10,10 @@ use crate::values::Image;
 #[node(category = "image/postprocessing")]
 struct ImageBlur {
     image: Image,
-    /// How far the blur reaches in pixels.
+    /// The radius of the kernel in pixels.
     #[input(default = 1, min = 1, max = 31, step = 1)]
     blur_radius: i64,
-    /// The Gaussian's standard deviation in radii.
+    /// The standard deviation of the Gaussian, in multiples of the radius.
     #[input(default = 1.0, min = 0.1, max = 10.0, step = 0.1)]
     sigma: f64,
 }

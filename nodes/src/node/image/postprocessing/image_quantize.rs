@@ -7,15 +7,16 @@ use crate::ops::bytes::unit_floats;
 use crate::ops::quantise::{Palette, Rgb, median_cut};
 use crate::values::Image;
 
-/// Reduces each picture to a few colours of its own.
+/// Reduces each picture to a palette of its own.
 #[derive(Node)]
 #[node(category = "image/postprocessing")]
 struct ImageQuantize {
     image: Image,
-    /// How many at most.
+    /// The most colours of a palette.
     #[input(default = 256, min = 1, max = 256, step = 1)]
     colors: i64,
-    /// How colours in between are shown: not at all, by spreading each pixel's error, or by a regular pattern.
+    /// How the colours between those of the palette are approximated: `none`, by error diffusion (Floyd-Steinberg), or
+    /// by an ordered pattern (Bayer).
     dither: Dither,
 }
 
@@ -70,7 +71,8 @@ impl Dither {
     }
 }
 
-/// The pixels with Bayer's matrix of 2^`order` a side added to them, scaled to two steps between `colours` even colours.
+/// The pixels plus a Bayer matrix with sides of 2^`order`. The matrix is scaled to two steps of a scale of `colours`
+/// evenly spaced values.
 fn patterned(pixels: &[Rgb], width: usize, order: u32, colours: usize) -> Vec<Rgb> {
     let spread = (2.0 * 256.0 / colours as f64) as f32;
     let (matrix, side) = (bayer(order), 1usize << order);
@@ -81,7 +83,7 @@ fn patterned(pixels: &[Rgb], width: usize, order: u32, colours: usize) -> Vec<Rg
     pixels.iter().enumerate().map(shifted).collect()
 }
 
-/// Bayer's matrix of 2^`order` a side around 0, row by row, each from the one half as large.
+/// The Bayer matrix with sides of 2^`order`, centred on 0, row by row. It is built from the one with half the sides.
 fn bayer(order: u32) -> Vec<f32> {
     let Some(smaller) = order.checked_sub(1) else { return vec![0.0] };
     let (inner, half, scale) = (bayer(smaller), 1usize << smaller, 4f32.powi(order as i32));

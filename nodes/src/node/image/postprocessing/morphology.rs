@@ -5,13 +5,13 @@ use redraft_engine::{Combo, Node};
 use crate::ops::filters::{End, extreme};
 use crate::values::Image;
 
-/// Grows or shrinks the bright parts of pictures, by the extremes of a square around each pixel.
+/// Grows or shrinks the bright parts of pictures: takes the minimum or maximum over a square around each pixel.
 #[derive(Node)]
 #[node(category = "image/postprocessing", display = "ImageMorphology")]
 struct Morphology {
     image: Image,
-    /// Erode shrinks, dilate grows; open drops small bright spots, close small dark ones; gradient shows edges, top hat what
-    /// open dropped, bottom hat what close did.
+    /// `erode` shrinks bright parts, `dilate` grows them. `open` removes small bright spots, `close` small dark ones.
+    /// `gradient` gives the edges, `top_hat` what `open` removes, `bottom_hat` what `close` removes.
     operation: Operation,
     /// The square's side in pixels.
     #[input(default = 3, min = 3, max = 999, step = 1)]

@@ -5,15 +5,15 @@ use redraft_engine::node::Run;
 use crate::ops::canny::canny;
 use crate::values::Image;
 
-/// Draws the edges of pictures, white on black.
+/// Detects the edges of pictures: white on black (Canny 1986).
 #[derive(Node)]
 #[node(category = "image/preprocessors")]
 struct Canny {
     image: Image,
-    /// An edge goes on where it is stronger than this.
+    /// An edge continues where the gradient is above this.
     #[input(default = 0.4, min = 0.01, max = 0.99, step = 0.01)]
     low_threshold: f64,
-    /// An edge begins where it is stronger than this.
+    /// An edge starts where the gradient is above this.
     #[input(default = 0.8, min = 0.01, max = 0.99, step = 0.01)]
     high_threshold: f64,
 }

@@ -5,17 +5,17 @@ use redraft_engine::node::Run;
 use crate::ops::resize::picture_size;
 use crate::values::Image;
 
-/// Cuts a rectangle out of pictures.
+/// Crops pictures to a rectangle.
 #[derive(Node)]
 #[node(category = "image/transform", display = "Image Crop")]
 struct ImageCrop {
     image: Image,
-    /// The rectangle's width in pixels; less, where the picture ends.
+    /// The width in pixels. It is less if the picture ends before.
     #[input(default = 512, min = 1, max = 16384, step = 1)]
     width: i64,
     #[input(default = 512, min = 1, max = 16384, step = 1)]
     height: i64,
-    /// Its left edge; beyond the picture, the last column.
+    /// The left edge in pixels. A number beyond the picture means the last column.
     #[input(default = 0, min = 0, max = 16384, step = 1)]
     x: i64,
     #[input(default = 0, min = 0, max = 16384, step = 1)]

@@ -4,7 +4,7 @@ use redraft_engine::{Combo, Node};
 
 use crate::values::Image;
 
-/// Mirrors pictures.
+/// Flips pictures.
 #[derive(Node)]
 #[node(category = "image/transform")]
 struct ImageFlip {

@@ -4,7 +4,7 @@ use redraft_engine::{Combo, Node};
 
 use crate::values::Image;
 
-/// Turns pictures clockwise.
+/// Rotates pictures clockwise.
 #[derive(Node)]
 #[node(category = "image/transform")]
 struct ImageRotate {

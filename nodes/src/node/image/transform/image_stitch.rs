@@ -8,24 +8,24 @@ use super::super::channels::with_equal_channels;
 use crate::ops::resize::{Crop, Method, picture_size, resize_pictures};
 use crate::values::Image;
 
-/// Puts one picture beside another.
+/// Joins two pictures at an edge.
 #[derive(Node)]
 #[node(category = "image/transform", display = "Image Stitch")]
 struct ImageStitch {
     image1: Image,
-    /// On which side of the first the second stands.
+    /// The side of the first picture at which the second is added.
     #[input(default = "right")]
     direction: Direction,
-    /// Resizes the second picture to the common edge; if not, the smaller one gets margins.
+    /// Whether the second picture is resized to fit the common edge. If not, the smaller picture gets margins.
     #[input(default = true)]
     match_image_size: bool,
-    /// How many pixels lie between them; made even.
+    /// The width of the gap between the pictures in pixels, rounded to an even number.
     #[input(default = 0, min = 0, max = 1024, step = 2)]
     spacing_width: i64,
-    /// The gap's colour. Margins have it too, if it is white; otherwise they are black.
+    /// The colour of the gap. If it is white, margins are white, too; otherwise they are black.
     #[input(default = "white")]
     spacing_color: Colour,
-    /// Without one the first picture stays as it is.
+    /// Without a second picture the first is returned as it is.
     image2: Option<Image>,
 }
 
@@ -83,7 +83,7 @@ impl Run for ImageStitch {
 }
 
 impl Direction {
-    /// The dimension of B×H×W×C along which the pictures lie.
+    /// The dimension of B×H×W×C along which the pictures are joined.
     fn dim(self) -> i64 {
         match self {
             Direction::Right | Direction::Left => 2,
@@ -92,7 +92,7 @@ impl Direction {
     }
 }
 
-/// A batch filled up to `count` with its last picture.
+/// A batch extended to `count` pictures by repeating the last one.
 fn last_repeated(batch: &Tensor, count: i64) -> Tensor {
     let have = batch.size()[0];
     if have == count {
@@ -102,7 +102,7 @@ fn last_repeated(batch: &Tensor, count: i64) -> Tensor {
     Tensor::cat(&[batch, &last], 0)
 }
 
-/// `second` as large as `first` where they meet, in its own shape.
+/// `second` resized to the length of the edge at which it meets `first`. Its aspect ratio stays.
 fn matched_to(first: &Tensor, second: &Tensor, direction: Direction) -> anyhow::Result<Tensor> {
     let ((width, height), (columns, rows)) = (picture_size(first)?, picture_size(second)?);
     let shape = columns as f64 / rows as f64;
@@ -113,7 +113,7 @@ fn matched_to(first: &Tensor, second: &Tensor, direction: Direction) -> anyhow::
     resize_pictures(second, width, height, Method::Lanczos, Crop::Disabled)
 }
 
-/// Both with margins so that they are equally large where they meet, each in the middle.
+/// Both pictures with margins, so that their common edges have the same length. Each is centred.
 fn with_margins(first: &Tensor, second: &Tensor, direction: Direction, colour: Colour) -> (Tensor, Tensor) {
     let across = if direction.dim() == 2 { 1 } else { 2 };
     let side = |picture: &Tensor| picture.size()[across];

@@ -7,11 +7,11 @@ use crate::ops::resize::{Crop, methods, picture_size, resize_pictures};
 use crate::values::Image;
 
 methods! {
-    /// The methods in this node's order.
+    /// The methods in the order of this node.
     PadMethod: Area, Bicubic, NearestExact, Bilinear, Lanczos
 }
 
-/// Resizes pictures to fit into a rectangle, keeping their shape, and fills the rest.
+/// Resizes pictures to fit into a rectangle, and pads the rest. The aspect ratio stays.
 #[derive(Node)]
 #[node(category = "image/transform")]
 struct ResizeAndPadImage {

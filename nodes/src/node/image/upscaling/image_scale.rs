@@ -11,12 +11,12 @@ use crate::values::Image;
 struct ImageScale {
     image: Image,
     upscale_method: ImageMethod,
-    /// In pixels; 0 keeps the shape, and where both are 0 the size.
+    /// In pixels. 0 keeps the aspect ratio; if both width and height are 0, the size stays.
     #[input(default = 512, min = 0, max = 16384, step = 1)]
     width: i64,
     #[input(default = 512, min = 0, max = 16384, step = 1)]
     height: i64,
-    /// Whether pictures of another shape are cut instead of stretched.
+    /// How a change of the aspect ratio is made: `disabled` stretches pictures, `center` crops them.
     crop: Crop,
 }
 

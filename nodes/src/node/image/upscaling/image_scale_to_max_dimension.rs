@@ -6,11 +6,11 @@ use crate::ops::resize::{Crop, methods, picture_size, resize_pictures, with_long
 use crate::values::Image;
 
 methods! {
-    /// The methods in this node's order, one of them twice as in the reference.
+    /// The methods in the order of this node. ComfyUI lists one of them twice, and so does this.
     MaxDimensionMethod: Area, Lanczos, Bilinear, NearestExact, Bilinear, Bicubic
 }
 
-/// Resizes pictures so that their longer side has a given length, keeping their shape.
+/// Resizes pictures so that their longer side has a given length. The aspect ratio stays.
 #[derive(Node)]
 #[node(category = "image/upscaling")]
 struct ImageScaleToMaxDimension {

@@ -5,7 +5,7 @@ use redraft_engine::node::Run;
 use crate::ops::resize::{Crop, ImageMethod, picture_size, resize_pictures};
 use crate::values::Image;
 
-/// Resizes pictures to a number of pixels, keeping their shape.
+/// Resizes pictures to a total number of pixels. The aspect ratio stays.
 #[derive(Node)]
 #[node(category = "image/upscaling")]
 struct ImageScaleToTotalPixels {

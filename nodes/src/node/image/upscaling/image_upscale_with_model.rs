@@ -9,7 +9,7 @@ use crate::networks::Networks;
 use crate::recipes::UpscaleModel;
 use crate::values::Image;
 
-/// Enlarges pictures with a network.
+/// Upscales pictures with an upscale model.
 #[derive(Node)]
 #[node(category = "image/upscaling", display = "Upscale Image (using Model)")]
 struct ImageUpscaleWithModel {

@@ -1,4 +1,4 @@
-//! Numbers as Python's `float()` reads them: what may follow the colon of a weighted prompt.
+//! Numbers as Python reads them from texts, and floats as it writes them.
 
 /// First digits (zeros) of the decimal digit runs of Unicode 14, the version of the reference's Python 3.11.
 const ZEROS: [u32; 65] = [
@@ -9,11 +9,22 @@ const ZEROS: [u32; 65] = [
     0x16B50, 0x1D7CE, 0x1D7D8, 0x1D7E2, 0x1D7EC, 0x1D7F6, 0x1E140, 0x1E2F0, 0x1E950, 0x1FBF0,
 ];
 
-/// Reads a number as Python's `float()` does, or gives `None`.
+/// Python's `float(text)`, or nothing where Python raises a `ValueError`.
 ///
-/// Allowed are white space at both ends, a sign, an exponent, a missing digit on one side of the point, `inf`,
-/// `infinity` and `nan` in any case, underscores between digits, and decimal digits of any script.
+/// White space may stand at both ends, underscores between digits, a digit may be missing on one side of the point, and
+/// digits may be of any script. `inf`, `infinity` and `nan` are read in any case.
 pub fn parse_float(text: &str) -> Option<f64> {
+    plain(text)?.parse().ok()
+}
+
+/// Python's `int(text)`, or nothing where Python raises a `ValueError`, and beyond 128 bits.
+pub fn parse_int(text: &str) -> Option<i128> {
+    plain(text)?.parse().ok()
+}
+
+/// A number as Rust's parser takes it: without white space around it and underscores in it, all digits in ASCII. Nothing if
+/// an underscore is not between two digits.
+fn plain(text: &str) -> Option<String> {
     let ascii: String = text.chars().map(to_ascii).collect();
     let number = ascii.trim_matches(|c: char| matches!(c, ' ' | '\t'..='\r'));
     let bytes = number.as_bytes();
@@ -21,8 +32,7 @@ pub fn parse_float(text: &str) -> Option<f64> {
     let underscores_are_inside = (0..bytes.len())
         .filter(|&at| bytes[at] == b'_')
         .all(|at| is_digit(at.checked_sub(1)) && is_digit(at.checked_add(1)));
-    // Rust's grammar is Python's without underscores.
-    underscores_are_inside.then(|| number.replace('_', "").parse().ok()).flatten()
+    underscores_are_inside.then(|| number.replace('_', ""))
 }
 
 /// Digits of any script as ASCII digits, white space beyond ASCII as a space; the rest stays.
@@ -33,6 +43,21 @@ fn to_ascii(c: char) -> char {
     let code = u32::from(c);
     let digit = ZEROS.iter().find_map(|zero| char::from_digit(code.checked_sub(*zero)?, 10));
     digit.unwrap_or(if c.is_whitespace() { ' ' } else { c })
+}
+
+/// Python's `repr` of a float: the shortest digits that read back as the same number, with an exponent below 1e-4 and from
+/// 1e16 on; `nan`, `inf`, `-inf`.
+pub fn repr_float(value: f64) -> String {
+    if !value.is_finite() {
+        return value.to_string().to_lowercase();
+    }
+    if value == 0.0 || (1e-4..1e16).contains(&value.abs()) {
+        return format!("{value:?}");
+    }
+    let scientific = format!("{value:e}");
+    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |exponent| ('-', exponent));
+    format!("{digits}e{sign}{exponent:0>2}")
 }
 
 #[cfg(test)]
@@ -100,6 +125,30 @@ mod tests {
             "\u{1c}１",
         ] {
             assert_eq!(parse_float(text), None, "{text:?}");
+        }
+    }
+    /// Texts from CPython 3.11.
+    #[test]
+    fn writes_what_python_writes() {
+        let cases = [
+            (8.0, "8.0"),
+            (-0.0, "-0.0"),
+            (0.1, "0.1"),
+            (1e-5, "1e-05"),
+            (0.0001, "0.0001"),
+            (0.00012345, "0.00012345"),
+            (1.5e-7, "1.5e-07"),
+            (1e15, "1000000000000000.0"),
+            (1e16, "1e+16"),
+            (123456789012345680.0, "1.2345678901234568e+17"),
+            (-2.5e-310, "-2.5e-310"),
+            (f64::MAX, "1.7976931348623157e+308"),
+            (f64::NAN, "nan"),
+            (f64::INFINITY, "inf"),
+            (f64::NEG_INFINITY, "-inf"),
+        ];
+        for (float, expected) in cases {
+            assert_eq!(repr_float(float), expected);
         }
     }
 }

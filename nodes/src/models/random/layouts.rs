@@ -1,0 +1,117 @@
+//! Which networks a checkpoint holds, and how large they are.
+
+use super::networks::{autoencoder, open_clip, text_encoder, unet};
+use super::{Builder, Size, Spec};
+
+/// What a random checkpoint is a checkpoint of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// Stable Diffusion 1.x.
+    Sd1,
+    /// The same for inpainting: 9 input channels.
+    Sd1Inpainting,
+    /// The same for InstructPix2Pix: 8 input channels.
+    Sd1InstructPix2Pix,
+    /// Stable Diffusion 2.x.
+    Sd2,
+    /// SDXL's base model.
+    Sdxl,
+    /// The same for inpainting: 9 input channels.
+    SdxlInpainting,
+    /// SDXL's refiner.
+    SdxlRefiner,
+}
+
+/// A UNet's structure.
+pub(super) struct UNetPlan {
+    pub(super) input: i64,
+    /// Channels at the first level.
+    pub(super) width: i64,
+    /// Multiples of the width at each level.
+    pub(super) levels: &'static [i64],
+    /// How many transformer blocks follow each residual block of a level.
+    pub(super) depths: &'static [usize],
+    /// The same in the middle.
+    pub(super) middle: usize,
+    pub(super) context: i64,
+    /// Whether transformers are surrounded by matrices instead of convolutions.
+    pub(super) linear: bool,
+    /// The width of the vector beside the text.
+    pub(super) vector: Option<i64>,
+}
+
+/// A text encoder's place, width and number of layers.
+struct TextPlan {
+    place: &'static str,
+    open_clip: bool,
+    width: i64,
+    layers: usize,
+}
+
+impl Layout {
+    pub(super) fn tensors(self, size: Size) -> Vec<Spec> {
+        let mut b = Builder { tensors: Vec::new(), prefix: String::new() };
+        for plan in self.text(size) {
+            let encoder = if plan.open_clip { open_clip } else { text_encoder };
+            b.below(plan.place, |b| encoder(b, plan.width, plan.layers));
+        }
+        b.below("first_stage_model", |b| autoencoder(b, if size == Size::Tiny { 32 } else { 128 }));
+        b.below("model.diffusion_model", |b| unet(b, &self.unet(size)));
+        b.tensors.sort_by(|a, b| a.name.cmp(&b.name));
+        b.tensors
+    }
+
+    fn text(self, size: Size) -> Vec<TextPlan> {
+        let tiny = size == Size::Tiny;
+        // CLIP's three networks are told apart by their depth, so tiny ones of H and G are as deep as the real ones.
+        let l = |place| {
+            let (width, layers) = if tiny { (64, 3) } else { (768, 12) };
+            TextPlan { place, open_clip: false, width, layers }
+        };
+        let h = |place| TextPlan { place, open_clip: true, width: if tiny { 64 } else { 1024 }, layers: 24 };
+        let g = |place| TextPlan { place, open_clip: true, width: if tiny { 32 } else { 1280 }, layers: 32 };
+        match self {
+            Layout::Sd1 | Layout::Sd1Inpainting | Layout::Sd1InstructPix2Pix => {
+                vec![l("cond_stage_model.transformer.text_model")]
+            }
+            Layout::Sd2 => vec![h("cond_stage_model.model")],
+            Layout::Sdxl | Layout::SdxlInpainting => {
+                vec![l("conditioner.embedders.0.transformer.text_model"), g("conditioner.embedders.1.model")]
+            }
+            Layout::SdxlRefiner => vec![g("conditioner.embedders.0.model")],
+        }
+    }
+
+    fn unet(self, size: Size) -> UNetPlan {
+        let text = self.text(size);
+        let pooled = text.last().map_or(0, |plan| plan.width);
+        let plan = UNetPlan {
+            input: match self {
+                Layout::Sd1Inpainting | Layout::SdxlInpainting => 9,
+                Layout::Sd1InstructPix2Pix => 8,
+                _ => 4,
+            },
+            width: match (size, self) {
+                (Size::Tiny, _) => 32,
+                (Size::Real, Layout::SdxlRefiner) => 384,
+                (Size::Real, _) => 320,
+            },
+            levels: &[1, 2, 4, 4],
+            depths: &[1, 1, 1, 0],
+            middle: 1,
+            context: text.iter().map(|plan| plan.width).sum(),
+            linear: true,
+            vector: None,
+        };
+        match self {
+            Layout::Sd1 | Layout::Sd1Inpainting | Layout::Sd1InstructPix2Pix => UNetPlan { linear: false, ..plan },
+            Layout::Sd2 => plan,
+            Layout::Sdxl | Layout::SdxlInpainting => {
+                UNetPlan { levels: &[1, 2, 4], depths: &[0, 2, 10], middle: 10, vector: Some(pooled + 6 * 256), ..plan }
+            }
+            Layout::SdxlRefiner => {
+                UNetPlan { depths: &[0, 4, 4, 0], middle: 4, vector: Some(pooled + 5 * 256), ..plan }
+            }
+        }
+    }
+}

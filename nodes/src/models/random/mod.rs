@@ -1,0 +1,137 @@
+//! Checkpoints with random weights: for tests and benchmarks that need no trained model.
+
+mod layouts;
+mod networks;
+
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use tch::{Kind, Tensor};
+
+pub use self::layouts::Layout;
+
+use crate::ops::noise::randn;
+
+/// How large a random checkpoint is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// 32 channels: 17 million parameters, 34 MB.
+    Tiny,
+    /// As it was published. Stable Diffusion 1.5: 1.07 billion parameters, 2.1 GB; SDXL: 3.5 billion, 6.9 GB.
+    Real,
+}
+
+/// Writes a checkpoint with random weights, in half precision.
+///
+/// The same `layout`, `size` and `seed` give the same bytes; layouts that differ in the UNet's input channels share all other
+/// tensors. Weights are scaled so that activations stay in half precision's range and outputs vary. One tensor at a time is in memory. The file is written aside and renamed, so `path` is never half a file.
+pub fn write_random_checkpoint(path: &Path, layout: Layout, size: Size, seed: u64) -> Result<()> {
+    let tensors = layout.tensors(size);
+    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let aside = aside(directory).with_context(|| format!("cannot write to {}", directory.display()))?;
+    let mut out = BufWriter::with_capacity(1 << 20, aside.as_file());
+    let write = |out: &mut dyn Write| -> Result<()> {
+        write_header(out, &tensors, seed)?;
+        for (index, tensor) in tensors.iter().enumerate() {
+            // Only the low 32 bits of a seed count; neighbouring seeds must not share tensors.
+            out.write_all(&tensor.draw(seed.wrapping_mul(1_000_003).wrapping_add(index as u64)))?;
+        }
+        out.flush()?;
+        Ok(())
+    };
+    write(&mut out).with_context(|| format!("cannot write {}", path.display()))?;
+    drop(out);
+    aside.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(())
+}
+
+/// A temporary file that will be as readable as any other once renamed.
+fn aside(directory: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder.prefix(".random-").suffix(".safetensors").tempfile_in(directory)
+}
+
+fn write_header(out: &mut dyn Write, tensors: &[Spec], seed: u64) -> Result<()> {
+    let mut header = serde_json::Map::new();
+    let about = format!("random weights, seed {seed}");
+    header.insert("__metadata__".to_owned(), serde_json::json!({"format": "pt", "made-by": "redraft", "about": about}));
+    let mut end = 0;
+    for tensor in tensors {
+        let start = end;
+        end += 2 * tensor.shape.iter().product::<i64>();
+        let entry = serde_json::json!({"dtype": "F16", "shape": tensor.shape, "data_offsets": [start, end]});
+        header.insert(tensor.name.clone(), entry);
+    }
+    let mut header = serde_json::to_string(&header)?;
+    // Padding keeps the data aligned.
+    header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
+    out.write_all(&(header.len() as u64).to_le_bytes())?;
+    out.write_all(header.as_bytes())?;
+    Ok(())
+}
+
+/// One tensor to be drawn.
+struct Spec {
+    name: String,
+    shape: Vec<i64>,
+    mean: f64,
+    std: f64,
+}
+
+impl Spec {
+    /// Its values in half precision, as little-endian bytes.
+    fn draw(&self, seed: u64) -> Vec<u8> {
+        let values = (randn(seed, &self.shape) * self.std + self.mean).to_kind(Kind::Half);
+        bytes(&values)
+    }
+}
+
+fn bytes(half: &Tensor) -> Vec<u8> {
+    let mut bytes = vec![0; 2 * half.numel()];
+    half.copy_data_u8(&mut bytes, half.numel());
+    bytes
+}
+
+/// Collects tensors below a prefix. Every layer's values are scaled by how many inputs it sums over.
+struct Builder {
+    tensors: Vec<Spec>,
+    prefix: String,
+}
+
+impl Builder {
+    fn below(&mut self, part: &str, fill: impl FnOnce(&mut Self)) {
+        let length = self.prefix.len();
+        self.prefix = format!("{}{part}.", self.prefix);
+        fill(self);
+        self.prefix.truncate(length);
+    }
+
+    fn push(&mut self, name: &str, shape: &[i64], mean: f64, std: f64) {
+        self.tensors.push(Spec { name: format!("{}{name}", self.prefix), shape: shape.to_vec(), mean, std });
+    }
+
+    /// Weight and bias. `gain` is the ratio of the output's scale to the input's.
+    fn dense(&mut self, name: &str, shape: &[i64], gain: f64) {
+        self.matrix(name, shape, gain);
+        self.push(&format!("{name}.bias"), &shape[..1], 0.0, 0.05);
+    }
+
+    fn matrix(&mut self, name: &str, shape: &[i64], gain: f64) {
+        let inputs: i64 = shape[1..].iter().product();
+        self.push(&format!("{name}.weight"), shape, 0.0, gain / (inputs as f64).sqrt());
+    }
+
+    fn norm(&mut self, name: &str, channels: i64) {
+        self.push(&format!("{name}.weight"), &[channels], 1.0, 0.1);
+        self.push(&format!("{name}.bias"), &[channels], 0.0, 0.05);
+    }
+}
+
+#[cfg(test)]
+mod tests;

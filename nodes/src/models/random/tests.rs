@@ -1,0 +1,122 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+use crate::diffusion::extra_conds::CHANNELS;
+use crate::diffusion::network::Inputs;
+use crate::diffusion::patch::Call;
+use crate::diffusion::run_entry::RunEntry;
+use crate::files::weights::Weights;
+use crate::models::clip_text::ClipText;
+use crate::models::families::recognise;
+use crate::models::reference::checkpoint;
+use crate::models::unet::UNet;
+use crate::models::vae::Vae;
+use crate::ops::numerics::Numerics;
+use crate::text::encode::{ClipNetwork, HiddenLayer};
+use crate::values::Entry;
+use crate::values::extras::POOLED;
+
+#[test]
+fn the_real_size_has_the_real_number_of_parameters() {
+    let count = |size| Layout::Sd1.tensors(size).iter().map(|t| t.shape.iter().product::<i64>()).sum::<i64>();
+    // UNet 859,520,964, text encoder 123,060,480, autoencoder 83,653,863.
+    assert_eq!(count(Size::Real), 859_520_964 + 123_060_480 + 83_653_863);
+    let sdxl = Layout::Sdxl.tensors(Size::Real);
+    let of = |part: &str| {
+        let tensors = sdxl.iter().filter(|t| t.name.starts_with(part));
+        tensors.map(|t| t.shape.iter().product::<i64>()).sum::<i64>()
+    };
+    assert_eq!(of("model.diffusion_model"), 2_567_463_684);
+    assert_eq!(of("conditioner.embedders.0"), 123_060_480);
+    assert_eq!(of("conditioner.embedders.1"), 694_659_840);
+    assert_eq!(Layout::Sd1.tensors(Size::Tiny).iter().filter(|t| t.name.starts_with("first_stage_model")).count(), 248);
+}
+
+#[test]
+#[cfg_attr(not(shared), ignore = "needs ../shared")]
+fn names_and_shapes_are_those_of_the_reference_checkpoint() {
+    for (name, layout) in [("sd15-tiny-random", Layout::Sd1), ("sd15-tiny-random-inpainting", Layout::Sd1Inpainting)] {
+        let reference = checkpoint(name);
+        let ours = layout.tensors(Size::Tiny);
+        let names: Vec<&str> = ours.iter().map(|t| t.name.as_str()).collect();
+        assert_eq!(names, reference.names());
+        for tensor in &ours {
+            assert_eq!(tensor.shape, reference.shape(&tensor.name).unwrap(), "{}", tensor.name);
+        }
+    }
+}
+
+#[test]
+fn a_seed_decides_every_byte() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, layout, seed| {
+        let path = dir.path().join(name);
+        write_random_checkpoint(&path, layout, Size::Tiny, seed).unwrap();
+        fs_err::read(path).unwrap()
+    };
+    let first = write("a.safetensors", Layout::Sd1, 1);
+    assert!(first == write("b.safetensors", Layout::Sd1, 1));
+    assert!(first != write("c.safetensors", Layout::Sd1, 2));
+    assert!(first != write("d.safetensors", Layout::Sd1InstructPix2Pix, 1));
+    assert_eq!(fs_err::read_dir(dir.path()).unwrap().count(), 4, "something was left aside");
+}
+
+#[test]
+fn every_layout_is_recognised_and_its_outputs_vary() {
+    let _guard = tch::no_grad_guard();
+    let numerics = Numerics::cpu();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tiny.safetensors");
+    let layouts = [
+        (Layout::Sd1, "Stable Diffusion 1.x", 64),
+        (Layout::Sd1Inpainting, "Stable Diffusion 1.x", 64),
+        (Layout::Sd1InstructPix2Pix, "Stable Diffusion 1.x", 64),
+        (Layout::Sd2, "Stable Diffusion 2.x", 64),
+        (Layout::Sdxl, "SDXL", 32),
+        (Layout::SdxlInpainting, "SDXL", 32),
+        (Layout::SdxlRefiner, "SDXL refiner", 32),
+    ];
+    let latent = randn(1, &[1, 4, 16, 16]);
+    let varies = |tensor: &Tensor, low: f64, high: f64| {
+        let std = tensor.std(false).double_value(&[]);
+        assert!(std > low && std < high, "{std}");
+    };
+    for (layout, family, pooled) in layouts {
+        write_random_checkpoint(&path, layout, Size::Tiny, 7).unwrap();
+        let contents = recognise(&Weights::open(&path).unwrap()).unwrap();
+        let part = contents.model().unwrap();
+        assert_eq!(part.family.name, family, "{layout:?}");
+        let mut entry = Entry::new(randn(2, &[1, 77, UNet::context_width_of(&part.weights).unwrap()]));
+        entry.extras.set(POOLED, randn(3, &[1, pooled]));
+        let prompt = RunEntry {
+            entry: &entry,
+            list: "positive",
+            latent: &latent,
+            noise_mask: None,
+            latent_format: part.latent_format,
+        };
+        let extra = (part.family.extra_conds)(part, &prompt).unwrap();
+        let x = match extra.get(CHANNELS) {
+            Some(channels) => Tensor::cat(&[&latent, channels], 1),
+            None => latent.shallow_clone(),
+        };
+        let network = (part.family.load)(&part.weights, &numerics).unwrap();
+        let (timestep, call) = (Tensor::from_slice(&[500f32]), Call::plain());
+        let inputs = Inputs { x: &x, timestep: &timestep, context: &entry.cond, extra: &extra, call: &call };
+        varies(&network.predict(&inputs).unwrap(), 0.1, 10.0);
+        for encoder in contents.text.unwrap().encoders {
+            let clip = ClipText::load(&encoder.unwrap(), &numerics).unwrap();
+            let embedded = clip.embed(&Tensor::from_slice(&[49406i64; 77])).unwrap().unsqueeze(0);
+            varies(&clip.forward(&embedded, HiddenLayer::Last).unwrap().0, 0.1, 10.0);
+        }
+        let picture = Vae::load(&contents.vae.unwrap(), &numerics).unwrap().decode(&latent).unwrap();
+        varies(&picture, 0.02, 0.4);
+    }
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_named() {
+    let message = write_random_checkpoint(Path::new("/nowhere/x.safetensors"), Layout::Sd1, Size::Tiny, 0)
+        .unwrap_err()
+        .to_string();
+    assert!(message.contains("/nowhere"), "{message}");
+}

@@ -1,0 +1,87 @@
+//! JPEG through libjpeg, as in Pillow. Other decoders round differently: zune-jpeg differs in a quarter of all samples
+//! of a picture with subsampled chroma.
+
+use anyhow::{Error, Result, anyhow, ensure};
+use mozjpeg::{CompInfoExt, Decompress, Format, Marker};
+use mozjpeg_sys::{
+    JERR_ARITH_NOTIMPL, JERR_BAD_PRECISION, JERR_COMPONENT_COUNT, JERR_CONVERSION_NOTIMPL, JERR_FILE_READ,
+    JERR_FRACT_SAMPLE_NOTIMPL, JERR_SOF_UNSUPPORTED, JWRN_HIT_MARKER, JWRN_JPEG_EOF,
+};
+
+use super::frame::{Budget, Frame};
+use super::orientation::OrientationSources;
+use crate::ops::libjpeg::{Failure, caught, strict_errors};
+
+/// The picture of a JPEG file (of an MPO file, the first).
+///
+/// # Errors
+/// If the file is damaged or truncated, of a kind that is not read (lossless, arithmetic-coded, 12 bits), or larger than
+/// `budget` allows.
+pub(super) fn frame(bytes: &[u8], budget: &mut Budget) -> Result<(Frame, OrientationSources)> {
+    let settings = Decompress::builder().with_err(strict_errors()).with_markers(&[Marker::APP(1)]);
+    let decoder = caught(|| settings.from_mem(bytes)).map_err(explained)?;
+    let (width, height) = decoder.size();
+    budget.take(width as u64, height as u64)?;
+    // Every block costs at least one bit, so a short file cannot hold a large picture. Refused before memory is taken.
+    let blocks: usize = decoder.components().iter().map(|c| c.width_in_blocks() * c.height_in_blocks()).sum();
+    ensure!(
+        blocks / 8 <= bytes.len(),
+        "claims {width} × {height} pixels but is only {} bytes: export it again",
+        bytes.len()
+    );
+    let metadata = metadata(&decoder);
+    let rgb = caught(|| {
+        Ok(match decoder.image()? {
+            Format::RGB(mut rows) => rows.read_scanlines::<[u8; 3]>()?.into_flattened(),
+            Format::Gray(mut rows) => rows.read_scanlines::<u8>()?.into_iter().flat_map(|grey| [grey; 3]).collect(),
+            Format::CMYK(mut rows) => rows.read_scanlines::<[u8; 4]>()?.into_iter().flat_map(without_inks).collect(),
+        })
+    });
+    Ok((Frame::opaque(width, height, rgb.map_err(explained)?), metadata))
+}
+
+/// Converts CMYK to RGB as Pillow does: the light that black leaves, less each ink's share of it. The inks in files are
+/// inverted, as Adobe's programs write them.
+fn without_inks([cyan, magenta, yellow, black]: [u8; 4]) -> [u8; 3] {
+    let left = u32::from(black);
+    [cyan, magenta, yellow].map(|ink| {
+        let product = u32::from(255 - ink) * left + 128;
+        (left - ((product + (product >> 8)) >> 8).min(left)) as u8
+    })
+}
+
+fn metadata<R>(decoder: &Decompress<R>) -> OrientationSources {
+    let mut metadata = OrientationSources::default();
+    for segment in decoder.markers().map(|marker| marker.data) {
+        match (&mut metadata.exif, segment.strip_prefix(b"Exif\0\0")) {
+            (Some(exif), Some(more)) => exif.extend_from_slice(more),
+            (None, Some(_)) => metadata.exif = Some(segment.to_vec()),
+            _ if segment.starts_with(b"http://ns.adobe.com/xap/1.0/\0") => metadata.xmp = Some(segment.to_vec()),
+            _ => {}
+        }
+    }
+    metadata
+}
+
+fn explained(failure: Failure) -> Error {
+    let Failure::Message(code) = failure else {
+        return anyhow!(match failure {
+            Failure::TooManyScans => "is a jpeg file of too many scans: export it again",
+            _ => "is a damaged jpeg file, or one without a picture in it: export it again",
+        });
+    };
+    match code {
+        JWRN_JPEG_EOF | JWRN_HIT_MARKER | JERR_FILE_READ => {
+            anyhow!("is a truncated jpeg file: fetch or export it again")
+        }
+        JERR_ARITH_NOTIMPL
+        | JERR_BAD_PRECISION
+        | JERR_COMPONENT_COUNT
+        | JERR_CONVERSION_NOTIMPL
+        | JERR_FRACT_SAMPLE_NOTIMPL
+        | JERR_SOF_UNSUPPORTED => {
+            anyhow!("is a jpeg file of a rare kind, which is not read: export it as png")
+        }
+        code => anyhow!("is a damaged jpeg file (libjpeg's message {code}): export it again"),
+    }
+}
