@@ -6,6 +6,7 @@
 
 pub mod cache;
 pub mod check;
+pub mod codec;
 pub mod constant;
 pub mod cx;
 pub mod digests;
@@ -34,6 +35,7 @@ pub mod plan;
 pub mod problem;
 pub mod prompt;
 pub mod python;
+pub mod results_file;
 pub mod schema;
 pub mod settable;
 mod step;
