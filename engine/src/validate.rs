@@ -86,12 +86,12 @@ impl Finding {
 }
 
 /// An input of a node under examination.
-struct Place<'a> {
+struct Examined<'a> {
     class: &'a str,
     live: &'a Live<'a>,
 }
 
-impl Place<'_> {
+impl Examined<'_> {
     fn kind(&self) -> &Kind {
         &self.live.input.kind
     }
@@ -114,13 +114,13 @@ impl Validator<'_> {
         let mut problems = Vec::new();
         let all = live::inputs(schema, inputs);
         for live in &all {
-            let place = Place { class, live };
+            let examined = Examined { class, live };
             let checked = match inputs.get_mut(&live.name) {
                 None if live.optional => Ok(()),
-                None => Err(missing(&place)),
-                Some(Given::Link { node, slot }) => self.link(&place, node, *slot),
-                Some(Given::Malformed(array)) => Err(self.malformed(&place, array)),
-                Some(Given::Constant(value)) => self.constant(&place, value).map(|converted| *value = converted),
+                None => Err(missing(&examined)),
+                Some(Given::Link { node, slot }) => self.link(&examined, node, *slot),
+                Some(Given::Malformed(array)) => Err(self.malformed(&examined, array)),
+                Some(Given::Constant(value)) => self.constant(&examined, value).map(|converted| *value = converted),
             };
             if let Err(finding) = checked {
                 problems.push(finding.problem(Some((id, class)), Some(&live.name)));
@@ -160,14 +160,14 @@ impl Validator<'_> {
     }
 
     /// Whether the class checks this input's constants itself, or with `types` what is linked to it.
-    fn left_to_class(&self, place: &Place, types: bool) -> bool {
-        let class = self.known.runnable(place.class);
+    fn left_to_class(&self, examined: &Examined, types: bool) -> bool {
+        let class = self.known.runnable(examined.class);
         class.is_some_and(
-            |class| if types { class.traits.validates_types } else { class.traits.validates(place.name()) },
+            |class| if types { class.traits.validates_types } else { class.traits.validates(examined.name()) },
         )
     }
 
-    fn link(&self, place: &Place, from: &NodeId, slot: usize) -> Result<(), Finding> {
+    fn link(&self, examined: &Examined, from: &NodeId, slot: usize) -> Result<(), Finding> {
         let Some(source) = self.prompt.nodes.get(from) else {
             let advice = format!("is linked to node {from}, which does not exist; connect it to a node that does");
             return Err(Finding::new(ProblemKind::DanglingLink, format!("'{from}'"), advice)
@@ -183,37 +183,41 @@ impl Validator<'_> {
             return Err(Finding::new(ProblemKind::DanglingLink, "tuple index out of range", advice)
                 .with([("exception_type", json!("IndexError")), ("traceback", json!([]))]));
         };
-        let wanted = place.kind().type_name();
-        if compatible(&output.ty, wanted, place.kind()) || self.left_to_class(place, true) {
+        let wanted = examined.kind().type_name();
+        if compatible(&output.ty, wanted, examined.kind()) || self.left_to_class(examined, true) {
             return Ok(());
         }
-        let details =
-            format!("{}, received_type({}) mismatch input_type({})", place.name(), output.ty, self.type_text(place));
+        let details = format!(
+            "{}, received_type({}) mismatch input_type({})",
+            examined.name(),
+            output.ty,
+            self.type_text(examined)
+        );
         let advice = format!(
             "wants {wanted} but is linked to output {slot} of node {from} ({class}), which gives {}; connect an output of type {wanted}",
             output.ty
         );
         Err(Finding::new(ProblemKind::ReturnTypeMismatch, details, advice).with([
-            ("input_config", place.config(self.folders)),
+            ("input_config", examined.config(self.folders)),
             ("received_type", json!(output.ty)),
             ("linked_node", json!([from, slot])),
         ]))
     }
 
     /// The declared type as Python prints it: of a combo of the old kind, its choices.
-    fn type_text(&self, place: &Place) -> String {
-        match place.config(self.folders).get(0) {
+    fn type_text(&self, examined: &Examined) -> String {
+        match examined.config(self.folders).get(0) {
             Some(Json::String(name)) => name.clone(),
             Some(list) => constant::repr(list),
-            None => place.kind().type_name().to_owned(),
+            None => examined.kind().type_name().to_owned(),
         }
     }
 
-    fn malformed(&self, place: &Place, array: &Json) -> Finding {
+    fn malformed(&self, examined: &Examined, array: &Json) -> Finding {
         let pair = array.as_array().filter(|parts| parts.len() == 2);
         let advice = format!(
             "is {array}, which is neither a link nor of type {}; write [\"node id\", output number] or a value",
-            place.kind().type_name()
+            examined.kind().type_name()
         );
         match pair {
             // ComfyUI looks its first part up among the nodes' ids, which are strings.
@@ -229,49 +233,49 @@ impl Validator<'_> {
                 Finding::new(ProblemKind::DanglingLink, details, advice)
                     .with([("exception_type", json!(raised)), ("traceback", json!([]))])
             }
-            None => Finding::new(ProblemKind::BadLink, place.name(), advice)
-                .with([("input_config", place.config(self.folders)), ("received_value", array.clone())]),
+            None => Finding::new(ProblemKind::BadLink, examined.name(), advice)
+                .with([("input_config", examined.config(self.folders)), ("received_value", array.clone())]),
         }
     }
 
-    fn constant(&self, place: &Place, value: &Json) -> Result<Json, Finding> {
-        let kind = place.kind();
+    fn constant(&self, examined: &Examined, value: &Json) -> Result<Json, Finding> {
+        let kind = examined.kind();
         let converted = constant::convert(kind, value).map_err(|exception| {
             let ty = kind.type_name();
-            let details = format!("{}, {}, {exception}", place.name(), constant::text(value));
+            let details = format!("{}, {}, {exception}", examined.name(), constant::text(value));
             let advice = format!("is {value}, which is no {ty} ({exception}); give it one");
             Finding::new(ProblemKind::InvalidInputType, details, advice)
                 .message(format!("Failed to convert an input value to a {ty} value"))
                 .with([
-                    ("input_config", place.config(self.folders)),
+                    ("input_config", examined.config(self.folders)),
                     ("received_value", value.clone()),
                     ("exception_message", json!(exception)),
                 ])
         })?;
-        if self.left_to_class(place, false) {
+        if self.left_to_class(examined, false) {
             return Ok(converted);
         }
         match kind {
             Kind::Int { min, max, .. } => {
                 let given = constant::as_int(&converted).unwrap_or_default();
                 let bounds = (min.filter(|min| given < *min), max.filter(|max| given > *max));
-                self.bounds(place, &converted, bounds.0.map(integer), bounds.1.map(integer))?;
+                self.bounds(examined, &converted, bounds.0.map(integer), bounds.1.map(integer))?;
             }
             Kind::Float { min, max, .. } => {
                 let given = constant::as_float(&converted);
                 let bounds = (min.filter(|min| given < *min), max.filter(|max| given > *max));
-                self.bounds(place, &converted, bounds.0.map(|v| json!(v)), bounds.1.map(|v| json!(v)))?;
+                self.bounds(examined, &converted, bounds.0.map(|v| json!(v)), bounds.1.map(|v| json!(v)))?;
             }
-            Kind::Combo { options, .. } => self.choice(place, options, &converted)?,
+            Kind::Combo { options, .. } => self.choice(examined, options, &converted)?,
             Kind::DynamicCombo(choices) => {
                 let keys: Vec<_> = choices.iter().map(|choice| choice.key.clone()).collect();
-                self.choice(place, &Options::Fixed(keys), &converted)?;
+                self.choice(examined, &Options::Fixed(keys), &converted)?;
             }
             Kind::Socket(wanted) if wanted != ANY => {
-                let details = format!("{}, received_type(constant) mismatch input_type({wanted})", place.name());
+                let details = format!("{}, received_type(constant) mismatch input_type({wanted})", examined.name());
                 let advice = format!("is the constant {converted} but wants {wanted}; connect an output of that type");
                 return Err(Finding::new(ProblemKind::ReturnTypeMismatch, details, advice)
-                    .with([("input_config", place.config(self.folders)), ("received_value", converted)]));
+                    .with([("input_config", examined.config(self.folders)), ("received_value", converted)]));
             }
             Kind::Socket(_) | Kind::Boolean { .. } | Kind::Text { .. } | Kind::Widget { .. } | Kind::Autogrow(_) => {}
         }
@@ -279,31 +283,37 @@ impl Validator<'_> {
     }
 
     /// `below` and `above` are the limits that the value is beyond of.
-    fn bounds(&self, place: &Place, value: &Json, below: Option<Json>, above: Option<Json>) -> Result<(), Finding> {
+    fn bounds(
+        &self,
+        examined: &Examined,
+        value: &Json,
+        below: Option<Json>,
+        above: Option<Json>,
+    ) -> Result<(), Finding> {
         let (kind, limit, option, word) = match (below, above) {
             (Some(min), _) => (ProblemKind::ValueSmallerThanMin, min, "min", "smaller than the least allowed value"),
             (_, Some(max)) => (ProblemKind::ValueBiggerThanMax, max, "max", "bigger than the greatest allowed value"),
             (None, None) => return Ok(()),
         };
-        let config = place.config(self.folders);
+        let config = examined.config(self.folders);
         // As it is declared: `0` or `0.0`.
         let declared = config.pointer(&format!("/1/{option}")).unwrap_or(&limit);
         let side = if option == "min" { "smaller" } else { "bigger" };
         let message = format!("Value {} {side} than {option} of {}", constant::text(value), constant::text(declared));
         let advice = format!("is {value}, {word} {limit}; set {limit} or a value within");
-        Err(Finding::new(kind, place.name(), advice)
+        Err(Finding::new(kind, examined.name(), advice)
             .message(message)
             .with([("input_config", config), ("received_value", value.clone())]))
     }
 
-    fn choice(&self, place: &Place, options: &Options, value: &Json) -> Result<(), Finding> {
+    fn choice(&self, examined: &Examined, options: &Options, value: &Json) -> Result<(), Finding> {
         let text = value.as_str().unwrap_or_default();
         if let Options::Files { folder, besides } = options {
             let found = besides.iter().any(|name| name == text) || self.folders.find(folder, text).is_some();
             return if found && value.is_string() {
                 Ok(())
             } else {
-                Err(self.file_missing(place, folder, options, value))
+                Err(self.file_missing(examined, folder, options, value))
             };
         }
         let values: Vec<Json> = match options {
@@ -320,18 +330,25 @@ impl Validator<'_> {
             None => format!("use one of {}", list.join(", ")),
         };
         let advice = format!("is {value}, which is none of its choices; {hint}");
-        Err(self.not_in_list(place, &values, value, ProblemKind::ValueNotInList, advice))
+        Err(self.not_in_list(examined, &values, value, ProblemKind::ValueNotInList, advice))
     }
 
-    fn not_in_list(&self, place: &Place, list: &[Json], value: &Json, kind: ProblemKind, advice: String) -> Finding {
+    fn not_in_list(
+        &self,
+        examined: &Examined,
+        list: &[Json],
+        value: &Json,
+        kind: ProblemKind,
+        advice: String,
+    ) -> Finding {
         let long = list.len() > LONG_LIST;
         let shown = if long { format!("(list of length {})", list.len()) } else { constant::repr(&json!(list)) };
-        let config = if long { Json::Null } else { place.config(self.folders) };
-        let details = format!("{}: '{}' not in {shown}", place.name(), constant::text(value));
+        let config = if long { Json::Null } else { examined.config(self.folders) };
+        let details = format!("{}: '{}' not in {shown}", examined.name(), constant::text(value));
         Finding::new(kind, details, advice).with([("input_config", config), ("received_value", value.clone())])
     }
 
-    fn file_missing(&self, place: &Place, folder: &str, options: &Options, value: &Json) -> Finding {
+    fn file_missing(&self, examined: &Examined, folder: &str, options: &Options, value: &Json) -> Finding {
         let text = value.as_str().unwrap_or_default();
         // `a.png [output]` lies in another folder.
         let own = if folder == "input" { Annotated::parse(text).folder } else { folder };
@@ -345,29 +362,29 @@ impl Validator<'_> {
         let about = [("folder", json!(own)), ("name", value.clone()), ("nearest", json!(near))];
         let found = (folder != "input").then(|| elsewhere(text, folder, self.folders)).flatten();
         let about = about.into_iter().chain([("elsewhere", json!(found))]).filter(|(_, v)| !v.is_null());
-        if folder == "input" && !UNCHECKED_FILES.contains(&place.class) {
-            let what = match place.class {
+        if folder == "input" && !UNCHECKED_FILES.contains(&examined.class) {
+            let what = match examined.class {
                 "LoadLatent" => "latent",
                 "LoadAudio" => "audio",
                 "LoadVideo" => "video",
                 _ => "image",
             };
-            let details = format!("{} - Invalid {what} file: {}", place.name(), constant::text(value));
+            let details = format!("{} - Invalid {what} file: {}", examined.name(), constant::text(value));
             return Finding::new(ProblemKind::InputFileMissing, details, advice).about(about);
         }
         let kind = if folder == "input" { ProblemKind::InputFileMissing } else { ProblemKind::FileMissing };
         let list: Vec<Json> = list.into_iter().map(Json::from).collect();
-        self.not_in_list(place, &list, value, kind, advice).about(about)
+        self.not_in_list(examined, &list, value, kind, advice).about(about)
     }
 }
 
-fn missing(place: &Place) -> Finding {
-    let advice = match place.kind() {
+fn missing(examined: &Examined) -> Finding {
+    let advice = match examined.kind() {
         Kind::Socket(ty) => format!("is missing; connect an output of type {ty}"),
         kind => format!("is missing; connect it or set a value of type {}", kind.type_name()),
     };
-    let name = place.name();
-    let details = if stock::is_newer(place.class) { name.rsplit('.').next().unwrap_or(name) } else { name };
+    let name = examined.name();
+    let details = if stock::is_newer(examined.class) { name.rsplit('.').next().unwrap_or(name) } else { name };
     Finding::new(ProblemKind::RequiredInputMissing, details, advice)
 }
 

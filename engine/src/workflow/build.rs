@@ -6,7 +6,7 @@ use petgraph::graph::DiGraph;
 use serde_json::{Map, Value};
 
 use super::bounds::{Allowance, MAX_DEPTH, MAX_NODES, too_deep, too_many, weight};
-use super::graph::{Boundary, Graph, Graphs, INPUT_BOUNDARY, Node, OUTPUT_BOUNDARY, Role, Source, Widget};
+use super::graph::{Boundary, Graph, Graphs, INPUT_BOUNDARY, Location, Node, OUTPUT_BOUNDARY, Role, Widget};
 use super::group::{self, Group};
 use super::types::{Context, ReadError, Remark, Severity};
 use super::widgets::{self, Parts};
@@ -47,11 +47,11 @@ pub(super) fn build<'a>(file: &'a Value, context: &'a Context<'a>) -> Result<(Gr
         file["definitions"]["subgraphs"].as_array().into_iter().flatten().map(ui::Graph::read).collect();
     for place in children_first(&definitions)? {
         let definition = &definitions[place];
-        let graph = builder.graph(definition, Some(Source::Subgraph(place)), 0)?;
+        let graph = builder.graph(definition, Some(Location::Subgraph(place)), 0)?;
         builder.subgraphs.insert(definition.id.clone(), builder.graphs.all.len());
         builder.graphs.all.push(graph);
     }
-    let root = builder.graph(&ui::Graph::read(file), Some(Source::Root), 0)?;
+    let root = builder.graph(&ui::Graph::read(file), Some(Location::Root), 0)?;
     builder.graphs.all.push(root);
     Ok((builder.graphs, builder.remarks))
 }
@@ -81,9 +81,9 @@ fn children_first(definitions: &[ui::Graph]) -> Result<Vec<usize>, ReadError> {
 }
 
 impl Builder<'_> {
-    fn graph(&mut self, raw: &ui::Graph, source: Option<Source>, depth: usize) -> Result<Graph, ReadError> {
-        let place = match source {
-            Some(Source::Subgraph(_)) => format!("subgraph `{}`: ", raw.name.escape_debug()),
+    fn graph(&mut self, raw: &ui::Graph, location: Option<Location>, depth: usize) -> Result<Graph, ReadError> {
+        let place = match location {
+            Some(Location::Subgraph(_)) => format!("subgraph `{}`: ", raw.name.escape_debug()),
             _ => String::new(),
         };
         for problem in &raw.problems {
@@ -102,7 +102,7 @@ impl Builder<'_> {
         });
         graph.find_templates();
         graph.name.clone_from(&raw.name);
-        graph.source = source;
+        graph.location = location;
         Ok(graph)
     }
 

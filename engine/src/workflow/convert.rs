@@ -9,9 +9,9 @@ use serde_json::Value;
 use super::bounds::{Allowance, MAX_DEPTH, MAX_NODES, too_deep, too_many, weight};
 use super::build;
 use super::dynamic_prompt::Chooser;
-use super::graph::{Graph, Graphs, Mode, Node, Role, Source as Place, Widget};
+use super::graph::{Graph, Graphs, Location, Mode, Node, Role, Widget};
 use super::replace::Names;
-use super::resolve::{Resolver, Scope, Source};
+use super::resolve::{Origin, Resolver, Scope};
 use super::types::{Context, Form, ReadError, Remark, Severity, Workflow};
 use super::{advance, api};
 use crate::prompt::{Given, NodeId, Prompt, PromptNode};
@@ -226,7 +226,7 @@ fn numbered_first<T>(mut nodes: IndexMap<NodeId, T>) -> IndexMap<NodeId, T> {
 
 /// The text that was chosen for a widget, and where it stands in the file.
 struct Choice {
-    graph: Place,
+    graph: Location,
     node: usize,
     value: usize,
     text: String,
@@ -295,16 +295,16 @@ impl Emission<'_> {
     fn feeds(&mut self, scope: usize, place: usize, slot: usize) -> Result<Fed, ReadError> {
         let (source, fallback) = self.resolver.input(scope, place, slot)?;
         Ok(match source {
-            Source::Output(scope, node, slot) if self.emitted.contains(&(scope, node)) => {
+            Origin::Output(scope, node, slot) if self.emitted.contains(&(scope, node)) => {
                 Fed::Given(Given::link(self.resolver.id(scope, node), slot))
             }
-            Source::Output(scope, node, _) => Fed::Muted(self.resolver.id(scope, node)),
-            Source::Widget(scope, node, widget) => self.promoted(scope, node, widget).map_or(Fed::Nothing, Fed::Given),
-            Source::Nothing => {
+            Origin::Output(scope, node, _) => Fed::Muted(self.resolver.id(scope, node)),
+            Origin::Widget(scope, node, widget) => self.promoted(scope, node, widget).map_or(Fed::Nothing, Fed::Given),
+            Origin::Nothing => {
                 // Of several instances only the last has pushed its value down: another's own value must win.
                 let node = &self.resolver.graph(scope).nodes[place];
                 let pushed = node.inputs[slot].widget.and_then(|widget| node.widgets[widget].value.clone());
-                let Some(Source::Widget(scope, outer, widget)) = fallback else { return Ok(Fed::Nothing) };
+                let Some(Origin::Widget(scope, outer, widget)) = fallback else { return Ok(Fed::Nothing) };
                 match self.promoted(scope, outer, widget) {
                     Some(Given::Constant(value)) if pushed.as_ref().is_some_and(|pushed| *pushed != value) => {
                         Fed::Given(Given::Constant(value))
@@ -327,8 +327,8 @@ impl Emission<'_> {
         let Value::String(text) = value else { return Some(value.clone()) };
         if widget.dynamic_prompts {
             let chosen = self.chooser.choose(text);
-            if let (true, Some(place), Some(value)) = (chosen != *text, graph.source, widget.stored) {
-                self.chosen.push(Choice { graph: place, node: node.place, value, text: chosen.clone() });
+            if let (true, Some(location), Some(value)) = (chosen != *text, graph.location, widget.stored) {
+                self.chosen.push(Choice { graph: location, node: node.place, value, text: chosen.clone() });
             }
             return Some(Value::String(chosen));
         }

@@ -27,12 +27,12 @@ pub(super) struct Graph {
     pub(super) inputs: Vec<Boundary>,
     pub(super) outputs: Vec<Boundary>,
     /// Where the graph stands in the file; nowhere if it is a group node's.
-    pub(super) source: Option<Source>,
+    pub(super) location: Option<Location>,
 }
 
 /// Where a graph stands in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
+pub(super) enum Location {
     Root,
     /// A place in `definitions.subgraphs`.
     Subgraph(usize),
