@@ -47,7 +47,7 @@ pub(crate) fn check(args: &CheckArgs) -> Outcome {
     Ok(exit)
 }
 
-/// Models that the workflow lists, that are not here, and that no problem names: those of nodes that are unknown here.
+/// Missing models that the workflow lists and that no problem names, because the nodes that use them are unknown here.
 fn unused_models(hints: &Hints, problems: &[Problem], folders: &FolderPaths) -> Vec<String> {
     let named = |name: &str| problems.iter().any(|problem| problem.advice.contains(name));
     let missing = hints.models().filter(|(model, directory)| {

@@ -38,7 +38,7 @@ pub(crate) fn run(args: RunArgs) -> Outcome {
     if args.dump.is_some() && args.files.len() > 1 {
         return Err(Stop::wrong("--dump takes the tensors of one workflow; give one FILE"));
     }
-    // Said before hours are spent, not after.
+    // Checked now, not after hours of sampling.
     directories::require_folder_of("--dump", args.dump.as_deref())?;
     let device = session::device(&args.compute)?;
     let mut screen = Screen {

@@ -46,7 +46,7 @@ pub(crate) fn stand_ins(args: &StandInsArgs) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// Adds the pictures that would mend a problem; `false` if none would.
+/// Adds the pictures that would solve a problem; `false` if no picture would.
 fn add(wanted: &mut Wanted, problem: &Problem, prompt: &Prompt) -> bool {
     let about = |what: &str| problem.about.get(what).and_then(|value| value.as_str());
     let (Some(name), Some(node)) = (about("name"), &problem.node) else { return false };

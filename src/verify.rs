@@ -132,7 +132,7 @@ fn compare(
     let case = Case::read(folder)?;
     let workflow = workflow_file::load(&case.workflow, &Changes::default(), registry, &engine.folders, &mut |_| {})?;
     let salt = session::salt(engine);
-    // Cases are recorded from the nodes themselves, whose declared limits only the editor and the server keep.
+    // Cases are recorded by calling the nodes directly, so that their values may lie outside of the declared limits.
     let beyond_limits = |kind| matches!(kind, ProblemKind::ValueSmallerThanMin | ProblemKind::ValueBiggerThanMax);
     let plan = Plan::tolerating(workflow.prompt, registry, &engine.folders, &Targets::All, &salt, beyond_limits);
     let plan = plan.map_err(|problems| {

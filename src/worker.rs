@@ -25,7 +25,7 @@ pub(crate) enum Message {
     Done(Option<Outcome>),
 }
 
-/// A job's end of the line.
+/// What a job reports through.
 #[derive(Clone)]
 pub(crate) struct Line {
     job: JobId,
@@ -65,7 +65,7 @@ pub(crate) struct Options {
 
 /// The compute thread, seen from others. Jobs are done in the order in which they are submitted.
 pub(crate) struct Worker<J> {
-    /// Nothing once no more jobs are taken.
+    /// None once the worker is closed.
     jobs: Option<mpsc::Sender<(J, Cancel)>>,
     /// By job.
     cancels: Vec<Cancel>,
@@ -191,7 +191,7 @@ mod tests {
         Worker::start(options, || Ok(work)).unwrap()
     }
 
-    /// What is still said, as text.
+    /// The remaining messages, as text.
     fn rest(mut messages: UnboundedReceiver<(JobId, Message)>) -> Vec<String> {
         std::iter::from_fn(|| messages.blocking_recv())
             .map(|(job, message)| format!("{job} {}", word(&message)))

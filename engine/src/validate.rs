@@ -18,7 +18,8 @@ use crate::stock::{self, Known};
 /// Lists of choices longer than this are not printed.
 const LONG_LIST: usize = 20;
 
-/// Classes that read a file of the user's without a check of their own, so that ComfyUI looks for it in the list.
+/// Classes that read a file from the input folder and have no `VALIDATE_INPUTS`: ComfyUI then looks for the name in the
+/// combo's list.
 const UNCHECKED_FILES: [&str; 3] = ["Load3D", "OpenAIInputFiles", "GeminiInputFiles"];
 
 pub(crate) struct Validator<'a> {
@@ -31,7 +32,7 @@ pub(crate) struct Validator<'a> {
 #[derive(Default)]
 pub(crate) struct Finding {
     pub kind: Option<ProblemKind>,
-    /// Where it is not the kind's own.
+    /// ComfyUI's message, if it is not the one that all problems of the kind have.
     pub message: Option<Box<str>>,
     pub details: String,
     pub extra: Vec<(&'static str, Json)>,
@@ -64,7 +65,7 @@ impl Finding {
         let kind = self.kind.unwrap_or(ProblemKind::CustomValidation);
         let mut extra = Map::new();
         let comfy_type = kind.comfy_type();
-        // ComfyUI knows no input where an exception was raised.
+        // ComfyUI names no input in the report of an exception.
         if let Some(input) = input.filter(|_| !comfy_type.starts_with("exception_")) {
             extra.insert("input_name".into(), json!(input));
         }
@@ -85,7 +86,7 @@ impl Finding {
     }
 }
 
-/// An input of a node under examination.
+/// An input that is being checked, and the class of its node.
 struct Examined<'a> {
     class: &'a str,
     live: &'a Live<'a>,
@@ -142,7 +143,8 @@ impl Validator<'_> {
         problems
     }
 
-    /// What the class's own check says: as in ComfyUI, of every input that it looks at.
+    /// What the class's own check (`VALIDATE_INPUTS`) says. As in ComfyUI, one error is reported for each input that
+    /// the check looks at.
     fn of_itself(&self, id: &NodeId, class: &Class, inputs: &IndexMap<String, Given>) -> Vec<Problem> {
         let types = |node: &NodeId, slot: usize| {
             let source = self.prompt.nodes.get(node)?;
@@ -159,7 +161,8 @@ impl Validator<'_> {
         if found.is_empty() { vec![problem(None)] } else { found }
     }
 
-    /// Whether the class checks this input's constants itself, or with `types` what is linked to it.
+    /// Whether the class's own check covers this input: its constants, or with `types` the types of what is linked to
+    /// it.
     fn left_to_class(&self, examined: &Examined, types: bool) -> bool {
         let class = self.known.runnable(examined.class);
         class.is_some_and(
@@ -204,7 +207,8 @@ impl Validator<'_> {
         ]))
     }
 
-    /// The declared type as Python prints it: of a combo of the old kind, its choices.
+    /// The declared type as Python prints it. For a combo in the old style (`[choices, options]`) that is the list of
+    /// choices.
     fn type_text(&self, examined: &Examined) -> String {
         match examined.config(self.folders).get(0) {
             Some(Json::String(name)) => name.clone(),
@@ -220,7 +224,7 @@ impl Validator<'_> {
             examined.kind().type_name()
         );
         match pair {
-            // ComfyUI looks its first part up among the nodes' ids, which are strings.
+            // ComfyUI takes the first part for a node's id and looks it up in the prompt, whose keys are strings.
             Some(parts) => {
                 let id = parts[0].as_str().map_or_else(|| constant::repr(&parts[0]), |id| format!("'{id}'"));
                 let known = parts[0].as_str().is_some_and(|id| self.prompt.nodes.contains_key(id));
@@ -282,7 +286,8 @@ impl Validator<'_> {
         Ok(converted)
     }
 
-    /// `below` and `above` are the limits that the value is beyond of.
+    /// Fails if the value is below the minimum or above the maximum. `below` is the minimum if the value is smaller
+    /// than it, `above` the maximum if the value is greater.
     fn bounds(
         &self,
         examined: &Examined,
@@ -296,7 +301,7 @@ impl Validator<'_> {
             (None, None) => return Ok(()),
         };
         let config = examined.config(self.folders);
-        // As it is declared: `0` or `0.0`.
+        // The limit as the class declares it, an integer or a float: ComfyUI prints `0` or `0.0` accordingly.
         let declared = config.pointer(&format!("/1/{option}")).unwrap_or(&limit);
         let side = if option == "min" { "smaller" } else { "bigger" };
         let message = format!("Value {} {side} than {option} of {}", constant::text(value), constant::text(declared));
@@ -350,7 +355,7 @@ impl Validator<'_> {
 
     fn file_missing(&self, examined: &Examined, folder: &str, options: &Options, value: &Json) -> Finding {
         let text = value.as_str().unwrap_or_default();
-        // `a.png [output]` lies in another folder.
+        // A name such as `a.png [output]` refers to another folder than its combo.
         let own = if folder == "input" { Annotated::parse(text).folder } else { folder };
         let list = if own == folder { options.list(self.folders) } else { self.folders.list(own) };
         let near = nearest_file(text, &list);

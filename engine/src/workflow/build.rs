@@ -56,7 +56,7 @@ pub(super) fn build<'a>(file: &'a Value, context: &'a Context<'a>) -> Result<(Gr
     Ok((builder.graphs, builder.remarks))
 }
 
-/// The places of the definitions such that each follows those that it contains.
+/// The indices of the definitions, sorted so that each comes after those that it contains.
 fn children_first(definitions: &[ui::Graph]) -> Result<Vec<usize>, ReadError> {
     let by_id: HashMap<&str, usize> = definitions.iter().enumerate().rev().map(|(i, d)| (d.id.as_str(), i)).collect();
     let mut contains = DiGraph::<usize, ()>::new();
@@ -193,7 +193,8 @@ fn assemble(raw: &ui::Node, role: Role, parts: Parts, default_title: Option<Stri
     }
 }
 
-/// The parts of a node that never runs: its slots as saved, and its values, of which the first is what it is for.
+/// The parts of a node that never runs (a primitive, a note): its slots as saved, and its values; the first value is
+/// the primitive's or the text.
 fn virtual_parts(raw: &ui::Node) -> Parts {
     let mut parts = Parts::default();
     widgets::link(&mut parts, raw, false, &mut Vec::new());
@@ -212,7 +213,7 @@ fn virtual_parts(raw: &ui::Node) -> Parts {
     parts
 }
 
-/// The slots of a boundary. The links of one that does not list them are those that end at its number.
+/// The slots of a boundary. If a slot does not list its links, they are found by the slot's number.
 fn boundary(slots: &[ui::Boundary], raw: &ui::Graph, end: impl Fn(&ui::Link) -> Option<usize>) -> Vec<Boundary> {
     let mut found: HashMap<usize, Vec<String>> = HashMap::new();
     for (id, link) in &raw.links {

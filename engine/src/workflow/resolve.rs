@@ -1,12 +1,13 @@
-//! What feeds an input in the end, through reroutes, bypassed nodes and the boundaries of subgraphs.
+//! Follows links to the output or widget that feeds an input, through reroutes, bypassed nodes and the boundaries of
+//! subgraphs.
 
 use std::collections::{HashMap, HashSet};
 
 use super::graph::{Graph, Graphs, INPUT_BOUNDARY, Mode, Node, Role};
 use super::types::{ReadError, Remark};
 
-/// How much is looked at to follow all links of a file. What people make takes thousands; a file made to take years
-/// is given up.
+/// How much work following all links of a file may take. Real files take thousands of steps; a file made to take years
+/// is refused.
 const MAX_WORK: usize = 1 << 28;
 
 /// A graph where it is instanced.
@@ -281,7 +282,7 @@ fn bypass(node: &Node, slot: usize, want: &str) -> Option<usize> {
     }
     let declared = node.outputs.get(slot).map_or("*", |output| output.ty.as_str());
     let fits = |ty: &str| compatible(ty, declared) && compatible(ty, want);
-    // The input of the same number wins even if nothing is linked to it.
+    // The input with the output's index wins, even if nothing is linked to it.
     if node.inputs.get(slot).is_some_and(|input| fits(&input.ty)) {
         return Some(slot);
     }
