@@ -56,7 +56,7 @@ impl<'a> KeyBuilder<'a> {
         }
     }
 
-    /// What the class says that its outputs depend on besides.
+    /// What the class's own fingerprint adds (`IS_CHANGED`).
     pub(crate) fn fingerprint(&mut self, fingerprint: &Fingerprint) {
         match fingerprint {
             Fingerprint::Inputs => {}

@@ -184,7 +184,8 @@ fn autogrow(template: &Value, depth: usize) -> Kind {
     };
     let max = match &names {
         GrowNames::Listed(names) => names.len(),
-        // No declaration has more than a hundred; a stranger's table must not make us name millions.
+        // No class has more than a hundred sockets. The limit keeps an untrusted table from making us create millions
+        // of names.
         GrowNames::Prefix(_) => count("max").unwrap_or(100).min(10_000),
     };
     Kind::Autogrow(Autogrow {

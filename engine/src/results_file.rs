@@ -11,7 +11,7 @@ use crate::table::Row;
 
 /// The metadata's key under which the plain parts stand.
 const PLAIN: &str = "redraft";
-/// Raised when files are written in another way.
+/// The version of the format.
 const FORMAT: u64 = 1;
 
 /// How values of a wire type are read.

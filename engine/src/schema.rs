@@ -1,5 +1,5 @@
-//! What a node declares: its inputs, outputs and words. Everything that must know a class reads it here:
-//! `/object_info`, the conversion of UI files, validation, the documentation.
+//! What a node class declares. `/object_info`, the conversion of UI files, validation and the documentation all read it
+//! from here.
 
 use serde_json::{Map, Value, json};
 
@@ -20,7 +20,7 @@ pub struct Schema {
     pub inputs: Vec<Input>,
     pub hidden: Vec<(String, Hidden)>,
     pub outputs: Vec<Output>,
-    /// Whether the node is an end in itself (it saves or shows something).
+    /// Whether it is an output node: it saves or shows something.
     pub output_node: bool,
     pub deprecated: bool,
     pub experimental: bool,
@@ -166,7 +166,7 @@ pub enum Hidden {
     Any,
 }
 
-/// Where a declaration asks for what only the machine knows: the files in a folder.
+/// The files on this machine, from which combos of files take their choices.
 pub trait Folders {
     /// The file names in a model folder or in `input`, as ComfyUI lists them (`sub/name.safetensors`), sorted.
     fn list(&self, folder: &str) -> Vec<String>;

@@ -64,7 +64,8 @@ impl<'p> Addresses<'p> {
     /// The input that an address means.
     ///
     /// # Errors
-    /// When it means none, or its title is that of several nodes, in words that follow the address.
+    /// If there is no such input, or several nodes have the title. The message continues a sentence that begins with
+    /// the address.
     pub fn find(&self, address: &str) -> Result<(&'p NodeId, String), String> {
         // Ids, titles and inputs may contain dots: every split is tried, those by an id first.
         let splits = || address.match_indices('.').map(|(at, _)| (&address[..at], &address[at + 1..]));
@@ -89,7 +90,7 @@ impl<'p> Addresses<'p> {
     /// The node that a name means: an id, a title or a class, where only one node has it.
     ///
     /// # Errors
-    /// When it means none, or several nodes, in words that follow the name.
+    /// If there is no such node, or there are several. The message continues a sentence that begins with the name.
     pub fn node(&self, name: &str) -> Result<&'p NodeId, String> {
         if let Some((id, _)) = self.prompt.nodes.get_key_value(name) {
             return Ok(id);
@@ -157,7 +158,7 @@ fn settables<'a>(prompt: &'a Prompt, schemas: &'a dyn Schemas, folders: &dyn Fol
         if let Some(schema) = schemas.schema(&node.class_type) {
             declared(id, node, &schema.inputs, "", folders, &mut all);
         }
-        // What the class does not declare, or nobody does, is settable if it is a constant now.
+        // An undeclared input can be set if it is a constant now.
         let known: HashSet<String> = all[from..].iter().map(|settable| settable.name.clone()).collect();
         for (name, given) in &node.inputs {
             if let (Given::Constant(value), false) = (given, known.contains(name)) {
@@ -221,11 +222,11 @@ impl Settable<'_> {
     }
 }
 
-/// The type of a value that nobody declared.
+/// The JSON Schema type of an undeclared input, from its present value.
 fn type_of(value: &Value) -> Option<&'static str> {
     Some(match value {
         Value::Bool(_) => "boolean",
-        // A whole number may stand where a fraction may.
+        // The present value may be an integer by chance: `number` allows both.
         Value::Number(_) => "number",
         Value::String(_) => "string",
         Value::Array(_) => "array",
@@ -234,7 +235,7 @@ fn type_of(value: &Value) -> Option<&'static str> {
     })
 }
 
-/// What a declaration asks of a value.
+/// The JSON Schema of a declared input.
 fn of_kind(kind: &Kind, value: &Value, folders: &dyn Folders) -> Map<String, Value> {
     let mut out = Map::new();
     let mut put = |name: &str, value: Option<Value>| {

@@ -54,7 +54,8 @@ macro_rules! integers {
 }
 integers!(i64: as_i64, u64: as_u64, usize: as_u64);
 
-/// As JSON writes it, to the last bit; what is no number by its bits, which JSON has no word for.
+/// A finite number as JSON, exactly. NaN and the infinities, which JSON lacks, as the 16 hexadecimal digits of their
+/// bits.
 impl Data for f64 {
     fn encode(&self, to: &mut Encoder<'_>) {
         to.plain(if self.is_finite() { json!(self) } else { json!(format!("{:016x}", self.to_bits())) });
@@ -77,7 +78,7 @@ impl Data for Json {
     }
 }
 
-/// Nothing is written of `None`, so that a value of which nothing is written cannot be told from it.
+/// `None` writes nothing. A `T` that writes nothing is therefore read back as `None`.
 impl<T: Data> Data for Option<T> {
     fn encode(&self, to: &mut Encoder<'_>) {
         if let Some(value) = self {
@@ -90,7 +91,7 @@ impl<T: Data> Data for Option<T> {
     }
 }
 
-/// How many, and the values as fields `0`, `1`, ... Something must be written of each.
+/// The number of values, and each value as a field `0`, `1`, ... Each must write at least one part.
 impl<T: Data> Data for Vec<T> {
     fn encode(&self, to: &mut Encoder<'_>) {
         to.plain(self.len());
@@ -104,7 +105,7 @@ impl<T: Data> Data for Vec<T> {
         let mut values = Vec::new();
         for place in 0..count {
             let mut at = from.at(&place.to_string());
-            // A count beyond what is there ends here, and not when memory does.
+            // A false count ends here, before memory is taken for it.
             if !at.is_there() {
                 return Err(at.malformed("is missing"));
             }

@@ -60,7 +60,7 @@ impl Value {
         Self { ty: T::TYPE, inner: Rc::new(value), of_type: &Of::<T>::TABLE }
     }
 
-    /// What an input gets whose source gave nothing: Python's `None`.
+    /// Python's `None`: the value of an input whose source has no such output.
     pub fn nothing() -> Self {
         Self::new("NONE", Nothing)
     }
@@ -97,7 +97,7 @@ impl Value {
         }
     }
 
-    /// The value as error reports show it: numbers, flags and texts as they are, of anything else a word.
+    /// The value as error reports show it: numbers, flags and texts as they are, anything else as a short description.
     pub fn shown(&self) -> Json {
         if self.is_nothing() {
             return Json::Null;

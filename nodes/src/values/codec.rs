@@ -33,9 +33,9 @@ redraft_engine::add_rows!(WIRE_TABLES: WireType = [
 
 /// A tensor as a part of a value. What is read has the memory layout of what was written, on which the rounding of libtorch's
 /// kernels may depend.
-pub(super) struct Part(pub(super) Tensor);
+pub(super) struct TensorPart(pub(super) Tensor);
 
-impl Part {
+impl TensorPart {
     pub(super) fn of(tensor: &Tensor) -> Self {
         Self(tensor.shallow_clone())
     }
@@ -62,7 +62,7 @@ fn order(tensor: &Tensor) -> Vec<i64> {
     order.into_iter().map(|dim| dim as i64).collect()
 }
 
-impl Data for Part {
+impl Data for TensorPart {
     fn encode(&self, to: &mut Encoder<'_>) {
         let tensor = self.0.to_device(Device::Cpu);
         let straight: Vec<i64> = (0..tensor.dim() as i64).collect();
@@ -108,29 +108,29 @@ impl Data for Part {
 
 impl Data for Image {
     fn encode(&self, to: &mut Encoder<'_>) {
-        Part::of(&self.0).encode(to);
+        TensorPart::of(&self.0).encode(to);
     }
 
     fn decode(from: &mut Decoder<'_, '_>) -> Result<Self, Malformed> {
-        Part::decode(from)?.ranked(from, &[4]).map(Self)
+        TensorPart::decode(from)?.ranked(from, &[4]).map(Self)
     }
 }
 
 impl Data for Mask {
     fn encode(&self, to: &mut Encoder<'_>) {
-        Part::of(&self.0).encode(to);
+        TensorPart::of(&self.0).encode(to);
     }
 
     fn decode(from: &mut Decoder<'_, '_>) -> Result<Self, Malformed> {
-        Part::decode(from)?.ranked(from, &[2, 3, 4]).map(Self)
+        TensorPart::decode(from)?.ranked(from, &[2, 3, 4]).map(Self)
     }
 }
 
 impl Data for Latent {
     fn encode(&self, to: &mut Encoder<'_>) {
         let Latent { samples, noise_mask, batch_index, memories } = self;
-        to.field("samples", &Part::of(samples));
-        to.field("noise_mask", &Part::of_optional(noise_mask.as_ref()));
+        to.field("samples", &TensorPart::of(samples));
+        to.field("noise_mask", &TensorPart::of_optional(noise_mask.as_ref()));
         if let Some(places) = batch_index {
             to.at("batch_index").blob(Blob::of(places));
         }
@@ -138,8 +138,8 @@ impl Data for Latent {
     }
 
     fn decode(from: &mut Decoder<'_, '_>) -> Result<Self, Malformed> {
-        let samples = from.field::<Part>("samples")?.0;
-        let noise_mask = from.field::<Option<Part>>("noise_mask")?.map(|part| part.0);
+        let samples = from.field::<TensorPart>("samples")?.0;
+        let noise_mask = from.field::<Option<TensorPart>>("noise_mask")?.map(|part| part.0);
         let mut at = from.at("batch_index");
         let batch_index = match at.is_there() {
             true => Some(at.blob()?.numbers().ok_or_else(|| at.malformed("is no row of integers"))?),
@@ -174,10 +174,10 @@ impl Data for Entry {
             default,
             extras,
         } = self;
-        to.field("cond", &Part::of(cond));
+        to.field("cond", &TensorPart::of(cond));
         to.field("area", area);
         to.field("strength", strength);
-        to.field("mask", &Part::of_optional(mask.as_ref()));
+        to.field("mask", &TensorPart::of_optional(mask.as_ref()));
         to.field("mask_strength", mask_strength);
         to.field("set_area_to_bounds", set_area_to_bounds);
         to.field("start_percent", start_percent);
@@ -188,10 +188,10 @@ impl Data for Entry {
 
     fn decode(from: &mut Decoder<'_, '_>) -> Result<Self, Malformed> {
         Ok(Self {
-            cond: from.field::<Part>("cond")?.0,
+            cond: from.field::<TensorPart>("cond")?.0,
             area: from.field("area")?,
             strength: from.field("strength")?,
-            mask: from.field::<Option<Part>>("mask")?.map(|part| part.0),
+            mask: from.field::<Option<TensorPart>>("mask")?.map(|part| part.0),
             mask_strength: from.field("mask_strength")?,
             set_area_to_bounds: from.field("set_area_to_bounds")?,
             start_percent: from.field("start_percent")?,
@@ -245,17 +245,17 @@ impl Data for Extras {
 impl Data for Extra {
     fn encode(&self, to: &mut Encoder<'_>) {
         match self {
-            Extra::Tensor(tensor) => to.field("tensor", &Part::of(tensor)),
-            Extra::Tensors(tensors) => to.field("tensors", &tensors.iter().map(Part::of).collect::<Vec<_>>()),
+            Extra::Tensor(tensor) => to.field("tensor", &TensorPart::of(tensor)),
+            Extra::Tensors(tensors) => to.field("tensors", &tensors.iter().map(TensorPart::of).collect::<Vec<_>>()),
             Extra::Plain(json) => to.field("plain", json),
         }
     }
 
     fn decode(from: &mut Decoder<'_, '_>) -> Result<Self, Malformed> {
-        if let Some(Part(tensor)) = from.field("tensor")? {
+        if let Some(TensorPart(tensor)) = from.field("tensor")? {
             return Ok(Extra::Tensor(tensor));
         }
-        if let Some(tensors) = from.field::<Option<Vec<Part>>>("tensors")? {
+        if let Some(tensors) = from.field::<Option<Vec<TensorPart>>>("tensors")? {
             return Ok(Extra::Tensors(tensors.into_iter().map(|part| part.0).collect()));
         }
         from.field("plain").map(Extra::Plain)

@@ -6,7 +6,7 @@ use redraft_engine::codec::{Data, Decoder, Encoder, Malformed};
 use redraft_engine::cx::Identity;
 use tch::Tensor;
 
-use super::codec::Part;
+use super::codec::TensorPart;
 
 /// What the hook of a node's call remembers of a run: the last sigma, and a tensor carried on from it.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl Data for Memories {
         for (place, memory) in memories.iter().enumerate() {
             let mut to = to.at(&place.to_string());
             to.field("sigma", &memory.sigma);
-            to.field("carried", &Part::of(&memory.carried));
+            to.field("carried", &TensorPart::of(&memory.carried));
         }
     }
 
@@ -52,7 +52,7 @@ impl Data for Memories {
         let identities = from.field::<Vec<Identity>>("of")?;
         let memory = |(place, identity): (usize, Identity)| {
             let mut from = from.at(&place.to_string());
-            let (sigma, Part(carried)) = (from.field("sigma")?, from.field("carried")?);
+            let (sigma, TensorPart(carried)) = (from.field("sigma")?, from.field("carried")?);
             Ok((identity, Rc::new(Memory { sigma, carried })))
         };
         identities.into_iter().enumerate().map(memory).collect::<Result<_, _>>().map(Self)
