@@ -5,13 +5,14 @@ REFERENCE_ROOT=<a ComfyUI 0.8.0 checkout> python scripts/sweep.py KIND OUT [--se
 redraft verify OUT --base-directory ../shared/conformance/base
 
 KIND is ksampler (all samplers and schedules), custom (sampler objects, sigmas and guiders with unusual settings), conditioning,
-patches (changed models) or sigmas (schedules alone; hold them with --tolerance 0). Needs ComfyUI's Python requirements and
+patches (changed models), sigmas (schedules alone; hold them with --tolerance 0) or lora (random LoRA files of all kinds and
+spellings, which go with links to everything else to OUT/base: verify OUT with that as base directory). Needs ComfyUI's Python requirements and
 ../shared/reference. NAME is a checkpoint of the conformance cases' base directory: sdxl-tiny.safetensors, say. Results are equal in every bit only with the same number of threads on both sides: set OMP_NUM_THREADS.
 """
 import argparse, itertools, json, os, pathlib, random, signal, sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-SHARED = HERE.parent.parent / "shared"
+SHARED = pathlib.Path(os.environ.get("REDRAFT_SHARED", HERE.parent.parent / "shared"))
 sys.path.insert(0, str(SHARED / "reference"))
 
 INFO = json.load(open(SHARED / "reference" / "object_info-0.8.0.json"))
@@ -202,9 +203,42 @@ def custom(graph, number):
     graph.add("SamplerCustomAdvanced", noise=noise, guider=guide, sampler=sampler, sigmas=levels, latent_image=graph.latent())
 
 
+def lora(graph, number):
+    import random_lora
+    pick, folder = graph.rng.choice, graph.base / "models" / "loras"
+    layers = random_lora.Layers.of(str(graph.base / "models" / "checkpoints" / graph.name))
+    clip = [graph.checkpoint, 1]
+    for at in range(pick([1, 1, 2, 3])):
+        file = f"random-{number:04d}-{at}.{pick(['safetensors', 'safetensors', 'safetensors', 'pt'])}"
+        random_lora.write(folder / file, graph.rng, layers)
+        strengths = [1.0, 1.0, 0.7, -0.5, 0.0, 1.6]
+        if graph.rng.random() < 0.2:
+            graph.model = graph.add("LoraLoaderModelOnly", model=graph.model, lora_name=file, strength_model=pick(strengths))
+            continue
+        graph.model = graph.add("LoraLoader", model=graph.model, clip=clip, lora_name=file, strength_model=pick(strengths),
+                                strength_clip=pick(strengths))
+        clip = [graph.model[0], 1]
+        if graph.rng.random() < 0.2:
+            graph.model = graph.drawn("UNetSelfAttentionMultiply", model=graph.model)
+            clip = graph.drawn("CLIPAttentionMultiply", clip=clip)
+    texts = [graph.add("CLIPTextEncode", text=pick(PROMPTS), clip=clip) for _ in range(2)]
+    graph.add("KSampler", model=graph.model, seed=7, steps=2, cfg=3.5, sampler_name="euler", scheduler="normal", denoise=1.0,
+              positive=texts[0], negative=texts[1], latent_image=graph.empty(64, 64, 1))
+
+
+def own_base(base, out):
+    """A base directory beside the cases, with the same models and inputs, for LoRAs of its own."""
+    own = out / "base"
+    (own / "models" / "loras").mkdir(parents=True, exist_ok=True)
+    for name in ["input", *(f"models/{folder.name}" for folder in (base / "models").iterdir() if folder.name != "loras")]:
+        if not (own / name).exists():
+            (own / name).symlink_to(base / name)
+    return own
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=["ksampler", "custom", "conditioning", "patches", "sigmas"])
+    parser.add_argument("kind", choices=["ksampler", "custom", "conditioning", "patches", "sigmas", "lora"])
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=200)
@@ -218,7 +252,9 @@ def main():
     import torch
     from safetensors.torch import save_file
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
-    refengine.base(arguments.base)
+    base = pathlib.Path(arguments.base).resolve()
+    base = own_base(base, arguments.out) if arguments.kind == "lora" else base
+    refengine.base(str(base))
     refengine.enable_tiny()
 
     def late(*_):
@@ -230,6 +266,7 @@ def main():
         if made == arguments.count:
             break
         graph = Graph(rng, arguments.checkpoint)
+        graph.base = base
         globals()[arguments.kind](graph, number)
         try:
             signal.alarm(60)

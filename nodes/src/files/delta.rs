@@ -81,9 +81,12 @@ pub trait Change {
     fn apply(&self, weight: &Tensor) -> Result<Tensor>;
 }
 
+/// A change, and where it applies.
+type SlotChange = (Slot, Rc<dyn Change>);
+
 /// What one node changes about the tensors of a file.
 pub struct Delta {
-    changes: BTreeMap<String, Vec<(Slot, Rc<dyn Change>)>>,
+    changes: BTreeMap<String, Vec<SlotChange>>,
     digest: Digest,
 }
 
@@ -120,10 +123,16 @@ impl Delta {
     /// The tensor changed. What cannot be changed is left as it is, with a warning, as ComfyUI does.
     pub(super) fn apply(&self, name: &str, weight: Tensor) -> Tensor {
         self.changes.get(name).into_iter().flatten().fold(weight, |weight, (slot, change)| {
-            slot.change(weight.shallow_clone(), &**change).unwrap_or_else(|error| {
-                tracing::warn!("{name} stays as it is: {error:#}");
-                weight
-            })
+            match slot.change(weight.shallow_clone(), &**change) {
+                // The layout decides which kernel multiplies, and so how sums are rounded.
+                Ok(changed) => changed.contiguous(),
+                Err(error) => {
+                    let error = format!("{error:#}");
+                    // libtorch's own errors go on with a list of its functions.
+                    tracing::warn!("{name} stays as it is: {}", error.lines().next().unwrap_or_default());
+                    weight
+                }
+            }
         })
     }
 }
