@@ -108,6 +108,9 @@ pub(crate) struct Directories {
     pub(crate) output_directory: Option<PathBuf>,
     #[arg(long, value_name = "DIR")]
     pub(crate) temp_directory: Option<PathBuf>,
+    /// Keeps digests of model files from run to run [default: redraft below $XDG_CACHE_HOME or ~/.cache]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache_directory: Option<PathBuf>,
     /// More model folders, in the format of ComfyUI's extra_model_paths.yaml
     #[arg(long, value_name = "FILE")]
     pub(crate) extra_model_paths_config: Vec<PathBuf>,

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use redraft_engine::digests::Digests;
 use redraft_engine::folders::FolderPaths;
 use serde_yaml_ng::Value as Yaml;
 
@@ -21,6 +22,9 @@ pub(crate) fn folders(directories: &Directories) -> anyhow::Result<FolderPaths> 
             place.clone_from(own);
         }
     }
+    if let Some(cache) = directories.cache_directory.clone().or_else(usual_cache) {
+        folders.digests = Digests::kept_in(cache.join("digests"));
+    }
     // ComfyUI reads a file of this name beside it without being told.
     let usual = base.join("extra_model_paths.yaml");
     let usual = usual.is_file().then_some(usual);
@@ -29,6 +33,13 @@ pub(crate) fn folders(directories: &Directories) -> anyhow::Result<FolderPaths> 
         add_extra(&mut folders, file).with_context(problem)?;
     }
     Ok(folders)
+}
+
+/// Where programs keep what they can make again, by the XDG Base Directory Specification.
+fn usual_cache() -> Option<PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
+    cache.map(|cache| cache.join("redraft"))
 }
 
 /// Makes sure that the folder of a file to be written is there, before work is done for it.

@@ -17,6 +17,7 @@ pub mod event;
 pub mod exec;
 pub mod failure;
 pub mod feed;
+mod finding;
 pub mod flow;
 pub mod folder_kinds;
 pub mod folders;

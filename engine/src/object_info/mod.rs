@@ -1,5 +1,7 @@
 //! Declarations read from ComfyUI's `/object_info`: what lets a file with foreign classes be converted.
 
+mod write;
+
 use std::collections::HashMap;
 
 use serde_json::{Map, Value};
