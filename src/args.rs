@@ -38,7 +38,7 @@ pub(crate) enum Command {
     /// Lists the nodes, or prints one node's documentation
     Nodes { name: Option<String> },
     /// Prints the nodes' declarations as ComfyUI's /object_info does
-    ObjectInfo(Places),
+    ObjectInfo(Directories),
     /// Prints as Markdown which workflows of a folder have all their nodes here, and what the others lack
     #[command(hide = true)]
     Survey { directory: PathBuf },
@@ -96,7 +96,7 @@ pub(crate) enum CheckpointSize {
 
 /// Where files lie.
 #[derive(Args, Clone, Debug, Default)]
-pub(crate) struct Places {
+pub(crate) struct Directories {
     /// Holds models/, input/, output/ and temp/, as ComfyUI lays them out [default: the current directory]
     #[arg(long, value_name = "DIR")]
     pub(crate) base_directory: Option<PathBuf>,
@@ -108,6 +108,9 @@ pub(crate) struct Places {
     pub(crate) output_directory: Option<PathBuf>,
     #[arg(long, value_name = "DIR")]
     pub(crate) temp_directory: Option<PathBuf>,
+    /// Keeps digests of model files from run to run [default: redraft below $XDG_CACHE_HOME or ~/.cache]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache_directory: Option<PathBuf>,
     /// More model folders, in the format of ComfyUI's extra_model_paths.yaml
     #[arg(long, value_name = "FILE")]
     pub(crate) extra_model_paths_config: Vec<PathBuf>,
@@ -150,7 +153,7 @@ pub(crate) struct RunArgs {
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
-    pub(crate) places: Places,
+    pub(crate) directories: Directories,
     #[command(flatten)]
     pub(crate) compute: Compute,
     #[command(flatten)]
@@ -210,7 +213,7 @@ impl RunArgs {
 pub(crate) struct CheckArgs {
     pub(crate) file: PathBuf,
     #[command(flatten)]
-    pub(crate) places: Places,
+    pub(crate) directories: Directories,
     #[command(flatten)]
     pub(crate) changes: Changes,
     #[arg(long)]
@@ -221,7 +224,7 @@ pub(crate) struct CheckArgs {
 pub(crate) struct ConvertArgs {
     pub(crate) file: PathBuf,
     #[command(flatten)]
-    pub(crate) places: Places,
+    pub(crate) directories: Directories,
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) prompt_seed: u64,
     /// Say on stderr everything that was left out, moved, defaulted or renamed
@@ -235,7 +238,7 @@ pub(crate) struct FileArgs {
     /// A workflow: UI or API JSON, or a file that carries one
     pub(crate) file: PathBuf,
     #[command(flatten)]
-    pub(crate) places: Places,
+    pub(crate) directories: Directories,
     /// Decides between the options of dynamic prompts, {a|b}
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) prompt_seed: u64,
@@ -263,7 +266,7 @@ pub(crate) struct StandInsArgs {
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
-    pub(crate) places: Places,
+    pub(crate) directories: Directories,
     /// Of each picture that is made, in pixels
     #[arg(long, default_value_t = 512)]
     pub(crate) width: u32,
@@ -275,9 +278,9 @@ pub(crate) struct StandInsArgs {
 pub(crate) struct VerifyArgs {
     /// Each folder below with a case.json is a case
     #[arg(required = true, value_name = "DIR")]
-    pub(crate) directories: Vec<PathBuf>,
+    pub(crate) cases: Vec<PathBuf>,
     #[command(flatten)]
-    pub(crate) places: Places,
+    pub(crate) directories: Directories,
     #[command(flatten)]
     pub(crate) compute: Compute,
     /// A TOML file of cases that are known to differ, each with its size and reason: they are told apart from failures

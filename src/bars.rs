@@ -7,7 +7,7 @@ use redraft_engine::event::Event;
 
 use crate::exit::{say, tell};
 
-/// Shows the events of runs on a terminal; elsewhere only what must be said.
+/// Shows the events of runs: bars only on a terminal, files, texts and warnings always.
 pub(crate) struct Bars {
     bar: ProgressBar,
     /// What the running node is called.

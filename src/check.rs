@@ -11,13 +11,13 @@ use serde_json::json;
 use crate::args::{CheckArgs, ConvertArgs};
 use crate::exit::{Exit, Outcome, Stop, say, tell};
 use crate::session::of_problems;
-use crate::{places, source};
+use crate::{directories, workflow_file};
 
 pub(crate) fn check(args: &CheckArgs) -> Outcome {
     let registry = Registry::linked()?;
-    let folders = places::folders(&args.places)?;
+    let folders = directories::folders(&args.directories)?;
     let mut notes = Vec::new();
-    let loaded = source::load(&args.file, &args.changes, &registry, &folders, &mut |note| notes.push(note));
+    let loaded = workflow_file::load(&args.file, &args.changes, &registry, &folders, &mut |note| notes.push(note));
     let workflow = match loaded {
         Err(stop) if args.json => {
             say(json!({ "ok": false, "error": stop.message, "problems": [], "remarks": [], "good_outputs": [] }));
@@ -47,7 +47,7 @@ pub(crate) fn check(args: &CheckArgs) -> Outcome {
     Ok(exit)
 }
 
-/// Models that the workflow lists, that are not here, and that no problem names: those of nodes that are unknown here.
+/// Missing models that the workflow lists and that no problem names, because the nodes that use them are unknown here.
 fn unused_models(hints: &Hints, problems: &[Problem], folders: &FolderPaths) -> Vec<String> {
     let named = |name: &str| problems.iter().any(|problem| problem.advice.contains(name));
     let missing = hints.models().filter(|(model, directory)| {
@@ -74,8 +74,8 @@ fn severity(remark: &Remark) -> &'static str {
 
 pub(crate) fn convert(args: &ConvertArgs) -> Outcome {
     let registry = Registry::linked()?;
-    let folders = places::folders(&args.places)?;
-    let workflow = source::read(&args.file, args.prompt_seed, &registry, &folders)?;
+    let folders = directories::folders(&args.directories)?;
+    let workflow = workflow_file::read(&args.file, args.prompt_seed, &registry, &folders)?;
     for remark in workflow.remarks.iter().filter(|remark| args.explain || remark.severity == Severity::Warning) {
         let kind = if args.explain { format!("{}: ", severity(remark)) } else { String::new() };
         tell(format!("{}: {kind}{remark}", args.file.display()));

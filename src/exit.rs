@@ -49,14 +49,14 @@ impl Stop {
     }
 }
 
-/// Of two packs that do not go together.
+/// Two packs declare the same name.
 impl From<Twice> for Stop {
     fn from(twice: Twice) -> Self {
         Self::wrong(twice)
     }
 }
 
-/// Errors of files and settings: the command was wrong.
+/// Errors of files and settings count as a wrong command.
 impl From<anyhow::Error> for Stop {
     fn from(error: anyhow::Error) -> Self {
         Self::wrong(format!("{error:#}"))

@@ -5,12 +5,12 @@ use redraft_engine::node::Registry;
 
 use crate::args::{GraphArgs, GraphFormat};
 use crate::exit::{Exit, Outcome, say};
-use crate::{places, source};
+use crate::{directories, workflow_file};
 
 pub(crate) fn graph(args: &GraphArgs) -> Outcome {
     let registry = Registry::linked()?;
-    let folders = places::folders(&args.source.places)?;
-    let workflow = source::read(&args.source.file, args.source.prompt_seed, &registry, &folders)?;
+    let folders = directories::folders(&args.source.directories)?;
+    let workflow = workflow_file::read(&args.source.file, args.source.prompt_seed, &registry, &folders)?;
     let format = match args.format {
         GraphFormat::Dot => Format::Dot,
         GraphFormat::Mermaid => Format::Mermaid,

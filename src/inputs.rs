@@ -5,12 +5,12 @@ use redraft_engine::settable;
 
 use crate::args::FileArgs;
 use crate::exit::{Exit, Outcome, Stop, say};
-use crate::{places, source};
+use crate::{directories, workflow_file};
 
 pub(crate) fn inputs(args: &FileArgs) -> Outcome {
     let registry = Registry::linked()?;
-    let folders = places::folders(&args.places)?;
-    let workflow = source::read(&args.file, args.prompt_seed, &registry, &folders)?;
+    let folders = directories::folders(&args.directories)?;
+    let workflow = workflow_file::read(&args.file, args.prompt_seed, &registry, &folders)?;
     let schema = settable::schema(&workflow.prompt, &registry, &folders);
     say(serde_json::to_string_pretty(&schema).map_err(Stop::wrong)?);
     Ok(Exit::Done)

@@ -3,22 +3,22 @@
 mod args;
 mod bars;
 mod check;
+mod directories;
 mod dump;
 mod exit;
 mod front;
 mod graph;
 mod inputs;
 mod nodes;
-mod places;
 mod previews;
 mod run;
 mod session;
-mod source;
 mod stand_ins;
 mod survey;
 mod told_families;
 mod verify;
 mod worker;
+mod workflow_file;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -54,7 +54,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::Graph(args) => graph::graph(&args),
         Command::Verify(args) => verify::verify(args),
         Command::Nodes { name } => nodes::nodes(name.as_deref()),
-        Command::ObjectInfo(places) => nodes::object_info(&places),
+        Command::ObjectInfo(directories) => nodes::object_info(&directories),
         Command::Survey { directory } => survey::survey(&directory),
         Command::RandomCheckpoint { kind, size, seed, file } => {
             let layout = match kind {

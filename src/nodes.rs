@@ -4,9 +4,9 @@ use redraft_engine::node::Registry;
 use redraft_engine::schema::{Input, Schema};
 use serde_json::{Map, Value as Json};
 
-use crate::args::Places;
+use crate::args::Directories;
+use crate::directories;
 use crate::exit::{Exit, Outcome, Stop, say};
-use crate::places;
 
 pub(crate) fn nodes(name: Option<&str>) -> Outcome {
     let registry = Registry::linked()?;
@@ -61,8 +61,8 @@ fn describe(input: &Input) -> String {
     if input.tooltip.is_empty() { line } else { format!("{line}\n      {}", input.tooltip) }
 }
 
-pub(crate) fn object_info(places: &Places) -> Outcome {
-    let folders = places::folders(places)?;
+pub(crate) fn object_info(directories: &Directories) -> Outcome {
+    let folders = directories::folders(directories)?;
     let registry = Registry::linked()?;
     let entries = registry.iter().map(|class| (class.schema.class.clone(), class.schema.to_object_info(&folders)));
     let all: Map<String, Json> = entries.collect();

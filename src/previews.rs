@@ -23,7 +23,7 @@ impl Previews {
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            // As readable as any other file once it is renamed.
+            // Temporary files are private by default; previews get the usual permissions.
             builder.permissions(std::fs::Permissions::from_mode(0o666));
         }
         let mut aside = builder.prefix(".preview-").tempfile_in(&self.folder)?;

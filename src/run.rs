@@ -22,8 +22,8 @@ use crate::dump::{Taken, Taking};
 use crate::exit::{Exit, Outcome, Stop, say};
 use crate::previews::Previews;
 use crate::session::{self, of_problems};
-use crate::worker::{Line, Message, Policy, Worker};
-use crate::{front, places, source};
+use crate::worker::{Line, Message, Options, Worker};
+use crate::{directories, front, workflow_file};
 
 /// A workflow that was checked.
 struct Job {
@@ -38,8 +38,8 @@ pub(crate) fn run(args: RunArgs) -> Outcome {
     if args.dump.is_some() && args.files.len() > 1 {
         return Err(Stop::wrong("--dump takes the tensors of one workflow; give one FILE"));
     }
-    // Said before hours are spent, not after.
-    places::require_folder_of("--dump", args.dump.as_deref())?;
+    // Checked now, not after hours of sampling.
+    directories::require_folder_of("--dump", args.dump.as_deref())?;
     let device = session::device(&args.compute)?;
     let mut screen = Screen {
         bars: Bars::new(),
@@ -47,15 +47,15 @@ pub(crate) fn run(args: RunArgs) -> Outcome {
         previews: args.preview_directory.clone().map(Previews::into_folder).transpose()?,
     };
     let registry = Arc::new(Registry::linked()?);
-    let folders = Arc::new(places::folders(&args.places)?);
+    let folders = Arc::new(directories::folders(&args.directories)?);
     let jobs = args.files.iter().map(|file| prepare(&args, file, &registry, &folders, &mut screen));
     let jobs = jobs.collect::<Outcome<Vec<_>>>()?;
     let output = &folders.output;
     fs_err::create_dir_all(output).map_err(|e| Stop::wrong(format!("{e}; choose another --output-directory")))?;
 
-    let policy = Policy { previews: args.previews(), stop_at_failure: !args.keep_going };
+    let options = Options { previews: args.previews(), stop_at_failure: !args.keep_going };
     let (cache, dump, disabled) = (args.cache, args.dump, args.disable_metadata);
-    let (mut worker, messages) = Worker::start(policy, move || {
+    let (mut worker, messages) = Worker::start(options, move || {
         let mut engine = session::engine(folders, device, cache)?;
         let salt = session::salt(&engine);
         Ok(move |job: Job, line: &mut Line, cancel: &Cancel| {
@@ -161,7 +161,7 @@ fn prepare(
     folders: &FolderPaths,
     screen: &mut Screen,
 ) -> Outcome<Job> {
-    let workflow = source::load(file, &args.changes, registry, folders, &mut |text| screen.note(text))?;
+    let workflow = workflow_file::load(file, &args.changes, registry, folders, &mut |text| screen.note(text))?;
     for remark in workflow.remarks.iter().filter(|remark| remark.severity == Severity::Warning) {
         screen.note(format!("warning: {}: {remark}", file.display()));
     }

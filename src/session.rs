@@ -16,7 +16,7 @@ use serde_json::Value as Json;
 use crate::args::Compute;
 use crate::exit::{Exit, Outcome, Stop};
 
-/// Where the options say that numbers are computed. Nothing is opened yet.
+/// The device that the options choose, not opened yet.
 #[derive(Clone)]
 pub(crate) struct Device {
     choice: DeviceChoice,
@@ -35,7 +35,7 @@ pub(crate) fn engine(folders: Arc<FolderPaths>, device: Device, cache: Policy) -
     Ok(Engine::with_cache(folders, services, cache))
 }
 
-/// What changes every node's numbers, for cache keys.
+/// What changes the numbers of every node: part of all cache keys.
 pub(crate) fn salt(engine: &Engine) -> String {
     engine.services.get::<Numerics>().map(|numerics| numerics.describe()).unwrap_or_default()
 }

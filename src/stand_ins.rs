@@ -10,7 +10,7 @@ use redraft_nodes::pictures::stand_in::write_stand_in;
 
 use crate::args::{Changes, StandInsArgs};
 use crate::exit::{Exit, Outcome, say, tell};
-use crate::{places, source};
+use crate::{directories, workflow_file};
 
 /// The classes that read pictures.
 const READERS: [&str; 3] = ["LoadImage", "LoadImageMask", "LoadImageOutput"];
@@ -24,11 +24,11 @@ type Wanted = IndexMap<(&'static str, String), bool>;
 
 pub(crate) fn stand_ins(args: &StandInsArgs) -> Outcome {
     let registry = Registry::linked()?;
-    let folders = places::folders(&args.places)?;
+    let folders = directories::folders(&args.directories)?;
     let changes = Changes { strict_names: true, ..Changes::default() };
     let mut wanted = Wanted::new();
     for file in &args.files {
-        let workflow = source::load(file, &changes, &registry, &folders, &mut |_| {})?;
+        let workflow = workflow_file::load(file, &changes, &registry, &folders, &mut |_| {})?;
         let problems = check(&workflow.prompt, &registry, &folders, &Targets::Outputs).problems;
         for problem in problems.0.iter().filter(|problem| problem.kind.is_missing()) {
             if !add(&mut wanted, problem, &workflow.prompt) && problem.about.contains_key("name") {
@@ -46,7 +46,7 @@ pub(crate) fn stand_ins(args: &StandInsArgs) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// Adds the pictures that would mend a problem; `false` if none would.
+/// Adds the pictures that would solve a problem; `false` if no picture would.
 fn add(wanted: &mut Wanted, problem: &Problem, prompt: &Prompt) -> bool {
     let about = |what: &str| problem.about.get(what).and_then(|value| value.as_str());
     let (Some(name), Some(node)) = (about("name"), &problem.node) else { return false };

@@ -10,8 +10,8 @@ use redraft_engine::problem::{Problem, ProblemKind};
 use redraft_engine::prompt::Targets;
 
 use crate::exit::{Exit, Outcome, Stop, say};
-use crate::source;
 use crate::told_families::Told;
+use crate::workflow_file;
 
 const HEAD: &str = "# Which workflows of the documentation run
 
@@ -94,7 +94,7 @@ fn row(lacks: &Lacks) -> String {
 }
 
 fn one(file: &Path, registry: &Registry, folders: &FolderPaths) -> Outcome<Lacks> {
-    let workflow = source::read(file, 0, registry, folders)?;
+    let workflow = workflow_file::read(file, 0, registry, folders)?;
     let problems = check(&workflow.prompt, registry, folders, &Targets::Outputs).problems.0;
     let classes = |kind: ProblemKind| {
         let of_kind = problems.iter().filter(move |problem: &&Problem| problem.kind == kind);

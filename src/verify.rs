@@ -25,11 +25,11 @@ use crate::bars::Bars;
 use crate::dump::{Taken, Taking};
 use crate::exit::{Exit, Outcome, Stop, say};
 use crate::worker::{self, Line, Message, Worker};
-use crate::{front, places, session, source};
+use crate::{directories, front, session, workflow_file};
 
 pub(crate) fn verify(args: VerifyArgs) -> Outcome {
     let open = || Ok(move |(), line: &mut Line, cancel: &Cancel| all(&args, line, cancel));
-    let (mut worker, messages) = Worker::start(worker::Policy::default(), open)?;
+    let (mut worker, messages) = Worker::start(worker::Options::default(), open)?;
     worker.submit(());
     let (mut bars, mut end) = (Bars::new(), Ok(Exit::Done));
     front::watch(worker, messages, |_, message| match message {
@@ -41,9 +41,9 @@ pub(crate) fn verify(args: VerifyArgs) -> Outcome {
 }
 
 fn all(args: &VerifyArgs, line: &Line, cancel: &Cancel) -> Outcome {
-    places::require_folder_of("--junit", args.junit.as_deref())?;
+    directories::require_folder_of("--junit", args.junit.as_deref())?;
     let mut folders = Vec::new();
-    for dir in &args.directories {
+    for dir in &args.cases {
         let before = folders.len();
         find_cases(dir, 0, &mut folders).map_err(Stop::wrong)?;
         if folders.len() == before {
@@ -60,7 +60,7 @@ fn all(args: &VerifyArgs, line: &Line, cancel: &Cancel) -> Outcome {
     let registry = Registry::linked()?;
     // What cases save is not wanted, and their base directory may be read-only.
     let scratch = tempfile::tempdir().map_err(Stop::wrong)?;
-    let mut base = places::folders(&args.places)?;
+    let mut base = directories::folders(&args.directories)?;
     base.output = scratch.path().join("output");
     base.temp = scratch.path().join("temp");
     let mut engine = session::engine(Arc::new(base), session::device(&args.compute)?, Policy::default())?;
@@ -130,9 +130,9 @@ fn compare(
     cancel: &Cancel,
 ) -> Outcome<(f64, f64, Option<Difference>)> {
     let case = Case::read(folder)?;
-    let workflow = source::load(&case.workflow, &Changes::default(), registry, &engine.folders, &mut |_| {})?;
+    let workflow = workflow_file::load(&case.workflow, &Changes::default(), registry, &engine.folders, &mut |_| {})?;
     let salt = session::salt(engine);
-    // Cases are recorded from the nodes themselves, whose declared limits only the editor and the server keep.
+    // Cases are recorded by calling the nodes directly, so that their values may lie outside of the declared limits.
     let beyond_limits = |kind| matches!(kind, ProblemKind::ValueSmallerThanMin | ProblemKind::ValueBiggerThanMax);
     let plan = Plan::tolerating(workflow.prompt, registry, &engine.folders, &Targets::All, &salt, beyond_limits);
     let plan = plan.map_err(|problems| {

@@ -25,7 +25,7 @@ pub(crate) enum Message {
     Done(Option<Outcome>),
 }
 
-/// A job's end of the line.
+/// What a job reports through.
 #[derive(Clone)]
 pub(crate) struct Line {
     job: JobId,
@@ -56,7 +56,7 @@ impl Observer for Line {
 
 /// How jobs are done.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Policy {
+pub(crate) struct Options {
     /// Whether previews are wanted.
     pub(crate) previews: bool,
     /// Whether no further job is begun once one has failed.
@@ -65,7 +65,7 @@ pub(crate) struct Policy {
 
 /// The compute thread, seen from others. Jobs are done in the order in which they are submitted.
 pub(crate) struct Worker<J> {
-    /// Nothing once no more jobs are taken.
+    /// None once the worker is closed.
     jobs: Option<mpsc::Sender<(J, Cancel)>>,
     /// By job.
     cancels: Vec<Cancel>,
@@ -75,7 +75,7 @@ pub(crate) struct Worker<J> {
 impl<J: Send + 'static> Worker<J> {
     /// Starts the thread. `open` makes there what does the jobs; if that fails, so does the first job, and no other is begun.
     pub(crate) fn start<W>(
-        policy: Policy,
+        options: Options,
         open: impl FnOnce() -> Outcome<W> + Send + 'static,
     ) -> Outcome<(Self, UnboundedReceiver<(JobId, Message)>)>
     where
@@ -86,7 +86,7 @@ impl<J: Send + 'static> Worker<J> {
         let work = move || {
             // Grad mode is bound to the thread and starts on.
             let _no_grad = tch::no_grad_guard();
-            serve(open(), policy, &queue, &sender);
+            serve(open(), options, &queue, &sender);
         };
         let thread = std::thread::Builder::new().name("compute".into()).spawn(work).map_err(Stop::wrong)?;
         Ok((Self { jobs: Some(jobs), cancels: Vec::new(), thread }, messages))
@@ -130,7 +130,7 @@ impl<J: Send + 'static> Worker<J> {
 /// Does jobs until no more can come.
 fn serve<J, W: FnMut(J, &mut Line, &Cancel) -> Outcome>(
     work: Outcome<W>,
-    policy: Policy,
+    options: Options,
     queue: &mpsc::Receiver<(J, Cancel)>,
     sender: &UnboundedSender<(JobId, Message)>,
 ) {
@@ -140,9 +140,9 @@ fn serve<J, W: FnMut(J, &mut Line, &Cancel) -> Outcome>(
     };
     let mut failed = false;
     for (job, (task, cancel)) in queue.iter().enumerate() {
-        let mut line = Line { job, sender: sender.clone(), previews: policy.previews };
+        let mut line = Line { job, sender: sender.clone(), previews: options.previews };
         let outcome = match &mut work {
-            _ if cancel.is_raised() || (failed && policy.stop_at_failure) => None,
+            _ if cancel.is_raised() || (failed && options.stop_at_failure) => None,
             Some(work) => Some(work(task, &mut line, &cancel)),
             None => unopened.take().map(Err),
         };
@@ -187,11 +187,11 @@ mod tests {
         Ok(Exit::Done)
     }
 
-    fn start(policy: Policy) -> (Worker<Job>, UnboundedReceiver<(JobId, Message)>) {
-        Worker::start(policy, || Ok(work)).unwrap()
+    fn start(options: Options) -> (Worker<Job>, UnboundedReceiver<(JobId, Message)>) {
+        Worker::start(options, || Ok(work)).unwrap()
     }
 
-    /// What is still said, as text.
+    /// The remaining messages, as text.
     fn rest(mut messages: UnboundedReceiver<(JobId, Message)>) -> Vec<String> {
         std::iter::from_fn(|| messages.blocking_recv())
             .map(|(job, message)| format!("{job} {}", word(&message)))
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn jobs_are_done_in_order_and_messages_say_whose_they_are() {
-        let (mut worker, messages) = start(Policy::default());
+        let (mut worker, messages) = start(Options::default());
         for job in [Job::Say("a"), Job::Fail, Job::Say("b")] {
             worker.submit(job);
         }
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_failure_ends_the_queue_where_it_is_to() {
-        let (mut worker, messages) = start(Policy { stop_at_failure: true, ..Policy::default() });
+        let (mut worker, messages) = start(Options { stop_at_failure: true, ..Options::default() });
         for job in [Job::Say("a"), Job::Fail, Job::Say("b")] {
             worker.submit(job);
         }
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_job_that_runs_and_one_that_waits_are_cancelled() {
-        let (mut worker, mut messages) = start(Policy::default());
+        let (mut worker, mut messages) = start(Options::default());
         let (tell, told) = mpsc::channel();
         let ids = [Job::UntilCancelled, Job::Until(told), Job::Say("a"), Job::Say("b")].map(|job| worker.submit(job));
         worker.close();
@@ -248,7 +248,7 @@ mod tests {
     #[test]
     fn what_cannot_be_opened_is_said_once() {
         let open = || Err::<fn(Job, &mut Line, &Cancel) -> Outcome, _>(Stop::wrong("no device"));
-        let (mut worker, messages) = Worker::start(Policy::default(), open).unwrap();
+        let (mut worker, messages) = Worker::start(Options::default(), open).unwrap();
         worker.submit(Job::Say("a"));
         worker.submit(Job::Say("b"));
         worker.close();
@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn a_thread_that_is_gone_is_told_of() {
         let lost = || -> Outcome<fn(Job, &mut Line, &Cancel) -> Outcome> { panic!("a bug") };
-        let (mut worker, messages) = Worker::start(Policy::default(), lost).unwrap();
+        let (mut worker, messages) = Worker::start(Options::default(), lost).unwrap();
         worker.submit(Job::Say("a"));
         assert!(rest(messages).is_empty());
         assert!(worker.join().is_err());

@@ -1,4 +1,5 @@
-//! The documentation's workflows that need no model and no pack, as they are, on stand-ins for the pictures that they name.
+//! The documentation's workflows that need no model and no pack, as they are, on stand-ins for the pictures that they name; and
+//! those with a LoRA, on tiny random models.
 //!
 //! One test for each. They lie in `../shared/conversions/documentation`; without them every test counts as ignored.
 
@@ -70,6 +71,12 @@ const TEXTS: [(&str, &str); 2] = [
     ("begin-with__wireless-nodes__Set_Get", "Hello!"),
 ];
 
+/// Workflows with a LoRA, and the ids of their nodes LoraLoader.
+const WITH_LORA: [(&str, &str); 2] = [
+    ("basic-workflows__ksampler-advanced__SD1.5_KSampler_(Advanced)-LoRA", "26"),
+    ("basic-workflows__sd15-lora__SD1.5_lora", "11"),
+];
+
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let trial = |name: &str, run: Check| {
@@ -77,6 +84,8 @@ fn main() -> ExitCode {
     };
     let mut trials: Vec<Trial> =
         WORKFLOWS.iter().map(|row| trial(row.0, Box::new(move |folder| runs(folder, row)))).collect();
+    trials
+        .extend(WITH_LORA.map(|(name, lora)| trial(name, Box::new(move |folder| runs_with_lora(folder, name, lora)))));
     trials.push(trial("no_workflow_is_left_out", Box::new(no_workflow_is_left_out)));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -104,6 +113,29 @@ fn runs(folder: &Path, &(name, pictures, sizes): &Row) -> Result<(), Failed> {
         expect("texts", done.stdout.lines().any(|line| line == *text), true)?;
     }
     Ok(())
+}
+
+/// The workflow runs from its file, and its picture shows the LoRA.
+fn runs_with_lora(folder: &Path, name: &str, lora: &str) -> Result<(), Failed> {
+    let base = tempfile::tempdir()?;
+    let picture = |sets: &[String]| -> Result<_, Failed> {
+        let mut command = Redraft::new().arg("run").arg(file(folder, name)).arg("--base-directory").arg(base.path());
+        command = command.arg("--models-directory").arg(shared("conformance/base/models")).args(["--device", "cpu"]);
+        for model in ["v1-5*=sd15-tiny-random", "vae-ft*=sd15-tiny-random-vae", "*=tiny-kohya"] {
+            command = command.arg("--substitute").arg(format!("{model}.safetensors"));
+        }
+        // A latent of 512 x 512 takes a minute.
+        for set in ["5.width=64".to_owned(), "5.height=64".to_owned()].iter().chain(sets) {
+            command = command.args(["--set", set]);
+        }
+        let done = command.finish().expect_code(0);
+        let file = done.stdout.lines().find(|line| line.ends_with(".png")).ok_or("no picture was saved")?;
+        Ok(image::open(file)?.into_rgb8())
+    };
+    let with = picture(&[])?;
+    expect("size", with.dimensions(), (64, 64))?;
+    let without = picture(&["model", "clip"].map(|of| format!("{lora}.strength_{of}=0")))?;
+    expect("a picture without the LoRA is another one", with == without, false)
 }
 
 fn expect<T: PartialEq + std::fmt::Debug>(what: &str, found: T, wanted: T) -> Result<(), Failed> {

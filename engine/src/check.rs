@@ -4,13 +4,14 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::json;
 
+use crate::finding::Finding;
 use crate::folders::FolderPaths;
 use crate::links::Links;
 use crate::node::Registry;
 use crate::problem::{Problem, ProblemKind, Problems};
 use crate::prompt::{Given, NodeId, Prompt, PromptNode, Targets};
 use crate::stock::{self, Known};
-use crate::validate::{Finding, Validator};
+use crate::validate::Validator;
 
 /// A prompt that was checked.
 #[derive(Clone, Debug, PartialEq)]

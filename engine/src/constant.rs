@@ -32,7 +32,7 @@ pub fn to_value(kind: &Kind, converted: &Json) -> Value {
     }
 }
 
-/// A constant where no type is asked for.
+/// The value of a constant for a `*` socket: its JSON type decides.
 fn of_itself(constant: &Json) -> Value {
     match constant {
         Json::Number(number) => match as_int(constant) {
@@ -45,7 +45,7 @@ fn of_itself(constant: &Json) -> Value {
     }
 }
 
-/// The number, if the JSON is an integer. One beyond 64 bits is held as a float (see [`integer`]).
+/// The number, if the JSON is an integer. An integer beyond 64 bits is stored as a float (see [`integer`]).
 pub fn as_int(value: &Json) -> Option<i128> {
     const BEYOND: f64 = (1u64 << 63) as f64;
     let large = || value.as_f64().filter(|float| float.is_finite() && float.abs() >= BEYOND).map(|float| float as i128);

@@ -14,6 +14,7 @@ use crate::error::Cancelled;
 use crate::event::{Event, Observer, Ui};
 use crate::feed::GraphNode;
 use crate::folders::FolderPaths;
+pub use crate::key::Identity;
 use crate::key::Key;
 use crate::prompt::NodeId;
 
@@ -179,10 +180,6 @@ impl Cx<'_> {
         prefix
     }
 }
-
-/// See [`Cx::identity`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Identity(Key, usize);
 
 /// Events of nodes that wait, until the executor passes them on.
 pub(crate) type Reports = Rc<RefCell<Vec<Event>>>;

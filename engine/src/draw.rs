@@ -25,7 +25,7 @@ pub enum Format {
 struct Vertex<'a> {
     /// Title, class, id; a node that a link names and that does not exist has only an id.
     lines: Vec<Cow<'a, str>>,
-    /// Whether it saves or shows something. Of a class that nobody declared: whether nothing uses it.
+    /// Whether it is an output node. A node of an undeclared class counts as one if no other node uses it.
     output: bool,
     exists: bool,
     needed: bool,
@@ -33,7 +33,7 @@ struct Vertex<'a> {
 
 #[derive(Debug)]
 struct Wire {
-    /// The wire type, else which output it is.
+    /// The wire type; if that is unknown, the input's name and the slot.
     label: String,
     needed: bool,
 }
@@ -121,7 +121,7 @@ fn dot(graph: &DiGraph<Vertex<'_>, Wire>) -> String {
     format!("{:?}", Dot::with_attr_getters(graph, &config, &edge, &node))
 }
 
-/// A text within double quotes.
+/// A text for Graphviz, within double quotes.
 fn dot_text(text: &str) -> String {
     let mut out = String::new();
     for c in shortened(text).chars() {
@@ -161,7 +161,8 @@ fn mermaid(graph: &DiGraph<Vertex<'_>, Wire>) -> String {
     out
 }
 
-/// A text within double quotes: what may mean something to Mermaid, Markdown or HTML becomes `#number;`.
+/// A text for Mermaid, within double quotes. Characters with a meaning in Mermaid, Markdown or HTML are written as
+/// `#number;`.
 fn mermaid_text(text: &str) -> String {
     let mut out = String::new();
     for c in shortened(text).chars() {

@@ -56,13 +56,13 @@ fn is_below(name: &str, input: &str) -> bool {
     input.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'))
 }
 
-/// What `#[derive(Choices)]` says where a choice is looked for in a single value.
+/// The error of `#[derive(Choices)]` for a field that is given one value in place of a call's inputs.
 #[doc(hidden)]
 pub fn no_choice_alone(value: &Value) -> Misfit {
     Misfit::Type { wanted: "a choice with its inputs".to_owned(), found: value.type_name().to_owned() }
 }
 
-/// What `#[derive(Choices)]` says of a key that no choice has.
+/// The error of `#[derive(Choices)]` for an unknown key.
 #[doc(hidden)]
 pub fn no_such_choice(kind: &Kind, name: &str, key: &str) -> anyhow::Error {
     let keys: Vec<_> = match kind {

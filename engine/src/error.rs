@@ -21,7 +21,7 @@ pub enum NodeError {
     OutOfMemory(String),
     Unsupported(String),
     Failed(String),
-    /// The node asked for an input that nobody can give it.
+    /// The node asked for a lazy input that it does not have, or that is a constant.
     NodeInput(String),
 }
 

@@ -67,7 +67,7 @@ pub enum Event {
     /// These nodes need not run: their results are at hand.
     #[serde(rename = "execution_cached")]
     Cached { nodes: Vec<NodeId> },
-    /// A node begins, or is asked again what it needs.
+    /// A node begins, or begins again after the lazy inputs that it asked for were evaluated.
     #[serde(rename = "executing")]
     Executing {
         node: NodeId,
@@ -84,7 +84,7 @@ pub enum Event {
         #[serde(rename = "nodes")]
         made: Vec<Made>,
     },
-    /// A node is not called, for the reason that an earlier one gave.
+    /// A node is not called, because one of its inputs is blocked. The message is that of the node that blocked it.
     #[serde(rename = "execution_blocked")]
     Blocked {
         node: NodeId,
@@ -117,7 +117,7 @@ pub enum Event {
     /// A node is done; the seconds it took.
     #[serde(rename = "finished")]
     Finished { node: NodeId, seconds: f64 },
-    /// A node has something to show; or its results, shown or not, were at hand.
+    /// A node has something to show. Of cached results this is sent even if there is nothing to show.
     #[serde(rename = "executed")]
     Executed {
         node: NodeId,

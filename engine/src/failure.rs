@@ -11,7 +11,7 @@ use crate::prompt::NodeId;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(into = "Report", try_from = "Report")]
 pub struct Failure {
-    /// The node of the workflow. Where nodes are made at run time, the one from which they all come.
+    /// The node of the workflow. For a failure in a node made at run time: the workflow's node that it descends from.
     pub node: NodeId,
     pub class: String,
     pub title: Option<String>,
@@ -34,9 +34,9 @@ pub enum Cause {
     OutOfMemory,
     /// The node was asked for what is not supported yet.
     Unsupported,
-    /// Nodes made at run time depend on each other; the way round.
+    /// Nodes made at run time depend on each other. The cycle, with its first node at both ends.
     Cycle(Vec<NodeId>),
-    /// A node asked for an input that nobody can give it.
+    /// A node asked for a lazy input that it does not have, or that is a constant.
     NodeInput,
 }
 

@@ -35,7 +35,7 @@ impl Feed {
 }
 
 impl<T: Emit> From<T> for Feed {
-    /// A value as an output gives it. Of a list, the first.
+    /// The value that an output would carry; the first value if it is a list.
     fn from(value: T) -> Self {
         Self::Value(value.into_socket().first().cloned().unwrap_or_else(Value::nothing))
     }
@@ -46,6 +46,6 @@ impl<T: Emit> From<T> for Feed {
 pub struct GraphNode {
     pub class: String,
     pub inputs: IndexMap<String, Feed>,
-    /// Under which node's id the user sees it, if not under that of the node that made it.
+    /// The node under whose id the user sees this one. By default that is the node that made it.
     pub display: Option<NodeId>,
 }

@@ -105,10 +105,10 @@ impl<T: Field> Field for Raw<T> {
     }
 }
 
-/// Stands in the place of a value and keeps every node that would take it from being called.
+/// An output in place of a value: every node that takes it as an input is not called (ComfyUI's `ExecutionBlocker`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Blocker {
-    /// What the first node that is kept from running tells the user.
+    /// The message for the user. The first node that is blocked reports it.
     pub message: Option<String>,
 }
 

@@ -44,8 +44,8 @@ pub struct Annotated<'a> {
 }
 
 impl<'a> Annotated<'a> {
-    /// Splits off a trailing ` [input]`, ` [output]` or ` [temp]`. As in ComfyUI one character before the bracket goes
-    /// with it.
+    /// Splits off a trailing ` [input]`, ` [output]` or ` [temp]`. As in ComfyUI, the character before the bracket is
+    /// dropped, whatever it is.
     pub fn parse(value: &'a str) -> Self {
         for (suffix, folder) in [("[output]", "output"), ("[input]", "input"), ("[temp]", "temp")] {
             if let Some(name) = value.strip_suffix(suffix) {
@@ -167,7 +167,7 @@ impl Folders for FolderPaths {
     }
 }
 
-/// The files below a folder that are wanted, by their paths from there on.
+/// The wanted files below a folder, as paths relative to it.
 fn walk(dir: &Path, prefix: String, depth: usize, wanted: &dyn Fn(&Path) -> bool, names: &mut Vec<String>) {
     let Some(depth) = depth.checked_sub(1) else { return };
     let Ok(entries) = std::fs::read_dir(dir) else { return };
@@ -184,7 +184,7 @@ fn walk(dir: &Path, prefix: String, depth: usize, wanted: &dyn Fn(&Path) -> bool
     }
 }
 
-/// The folders below a folder, not through symbolic links, by their paths from there on.
+/// The folders below a folder, as paths relative to it. Symbolic links are not followed.
 fn walk_folders(dir: &Path, prefix: &str, depth: usize, names: &mut Vec<String>) {
     let Some(depth) = depth.checked_sub(1) else { return };
     let Ok(entries) = std::fs::read_dir(dir) else { return };
@@ -195,7 +195,7 @@ fn walk_folders(dir: &Path, prefix: &str, depth: usize, names: &mut Vec<String>)
     }
 }
 
-/// `name` as a path that stays below where it is joined to, with `\` for `/` allowed as Windows writes it.
+/// `name` as a relative path without `..`. Windows' `\` counts as `/`. Nothing if the path would leave the folder.
 fn relative(name: &str) -> Option<PathBuf> {
     let path = PathBuf::from(name.replace('\\', "/"));
     let plain = path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));

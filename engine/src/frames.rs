@@ -95,12 +95,12 @@ impl Frames {
                 let data = json!({ "prompt_id": id, "node_id": node, "node_type": class, "executed": executed });
                 stamped("execution_interrupted", data)
             }
-            // A picture goes in a frame of its own kind.
+            // Previews are sent as binary frames, which are not made here.
             Event::Preview { .. } | Event::Warning { .. } => Vec::new(),
         }
     }
 
-    /// Notes how far a node is, and tells how far all are.
+    /// Records a node's progress and returns the message with the progress of all nodes.
     fn state(&mut self, node: &NodeId, progress: (f64, f64, bool)) -> Json {
         self.progress.insert(node.clone(), progress);
         let each = self.progress.iter().map(|(node, (value, max, done))| {

@@ -23,3 +23,7 @@ impl fmt::Debug for Key {
         write!(f, "{}", blake3::Hash::from(self.0).to_hex().get(..12).unwrap_or_default())
     }
 }
+
+/// Tells what a call of a node makes from what any other makes; see [`Cx::identity`](crate::cx::Cx::identity).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Identity(pub(crate) Key, pub(crate) usize);

@@ -10,6 +10,9 @@ use crate::node::{Class, Fingerprint};
 use crate::prompt::NodeId;
 use crate::schema::{Kind, Options};
 
+/// Part of every key, because what nodes compute may change from one version of redraft to the next.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// Gathers one node's key. Inputs are added in declared order.
 pub(crate) struct KeyBuilder<'a> {
     hasher: blake3::Hasher,
@@ -19,7 +22,12 @@ pub(crate) struct KeyBuilder<'a> {
 impl<'a> KeyBuilder<'a> {
     /// `salt` stands for what changes every node's numbers: device kind, dtypes, libtorch version.
     pub(crate) fn new(class: &Class, id: &NodeId, salt: &str, folders: &'a FolderPaths) -> Self {
+        Self::of_version(VERSION, class, id, salt, folders)
+    }
+
+    fn of_version(version: &str, class: &Class, id: &NodeId, salt: &str, folders: &'a FolderPaths) -> Self {
         let mut this = Self { hasher: blake3::Hasher::new(), folders };
+        this.part(version.as_bytes());
         this.part(class.schema.class.as_bytes());
         this.part(&class.traits.revision.to_le_bytes());
         this.part(salt.as_bytes());
@@ -48,7 +56,7 @@ impl<'a> KeyBuilder<'a> {
         }
     }
 
-    /// What the class says that its outputs depend on besides.
+    /// What the class's own fingerprint adds (`IS_CHANGED`).
     pub(crate) fn fingerprint(&mut self, fingerprint: &Fingerprint) {
         match fingerprint {
             Fingerprint::Inputs => {}
@@ -79,5 +87,77 @@ impl<'a> KeyBuilder<'a> {
 
     pub(crate) fn finish(self) -> Key {
         Key::from_bytes(*self.hasher.finalize().as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::cx::Cx;
+    use crate::io::Args;
+    use crate::node::{Node, Run, Traits};
+    use crate::schema::{Control, Schema};
+
+    struct Same;
+
+    impl Node for Same {
+        fn schema() -> Schema {
+            Schema { class: "Same".into(), ..Schema::default() }
+        }
+
+        fn traits() -> Traits {
+            Traits::default()
+        }
+
+        fn from_args(_: &mut Args) -> anyhow::Result<Self> {
+            Ok(Self)
+        }
+    }
+
+    impl Run for Same {
+        type Out = ();
+
+        fn run(self, _: &mut Cx) -> anyhow::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn class(revision: u32) -> Class {
+        let mut class = Class::of::<Same>();
+        class.traits.revision = revision;
+        class
+    }
+
+    fn key(version: &str, class: &Class, folders: &FolderPaths, file: &str) -> Key {
+        let mut key = KeyBuilder::of_version(version, class, &"1".into(), "cpu", folders);
+        let options = Options::Files { folder: "checkpoints".into(), besides: Vec::new() };
+        let kind = Kind::Combo { options, default: None, upload: None, control: Control::Unset };
+        key.constant("ckpt_name", &kind, &json!(file));
+        key.finish()
+    }
+
+    #[test]
+    fn version_revision_and_content_make_other_keys() {
+        let dir = tempfile::tempdir().unwrap();
+        let models = dir.path().join("models/checkpoints");
+        std::fs::create_dir_all(&models).unwrap();
+        std::fs::write(models.join("a.ckpt"), "one").unwrap();
+        let folders = || FolderPaths::below(dir.path());
+        let first = key("1.0.0", &class(0), &folders(), "a.ckpt");
+        assert_eq!(first, key("1.0.0", &class(0), &folders(), "a.ckpt"));
+        assert_ne!(first, key("1.0.1", &class(0), &folders(), "a.ckpt"));
+        assert_ne!(first, key("1.0.0", &class(1), &folders(), "a.ckpt"));
+        std::fs::write(models.join("a.ckpt"), "two").unwrap();
+        assert_ne!(first, key("1.0.0", &class(0), &folders(), "a.ckpt"));
+        // The same content elsewhere, and later: the same key.
+        let other = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(other.path().join("models/checkpoints")).unwrap();
+        std::fs::write(other.path().join("models/checkpoints/a.ckpt"), "one").unwrap();
+        assert_eq!(first, key("1.0.0", &class(0), &FolderPaths::below(other.path()), "a.ckpt"));
+        assert_eq!(Key::from_bytes(*first.as_bytes()), first);
     }
 }

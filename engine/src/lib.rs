@@ -6,6 +6,7 @@
 
 pub mod cache;
 pub mod check;
+pub mod codec;
 pub mod constant;
 pub mod cx;
 pub mod digests;
@@ -16,6 +17,7 @@ pub mod event;
 pub mod exec;
 pub mod failure;
 pub mod feed;
+mod finding;
 pub mod flow;
 pub mod folder_kinds;
 pub mod folders;
@@ -34,6 +36,7 @@ pub mod plan;
 pub mod problem;
 pub mod prompt;
 pub mod python;
+pub mod results_file;
 pub mod schema;
 pub mod settable;
 mod step;

@@ -8,9 +8,9 @@ use petgraph::visit::{Dfs, NodeFiltered, Reversed};
 
 use crate::prompt::{Given, NodeId, Prompt};
 
-/// One link: which input of its user it feeds, from which output.
+/// What a node takes by one link: by which input, from which output of the source.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Link<'p> {
+pub(crate) struct Use<'p> {
     pub user: &'p NodeId,
     pub input: &'p str,
     pub slot: usize,
@@ -19,7 +19,7 @@ pub(crate) struct Link<'p> {
 /// The graph. Nodes were added in document order, and the links of each in the order of its inputs; a link to a node that does
 /// not exist is not here.
 pub(crate) struct Links<'p> {
-    graph: DiGraph<&'p NodeId, Link<'p>>,
+    graph: DiGraph<&'p NodeId, Use<'p>>,
     index: HashMap<&'p NodeId, NodeIndex>,
 }
 
@@ -32,7 +32,7 @@ impl<'p> Links<'p> {
                 if let Given::Link { node: source, slot } = given
                     && let Some(&from) = index.get(source)
                 {
-                    graph.add_edge(from, index[user], Link { user, input, slot: *slot });
+                    graph.add_edge(from, index[user], Use { user, input, slot: *slot });
                 }
             }
         }
@@ -66,7 +66,7 @@ impl<'p> Links<'p> {
     }
 
     /// The first link that leaves a node, among those to nodes that are wanted.
-    pub(crate) fn first_of(&self, id: &NodeId, wanted: &HashSet<NodeId>) -> Option<Link<'p>> {
+    pub(crate) fn first_of(&self, id: &NodeId, wanted: &HashSet<NodeId>) -> Option<Use<'p>> {
         // petgraph lists the edges of a node from the last added to the first.
         let links = self.index.get(id).into_iter().flat_map(|at| self.graph.edges(*at)).map(|edge| *edge.weight());
         links.filter(|link| wanted.contains(link.user)).last()

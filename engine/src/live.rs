@@ -1,4 +1,4 @@
-//! The inputs that a node has in the end: a class may declare some that depend on what the node was given.
+//! The inputs of one node. A class may declare inputs that exist only for certain values of others.
 
 use indexmap::IndexMap;
 use serde_json::Value as Json;
@@ -16,7 +16,8 @@ pub(crate) struct Live<'s> {
     pub optional: bool,
 }
 
-/// The inputs of a node of a class, in declared order: a choice's own follow it, added sockets stand in its place.
+/// The inputs of a node in declared order. The inputs of a chosen option follow the combo; the sockets of an autogrow
+/// input take its place.
 pub(crate) fn inputs<'s>(schema: &'s Schema, given: &IndexMap<String, Given>) -> Vec<Live<'s>> {
     let mut all = Vec::with_capacity(schema.inputs.len());
     for input in &schema.inputs {
@@ -49,7 +50,8 @@ fn expand<'s>(
     }
 }
 
-/// The sockets that are there. As in ComfyUI none of them must be, except that a required input has at least one.
+/// The connected sockets of an autogrow input. As in ComfyUI they are optional, except that a required input needs at
+/// least one.
 fn added<'s>(name: &str, grow: &'s Autogrow, optional: bool, given: &IndexMap<String, Given>, all: &mut Vec<Live<'s>>) {
     let before = all.len();
     for index in 0..grow.max {

@@ -1,4 +1,4 @@
-//! Names of model files as other machines write them: with `\`, or with folders that are other here.
+//! Names of model files that were written on another machine: with `\`, or with other subfolders.
 
 use serde_json::Value as Json;
 
@@ -9,7 +9,7 @@ use crate::prompt::{Given, NodeId, Prompt};
 use crate::schema::{Folders, Kind, Options, Schemas};
 use crate::workflow::base_name;
 
-/// A file name that was written anew.
+/// A file name that was changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Renamed {
     pub node: NodeId,
@@ -17,7 +17,7 @@ pub struct Renamed {
     pub input: String,
     pub from: String,
     pub to: String,
-    /// Whether it is a file of the same name in another folder, and not merely the same path written otherwise.
+    /// Whether `to` is in another subfolder than `from`, and not merely the same path written with `/`.
     pub elsewhere: bool,
 }
 
@@ -29,8 +29,8 @@ impl std::fmt::Display for Renamed {
     }
 }
 
-/// Writes the names of model files as this machine has them: `\` becomes `/`, and of a file that is not there the only
-/// one of the same name in other folders of its kind takes the place. Names of pictures stay as they are.
+/// Changes the names of model files to those of this machine: `\` becomes `/`, and a missing file is replaced by the
+/// one file of the same base name in other subfolders, if there is exactly one. Names of pictures stay as they are.
 pub fn settle(prompt: &mut Prompt, schemas: &dyn Schemas, folders: &FolderPaths) -> Vec<Renamed> {
     let mut renamed = Vec::new();
     for (id, node) in &mut prompt.nodes {

@@ -86,14 +86,14 @@ pub enum Fingerprint {
     Never,
 }
 
-/// What the engine must know of a class beyond its words.
+/// How the engine treats a class, beyond its declaration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Traits {
     /// Raised when the node's results change, so that stored ones are not reused.
     pub revision: u32,
     /// A field takes the whole list.
     pub takes_lists: bool,
-    /// Every node of this class is itself: two with equal inputs do not share results.
+    /// Two nodes of this class with equal inputs do not share results.
     pub not_idempotent: bool,
     /// Folders whose files the node reads by names inside its inputs, such as embeddings in a text.
     pub reads: &'static [&'static str],
@@ -151,7 +151,7 @@ impl Class {
         guarded(|| (self.run)(args, cx))
     }
 
-    /// The lazy inputs that the node asks for, given what is there.
+    /// The lazy inputs that the node asks for, given the inputs that are evaluated.
     pub(crate) fn needs(&self, args: Args) -> Result<Vec<String>, NodeError> {
         guarded(|| Ok((self.needs)(args)?.0))
     }
@@ -161,7 +161,7 @@ impl Class {
         (self.validate)(offer)
     }
 
-    /// See [`Run::fingerprint`]. A class that fails to tell is never taken from a cache.
+    /// See [`Run::fingerprint`]. If it fails, the node's results are never reused.
     pub(crate) fn fingerprint(&self, offer: &Offer) -> Fingerprint {
         (self.fingerprint)(offer).unwrap_or_else(|error| {
             tracing::warn!("{}: no fingerprint ({error:#}); its results are not reused", self.schema.class);

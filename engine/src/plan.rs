@@ -47,7 +47,8 @@ impl<'r> Plan<'r> {
         Self::tolerating(prompt, registry, folders, targets, salt, |_| false)
     }
 
-    /// [`Plan::new`] for a prompt in which problems of some kinds may stand. They must be such that the nodes can be called.
+    /// As [`Plan::new`], but ignores problems of some kinds. They must be such that the nodes can be called all the
+    /// same.
     pub fn tolerating(
         prompt: Prompt,
         registry: &'r Registry,
@@ -93,7 +94,7 @@ impl<'r> Plan<'r> {
         Self { graph, targets, index, registry, salt: salt.to_owned(), prompt }
     }
 
-    /// Where a node of the workflow stands.
+    /// The index of a node of the workflow.
     pub fn find(&self, id: &NodeId) -> Option<NodeIndex> {
         self.index.get(id).copied()
     }
@@ -121,7 +122,8 @@ impl<'r> Plan<'r> {
         self.graph.node_indices()
     }
 
-    /// The targets and all that they need, but not what only nodes that are at hand need.
+    /// The targets and all that they need, without the nodes in `at_hand`, whose results are cached, and what only
+    /// those need.
     pub(crate) fn needed(&self, at_hand: &HashSet<NodeIndex>) -> HashSet<NodeIndex> {
         let open = NodeFiltered::from_fn(&self.graph, |at| !at_hand.contains(&at));
         let upwards = Reversed(&open);

@@ -13,7 +13,8 @@ use crate::workflow::Hints;
 /// One thing that is wrong with a prompt, found before anything runs. As JSON, everything known of it, for programs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Problem {
-    /// ComfyUI's type of the error. The same for all of a kind, but for errors that it finds from another node.
+    /// ComfyUI's type of the error: that of the kind, except for exceptions that ComfyUI finds while it validates
+    /// another node.
     #[serde(rename = "type")]
     pub comfy_type: Cow<'static, str>,
     /// ComfyUI's message.
@@ -105,7 +106,7 @@ impl ProblemKind {
         }
     }
 
-    /// Whether something the workflow needs is not here, as opposed to the workflow being wrong.
+    /// Whether something that the workflow needs is missing here; otherwise the workflow itself is wrong.
     pub fn is_missing(self) -> bool {
         matches!(self, Self::UnknownClass | Self::NotRunnable | Self::FileMissing | Self::InputFileMissing)
     }
@@ -152,7 +153,7 @@ impl fmt::Display for Problem {
 pub struct Problems(pub Vec<Problem>);
 
 impl Problems {
-    /// Whether all that is wrong is that something is not here: a node class, a model file, a picture.
+    /// Whether every problem is a missing node class, model file or picture.
     pub fn only_missing(&self) -> bool {
         self.0.iter().all(|problem| problem.kind.is_missing())
     }
@@ -182,8 +183,8 @@ impl Problems {
 
     /// The body of ComfyUI's answer 400 to a prompt of which no output can run: `{"error", "node_errors"}`.
     ///
-    /// As there, an unknown class or a lack of outputs is answered alone. Of a prompt of which some outputs can run the
-    /// answer is 200, with [`node_errors`](Self::node_errors).
+    /// As in ComfyUI, an unknown class or a lack of outputs is reported alone. If some outputs can run, ComfyUI answers
+    /// 200 with [`node_errors`](Self::node_errors).
     pub fn to_response(&self) -> Json {
         if let Some(problem) = self.0.iter().find(|problem| problem.kind.is_of_whole_prompt()) {
             return json!({ "error": problem.error(), "node_errors": {} });
@@ -201,7 +202,7 @@ impl Problems {
         })
     }
 
-    /// ComfyUI's `node_errors`: for each node with errors of its own these, its class and the outputs that need it.
+    /// ComfyUI's `node_errors`: for each node with errors, the errors, the class, and the outputs that need the node.
     pub fn node_errors(&self) -> Json {
         let mut nodes: IndexMap<&NodeId, (Vec<Json>, &Problem)> = IndexMap::new();
         for problem in self.reported() {
@@ -215,7 +216,7 @@ impl Problems {
         Json::Object(entries.collect())
     }
 
-    /// The problems that ComfyUI would report: where it raises an exception it tells nothing else of that node.
+    /// The problems that ComfyUI would report: of a node with an exception, only the exception.
     fn reported(&self) -> impl Iterator<Item = &Problem> {
         let mut raised: IndexMap<&NodeId, &Problem> = IndexMap::new();
         for problem in self.0.iter().filter(|problem| problem.is_exception()) {

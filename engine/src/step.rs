@@ -36,7 +36,7 @@ pub struct StepInput<'r> {
     pub name: String,
     pub declared: &'r Input,
     pub source: Source,
-    /// Which of the node's inputs it is in the workflow: sources are taken up in this order.
+    /// Its position among the node's inputs in the workflow. Sources are scheduled in this order.
     pub position: usize,
 }
 
@@ -121,7 +121,7 @@ impl StepBuilder<'_> {
     }
 }
 
-/// The value as JSON, if that says all of it: not a number that is none, which equals nothing, and not a tensor.
+/// The value as JSON, if JSON can hold it. NaN is excluded because it equals no value, itself included; so are tensors.
 pub(crate) fn plain(value: &Value) -> Option<Json> {
     if let Some(float) = value.downcast::<f64>() {
         return match float {

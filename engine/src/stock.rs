@@ -39,7 +39,7 @@ const FOLDERS: [(&str, &str); 22] = [
     ("model_file", "input"),
 ];
 
-/// The same for names that mean something else elsewhere.
+/// Exceptions, by class: the same input name stands for another folder there.
 const FOLDERS_OF: [(&str, &str, &str); 9] = [
     ("CLIPVisionLoader", "clip_name", "clip_vision"),
     ("UpscaleModelLoader", "model_name", "upscale_models"),
@@ -129,13 +129,14 @@ fn entry(class: &str) -> Value {
     CLASSES.get(class).and_then(|line| serde_json::from_str(line.text).ok()).unwrap_or(Value::Null)
 }
 
-/// Whether a class is declared in ComfyUI's newer way, whose errors are worded otherwise.
+/// Whether a class uses ComfyUI's V3 schema, for which some error texts differ.
 pub(crate) fn is_newer(class: &str) -> bool {
     CLASSES.get(class).is_some_and(|line| line.text.ends_with("\"v3\":true}"))
 }
 
-/// `[type, options]` of an input as ComfyUI puts it into its errors: as its class declares it, be it a number without a
-/// point or a combo of the old kind. Of a class that is not ComfyUI's, as our declaration has it.
+/// `[type, options]` of an input as ComfyUI's errors print it: exactly as the class declares it, including whether a
+/// float is written without a point and whether a combo is in the old style. For classes that ComfyUI does not have,
+/// our own declaration is printed.
 pub(crate) fn config(class: &str, input: &Input, name: &str, folders: &dyn Folders) -> Value {
     let entry = entry(class);
     let declared = ["required", "optional"].into_iter().find_map(|group| entry["input"][group].get(name));
@@ -164,7 +165,8 @@ fn newer(entry: Value) -> Value {
     json!(["COMBO", all])
 }
 
-/// Makes a combo of files what it is: the declarations hold the files of the machine that they were written on.
+/// Turns a combo with a recorded list of files into one that lists a folder: the declarations hold the files of the
+/// machine that they were recorded on.
 fn read_from_folder(class: &str, input: &mut Input) {
     let Kind::Combo { options, upload, default, .. } = &mut input.kind else { return };
     if ANYTHING.contains(&(class, input.name.as_str())) {

@@ -7,9 +7,7 @@
 //! redraft_engine::open_table!(pub SAMPLER_TABLES: Sampler = SAMPLERS, "sampler");
 //!
 //! // In another crate:
-//! #[redraft_engine::linkme::distributed_slice(SAMPLER_TABLES)]
-//! #[linkme(crate = redraft_engine::linkme)]
-//! static MINE: Rows<Sampler> = Rows::further(&[Sampler::plain("mine", mine)]);
+//! redraft_engine::add_rows!(SAMPLER_TABLES: Sampler = [plain("mine", mine)]);
 //! ```
 
 use crate::io::Combo;
@@ -130,6 +128,19 @@ macro_rules! open_table {
             #[$crate::linkme::distributed_slice($crate::table::CHECKS)]
             #[linkme(crate = $crate::linkme)]
             static CHECK: fn() -> ::std::result::Result<(), $crate::table::Twice> = $crate::table::check::<$row>;
+        };
+    };
+}
+
+/// Adds rows to an open table: `add_rows!(TABLES: Row = [ROW, ...])`.
+#[macro_export]
+macro_rules! add_rows {
+    ($tables:ident: $row:ty = $rows:expr) => {
+        const _: () = {
+            #[allow(unsafe_code)]
+            #[$crate::linkme::distributed_slice($tables)]
+            #[linkme(crate = $crate::linkme)]
+            static ROWS: $crate::table::Rows<$row> = $crate::table::Rows::further(&$rows);
         };
     };
 }

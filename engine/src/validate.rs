@@ -1,10 +1,11 @@
 //! The checks of one node's inputs: ComfyUI's, in its order, with its error types, messages and details.
 
 use indexmap::IndexMap;
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 
 use crate::constant;
 use crate::error::nearest;
+use crate::finding::Finding;
 use crate::folders::{Annotated, FolderPaths};
 use crate::io::ANY;
 use crate::live::{self, Live};
@@ -18,7 +19,8 @@ use crate::stock::{self, Known};
 /// Lists of choices longer than this are not printed.
 const LONG_LIST: usize = 20;
 
-/// Classes that read a file of the user's without a check of their own, so that ComfyUI looks for it in the list.
+/// Classes that read a file from the input folder and have no `VALIDATE_INPUTS`: ComfyUI then looks for the name in the
+/// combo's list.
 const UNCHECKED_FILES: [&str; 3] = ["Load3D", "OpenAIInputFiles", "GeminiInputFiles"];
 
 pub(crate) struct Validator<'a> {
@@ -27,71 +29,13 @@ pub(crate) struct Validator<'a> {
     pub folders: &'a FolderPaths,
 }
 
-/// What a check found: kind, ComfyUI's texts, and words for people.
-#[derive(Default)]
-pub(crate) struct Finding {
-    pub kind: Option<ProblemKind>,
-    /// Where it is not the kind's own.
-    pub message: Option<Box<str>>,
-    pub details: String,
-    pub extra: Vec<(&'static str, Json)>,
-    pub advice: String,
-    pub about: Vec<(&'static str, Json)>,
-}
-
-impl Finding {
-    pub(crate) fn new(kind: ProblemKind, details: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { kind: Some(kind), details: details.into(), advice: advice.into(), ..Self::default() }
-    }
-
-    fn with(mut self, extra: impl IntoIterator<Item = (&'static str, Json)>) -> Self {
-        self.extra.extend(extra);
-        self
-    }
-
-    fn about(mut self, about: impl IntoIterator<Item = (&'static str, Json)>) -> Self {
-        self.about.extend(about);
-        self
-    }
-
-    fn message(self, message: String) -> Self {
-        Self { message: Some(message.into()), ..self }
-    }
-
-    /// The finding as a problem of a node, or of the whole prompt.
-    pub(crate) fn problem(self, node: Option<(&NodeId, &str)>, input: Option<&str>) -> Problem {
-        let owned = |pairs: Vec<(&'static str, Json)>| pairs.into_iter().map(|(k, v)| (k.to_owned(), v));
-        let kind = self.kind.unwrap_or(ProblemKind::CustomValidation);
-        let mut extra = Map::new();
-        let comfy_type = kind.comfy_type();
-        // ComfyUI knows no input where an exception was raised.
-        if let Some(input) = input.filter(|_| !comfy_type.starts_with("exception_")) {
-            extra.insert("input_name".into(), json!(input));
-        }
-        extra.extend(owned(self.extra));
-        Problem {
-            node: node.map(|(id, _)| id.clone()),
-            class: node.map(|(_, class)| class.to_owned()).unwrap_or_default(),
-            input: input.map(str::to_owned),
-            kind,
-            comfy_type: comfy_type.into(),
-            message: self.message.map_or_else(|| kind.message().to_owned(), String::from),
-            details: self.details,
-            extra,
-            advice: self.advice,
-            about: owned(self.about).collect(),
-            dependent_outputs: Vec::new(),
-        }
-    }
-}
-
-/// An input of a node under examination.
-struct Place<'a> {
+/// An input that is being checked, and the class of its node.
+struct Examined<'a> {
     class: &'a str,
     live: &'a Live<'a>,
 }
 
-impl Place<'_> {
+impl Examined<'_> {
     fn kind(&self) -> &Kind {
         &self.live.input.kind
     }
@@ -114,13 +58,13 @@ impl Validator<'_> {
         let mut problems = Vec::new();
         let all = live::inputs(schema, inputs);
         for live in &all {
-            let place = Place { class, live };
+            let examined = Examined { class, live };
             let checked = match inputs.get_mut(&live.name) {
                 None if live.optional => Ok(()),
-                None => Err(missing(&place)),
-                Some(Given::Link { node, slot }) => self.link(&place, node, *slot),
-                Some(Given::Malformed(array)) => Err(self.malformed(&place, array)),
-                Some(Given::Constant(value)) => self.constant(&place, value).map(|converted| *value = converted),
+                None => Err(missing(&examined)),
+                Some(Given::Link { node, slot }) => self.link(&examined, node, *slot),
+                Some(Given::Malformed(array)) => Err(self.malformed(&examined, array)),
+                Some(Given::Constant(value)) => self.constant(&examined, value).map(|converted| *value = converted),
             };
             if let Err(finding) = checked {
                 problems.push(finding.problem(Some((id, class)), Some(&live.name)));
@@ -142,7 +86,8 @@ impl Validator<'_> {
         problems
     }
 
-    /// What the class's own check says: as in ComfyUI, of every input that it looks at.
+    /// What the class's own check (`VALIDATE_INPUTS`) says. As in ComfyUI, one error is reported for each input that
+    /// the check looks at.
     fn of_itself(&self, id: &NodeId, class: &Class, inputs: &IndexMap<String, Given>) -> Vec<Problem> {
         let types = |node: &NodeId, slot: usize| {
             let source = self.prompt.nodes.get(node)?;
@@ -159,15 +104,16 @@ impl Validator<'_> {
         if found.is_empty() { vec![problem(None)] } else { found }
     }
 
-    /// Whether the class checks this input's constants itself, or with `types` what is linked to it.
-    fn left_to_class(&self, place: &Place, types: bool) -> bool {
-        let class = self.known.runnable(place.class);
+    /// Whether the class's own check covers this input: its constants, or with `types` the types of what is linked to
+    /// it.
+    fn left_to_class(&self, examined: &Examined, types: bool) -> bool {
+        let class = self.known.runnable(examined.class);
         class.is_some_and(
-            |class| if types { class.traits.validates_types } else { class.traits.validates(place.name()) },
+            |class| if types { class.traits.validates_types } else { class.traits.validates(examined.name()) },
         )
     }
 
-    fn link(&self, place: &Place, from: &NodeId, slot: usize) -> Result<(), Finding> {
+    fn link(&self, examined: &Examined, from: &NodeId, slot: usize) -> Result<(), Finding> {
         let Some(source) = self.prompt.nodes.get(from) else {
             let advice = format!("is linked to node {from}, which does not exist; connect it to a node that does");
             return Err(Finding::new(ProblemKind::DanglingLink, format!("'{from}'"), advice)
@@ -183,40 +129,45 @@ impl Validator<'_> {
             return Err(Finding::new(ProblemKind::DanglingLink, "tuple index out of range", advice)
                 .with([("exception_type", json!("IndexError")), ("traceback", json!([]))]));
         };
-        let wanted = place.kind().type_name();
-        if compatible(&output.ty, wanted, place.kind()) || self.left_to_class(place, true) {
+        let wanted = examined.kind().type_name();
+        if compatible(&output.ty, wanted, examined.kind()) || self.left_to_class(examined, true) {
             return Ok(());
         }
-        let details =
-            format!("{}, received_type({}) mismatch input_type({})", place.name(), output.ty, self.type_text(place));
+        let details = format!(
+            "{}, received_type({}) mismatch input_type({})",
+            examined.name(),
+            output.ty,
+            self.type_text(examined)
+        );
         let advice = format!(
             "wants {wanted} but is linked to output {slot} of node {from} ({class}), which gives {}; connect an output of type {wanted}",
             output.ty
         );
         Err(Finding::new(ProblemKind::ReturnTypeMismatch, details, advice).with([
-            ("input_config", place.config(self.folders)),
+            ("input_config", examined.config(self.folders)),
             ("received_type", json!(output.ty)),
             ("linked_node", json!([from, slot])),
         ]))
     }
 
-    /// The declared type as Python prints it: of a combo of the old kind, its choices.
-    fn type_text(&self, place: &Place) -> String {
-        match place.config(self.folders).get(0) {
+    /// The declared type as Python prints it. For a combo in the old style (`[choices, options]`) that is the list of
+    /// choices.
+    fn type_text(&self, examined: &Examined) -> String {
+        match examined.config(self.folders).get(0) {
             Some(Json::String(name)) => name.clone(),
             Some(list) => constant::repr(list),
-            None => place.kind().type_name().to_owned(),
+            None => examined.kind().type_name().to_owned(),
         }
     }
 
-    fn malformed(&self, place: &Place, array: &Json) -> Finding {
+    fn malformed(&self, examined: &Examined, array: &Json) -> Finding {
         let pair = array.as_array().filter(|parts| parts.len() == 2);
         let advice = format!(
             "is {array}, which is neither a link nor of type {}; write [\"node id\", output number] or a value",
-            place.kind().type_name()
+            examined.kind().type_name()
         );
         match pair {
-            // ComfyUI looks its first part up among the nodes' ids, which are strings.
+            // ComfyUI takes the first part for a node's id and looks it up in the prompt, whose keys are strings.
             Some(parts) => {
                 let id = parts[0].as_str().map_or_else(|| constant::repr(&parts[0]), |id| format!("'{id}'"));
                 let known = parts[0].as_str().is_some_and(|id| self.prompt.nodes.contains_key(id));
@@ -229,81 +180,88 @@ impl Validator<'_> {
                 Finding::new(ProblemKind::DanglingLink, details, advice)
                     .with([("exception_type", json!(raised)), ("traceback", json!([]))])
             }
-            None => Finding::new(ProblemKind::BadLink, place.name(), advice)
-                .with([("input_config", place.config(self.folders)), ("received_value", array.clone())]),
+            None => Finding::new(ProblemKind::BadLink, examined.name(), advice)
+                .with([("input_config", examined.config(self.folders)), ("received_value", array.clone())]),
         }
     }
 
-    fn constant(&self, place: &Place, value: &Json) -> Result<Json, Finding> {
-        let kind = place.kind();
+    fn constant(&self, examined: &Examined, value: &Json) -> Result<Json, Finding> {
+        let kind = examined.kind();
         let converted = constant::convert(kind, value).map_err(|exception| {
             let ty = kind.type_name();
-            let details = format!("{}, {}, {exception}", place.name(), constant::text(value));
+            let details = format!("{}, {}, {exception}", examined.name(), constant::text(value));
             let advice = format!("is {value}, which is no {ty} ({exception}); give it one");
             Finding::new(ProblemKind::InvalidInputType, details, advice)
                 .message(format!("Failed to convert an input value to a {ty} value"))
                 .with([
-                    ("input_config", place.config(self.folders)),
+                    ("input_config", examined.config(self.folders)),
                     ("received_value", value.clone()),
                     ("exception_message", json!(exception)),
                 ])
         })?;
-        if self.left_to_class(place, false) {
+        if self.left_to_class(examined, false) {
             return Ok(converted);
         }
         match kind {
             Kind::Int { min, max, .. } => {
                 let given = constant::as_int(&converted).unwrap_or_default();
                 let bounds = (min.filter(|min| given < *min), max.filter(|max| given > *max));
-                self.bounds(place, &converted, bounds.0.map(integer), bounds.1.map(integer))?;
+                self.bounds(examined, &converted, bounds.0.map(integer), bounds.1.map(integer))?;
             }
             Kind::Float { min, max, .. } => {
                 let given = constant::as_float(&converted);
                 let bounds = (min.filter(|min| given < *min), max.filter(|max| given > *max));
-                self.bounds(place, &converted, bounds.0.map(|v| json!(v)), bounds.1.map(|v| json!(v)))?;
+                self.bounds(examined, &converted, bounds.0.map(|v| json!(v)), bounds.1.map(|v| json!(v)))?;
             }
-            Kind::Combo { options, .. } => self.choice(place, options, &converted)?,
+            Kind::Combo { options, .. } => self.choice(examined, options, &converted)?,
             Kind::DynamicCombo(choices) => {
                 let keys: Vec<_> = choices.iter().map(|choice| choice.key.clone()).collect();
-                self.choice(place, &Options::Fixed(keys), &converted)?;
+                self.choice(examined, &Options::Fixed(keys), &converted)?;
             }
             Kind::Socket(wanted) if wanted != ANY => {
-                let details = format!("{}, received_type(constant) mismatch input_type({wanted})", place.name());
+                let details = format!("{}, received_type(constant) mismatch input_type({wanted})", examined.name());
                 let advice = format!("is the constant {converted} but wants {wanted}; connect an output of that type");
                 return Err(Finding::new(ProblemKind::ReturnTypeMismatch, details, advice)
-                    .with([("input_config", place.config(self.folders)), ("received_value", converted)]));
+                    .with([("input_config", examined.config(self.folders)), ("received_value", converted)]));
             }
             Kind::Socket(_) | Kind::Boolean { .. } | Kind::Text { .. } | Kind::Widget { .. } | Kind::Autogrow(_) => {}
         }
         Ok(converted)
     }
 
-    /// `below` and `above` are the limits that the value is beyond of.
-    fn bounds(&self, place: &Place, value: &Json, below: Option<Json>, above: Option<Json>) -> Result<(), Finding> {
+    /// Fails if the value is below the minimum or above the maximum. `below` is the minimum if the value is smaller
+    /// than it, `above` the maximum if the value is greater.
+    fn bounds(
+        &self,
+        examined: &Examined,
+        value: &Json,
+        below: Option<Json>,
+        above: Option<Json>,
+    ) -> Result<(), Finding> {
         let (kind, limit, option, word) = match (below, above) {
             (Some(min), _) => (ProblemKind::ValueSmallerThanMin, min, "min", "smaller than the least allowed value"),
             (_, Some(max)) => (ProblemKind::ValueBiggerThanMax, max, "max", "bigger than the greatest allowed value"),
             (None, None) => return Ok(()),
         };
-        let config = place.config(self.folders);
-        // As it is declared: `0` or `0.0`.
+        let config = examined.config(self.folders);
+        // The limit as the class declares it, an integer or a float: ComfyUI prints `0` or `0.0` accordingly.
         let declared = config.pointer(&format!("/1/{option}")).unwrap_or(&limit);
         let side = if option == "min" { "smaller" } else { "bigger" };
         let message = format!("Value {} {side} than {option} of {}", constant::text(value), constant::text(declared));
         let advice = format!("is {value}, {word} {limit}; set {limit} or a value within");
-        Err(Finding::new(kind, place.name(), advice)
+        Err(Finding::new(kind, examined.name(), advice)
             .message(message)
             .with([("input_config", config), ("received_value", value.clone())]))
     }
 
-    fn choice(&self, place: &Place, options: &Options, value: &Json) -> Result<(), Finding> {
+    fn choice(&self, examined: &Examined, options: &Options, value: &Json) -> Result<(), Finding> {
         let text = value.as_str().unwrap_or_default();
         if let Options::Files { folder, besides } = options {
             let found = besides.iter().any(|name| name == text) || self.folders.find(folder, text).is_some();
             return if found && value.is_string() {
                 Ok(())
             } else {
-                Err(self.file_missing(place, folder, options, value))
+                Err(self.file_missing(examined, folder, options, value))
             };
         }
         let values: Vec<Json> = match options {
@@ -320,20 +278,27 @@ impl Validator<'_> {
             None => format!("use one of {}", list.join(", ")),
         };
         let advice = format!("is {value}, which is none of its choices; {hint}");
-        Err(self.not_in_list(place, &values, value, ProblemKind::ValueNotInList, advice))
+        Err(self.not_in_list(examined, &values, value, ProblemKind::ValueNotInList, advice))
     }
 
-    fn not_in_list(&self, place: &Place, list: &[Json], value: &Json, kind: ProblemKind, advice: String) -> Finding {
+    fn not_in_list(
+        &self,
+        examined: &Examined,
+        list: &[Json],
+        value: &Json,
+        kind: ProblemKind,
+        advice: String,
+    ) -> Finding {
         let long = list.len() > LONG_LIST;
         let shown = if long { format!("(list of length {})", list.len()) } else { constant::repr(&json!(list)) };
-        let config = if long { Json::Null } else { place.config(self.folders) };
-        let details = format!("{}: '{}' not in {shown}", place.name(), constant::text(value));
+        let config = if long { Json::Null } else { examined.config(self.folders) };
+        let details = format!("{}: '{}' not in {shown}", examined.name(), constant::text(value));
         Finding::new(kind, details, advice).with([("input_config", config), ("received_value", value.clone())])
     }
 
-    fn file_missing(&self, place: &Place, folder: &str, options: &Options, value: &Json) -> Finding {
+    fn file_missing(&self, examined: &Examined, folder: &str, options: &Options, value: &Json) -> Finding {
         let text = value.as_str().unwrap_or_default();
-        // `a.png [output]` lies in another folder.
+        // A name such as `a.png [output]` refers to another folder than its combo.
         let own = if folder == "input" { Annotated::parse(text).folder } else { folder };
         let list = if own == folder { options.list(self.folders) } else { self.folders.list(own) };
         let near = nearest_file(text, &list);
@@ -345,29 +310,29 @@ impl Validator<'_> {
         let about = [("folder", json!(own)), ("name", value.clone()), ("nearest", json!(near))];
         let found = (folder != "input").then(|| elsewhere(text, folder, self.folders)).flatten();
         let about = about.into_iter().chain([("elsewhere", json!(found))]).filter(|(_, v)| !v.is_null());
-        if folder == "input" && !UNCHECKED_FILES.contains(&place.class) {
-            let what = match place.class {
+        if folder == "input" && !UNCHECKED_FILES.contains(&examined.class) {
+            let what = match examined.class {
                 "LoadLatent" => "latent",
                 "LoadAudio" => "audio",
                 "LoadVideo" => "video",
                 _ => "image",
             };
-            let details = format!("{} - Invalid {what} file: {}", place.name(), constant::text(value));
+            let details = format!("{} - Invalid {what} file: {}", examined.name(), constant::text(value));
             return Finding::new(ProblemKind::InputFileMissing, details, advice).about(about);
         }
         let kind = if folder == "input" { ProblemKind::InputFileMissing } else { ProblemKind::FileMissing };
         let list: Vec<Json> = list.into_iter().map(Json::from).collect();
-        self.not_in_list(place, &list, value, kind, advice).about(about)
+        self.not_in_list(examined, &list, value, kind, advice).about(about)
     }
 }
 
-fn missing(place: &Place) -> Finding {
-    let advice = match place.kind() {
+fn missing(examined: &Examined) -> Finding {
+    let advice = match examined.kind() {
         Kind::Socket(ty) => format!("is missing; connect an output of type {ty}"),
         kind => format!("is missing; connect it or set a value of type {}", kind.type_name()),
     };
-    let name = place.name();
-    let details = if stock::is_newer(place.class) { name.rsplit('.').next().unwrap_or(name) } else { name };
+    let name = examined.name();
+    let details = if stock::is_newer(examined.class) { name.rsplit('.').next().unwrap_or(name) } else { name };
     Finding::new(ProblemKind::RequiredInputMissing, details, advice)
 }
 

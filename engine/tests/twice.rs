@@ -5,7 +5,7 @@ use redraft_engine::Node;
 use redraft_engine::cx::Cx;
 use redraft_engine::folder_kinds::{FOLDER_KIND_TABLES, FolderKind};
 use redraft_engine::node::{Class, Registry, Run};
-use redraft_engine::table::{Row, Rows};
+use redraft_engine::table::Row;
 
 macro_rules! doubled {
     ($name:ident) => {
@@ -28,10 +28,7 @@ macro_rules! doubled {
 doubled!(one);
 doubled!(two);
 
-#[redraft_engine::linkme::distributed_slice(FOLDER_KIND_TABLES)]
-#[linkme(crate = redraft_engine::linkme)]
-static MORE: Rows<FolderKind> =
-    Rows::further(&[FolderKind::new("motion_modules", &["motion"]), FolderKind::new("loras", &["other_loras"])]);
+redraft_engine::add_rows!(FOLDER_KIND_TABLES: FolderKind = [FolderKind::new("motion_modules", &["motion"]), FolderKind::new("loras", &["other_loras"])]);
 
 #[test]
 fn a_name_given_twice_is_an_error() {

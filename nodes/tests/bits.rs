@@ -12,9 +12,12 @@ use redraft_nodes::ops::noise::randn;
 use redraft_nodes::sampling::schedules::{SCHEDULES, Schedule};
 use tch::Tensor;
 
+/// What a test does.
+type Check = fn() -> Result<(), Failed>;
+
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let tests: [(&str, fn() -> Result<(), Failed>); 5] = [
+    let tests: [(&str, Check); 5] = [
         ("noise", noise),
         ("trained_levels", trained_levels),
         ("levels_between_timesteps_fall_on_comfyuis_timestep", levels_between_timesteps),

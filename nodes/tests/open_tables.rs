@@ -2,28 +2,20 @@
 #![allow(clippy::unwrap_used)]
 
 use redraft_engine::folder_kinds::{FOLDER_KIND_TABLES, FolderKind};
-use redraft_engine::linkme::distributed_slice;
 use redraft_engine::node::Registry;
 use redraft_engine::schema::{Kind, Options, Schemas};
-use redraft_engine::table::Rows;
 use redraft_nodes::diffusion::parameterisation::Parameterisation;
 use redraft_nodes::sampling::samplers::{SAMPLER_TABLES, SAMPLERS, Sampler, plain};
 use redraft_nodes::sampling::schedules::{SCHEDULE_TABLES, SCHEDULES, Schedule};
 
-#[distributed_slice(SAMPLER_TABLES)]
-#[linkme(crate = redraft_engine::linkme)]
-static SAMPLER: Rows<Sampler> = Rows::further(&[plain("halves", |run, x| Ok(run.steps().fold(x, |x, _| x * 0.5)))]);
+redraft_engine::add_rows!(SAMPLER_TABLES: Sampler = [plain("halves", |run, x| Ok(run.steps().fold(x, |x, _| x * 0.5)))]);
 
-#[distributed_slice(SCHEDULE_TABLES)]
-#[linkme(crate = redraft_engine::linkme)]
-static SCHEDULE: Rows<Schedule> = Rows::further(&[Schedule {
+redraft_engine::add_rows!(SCHEDULE_TABLES: Schedule = [Schedule {
     name: "countdown",
     sigmas: |_, steps| (0..=steps).rev().map(|level| level as f32).collect(),
 }]);
 
-#[distributed_slice(FOLDER_KIND_TABLES)]
-#[linkme(crate = redraft_engine::linkme)]
-static FOLDERS: Rows<FolderKind> = Rows::further(&[FolderKind::new("motion_modules", &["motion_modules"])]);
+redraft_engine::add_rows!(FOLDER_KIND_TABLES: FolderKind = [FolderKind::new("motion_modules", &["motion_modules"])]);
 
 #[test]
 fn nodes_offer_the_rows_of_other_crates_last() {

@@ -19,7 +19,7 @@ pub(crate) struct Case {
     plain: Map<String, Json>,
 }
 
-/// The first place, in execution order, where outputs and expectation part.
+/// The first output, in execution order, that differs from what is expected.
 pub(crate) struct Difference {
     key: String,
     /// Over the largest expected value or 1; infinite where a value or a shape is missing.
@@ -103,7 +103,7 @@ fn distance(expected: &Tensor, found: &Tensor) -> (f64, String) {
     )
 }
 
-/// Equal, a number as near as f32 tells.
+/// Whether two JSON values are equal; numbers up to the precision of float32.
 fn equal(a: &Json, b: &Json) -> bool {
     match (a, b) {
         (Json::Number(a), Json::Number(b)) => match (a.as_f64(), b.as_f64()) {

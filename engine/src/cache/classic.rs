@@ -4,8 +4,8 @@ use std::rc::Rc;
 use super::{Cache, Owner, Present, Results};
 use crate::key::Key;
 
-/// ComfyUI's default: results live as long as the next run has a node for them. Those of nodes that were made at run time live
-/// as long as the workflow has the node they come from, and until that makes others in their place.
+/// ComfyUI's default: a result is kept if the next run has a node with its key. Results of nodes made at run time are
+/// kept as long as the workflow has the node that they descend from, until that node is expanded again.
 #[derive(Default)]
 pub struct Classic {
     entries: HashMap<Key, Kept>,

@@ -4,8 +4,8 @@ use std::rc::Rc;
 use super::{Cache, Owner, Present, Results};
 use crate::key::Key;
 
-/// Results carry the run of their last use. While there are more than `size`, the runs longest ago go, whole; those of the run
-/// that begins stay, however many they are.
+/// Each result carries the number of the run that used it last. While there are more than `size` results, all results
+/// of the oldest run are dropped; those of the current run always stay.
 pub struct Lru {
     size: usize,
     entries: HashMap<Key, (Rc<Results>, u64)>,

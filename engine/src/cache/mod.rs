@@ -32,7 +32,7 @@ impl Results {
     }
 }
 
-/// The node of the workflow, and its class, on whose behalf a node made at run time ran.
+/// The node of the workflow, and its class, that a node made at run time descends from.
 pub type Owner = (NodeId, String);
 
 /// What is in the workflow that a run is for.
@@ -52,7 +52,7 @@ pub trait Cache {
     /// `owner` is given for nodes that were made at run time.
     fn put(&mut self, key: Key, results: Rc<Results>, owner: Option<Owner>);
 
-    /// A node is done: the time to give memory back.
+    /// Called after each node: frees memory if the policy says so.
     fn make_room(&mut self) {}
 }
 
@@ -76,7 +76,7 @@ pub enum Policy {
     /// Results live as long as the next run has a node for them.
     #[default]
     Classic,
-    /// At least the results of the last run; beyond that so many, the oldest going first.
+    /// At most so many results, the oldest dropped first; but always those of the last run.
     Lru(usize),
     /// Nothing is kept.
     None,

@@ -7,10 +7,10 @@ use crate::key::Key;
 /// Bytes in what the user calls a gigabyte.
 const GIGABYTE: f64 = (1u64 << 30) as f64;
 
-/// Once it must make room, it goes on until this much more than the limit is free.
+/// Eviction goes on until this multiple of the limit is free.
 const BEYOND: f64 = 1.1;
 
-/// What a result weighs that says nothing of its size, so that age still counts.
+/// Added to every weight, so that age counts for results of unknown size, too.
 const UNKNOWN: f64 = 0.1;
 
 /// Tensors on the CPU weigh half: they took work to make.
@@ -95,7 +95,7 @@ impl Cache for Ram {
         if self.entries.is_empty() || self.memory.gigabytes() > self.free {
             return;
         }
-        // What a waiting node holds as well would not become free.
+        // Dropping a result that a node still holds would free nothing.
         let idle = self.entries.iter().filter(|(_, kept)| Rc::strong_count(&kept.results) == 1);
         let mut heaviest: Vec<_> = idle.map(|(key, kept)| (self.weight(kept), kept.touched, *key)).collect();
         heaviest.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use super::*;
+use crate::codec::Codec;
 use crate::io::{Value, Wire};
 
 #[derive(Clone)]
@@ -10,6 +11,7 @@ struct Block(usize);
 
 impl Wire for Block {
     const TYPE: &'static str = "BLOCK";
+    const CODEC: Codec<Self> = Codec::Recipe;
 
     fn bytes(&self) -> usize {
         self.0

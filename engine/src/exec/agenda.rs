@@ -13,7 +13,7 @@ pub(super) struct Nature {
     pub(super) later: bool,
 }
 
-/// The nodes that are to run and have not.
+/// The nodes that are scheduled and not done.
 #[derive(Default)]
 pub(super) struct Agenda {
     slots: Vec<Option<Slot>>,
@@ -24,13 +24,13 @@ pub(super) struct Agenda {
     added: u64,
     len: usize,
     parked: usize,
-    /// Links came since the ready nodes were ranked.
+    /// Dependencies were added since the ready nodes were ranked.
     stale: bool,
 }
 
 struct Slot {
     number: u64,
-    /// How many nodes, and things outside, it waits for.
+    /// How many nodes it waits for, plus one while one of its own calls waits.
     blocked_by: usize,
     blocking: Vec<NodeIndex>,
     /// Its rank while it is ready.
@@ -46,7 +46,7 @@ impl Agenda {
         self.len == 0
     }
 
-    /// Whether nodes wait for something outside.
+    /// Whether calls of nodes wait.
     pub(super) fn is_parked(&self) -> bool {
         self.parked > 0
     }
@@ -81,7 +81,7 @@ impl Agenda {
         }
     }
 
-    /// Lets a node wait for something outside.
+    /// Lets a node wait for one of its own calls.
     pub(super) fn park(&mut self, at: NodeIndex) {
         self.parked += 1;
         self.hold(at);

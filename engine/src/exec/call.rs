@@ -28,7 +28,7 @@ pub(super) enum Held {
 }
 
 impl Inputs {
-    /// Whether something is there for a lazy input that was not asked for.
+    /// Whether an input has no value yet.
     pub(super) fn lacks(&self, name: &str) -> bool {
         !matches!(self.0.get(name), Some(Held::Socket(_)))
     }
@@ -88,7 +88,8 @@ pub(super) fn needs(class: &Class, inputs: &Inputs) -> Result<Vec<String>, NodeE
     Ok(needed)
 }
 
-/// Calls a node as often as its inputs ask for. A call that is given a blocker is not made, and gives blockers.
+/// Calls a node once for each value of its longest input list. A call with a blocker among its inputs is not made; its
+/// outputs are blockers.
 pub(super) fn call_over_lists(
     class: &Class,
     inputs: &Inputs,

@@ -1,4 +1,4 @@
-//! How a run ends that does not reach its targets.
+//! How a run fails or is cancelled.
 
 use indexmap::IndexMap;
 use petgraph::algo::kosaraju_scc;
@@ -13,7 +13,7 @@ use super::Outcome;
 use super::run::Run;
 
 impl Run<'_, '_> {
-    /// Nothing is ready and nothing is waited for: nodes made at run time depend on each other.
+    /// No node is ready and no call waits: nodes made at run time depend on each other.
     pub(super) fn circular(&mut self) -> Outcome {
         let waiting = self.agenda.waiting();
         let groups = kosaraju_scc(&waiting);

@@ -30,10 +30,10 @@ pub(super) struct Nodes<'a, 'r> {
 
 enum Node<'a, 'r> {
     Planned(&'a Step<'r>),
-    Made(Box<Made<'r>>),
+    Made(Box<MadeStep<'r>>),
 }
 
-struct Made<'r> {
+struct MadeStep<'r> {
     step: Step<'r>,
     parent: NodeIndex,
     display: NodeId,
@@ -52,7 +52,7 @@ impl<'a, 'r> Nodes<'a, 'r> {
         }
     }
 
-    fn made(&self, at: NodeIndex) -> Option<&Made<'r>> {
+    fn made(&self, at: NodeIndex) -> Option<&MadeStep<'r>> {
         match self.graph.node_weight(at)? {
             Node::Planned(_) => None,
             Node::Made(made) => Some(made),
@@ -119,7 +119,7 @@ impl<'a, 'r> Nodes<'a, 'r> {
             let display = node.display.take().unwrap_or_else(|| self.step(parent).id.clone());
             let given = given(&node.inputs);
             let step = builder.step(id, class, None, &given, |live| self.source(live, &node, folders))?;
-            self.graph.add_node(Node::Made(Box::new(Made { step, parent, display })));
+            self.graph.add_node(Node::Made(Box::new(MadeStep { step, parent, display })));
             all_given.push(given);
         }
         for at in &made {

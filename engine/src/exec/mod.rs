@@ -1,7 +1,7 @@
 //! The executor: pulls what the targets need, calls nodes whose inputs are at hand, reuses what the cache holds.
 //!
-//! Laziness, expansion and waiting are one event: a node that was begun needs something else first, and is taken up again
-//! when that is done. The order is ComfyUI's.
+//! Lazy inputs, expansion and waiting are handled alike: a node that has begun depends on something else, and continues
+//! when that is done. The order of nodes is ComfyUI's.
 
 mod agenda;
 mod call;

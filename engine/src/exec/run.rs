@@ -29,12 +29,12 @@ pub(super) struct Run<'a, 'r> {
     pub(super) agenda: Agenda,
     pub(super) tasks: Tasks,
     pub(super) reports: Reports,
-    /// Results that somebody may still need, and how many may.
+    /// Results that other nodes may still need.
     pub(super) done: HashMap<NodeIndex, Rc<Results>>,
     pub(super) uses: Vec<usize>,
-    /// Results of scheduled nodes that were at hand when they were scheduled.
+    /// Cached results of scheduled nodes, found when the nodes were scheduled.
     pub(super) found: HashMap<NodeIndex, Rc<Results>>,
-    /// Nodes that have begun and need something else first.
+    /// Nodes that have begun and wait.
     pub(super) begun: HashMap<NodeIndex, Begun>,
     /// The lazy inputs that nodes have asked for.
     pub(super) asked: HashSet<(NodeIndex, String)>,
@@ -54,11 +54,11 @@ pub(super) enum Awaited {
     /// Its calls, some of which wait.
     Calls,
     CallsDone(Vec<Slice>),
-    /// Nodes in its place: what feeds each output, of each call.
+    /// Nodes that were put in its place. For each call: where each output comes from.
     Nodes(Vec<Vec<Assembled>>),
 }
 
-/// An output of a call, in a node that others have taken the place of.
+/// An output of a call that returned a graph.
 pub(super) enum Assembled {
     Value(Socket),
     Link(NodeIndex, usize),
@@ -90,7 +90,7 @@ impl<'a, 'r> Run<'a, 'r> {
         cancel: &'a Cancel,
     ) -> Self {
         let nodes = Nodes::new(plan);
-        // What only other outputs need does not run, and so does not let go of anything either.
+        // Only the targets and what they need run; other users of a node's results are not counted.
         let uses = nodes.uses(&plan.needed(&HashSet::new()));
         Self {
             engine,
@@ -111,7 +111,7 @@ impl<'a, 'r> Run<'a, 'r> {
         }
     }
 
-    /// Says which results are at hand, and how many nodes may have to be called.
+    /// Reports which results are cached, and how many nodes may have to be called.
     pub(super) fn announce(&mut self) {
         let order: Vec<_> = self.plan.order().collect();
         let cached: HashSet<_> = order.into_iter().filter(|at| self.cached(*at).is_some()).collect();
@@ -149,7 +149,7 @@ impl<'a, 'r> Run<'a, 'r> {
         }
     }
 
-    /// Passes on what waiting nodes reported, and takes up those that wait no more.
+    /// Passes on the events of waiting calls, and makes nodes ready whose calls are all done.
     fn resume_waiting(&mut self) -> Result<(), (NodeIndex, NodeError)> {
         if !self.agenda.is_parked() {
             return Ok(());
@@ -170,7 +170,7 @@ impl<'a, 'r> Run<'a, 'r> {
         }
     }
 
-    /// Adds a node and all that it needs. Of links, the last one's source is added first, as in ComfyUI.
+    /// Schedules a node and all that it needs. As in ComfyUI, the source of the last link is scheduled first.
     pub(super) fn add(&mut self, at: NodeIndex) {
         let mut stack = vec![at];
         let mut links = Vec::new();
@@ -208,7 +208,7 @@ impl<'a, 'r> Run<'a, 'r> {
         }
     }
 
-    /// Whether a node's results can be used. Those from the cache are held from now on.
+    /// Whether a node's results are available. Results from the cache are kept from now on until the last user is done.
     fn is_at_hand(&mut self, at: NodeIndex) -> bool {
         if self.done.contains_key(&at) {
             return true;
@@ -234,7 +234,7 @@ impl<'a, 'r> Run<'a, 'r> {
         }
     }
 
-    /// A node is done: its results are kept for those that need them, and its sources are let go.
+    /// A node is done. Its results are kept for its users and in the cache; its sources lose a user.
     fn finish(&mut self, at: NodeIndex, results: Rc<Results>, called: Option<f64>) {
         let step = self.nodes.step(at);
         let (id, key) = (step.id.clone(), step.key);
@@ -256,7 +256,7 @@ impl<'a, 'r> Run<'a, 'r> {
         self.agenda.complete(at);
     }
 
-    /// One of those that may need a node's results needs them no more.
+    /// One user of a node's results is done. After the last one they are dropped.
     pub(super) fn let_go(&mut self, at: NodeIndex) {
         let uses = &mut self.uses[at.index()];
         *uses = uses.saturating_sub(1);

@@ -1,5 +1,5 @@
-//! Calls that wait: polled on the compute thread, between the calls of other nodes. No runtime is needed; whoever wakes them
-//! may be any thread.
+//! Calls that wait. They are polled on the compute thread, between the calls of other nodes, without an async runtime.
+//! Any thread may wake them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::error::NodeError;
 use crate::node::guarded;
 use crate::outputs::{Pending, Returned};
 
-/// How long the compute thread sleeps at most before it looks whether it was cancelled.
+/// How often the sleeping compute thread checks for cancellation.
 const NAP: Duration = Duration::from_millis(20);
 
 /// A call of a node, done or not.
@@ -75,13 +75,13 @@ impl Tasks {
         Self { nodes: BTreeMap::new(), alarm: Arc::new(alarm) }
     }
 
-    /// Takes a node's calls. They are polled when next asked, so that each knows whom to wake.
+    /// Takes a node's calls. `finished` polls them first thing, which registers the waker.
     pub(super) fn add(&mut self, at: NodeIndex, slices: Vec<Slice>) {
         self.nodes.insert(at, slices);
         self.alarm.rung.store(true, Ordering::Release);
     }
 
-    /// The nodes all of whose calls are done, in the order of their numbers, each with its calls.
+    /// The nodes all of whose calls are done, by index, each with its calls.
     pub(super) fn finished(&mut self) -> Vec<(NodeIndex, Vec<Slice>)> {
         if !self.alarm.rung.swap(false, Ordering::Acquire) {
             return Vec::new();
@@ -103,7 +103,7 @@ impl Tasks {
         }
     }
 
-    /// The node that has waited from the first on.
+    /// The waiting node with the smallest index.
     pub(super) fn first(&self) -> Option<NodeIndex> {
         self.nodes.keys().next().copied()
     }

@@ -76,7 +76,7 @@ impl Run<'_, '_> {
         self.returned(at, begun, slices)
     }
 
-    /// Lets a node wait for lazy inputs.
+    /// Schedules the lazy inputs that a node asked for, and lets the node wait for them.
     fn ask(&mut self, at: NodeIndex, names: Vec<String>) -> Result<(), NodeError> {
         for name in names {
             let step = self.nodes.step(at);
@@ -91,7 +91,7 @@ impl Run<'_, '_> {
         Ok(())
     }
 
-    /// What each given input holds.
+    /// The value of each input, as far as it is evaluated.
     pub(super) fn gather(&self, at: NodeIndex) -> Inputs {
         let held = |input: &StepInput| match &input.source {
             Source::Constant(value) => Held::Socket([value.clone()].into()),
@@ -110,7 +110,7 @@ impl Run<'_, '_> {
         Inputs(self.nodes.step(at).inputs.iter().map(|input| (input.name.clone(), held(input))).collect())
     }
 
-    /// Takes what a node's calls ended in.
+    /// Goes on after a node's calls: waits for them, expands the graphs that they returned, or finishes the node.
     fn returned(&mut self, at: NodeIndex, mut begun: Begun, slices: Vec<Slice>) -> Result<Visited, NodeError> {
         if slices.iter().any(Slice::is_waiting) {
             self.tasks.add(at, slices);
@@ -185,7 +185,7 @@ impl Run<'_, '_> {
         results.into_iter().map(assembled).collect()
     }
 
-    /// The outputs of a call in whose place nodes ran. Those are let go.
+    /// The outputs of a call that returned a graph. The nodes they come from lose a user.
     fn assemble(&mut self, outputs: Vec<Assembled>) -> Vec<Socket> {
         let mut sockets = Vec::with_capacity(outputs.len());
         for output in outputs {

@@ -46,7 +46,7 @@ macro_rules! plain_emit {
 }
 plain_emit!(i128: "INT", i128; u64: "INT", i128; i64: "INT", i128; u32: "INT", i128; f64: "FLOAT", f64; bool: "BOOLEAN", bool; String: "STRING", String);
 
-/// An output named after its type, as ComfyUI does where a node names none.
+/// Declares an output. Without a name it is named after its type, as in ComfyUI.
 pub fn output_of<T: Emit>(name: Option<&str>, tooltip: &str) -> crate::schema::Output {
     crate::schema::Output {
         name: name.unwrap_or(T::TYPE).to_owned(),

@@ -12,7 +12,7 @@ use crate::schema::{ANY, Kind};
 pub enum Arg {
     /// Nothing is connected and nothing was set.
     Absent,
-    /// Something is connected to a lazy input, and was not asked for yet.
+    /// A lazy input that is connected and that the node has not asked for yet.
     Later,
     One(Value),
     /// The whole list, for nodes that take lists.
@@ -47,7 +47,8 @@ impl Args {
         names.into_iter().map(|name| Ok((name.clone(), self.take(&name)?))).collect::<anyhow::Result<_>>().map(Rest)
     }
 
-    /// The names of the inputs, in declared order, of those that stand for one declared input in the order of their numbers.
+    /// The names of the inputs in declared order. Sockets that the editor added for one declared input
+    /// (`images.image0`, `images.image1`, ...) are in the order of their numbers.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.args.keys().map(String::as_str)
     }
@@ -93,12 +94,13 @@ pub trait Field: Sized {
         }
     }
 
-    /// As [`from_arg`](Self::from_arg), for fields that must know what their input is called.
+    /// As [`from_arg`](Self::from_arg), for fields that need the input's name.
     fn from_input(_name: &str, arg: Arg) -> Result<Self, Misfit> {
         Self::from_arg(arg)
     }
 
-    /// Takes what the input `name` stands for out of a call's inputs: normally the one of that name.
+    /// Takes the field's value out of a call's inputs. Most fields take the input `name`; one that stands for several
+    /// inputs takes all of them.
     fn take(args: &mut Args, name: &str) -> anyhow::Result<Self> {
         Self::from_input(name, args.remove(name)).map_err(|misfit| anyhow::anyhow!("input '{name}' {misfit}"))
     }

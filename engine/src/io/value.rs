@@ -2,17 +2,27 @@
 
 use std::any::Any;
 use std::fmt;
+use std::marker::PhantomData;
 use std::rc::Rc;
 
 use serde_json::Value as Json;
+
+use crate::codec::{Codec, Encoder};
 
 /// A value on a wire. Cloning it shares it; nobody changes a value that has left its node.
 #[derive(Clone)]
 pub struct Value {
     ty: &'static str,
     inner: Rc<dyn Any>,
+    of_type: &'static OfType,
+}
+
+/// What can be done with values of a type.
+struct OfType {
     bytes: fn(&dyn Any) -> usize,
     describe: fn(&dyn Any) -> String,
+    /// Nothing for a type that is never written.
+    encode: Option<fn(&dyn Any, &mut Encoder<'_>)>,
 }
 
 /// What one output socket carries: a list of values, usually of one.
@@ -21,22 +31,36 @@ pub type Socket = Rc<[Value]>;
 /// What stands where there is no value.
 struct Nothing;
 
+struct Of<T>(PhantomData<T>);
+
+impl<T: Wire> Of<T> {
+    const TABLE: OfType = OfType {
+        bytes: |any| any.downcast_ref().map_or(0, T::bytes),
+        describe: |any| any.downcast_ref().map(T::describe).unwrap_or_default(),
+        encode: match T::CODEC {
+            Codec::Data { .. } => Some(|any, to| {
+                if let (Codec::Data { encode, .. }, Some(value)) = (T::CODEC, any.downcast_ref()) {
+                    encode(value, to);
+                }
+            }),
+            Codec::Recipe => None,
+        },
+    };
+}
+
+static PLAIN: OfType = OfType { bytes: |_| 0, describe: |_| String::new(), encode: None };
+
 impl Value {
     /// A plain value: `i128` under `INT`, `f64`, `bool`, `String`, JSON.
     pub fn new<T: Any>(ty: &'static str, value: T) -> Self {
-        Self { ty, inner: Rc::new(value), bytes: |_| 0, describe: |_| String::new() }
+        Self { ty, inner: Rc::new(value), of_type: &PLAIN }
     }
 
     pub fn wire<T: Wire>(value: T) -> Self {
-        Self {
-            ty: T::TYPE,
-            inner: Rc::new(value),
-            bytes: |any| any.downcast_ref().map_or(0, T::bytes),
-            describe: |any| any.downcast_ref().map(T::describe).unwrap_or_default(),
-        }
+        Self { ty: T::TYPE, inner: Rc::new(value), of_type: &Of::<T>::TABLE }
     }
 
-    /// What an input gets whose source gave nothing: Python's `None`.
+    /// Python's `None`: the value of an input whose source has no such output.
     pub fn nothing() -> Self {
         Self::new("NONE", Nothing)
     }
@@ -56,10 +80,24 @@ impl Value {
 
     /// About how much memory it holds, in bytes. What it shares with others counts in each.
     pub fn bytes(&self) -> usize {
-        (self.bytes)(&*self.inner)
+        (self.of_type.bytes)(&*self.inner)
     }
 
-    /// The value as error reports show it: numbers, flags and texts as they are, of anything else a word.
+    /// Whether it can be written: it is plain, or of a wire type that is data.
+    pub fn is_data(&self) -> bool {
+        let number = self.downcast::<i128>().is_some() || self.downcast::<f64>().is_some();
+        let plain = number || self.downcast::<bool>().is_some() || self.downcast::<String>().is_some();
+        self.of_type.encode.is_some() || plain || self.is_nothing() || self.downcast::<Json>().is_some()
+    }
+
+    /// Writes a value of a wire type that is data; of any other, nothing.
+    pub(crate) fn encode_wire(&self, to: &mut Encoder<'_>) {
+        if let Some(encode) = self.of_type.encode {
+            encode(&*self.inner, to);
+        }
+    }
+
+    /// The value as error reports show it: numbers, flags and texts as they are, anything else as a short description.
     pub fn shown(&self) -> Json {
         if self.is_nothing() {
             return Json::Null;
@@ -69,7 +107,7 @@ impl Value {
         let flag = || self.downcast::<bool>().map(|flag| Json::from(*flag));
         let text = || self.downcast::<String>().map(|text| Json::from(text.as_str()));
         let plain = integer.or_else(float).or_else(flag).or_else(text).or_else(|| self.downcast::<Json>().cloned());
-        plain.unwrap_or_else(|| match (self.describe)(&*self.inner) {
+        plain.unwrap_or_else(|| match (self.of_type.describe)(&*self.inner) {
             words if words.is_empty() => Json::from(self.ty),
             words => Json::from(words),
         })
@@ -85,6 +123,9 @@ impl fmt::Debug for Value {
 /// A type that travels between nodes under a name of ComfyUI's. Cloning must be cheap: share, do not copy.
 pub trait Wire: Any + Clone {
     const TYPE: &'static str;
+
+    /// How it is written to be kept: `Codec::DATA`, or `Codec::Recipe` if it never is.
+    const CODEC: Codec<Self>;
 
     /// About how much memory it holds, in bytes, for caches that must make room.
     fn bytes(&self) -> usize {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::build;
-use super::graph::{Graph, Node, Role, Source};
+use super::graph::{Graph, Location, Node, Role};
 use super::random::Random;
 use super::types::{Context, ReadError};
 use crate::schema::{Input, Kind, integer};
@@ -25,10 +25,10 @@ pub fn advance(file: &Value, context: &Context<'_>) -> Result<Value, ReadError> 
     let mut random = Random::new(context.seed);
     let mut advanced = file.clone();
     for graph in graphs.all.iter().rev() {
-        let Some(source) = graph.source else { continue };
+        let Some(location) = graph.location else { continue };
         for node in &graph.nodes {
             for (place, value) in controlled(graph, node, context, &mut random) {
-                write(&mut advanced, source, node.place, place, value);
+                write(&mut advanced, location, node.place, place, value);
             }
         }
     }
@@ -36,10 +36,10 @@ pub fn advance(file: &Value, context: &Context<'_>) -> Result<Value, ReadError> 
 }
 
 /// Writes a widget's value into the file.
-pub(super) fn write(file: &mut Value, graph: Source, node: usize, place: usize, value: Value) {
+pub(super) fn write(file: &mut Value, graph: Location, node: usize, place: usize, value: Value) {
     let graph = match graph {
-        Source::Root => Some(file),
-        Source::Subgraph(place) => {
+        Location::Root => Some(file),
+        Location::Subgraph(place) => {
             file.get_mut("definitions").and_then(|d| d.get_mut("subgraphs")).and_then(|all| all.get_mut(place))
         }
     };

@@ -6,7 +6,8 @@ use serde_json::{Map, Value};
 use super::types::{ReadError, Remark};
 use crate::prompt::{Given, NodeId, Prompt, PromptNode};
 
-/// Whether this looks like an API form: some entry is an object with a `class_type`, or all are what nodes are.
+/// Whether this looks like an API form: an entry is an object with a `class_type`, or all entries have the shape of
+/// nodes.
 pub(super) fn recognise(entries: &Map<String, Value>) -> bool {
     entries.values().any(|node| node.get("class_type").is_some())
 }
@@ -58,8 +59,8 @@ fn node(id: &str, entry: &Value, remarks: &mut Vec<Remark>) -> Result<PromptNode
     Ok(PromptNode { class_type, inputs: inputs.collect(), title: title.map(str::to_owned) })
 }
 
-/// What a value in `inputs` means: a link, or a constant, whose wrapping `{"__value__": [...]}` is taken off. A bare
-/// array that is no link is neither.
+/// What a value in `inputs` means: a link, or a constant without its wrapping `{"__value__": [...]}`, or a bare array
+/// that is neither.
 pub(super) fn given(value: &Value) -> Given {
     if let Value::Array(pair) = value
         && let [Value::String(node), slot] = pair.as_slice()
@@ -91,7 +92,7 @@ pub(super) fn brief(value: &Value) -> String {
         Value::Object(_) => "an object",
         _ => "a long value",
     };
-    // Sizes are looked at first: a stranger's value may be megabytes long.
+    // The size is checked first: an untrusted value may be megabytes long.
     let small = match value {
         Value::String(text) => text.len() <= 60,
         Value::Array(items) => items.len() <= 8 && items.iter().all(|v| !v.is_array() && !v.is_object()),

@@ -6,7 +6,7 @@ use petgraph::graph::DiGraph;
 use serde_json::{Map, Value};
 
 use super::bounds::{Allowance, MAX_DEPTH, MAX_NODES, too_deep, too_many, weight};
-use super::graph::{Boundary, Graph, Graphs, INPUT_BOUNDARY, Node, OUTPUT_BOUNDARY, Role, Source, Widget};
+use super::graph::{Boundary, Graph, Graphs, INPUT_BOUNDARY, Location, Node, OUTPUT_BOUNDARY, Role, Widget};
 use super::group::{self, Group};
 use super::types::{Context, ReadError, Remark, Severity};
 use super::widgets::{self, Parts};
@@ -47,16 +47,16 @@ pub(super) fn build<'a>(file: &'a Value, context: &'a Context<'a>) -> Result<(Gr
         file["definitions"]["subgraphs"].as_array().into_iter().flatten().map(ui::Graph::read).collect();
     for place in children_first(&definitions)? {
         let definition = &definitions[place];
-        let graph = builder.graph(definition, Some(Source::Subgraph(place)), 0)?;
+        let graph = builder.graph(definition, Some(Location::Subgraph(place)), 0)?;
         builder.subgraphs.insert(definition.id.clone(), builder.graphs.all.len());
         builder.graphs.all.push(graph);
     }
-    let root = builder.graph(&ui::Graph::read(file), Some(Source::Root), 0)?;
+    let root = builder.graph(&ui::Graph::read(file), Some(Location::Root), 0)?;
     builder.graphs.all.push(root);
     Ok((builder.graphs, builder.remarks))
 }
 
-/// The places of the definitions such that each follows those that it contains.
+/// The indices of the definitions, sorted so that each comes after those that it contains.
 fn children_first(definitions: &[ui::Graph]) -> Result<Vec<usize>, ReadError> {
     let by_id: HashMap<&str, usize> = definitions.iter().enumerate().rev().map(|(i, d)| (d.id.as_str(), i)).collect();
     let mut contains = DiGraph::<usize, ()>::new();
@@ -81,9 +81,9 @@ fn children_first(definitions: &[ui::Graph]) -> Result<Vec<usize>, ReadError> {
 }
 
 impl Builder<'_> {
-    fn graph(&mut self, raw: &ui::Graph, source: Option<Source>, depth: usize) -> Result<Graph, ReadError> {
-        let place = match source {
-            Some(Source::Subgraph(_)) => format!("subgraph `{}`: ", raw.name.escape_debug()),
+    fn graph(&mut self, raw: &ui::Graph, location: Option<Location>, depth: usize) -> Result<Graph, ReadError> {
+        let place = match location {
+            Some(Location::Subgraph(_)) => format!("subgraph `{}`: ", raw.name.escape_debug()),
             _ => String::new(),
         };
         for problem in &raw.problems {
@@ -102,7 +102,7 @@ impl Builder<'_> {
         });
         graph.find_templates();
         graph.name.clone_from(&raw.name);
-        graph.source = source;
+        graph.location = location;
         Ok(graph)
     }
 
@@ -193,7 +193,8 @@ fn assemble(raw: &ui::Node, role: Role, parts: Parts, default_title: Option<Stri
     }
 }
 
-/// The parts of a node that never runs: its slots as saved, and its values, of which the first is what it is for.
+/// The parts of a node that never runs (a primitive, a note): its slots as saved, and its values; the first value is
+/// the primitive's or the text.
 fn virtual_parts(raw: &ui::Node) -> Parts {
     let mut parts = Parts::default();
     widgets::link(&mut parts, raw, false, &mut Vec::new());
@@ -212,7 +213,7 @@ fn virtual_parts(raw: &ui::Node) -> Parts {
     parts
 }
 
-/// The slots of a boundary. The links of one that does not list them are those that end at its number.
+/// The slots of a boundary. If a slot does not list its links, they are found by the slot's number.
 fn boundary(slots: &[ui::Boundary], raw: &ui::Graph, end: impl Fn(&ui::Link) -> Option<usize>) -> Vec<Boundary> {
     let mut found: HashMap<usize, Vec<String>> = HashMap::new();
     for (id, link) in &raw.links {

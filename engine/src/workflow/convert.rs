@@ -1,5 +1,6 @@
-//! From the editor's form to the API form: set what primitives and promoted widgets carry, lay the instances flat,
-//! and write down each node with what feeds its inputs in the end.
+//! From the editor's form to the API form: the values of primitives and promoted widgets are copied to the widgets that
+//! they control, subgraph instances are flattened, and each node is written with the outputs and constants that feed
+//! its inputs.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -9,9 +10,9 @@ use serde_json::Value;
 use super::bounds::{Allowance, MAX_DEPTH, MAX_NODES, too_deep, too_many, weight};
 use super::build;
 use super::dynamic_prompt::Chooser;
-use super::graph::{Graph, Graphs, Mode, Node, Role, Source as Place, Widget};
+use super::graph::{Graph, Graphs, Location, Mode, Node, Role, Widget};
 use super::replace::Names;
-use super::resolve::{Resolver, Scope, Source};
+use super::resolve::{Origin, Resolver, Scope};
 use super::types::{Context, Form, ReadError, Remark, Severity, Workflow};
 use super::{advance, api};
 use crate::prompt::{Given, NodeId, Prompt, PromptNode};
@@ -76,7 +77,7 @@ fn apply_primitives(
             let own = links.filter(|link| graph.links.get(*link).is_some_and(|link| link.origin == node.id));
             let own: IndexSet<_> = own.collect();
             let targets: Vec<_> = own.into_iter().flat_map(|link| graph.fed_widgets(link)).collect();
-            // Without a value of its own it shows that of its first target.
+            // A primitive without a value of its own has that of its first target.
             let first = || targets.first().and_then(|(node, widget)| graph.nodes[*node].widgets[*widget].value.clone());
             let Some(mut value) = node.widgets.first().and_then(|w| w.value.clone()).or_else(first) else { continue };
             if let (true, Value::String(text)) = (node.replaces, &value) {
@@ -93,7 +94,7 @@ fn apply_primitives(
 }
 
 /// Writes the value of each promoted widget into all inner widgets that hang on its input, from the outside inwards.
-/// Of several instances in one graph the last one's values remain.
+/// If a graph has several instances of one subgraph, the values of the last one remain.
 fn push_down(graphs: &mut Graphs, flat: &Flat, allowance: &mut Allowance) -> Result<(), ReadError> {
     let used: HashSet<usize> = flat.scopes.iter().map(|scope| scope.graph).collect();
     for parent in (0..graphs.all.len()).rev().filter(|graph| used.contains(graph)) {
@@ -120,7 +121,7 @@ fn push_down(graphs: &mut Graphs, flat: &Flat, allowance: &mut Allowance) -> Res
     Ok(())
 }
 
-/// The nodes of all instances, laid flat.
+/// The nodes of all subgraph instances, flattened.
 #[derive(Default)]
 struct Flat {
     scopes: Vec<Scope>,
@@ -226,7 +227,7 @@ fn numbered_first<T>(mut nodes: IndexMap<NodeId, T>) -> IndexMap<NodeId, T> {
 
 /// The text that was chosen for a widget, and where it stands in the file.
 struct Choice {
-    graph: Place,
+    graph: Location,
     node: usize,
     value: usize,
     text: String,
@@ -291,20 +292,21 @@ impl Emission<'_> {
         Ok(Some((id.into(), PromptNode { class_type: node.class.clone(), inputs, title })))
     }
 
-    /// What a linked input is given in the end.
+    /// What a linked input is given once the links are followed.
     fn feeds(&mut self, scope: usize, place: usize, slot: usize) -> Result<Fed, ReadError> {
         let (source, fallback) = self.resolver.input(scope, place, slot)?;
         Ok(match source {
-            Source::Output(scope, node, slot) if self.emitted.contains(&(scope, node)) => {
+            Origin::Output(scope, node, slot) if self.emitted.contains(&(scope, node)) => {
                 Fed::Given(Given::link(self.resolver.id(scope, node), slot))
             }
-            Source::Output(scope, node, _) => Fed::Muted(self.resolver.id(scope, node)),
-            Source::Widget(scope, node, widget) => self.promoted(scope, node, widget).map_or(Fed::Nothing, Fed::Given),
-            Source::Nothing => {
-                // Of several instances only the last has pushed its value down: another's own value must win.
+            Origin::Output(scope, node, _) => Fed::Muted(self.resolver.id(scope, node)),
+            Origin::Widget(scope, node, widget) => self.promoted(scope, node, widget).map_or(Fed::Nothing, Fed::Given),
+            Origin::Nothing => {
+                // If there are several instances, only the last has pushed its value down; the value of this instance
+                // must win.
                 let node = &self.resolver.graph(scope).nodes[place];
                 let pushed = node.inputs[slot].widget.and_then(|widget| node.widgets[widget].value.clone());
-                let Some(Source::Widget(scope, outer, widget)) = fallback else { return Ok(Fed::Nothing) };
+                let Some(Origin::Widget(scope, outer, widget)) = fallback else { return Ok(Fed::Nothing) };
                 match self.promoted(scope, outer, widget) {
                     Some(Given::Constant(value)) if pushed.as_ref().is_some_and(|pushed| *pushed != value) => {
                         Fed::Given(Given::Constant(value))
@@ -327,8 +329,8 @@ impl Emission<'_> {
         let Value::String(text) = value else { return Some(value.clone()) };
         if widget.dynamic_prompts {
             let chosen = self.chooser.choose(text);
-            if let (true, Some(place), Some(value)) = (chosen != *text, graph.source, widget.stored) {
-                self.chosen.push(Choice { graph: place, node: node.place, value, text: chosen.clone() });
+            if let (true, Some(location), Some(value)) = (chosen != *text, graph.location, widget.stored) {
+                self.chosen.push(Choice { graph: location, node: node.place, value, text: chosen.clone() });
             }
             return Some(Value::String(chosen));
         }
@@ -351,6 +353,6 @@ impl Emission<'_> {
 enum Fed {
     Nothing,
     Given(Given),
-    /// By a node that does not run, so that the input is left out.
+    /// Fed by a node that does not run: the input is left out.
     Muted(String),
 }

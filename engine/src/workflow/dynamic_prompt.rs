@@ -13,8 +13,8 @@ impl Chooser {
 
     /// The text with comments left out and each brace replaced by one of its options; options nest.
     ///
-    /// A backslash copies the next character without its meaning, and loses itself before `{`, `}` and `|` only. One
-    /// that is last has no next character, and the reference writes that fact down as text.
+    /// A backslash escapes the next character; it is removed only before `{`, `}` and `|`. For a backslash at the end,
+    /// the editor appends JavaScript's `undefined`, and so does this.
     pub(super) fn choose(&mut self, text: &str) -> String {
         let text = without_comments(text);
         let chosen = self.expand(&text);
@@ -103,7 +103,7 @@ fn without_comments(text: &str) -> String {
         out.push_str(&rest[..at]);
         rest = &rest[at..];
         let block = if rest.starts_with("/*") && may_close { rest[2..].find("*/").map(|end| end + 4) } else { None };
-        // Where no block is closed, none further on is either.
+        // If this comment is not closed, no later one is either.
         may_close &= block.is_some() || !rest.starts_with("/*");
         if let Some(length) = block {
             rest = &rest[length..];

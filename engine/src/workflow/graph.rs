@@ -1,4 +1,4 @@
-//! The editor's form as it is meant: nodes with the slots and widgets of their classes, and what feeds what.
+//! The editor's form interpreted: nodes with the slots and widgets of their classes, and the links between them.
 
 use std::collections::HashMap;
 
@@ -27,12 +27,12 @@ pub(super) struct Graph {
     pub(super) inputs: Vec<Boundary>,
     pub(super) outputs: Vec<Boundary>,
     /// Where the graph stands in the file; nowhere if it is a group node's.
-    pub(super) source: Option<Source>,
+    pub(super) location: Option<Location>,
 }
 
 /// Where a graph stands in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
+pub(super) enum Location {
     Root,
     /// A place in `definitions.subgraphs`.
     Subgraph(usize),
@@ -93,7 +93,7 @@ pub(super) struct Node {
     pub(super) mode: Mode,
     /// What the user called it, else the class's display name where that is known.
     pub(super) title: Option<String>,
-    /// Under which name `%name.widget%` finds it first.
+    /// The name (`Node name for S&R`) by which `%name.widget%` finds it; titles come second.
     pub(super) alias: Option<String>,
     pub(super) inputs: Vec<Slot>,
     pub(super) outputs: Vec<Output>,
@@ -156,7 +156,7 @@ impl Graph {
         (graph, doubled)
     }
 
-    /// Finds the widget that each input of the boundary takes its own from.
+    /// Finds, for each input of the boundary, the inner widget whose value it takes over.
     pub(super) fn find_templates(&mut self) {
         for slot in 0..self.inputs.len() {
             self.inputs[slot].template = self.inputs[slot].links.iter().find_map(|link| self.fed_widgets(link).next());

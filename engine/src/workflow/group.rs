@@ -142,7 +142,7 @@ impl Wiring {
         }
         let place = |value: &Value| usize::try_from(ui::integer(value)?).ok();
         for (number, entry) in definition["links"].as_array().into_iter().flatten().enumerate() {
-            // Without a source it comes from outside.
+            // A link without a source comes from outside of the group.
             let Some(origin) = place(&entry[0]).filter(|origin| *origin < members.len()) else { continue };
             let (Some(origin_slot), Some(target), Some(slot)) = (place(&entry[1]), place(&entry[2]), place(&entry[3]))
             else {
@@ -159,7 +159,7 @@ impl Wiring {
             wiring.from.entry((origin, origin_slot)).or_insert(ty);
         }
         for entry in definition["external"].as_array().into_iter().flatten() {
-            // Real files have whole nodes there.
+            // In real files the first part may be a whole node, not its index.
             let node = place(&entry[0]).or_else(|| place(&entry[0]["index"]));
             wiring.external.extend(node.zip(place(&entry[1])));
         }
@@ -186,7 +186,7 @@ struct OuterWidget {
 #[derive(Default)]
 struct Found {
     sockets: Vec<Open>,
-    /// Sockets that were widgets once, which come last.
+    /// Inputs that were converted from widgets; they come last.
     converted: Vec<Open>,
     widgets: Vec<OuterWidget>,
     /// Node, slot and type.
@@ -236,7 +236,7 @@ impl Interface<'_> {
                 let input = slot.map(|slot| &node.inputs[slot]);
                 hidden = input.is_some_and(|input| input.link.is_some() || converted.contains(input.name.as_str()));
             }
-            // What the class gained after the grouping has no place among the group's values.
+            // A widget that the class gained after the group was saved has no value among the group's.
             if !hidden && widget.saved && (!stored || widget.stored.is_some()) {
                 let name = self.name(place, node, &widget.name);
                 self.found.widgets.push(OuterWidget { node: place, widget: number, slot, name });
@@ -260,12 +260,13 @@ impl Interface<'_> {
         let listed = self.members[place].inputs.iter().filter(|input| input.widget.is_some());
         let listed: HashSet<String> = listed.map(|input| input.name.clone()).collect();
         let all = node.inputs.iter().filter(|input| input.widget.is_some_and(|w| node.widgets[w].saved)).count();
-        // A class that gained a widget since then lists one less than it has now: count what had a value.
+        // If the class has gained a widget since, the saved node lists fewer than the class has now: the widgets with a
+        // saved value are counted.
         let then = node.widgets.iter().filter(|widget| widget.stored.is_some() && !widget.controls).count();
         if listed.len() < all.min(if then > 0 { then } else { all }) { listed } else { HashSet::new() }
     }
 
-    /// A reroute with one open side is a socket of the group's.
+    /// A reroute that is connected on one side only is an input of the group.
     fn reroute(&mut self, place: usize, node: &Node) {
         let fed = node.inputs.first().is_some_and(|input| input.link.is_some());
         let Some(ty) = self.wiring.from.get(&(place, 0)).cloned() else { return };

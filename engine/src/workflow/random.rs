@@ -1,4 +1,4 @@
-//! The chance in a file's meaning: which option of a prompt, which next seed.
+//! Random numbers for dynamic prompts and for `control_after_generate`.
 
 /// splitmix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
 #[derive(Debug)]

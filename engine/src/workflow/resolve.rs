@@ -1,12 +1,13 @@
-//! What feeds an input in the end, through reroutes, bypassed nodes and the boundaries of subgraphs.
+//! Follows links to the output or widget that feeds an input, through reroutes, bypassed nodes and the boundaries of
+//! subgraphs.
 
 use std::collections::{HashMap, HashSet};
 
 use super::graph::{Graph, Graphs, INPUT_BOUNDARY, Mode, Node, Role};
 use super::types::{ReadError, Remark};
 
-/// How much is looked at to follow all links of a file. What people make takes thousands; a file made to take years
-/// is given up.
+/// How much work following all links of a file may take. Real files take thousands of steps; a file made to take years
+/// is refused.
 const MAX_WORK: usize = 1 << 28;
 
 /// A graph where it is instanced.
@@ -22,7 +23,7 @@ pub(super) struct Scope {
 
 /// What feeds an input.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Source {
+pub(super) enum Origin {
     Nothing,
     /// A promoted widget of an instance: its scope, node and widget.
     Widget(usize, usize, usize),
@@ -30,9 +31,9 @@ pub(super) enum Source {
     Output(usize, usize, usize),
 }
 
-/// One step on the way from an input to what feeds it.
+/// An input or an output of a node where it is instanced: what links are followed through.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Step {
+struct Port {
     scope: usize,
     node: usize,
     side: Side,
@@ -48,8 +49,8 @@ enum Side {
 }
 
 enum Next {
-    Step(Step),
-    End(Source),
+    Port(Port),
+    End(Origin),
 }
 
 /// Follows links, and remembers what it found: long chains with many readers cost no more than their length.
@@ -60,8 +61,8 @@ pub(super) struct Resolver<'a> {
     inner: &'a HashMap<(usize, usize), usize>,
     /// The nodes that set a name, by scope and name.
     setters: HashMap<(usize, String), usize>,
-    known: HashMap<Step, (Source, Option<Source>)>,
-    /// How much may still be looked at, in steps and bytes of types.
+    known: HashMap<Port, (Origin, Option<Origin>)>,
+    /// How much may still be looked at, in ports and bytes of types.
     work_left: usize,
     pub(super) remarks: Vec<Remark>,
 }
@@ -97,32 +98,32 @@ impl<'a> Resolver<'a> {
         scope: usize,
         node: usize,
         slot: usize,
-    ) -> Result<(Source, Option<Source>), ReadError> {
-        let mut step = Step { scope, node, side: Side::Input, slot, want: None };
-        let mut path: Vec<(Step, Option<Source>)> = Vec::new();
+    ) -> Result<(Origin, Option<Origin>), ReadError> {
+        let mut port = Port { scope, node, side: Side::Input, slot, want: None };
+        let mut path: Vec<(Port, Option<Origin>)> = Vec::new();
         let mut visited = HashSet::new();
         let (source, mut fallback) = loop {
-            if let Some(found) = self.known.get(&step) {
+            if let Some(found) = self.known.get(&port) {
                 break found.clone();
             }
-            self.work(64 + step.want.as_ref().map_or(0, String::len))?;
-            let unwanted = (step.scope, step.node, step.side, step.slot);
+            self.work(64 + port.want.as_ref().map_or(0, String::len))?;
+            let unwanted = (port.scope, port.node, port.side, port.slot);
             if !visited.insert(unwanted) {
-                let id = self.id(step.scope, step.node);
+                let id = self.id(port.scope, port.node);
                 self.remarks.push(Remark::warning(&id, "its links lead back to itself; they are taken as unconnected"));
-                break (Source::Nothing, None);
+                break (Origin::Nothing, None);
             }
-            let crossed = self.promoted(&step);
-            let next = self.next(&step)?;
-            path.push((step, crossed));
+            let crossed = self.promoted(&port);
+            let next = self.next(&port)?;
+            path.push((port, crossed));
             match next {
-                Next::Step(next) => step = next,
+                Next::Port(next) => port = next,
                 Next::End(source) => break (source, None),
             }
         };
-        for (step, crossed) in path.into_iter().rev() {
+        for (port, crossed) in path.into_iter().rev() {
             fallback = fallback.or(crossed);
-            self.known.insert(step, (source.clone(), fallback.clone()));
+            self.known.insert(port, (source.clone(), fallback.clone()));
         }
         Ok((source, fallback))
     }
@@ -134,58 +135,58 @@ impl<'a> Resolver<'a> {
         Ok(())
     }
 
-    /// The promoted widget of the instance's input that a step stands at.
-    fn promoted(&self, step: &Step) -> Option<Source> {
-        let node = self.node(step.scope, step.node);
-        let is_instance = matches!(node.role, Role::Instance(_)) && step.side == Side::Input;
-        let widget = node.inputs.get(step.slot).filter(|_| is_instance)?.widget?;
-        Some(Source::Widget(step.scope, step.node, widget))
+    /// The promoted widget of an instance's input.
+    fn promoted(&self, port: &Port) -> Option<Origin> {
+        let node = self.node(port.scope, port.node);
+        let is_instance = matches!(node.role, Role::Instance(_)) && port.side == Side::Input;
+        let widget = node.inputs.get(port.slot).filter(|_| is_instance)?.widget?;
+        Some(Origin::Widget(port.scope, port.node, widget))
     }
 
-    fn next(&mut self, step: &Step) -> Result<Next, ReadError> {
-        match step.side {
-            Side::Input => Ok(self.behind_input(step)),
-            Side::Output => self.behind_output(step),
+    fn next(&mut self, port: &Port) -> Result<Next, ReadError> {
+        match port.side {
+            Side::Input => Ok(self.behind_input(port)),
+            Side::Output => self.behind_output(port),
         }
     }
 
-    fn behind_input(&mut self, step: &Step) -> Next {
-        let graph = self.graph(step.scope);
-        let node = &graph.nodes[step.node];
-        let Some(slot) = node.inputs.get(step.slot) else { return Next::End(Source::Nothing) };
-        let Some(id) = &slot.link else { return Next::End(Source::Nothing) };
+    fn behind_input(&mut self, port: &Port) -> Next {
+        let graph = self.graph(port.scope);
+        let node = &graph.nodes[port.node];
+        let Some(slot) = node.inputs.get(port.slot) else { return Next::End(Origin::Nothing) };
+        let Some(id) = &slot.link else { return Next::End(Origin::Nothing) };
         let Some(link) = graph.links.get(id) else {
-            return self.dangling(step, &format!("input `{}` has the link {id}, which the file lacks", slot.name));
+            return self.dangling(port, &format!("input `{}` has the link {id}, which the file lacks", slot.name));
         };
-        let want = step.want.clone().unwrap_or_else(|| slot.ty.clone());
+        let want = port.want.clone().unwrap_or_else(|| slot.ty.clone());
         if link.origin == INPUT_BOUNDARY && !graph.by_id.contains_key(INPUT_BOUNDARY) {
-            return match self.scopes[step.scope].parent {
+            return match self.scopes[port.scope].parent {
                 Some((scope, instance)) => self.outwards(scope, instance, link.origin_slot, want),
-                None => self.dangling(step, &format!("input `{}` is linked to a boundary outside of all", slot.name)),
+                None => self.dangling(port, &format!("input `{}` is linked to a boundary outside of all", slot.name)),
             };
         }
         let Some(&origin) = graph.by_id.get(&link.origin) else {
             let text = format!("input `{}` is linked to node {}, which the file lacks", slot.name, link.origin);
-            return self.dangling(step, &text);
+            return self.dangling(port, &text);
         };
         let next =
-            Step { scope: step.scope, node: origin, side: Side::Output, slot: link.origin_slot, want: Some(want) };
-        Next::Step(next)
+            Port { scope: port.scope, node: origin, side: Side::Output, slot: link.origin_slot, want: Some(want) };
+        Next::Port(next)
     }
 
     /// From inside an instance to what feeds its input.
     fn outwards(&self, scope: usize, instance: usize, slot: usize, want: String) -> Next {
         let node = self.node(scope, instance);
-        let own_values = self.graph_of(node).is_some_and(|graph| graph.source.is_some());
+        let own_values = self.graph_of(node).is_some_and(|graph| graph.location.is_some());
         match node.inputs.get(slot) {
             Some(input) if input.link.is_some() => {
-                Next::Step(Step { scope, node: instance, side: Side::Input, slot, want: Some(want) })
+                Next::Port(Port { scope, node: instance, side: Side::Input, slot, want: Some(want) })
             }
             // A group node's values are in its inner nodes.
             Some(input) if own_values => {
-                Next::End(input.widget.map_or(Source::Nothing, |widget| Source::Widget(scope, instance, widget)))
+                Next::End(input.widget.map_or(Origin::Nothing, |widget| Origin::Widget(scope, instance, widget)))
             }
-            _ => Next::End(Source::Nothing),
+            _ => Next::End(Origin::Nothing),
         }
     }
 
@@ -193,33 +194,33 @@ impl<'a> Resolver<'a> {
         if let Role::Instance(graph) = node.role { self.graphs.all.get(graph) } else { None }
     }
 
-    fn behind_output(&mut self, step: &Step) -> Result<Next, ReadError> {
-        let node = self.node(step.scope, step.node);
-        let want = step.want.as_deref().unwrap_or("*");
+    fn behind_output(&mut self, port: &Port) -> Result<Next, ReadError> {
+        let node = self.node(port.scope, port.node);
+        let want = port.want.as_deref().unwrap_or("*");
         let input = |slot: usize, want: Option<&str>| {
             let want = want.map(str::to_owned);
-            Next::Step(Step { scope: step.scope, node: step.node, side: Side::Input, slot, want })
+            Next::Port(Port { scope: port.scope, node: port.node, side: Side::Input, slot, want })
         };
         if node.mode == Mode::Bypassed {
             self.work(node.inputs.iter().map(|slot| slot.ty.len() + 8).sum::<usize>() + want.len())?;
-            return Ok(bypass(node, step.slot, want).map_or(Next::End(Source::Nothing), |slot| input(slot, None)));
+            return Ok(bypass(node, port.slot, want).map_or(Next::End(Origin::Nothing), |slot| input(slot, None)));
         }
         Ok(match node.role {
-            Role::Real => Next::End(Source::Output(step.scope, step.node, step.slot)),
-            Role::Instance(_) => self.inwards(step, want)?,
-            Role::GetNode => self.wireless(step, node, want),
+            Role::Real => Next::End(Origin::Output(port.scope, port.node, port.slot)),
+            Role::Instance(_) => self.inwards(port, want)?,
+            Role::GetNode => self.wireless(port, node, want),
             Role::SetNode => input(0, Some(want)),
-            _ if node.inputs.get(step.slot).is_some_and(|slot| slot.link.is_some()) => input(step.slot, Some(want)),
-            _ => Next::End(Source::Nothing),
+            _ if node.inputs.get(port.slot).is_some_and(|slot| slot.link.is_some()) => input(port.slot, Some(want)),
+            _ => Next::End(Origin::Nothing),
         })
     }
 
     /// From an instance's output to what feeds it inside.
-    fn inwards(&mut self, step: &Step, want: &str) -> Result<Next, ReadError> {
-        let nothing = Ok(Next::End(Source::Nothing));
-        let Some(&scope) = self.inner.get(&(step.scope, step.node)) else { return nothing };
+    fn inwards(&mut self, port: &Port, want: &str) -> Result<Next, ReadError> {
+        let nothing = Ok(Next::End(Origin::Nothing));
+        let Some(&scope) = self.inner.get(&(port.scope, port.node)) else { return nothing };
         let graph = self.graph(scope);
-        let ends = graph.outputs.get(step.slot).map(|output| output.links.as_slice()).unwrap_or_default();
+        let ends = graph.outputs.get(port.slot).map(|output| output.links.as_slice()).unwrap_or_default();
         let Some((dead, link)) = ends.iter().enumerate().find_map(|(dead, id)| Some((dead, graph.links.get(id)?)))
         else {
             self.work(8 * ends.len())?;
@@ -227,10 +228,10 @@ impl<'a> Resolver<'a> {
         };
         self.work(8 * dead)?;
         if link.origin == INPUT_BOUNDARY && !graph.by_id.contains_key(INPUT_BOUNDARY) {
-            return Ok(self.outwards(step.scope, step.node, link.origin_slot, want.to_owned()));
+            return Ok(self.outwards(port.scope, port.node, link.origin_slot, want.to_owned()));
         }
         Ok(match graph.by_id.get(&link.origin) {
-            Some(&node) => Next::Step(Step {
+            Some(&node) => Next::Port(Port {
                 scope,
                 node,
                 side: Side::Output,
@@ -238,30 +239,30 @@ impl<'a> Resolver<'a> {
                 want: Some(want.to_owned()),
             }),
             None => self.dangling(
-                step,
-                &format!("its output {} comes from node {}, which the file lacks", step.slot, link.origin),
+                port,
+                &format!("its output {} comes from node {}, which the file lacks", port.slot, link.origin),
             ),
         })
     }
 
     /// From a `GetNode` to the `SetNode` of its name, in its own graph or the nearest one around it.
-    fn wireless(&mut self, step: &Step, node: &Node, want: &str) -> Next {
-        let Some(name) = wireless(node) else { return self.dangling(step, "it has no name to get") };
-        let mut scope = Some(step.scope);
+    fn wireless(&mut self, port: &Port, node: &Node, want: &str) -> Next {
+        let Some(name) = wireless(node) else { return self.dangling(port, "it has no name to get") };
+        let mut scope = Some(port.scope);
         while let Some(place) = scope {
             if let Some(&setter) = self.setters.get(&(place, name.to_owned())) {
                 let want = Some(want.to_owned());
-                return Next::Step(Step { scope: place, node: setter, side: Side::Input, slot: 0, want });
+                return Next::Port(Port { scope: place, node: setter, side: Side::Input, slot: 0, want });
             }
             scope = self.scopes[place].parent.map(|(parent, _)| parent);
         }
-        self.dangling(step, &format!("no `SetNode` sets `{}`", name.escape_debug()))
+        self.dangling(port, &format!("no `SetNode` sets `{}`", name.escape_debug()))
     }
 
-    fn dangling(&mut self, step: &Step, what: &str) -> Next {
-        let id = self.id(step.scope, step.node);
+    fn dangling(&mut self, port: &Port, what: &str) -> Next {
+        let id = self.id(port.scope, port.node);
         self.remarks.push(Remark::warning(&id, format!("{what}: it is taken as unconnected")));
-        Next::End(Source::Nothing)
+        Next::End(Origin::Nothing)
     }
 
     pub(super) fn id(&self, scope: usize, node: usize) -> String {
@@ -281,7 +282,7 @@ fn bypass(node: &Node, slot: usize, want: &str) -> Option<usize> {
     }
     let declared = node.outputs.get(slot).map_or("*", |output| output.ty.as_str());
     let fits = |ty: &str| compatible(ty, declared) && compatible(ty, want);
-    // The input of the same number wins even if nothing is linked to it.
+    // The input with the output's index wins, even if nothing is linked to it.
     if node.inputs.get(slot).is_some_and(|input| fits(&input.ty)) {
         return Some(slot);
     }

@@ -1,4 +1,4 @@
-//! What the readers of workflow files have in common: what they are given, what they give, and how they fail.
+//! The types that all readers of workflow files use: context, result, remarks, errors.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -115,7 +115,7 @@ pub enum ReadError {
     /// The text in a picture or the like is broken.
     #[error("`{keyword}` in the file's metadata: {error}")]
     Embedded { keyword: String, error: Box<ReadError> },
-    /// The file is whole, and is something else.
+    /// The file is intact, but is no workflow.
     #[error("{0}")]
     NoWorkflow(String),
     /// Nodes that are none, one line for each.

@@ -1,7 +1,7 @@
-//! The editor's form as it stands in the file: what was written, not yet what it means.
+//! The editor's form as it is written in the file, not yet interpreted.
 //!
-//! Read by hand and not by derived code, because of the files' age and authors almost nothing is dependable: ids and
-//! slots are numbers or strings, links arrays or objects, types strings or lists, and any field may be absent.
+//! Read by hand and not by derived code, because files of many ages and authors differ: ids and slots are numbers or
+//! strings, links arrays or objects, types strings or lists, and any field may be absent.
 
 use indexmap::IndexMap;
 use serde_json::{Map, Value};

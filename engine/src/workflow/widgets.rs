@@ -75,7 +75,7 @@ pub(super) fn known(schema: &Schema, raw: &ui::Node, context: &Context<'_>, rema
 pub(super) fn unknown(raw: &ui::Node) -> Parts {
     let mut parts = Parts::default();
     link(&mut parts, raw, false, &mut Vec::new());
-    // After the links: no saved input belongs to this widget.
+    // Added after the links, so that no saved input is attached to this widget.
     if let Some(last) = raw.widgets.as_array().and_then(|values| values.last()) {
         parts.widgets.push(Widget {
             name: "UNKNOWN".into(),
@@ -242,7 +242,7 @@ impl<'a> Layout<'a> {
 
     /// Values that found no widget, and widgets that found no value.
     fn report(&mut self, raw: &ui::Node, remarks: &mut Vec<Remark>) {
-        // Empty ones are what displays such as a preview's leave behind.
+        // Empty values are left behind by display widgets such as a preview's.
         let says = |value: &Value| !value.is_null() && value.as_str() != Some("");
         let left: Vec<String> = match &mut self.stored {
             Stored::List(values) => values.filter(|(_, v)| says(v)).map(|(_, v)| super::api::brief(v)).collect(),
@@ -342,7 +342,7 @@ pub(super) fn outputs<'a>(declared: impl Iterator<Item = &'a String>, raw: &ui::
     declared.resize(declared.len().max(raw.outputs.len()), None);
     let each = declared.into_iter().enumerate().map(|(place, ty)| {
         let saved = raw.outputs.get(place);
-        // The editor sets such an output's type by what is linked to the node.
+        // The editor sets the type of a match-type output from the node's links; the saved type is kept.
         let ty = ty.filter(|ty| ty != "COMFY_MATCHTYPE_V3" || saved.is_none());
         let ty = ty.or_else(|| saved.map(|output| output.ty.clone())).unwrap_or_else(|| "*".into());
         Output { ty, links: saved.map(|output| output.links.clone()).unwrap_or_default() }

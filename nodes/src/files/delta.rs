@@ -81,9 +81,12 @@ pub trait Change {
     fn apply(&self, weight: &Tensor) -> Result<Tensor>;
 }
 
+/// A change, and where it applies.
+type SlotChange = (Slot, Rc<dyn Change>);
+
 /// What one node changes about the tensors of a file.
 pub struct Delta {
-    changes: BTreeMap<String, Vec<(Slot, Rc<dyn Change>)>>,
+    changes: BTreeMap<String, Vec<SlotChange>>,
     digest: Digest,
 }
 

@@ -11,6 +11,18 @@ use tch::{Device, Kind, Tensor};
 
 use super::weights_file::WeightsFile;
 
+/// The element types that files hold.
+pub(crate) const KINDS: [(Kind, Dtype); 8] = [
+    (Kind::Float, Dtype::F32),
+    (Kind::Double, Dtype::F64),
+    (Kind::Half, Dtype::F16),
+    (Kind::BFloat16, Dtype::BF16),
+    (Kind::Int64, Dtype::I64),
+    (Kind::Int, Dtype::I32),
+    (Kind::Uint8, Dtype::U8),
+    (Kind::Bool, Dtype::BOOL),
+];
+
 /// All tensors of a file, in the element types it stores.
 pub fn load(path: &Path) -> Result<IndexMap<String, Tensor>> {
     let file = WeightsFile::open(path)?;
@@ -45,16 +57,9 @@ struct Stored {
 
 impl Stored {
     fn new(name: &str, tensor: &Tensor) -> Result<Self> {
-        let dtype = match tensor.kind() {
-            Kind::Float => Dtype::F32,
-            Kind::Double => Dtype::F64,
-            Kind::Half => Dtype::F16,
-            Kind::BFloat16 => Dtype::BF16,
-            Kind::Int64 => Dtype::I64,
-            Kind::Int => Dtype::I32,
-            Kind::Uint8 => Dtype::U8,
-            Kind::Bool => Dtype::BOOL,
-            other => bail!("tensor {name} has element type {other:?}, which a safetensors file does not store"),
+        let kind = tensor.kind();
+        let Some((_, dtype)) = KINDS.into_iter().find(|(of, _)| *of == kind) else {
+            bail!("tensor {name} has element type {kind:?}, which a safetensors file does not store");
         };
         let shape = tensor.size().into_iter().map(usize::try_from).collect::<Result<_, _>>()?;
         Ok(Self { dtype, shape, tensor: tensor.to_device(Device::Cpu).contiguous() })

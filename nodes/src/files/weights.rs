@@ -60,7 +60,7 @@ impl Weights {
     /// What stands for the content of this view, wherever its tensors are wanted: file, prefix and deltas.
     pub fn digest(&self) -> Digest {
         let mut hasher = blake3::Hasher::new();
-        self.file.id().hash(&mut hasher);
+        self.file.id().add_to(&mut hasher);
         hasher.update(&(self.prefix.len() as u64).to_le_bytes()).update(self.prefix.as_bytes());
         self.deltas.iter().for_each(|delta| {
             hasher.update(delta.digest());

@@ -44,7 +44,7 @@ impl FileId {
     }
 
     /// Adds it to a digest.
-    pub fn hash(&self, hasher: &mut blake3::Hasher) {
+    pub fn add_to(&self, hasher: &mut blake3::Hasher) {
         let modified = self.modified.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
         let path = self.path.as_os_str().as_encoded_bytes();
         hasher.update(&(path.len() as u64).to_le_bytes()).update(path).update(&self.bytes.to_le_bytes());

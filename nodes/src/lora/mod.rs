@@ -86,7 +86,7 @@ impl Fitted {
     pub fn delta(&self, layers: &[Layer], strength: f64) -> Delta {
         let mut hasher = blake3::Hasher::new();
         hasher.update(b"lora");
-        self.file.id().hash(&mut hasher);
+        self.file.id().add_to(&mut hasher);
         hasher.update(&strength.to_le_bytes());
         let mut changes: Vec<(Slot, Rc<dyn Change>)> = Vec::new();
         for layer in layers {

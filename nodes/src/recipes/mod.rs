@@ -9,11 +9,15 @@ pub mod upscale_model;
 pub use guider::Guider;
 pub use model::{Clip, Model, Text, VaeRecipe};
 pub use noise::NoiseChoice;
+use redraft_engine::codec::Codec;
 use redraft_engine::io::Wire;
 pub use upscale_model::UpscaleModel;
 
 macro_rules! wire {
-    ($($ty:ty: $name:literal),* $(,)?) => { $(impl Wire for $ty { const TYPE: &'static str = $name; })* };
+    ($($ty:ty: $name:literal),* $(,)?) => { $(impl Wire for $ty {
+        const TYPE: &'static str = $name;
+        const CODEC: Codec<Self> = Codec::Recipe;
+    })* };
 }
 wire!(
     Model: "MODEL",

@@ -1,5 +1,6 @@
 //! The values that travel between nodes and are data: tensors and plain values.
 
+mod codec;
 pub mod conditioning;
 pub mod extras;
 pub mod image;
@@ -18,6 +19,7 @@ pub use image_or_mask::ImageOrMask;
 pub use latent::Latent;
 pub use mask::Mask;
 pub use parts::{Part, parts};
+use redraft_engine::codec::Codec;
 use redraft_engine::io::Wire;
 pub use sigmas::Sigmas;
 pub use svg::Svg;
@@ -28,21 +30,25 @@ use crate::ops::latent_operation::LatentOperation;
 use crate::sampling::samplers::Sampler;
 
 macro_rules! wire {
-    ($($ty:ty: $name:literal),* $(,)?) => { $(impl Wire for $ty { const TYPE: &'static str = $name; })* };
+    ($($ty:ty: $name:literal, $codec:expr);* $(;)?) => { $(impl Wire for $ty {
+        const TYPE: &'static str = $name;
+        const CODEC: Codec<Self> = $codec;
+    })* };
 }
 wire!(
-    Sigmas: "SIGMAS",
-    Svg: "SVG",
-    Sampler: "SAMPLER",
-    TimestepsRange: "TIMESTEPS_RANGE",
-    ConditioningHooks: "HOOKS",
-    LatentOperation: "LATENT_OPERATION",
+    Sigmas: "SIGMAS", Codec::DATA;
+    Svg: "SVG", Codec::DATA;
+    TimestepsRange: "TIMESTEPS_RANGE", Codec::DATA;
+    LatentOperation: "LATENT_OPERATION", Codec::DATA;
+    Sampler: "SAMPLER", Codec::Recipe;
+    ConditioningHooks: "HOOKS", Codec::Recipe;
 );
 
 /// The types that are tensors: their size and shapes are known.
 macro_rules! tensor_wire {
     ($($ty:ty: $name:literal = $tensors:expr),* $(,)?) => { $(impl Wire for $ty {
         const TYPE: &'static str = $name;
+        const CODEC: Codec<Self> = Codec::DATA;
 
         fn bytes(&self) -> usize {
             let tensors: fn(&Self) -> Vec<&Tensor> = $tensors;

@@ -1,5 +1,6 @@
 //! What the pack's nodes take that no other node does.
 
+use redraft_engine::codec::Codec;
 use redraft_engine::io::{Field, Misfit, Value, Widget, Wire};
 use redraft_engine::schema::Kind;
 use redraft_nodes::values::{Image, Mask};
@@ -12,6 +13,8 @@ pub(crate) struct Accumulation(pub(crate) Vec<Value>);
 
 impl Wire for Accumulation {
     const TYPE: &'static str = "ACCUMULATION";
+    // It may hold values that are no data.
+    const CODEC: Codec<Self> = Codec::Recipe;
 }
 
 /// What ties the end of a loop to its beginning.
@@ -20,6 +23,7 @@ pub(crate) struct FlowControl;
 
 impl Wire for FlowControl {
     const TYPE: &'static str = "FLOW_CONTROL";
+    const CODEC: Codec<Self> = Codec::Recipe;
 }
 
 /// An input of the type `BOOL`, which the editor does not know: a constant goes to the node as it is.

@@ -33,7 +33,7 @@ const WANTED: [&str; 4] = ["prompt", "workflow", "parameters", "comment"];
 /// How many problems are told of.
 const MAX_PROBLEMS: usize = 8;
 
-/// What was found in a file.
+/// The texts found in a file.
 #[derive(Debug, Default)]
 pub(super) struct Texts {
     /// What the file is: `a PNG picture`.
@@ -66,7 +66,7 @@ const CONTAINERS: [Container; 12] = [
     Container { what: "a safetensors file", recognise: safetensors::recognise, texts: safetensors::texts },
 ];
 
-/// The texts of a file that carries some, or nothing where the bytes are none.
+/// The texts of a media file; nothing if the bytes are no media file.
 ///
 /// # Errors
 /// When the bytes are a file of a kind that carries no texts of ComfyUI's.

@@ -118,7 +118,7 @@ impl Difference for Boft {
             turned = parts.f_flatten(0, 1)?.f_unflatten(0, [-1, deal, 2])?.f_transpose(1, 2)?.f_flatten(0, 2)?;
         }
         if let Some(rescale) = &self.rescale {
-            turned = turned * rescale.read(weight.device())?;
+            turned *= rescale.read(weight.device())?;
         }
         Ok((turned - weight).to_kind(Kind::Float))
     }

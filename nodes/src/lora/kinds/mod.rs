@@ -16,12 +16,15 @@ use tracing::warn;
 use super::adapter::{Adapter, Added, Difference};
 use super::file::{LoraFile, Stored};
 
+/// What was read: a change, if its tensors are there.
+type Found = Result<Option<Rc<dyn Adapter>>>;
+
 /// A row: what a kind of change is read from.
 struct Kind {
     /// What of the layer it changes.
     of: Of,
     /// Takes its tensors, if they are there. An error if some are missing or cannot belong together.
-    read: fn(&Entry) -> Result<Option<Rc<dyn Adapter>>>,
+    read: fn(&Entry) -> Found,
 }
 
 /// A part of a layer.

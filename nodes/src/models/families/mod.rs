@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use anyhow::{Result, bail};
 use redraft_engine::error::Unsupported;
+use redraft_engine::table::Row;
 
 use crate::diffusion::extra_conds::ExtraConds;
 use crate::diffusion::latent_format::LatentFormat;
@@ -36,9 +37,14 @@ pub struct Family {
     pub extra_conds: fn(&ModelPart, &RunEntry) -> Result<ExtraConds>,
 }
 
-/// Every family.
-pub static FAMILIES: &[&Family] =
-    &[&stable_diffusion::SD1, &stable_diffusion::SD2, &stable_diffusion::SDXL, &stable_diffusion::SDXL_REFINER];
+redraft_engine::open_table!(
+    /// Tables of families; another crate may add one.
+    pub FAMILY_TABLES: Family = FAMILIES, "family of models"
+);
+
+/// The families that are built in.
+pub static FAMILIES: &[Family] =
+    &[stable_diffusion::SD1, stable_diffusion::SD2, stable_diffusion::SDXL, stable_diffusion::SDXL_REFINER];
 
 impl fmt::Debug for Family {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
@@ -142,11 +148,11 @@ impl Contents {
 
 /// The names of all families, for messages.
 fn supported() -> String {
-    FAMILIES.iter().map(|family| family.name).collect::<Vec<_>>().join(", ")
+    Family::all().iter().map(|family| family.name).collect::<Vec<_>>().join(", ")
 }
 
 fn model_part(file: &Weights, network: Weights) -> Result<ModelPart> {
-    let Some(family) = FAMILIES.iter().find(|family| (family.recognise)(&network)) else {
+    let Some(family) = Family::all().iter().copied().find(|family| (family.recognise)(&network)) else {
         let file = file.path().display();
         let what = format!("{file} holds a UNet of a family that is not supported; use one of {}", supported());
         return Err(Unsupported(what).into());

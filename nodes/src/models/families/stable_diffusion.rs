@@ -21,7 +21,7 @@ use crate::values::extras::{
 };
 
 /// Stable Diffusion 1.x.
-pub(super) static SD1: Family = Family {
+pub(super) const SD1: Family = Family {
     name: "Stable Diffusion 1.x",
     recognise: |unet| !is_class_conditional(unet) && !has_linear_projections(unet),
     sampled: |found| {
@@ -35,7 +35,7 @@ pub(super) static SD1: Family = Family {
 };
 
 /// Stable Diffusion 2.x.
-pub(super) static SD2: Family = Family {
+pub(super) const SD2: Family = Family {
     name: "Stable Diffusion 2.x",
     recognise: |unet| !is_class_conditional(unet) && has_linear_projections(unet),
     sampled: |found| {
@@ -49,7 +49,7 @@ pub(super) static SD2: Family = Family {
 };
 
 /// SDXL's base model, and those of its layout (SSD-1B, Segmind Vega, KOALA, Playground v2.5).
-pub(super) static SDXL: Family = Family {
+pub(super) const SDXL: Family = Family {
     name: "SDXL",
     recognise: |unet| is_class_conditional(unet) && levels(unet) == 3,
     sampled: sdxl_sampled,
@@ -70,7 +70,7 @@ pub(super) static SDXL: Family = Family {
 };
 
 /// SDXL's refiner.
-pub(super) static SDXL_REFINER: Family = Family {
+pub(super) const SDXL_REFINER: Family = Family {
     name: "SDXL refiner",
     recognise: |unet| is_class_conditional(unet) && levels(unet) == 4 && takes_an_aesthetic_score(unet),
     sampled: |found| {

@@ -1,5 +1,7 @@
 //! Declarations read from ComfyUI's `/object_info`: what lets a file with foreign classes be converted.
 
+mod write;
+
 use std::collections::HashMap;
 
 use serde_json::{Map, Value};
@@ -184,7 +186,8 @@ fn autogrow(template: &Value, depth: usize) -> Kind {
     };
     let max = match &names {
         GrowNames::Listed(names) => names.len(),
-        // No declaration has more than a hundred; a stranger's table must not make us name millions.
+        // No class has more than a hundred sockets. The limit keeps an untrusted table from making us create millions
+        // of names.
         GrowNames::Prefix(_) => count("max").unwrap_or(100).min(10_000),
     };
     Kind::Autogrow(Autogrow {

@@ -3,32 +3,43 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use redraft_engine::digests::Digests;
 use redraft_engine::folders::FolderPaths;
 use serde_yaml_ng::Value as Yaml;
 
-use crate::args::Places;
+use crate::args::Directories;
 
 /// The folders that the options name.
-pub(crate) fn folders(places: &Places) -> anyhow::Result<FolderPaths> {
-    let base = places.base_directory.clone().unwrap_or_else(|| PathBuf::from("."));
+pub(crate) fn folders(directories: &Directories) -> anyhow::Result<FolderPaths> {
+    let base = directories.base_directory.clone().unwrap_or_else(|| PathBuf::from("."));
     let mut folders = FolderPaths::below(&base);
-    if let Some(models) = &places.models_directory {
+    if let Some(models) = &directories.models_directory {
         folders.set_models(models);
     }
-    let own = [&places.input_directory, &places.output_directory, &places.temp_directory];
+    let own = [&directories.input_directory, &directories.output_directory, &directories.temp_directory];
     for (own, place) in own.into_iter().zip([&mut folders.input, &mut folders.output, &mut folders.temp]) {
         if let Some(own) = own {
             place.clone_from(own);
         }
     }
+    if let Some(cache) = directories.cache_directory.clone().or_else(usual_cache) {
+        folders.digests = Digests::kept_in(cache.join("digests"));
+    }
     // ComfyUI reads a file of this name beside it without being told.
     let usual = base.join("extra_model_paths.yaml");
     let usual = usual.is_file().then_some(usual);
-    for file in usual.iter().chain(&places.extra_model_paths_config) {
+    for file in usual.iter().chain(&directories.extra_model_paths_config) {
         let problem = || format!("{}: cannot be used as extra model paths; see ComfyUI's example", file.display());
         add_extra(&mut folders, file).with_context(problem)?;
     }
     Ok(folders)
+}
+
+/// Where programs keep what they can make again, by the XDG Base Directory Specification.
+fn usual_cache() -> Option<PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
+    cache.map(|cache| cache.join("redraft"))
 }
 
 /// Makes sure that the folder of a file to be written is there, before work is done for it.
@@ -105,13 +116,13 @@ mod tests {
         let yaml = dir.path().join("extra.yaml");
         let text = "a111:\n  base_path: webui/\n  is_default: true\n  checkpoints: |\n    models/Stable-diffusion\n    other\nnone:\n";
         fs_err::write(&yaml, text).unwrap();
-        let places = Places { extra_model_paths_config: vec![yaml.clone()], ..Places::default() };
-        let found = folders(&places).unwrap();
+        let directories = Directories { extra_model_paths_config: vec![yaml.clone()], ..Directories::default() };
+        let found = folders(&directories).unwrap();
         assert_eq!(found.directories("checkpoints")[1], stranger);
         assert_eq!(found.list("checkpoints"), ["a.safetensors"]);
 
         fs_err::write(&yaml, "a:\n  checkpoints: [1]\n").unwrap();
-        let error = format!("{:#}", folders(&places).err().unwrap());
+        let error = format!("{:#}", folders(&directories).err().unwrap());
         assert!(error.contains("a.checkpoints is no path; write one path per line"), "{error}");
     }
 
