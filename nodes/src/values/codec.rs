@@ -54,11 +54,17 @@ impl TensorPart {
     }
 }
 
-/// The dimensions from the one furthest apart in memory to the closest.
+/// The dimensions from the one whose neighbours lie furthest apart in memory to the closest. A dimension of one place says nothing
+/// about the layout and keeps its position.
 fn order(tensor: &Tensor) -> Vec<i64> {
-    let strides = tensor.stride();
-    let mut order: Vec<usize> = (0..strides.len()).collect();
-    order.sort_by_key(|dim| std::cmp::Reverse(strides[*dim]));
+    let (size, strides) = (tensor.size(), tensor.stride());
+    let mut order: Vec<usize> = (0..size.len()).collect();
+    let long: Vec<usize> = order.iter().copied().filter(|dim| size[*dim] != 1).collect();
+    let mut sorted = long.clone();
+    sorted.sort_by_key(|dim| std::cmp::Reverse(strides[*dim]));
+    for (at, dim) in long.into_iter().zip(sorted) {
+        order[at] = dim;
+    }
     order.into_iter().map(|dim| dim as i64).collect()
 }
 
