@@ -92,11 +92,14 @@ fn fnv(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
+/// A checkpoint, its encoders with their places, how many keys ComfyUI knows, and the sum.
+type KeyMap = (&'static str, &'static [(&'static str, &'static str)], usize, u64);
+
 /// The figures: ComfyUI's key maps (`scripts/random_lora.py`): how many keys, and a sum over what they stand for.
 #[test]
 #[cfg_attr(not(shared), ignore = "needs ../shared")]
 fn every_spelling_is_the_references() {
-    let cases: [(&str, &[(&str, &str)], usize, u64); 4] = [
+    let cases: [KeyMap; 4] = [
         ("sd15-tiny-random", &[("clip_l", "cond_stage_model.transformer")], 2722, 0x54f1_b49b_2c5a_f7f2),
         ("sd2-tiny", &[("clip_h", "cond_stage_model.model")], 3262, 0x5186_c2f0_65ee_5449),
         (
