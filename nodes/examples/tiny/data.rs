@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 use anyhow::{Context, Result};
 use rand::SeedableRng;
-use rand::rngs::StdRng;
+use rand_pcg::Pcg64;
 use redraft_nodes::text::tokenizer::tokenize;
 use tch::{Device, Kind, Tensor};
 
@@ -27,7 +27,7 @@ pub(crate) struct Sample {
 
 /// Scene number `index` of those that a seed stands for, `size` pixels high and wide.
 pub(crate) fn sample(seed: u64, index: u64, size: u32, split: Split) -> Sample {
-    let mut rng = StdRng::seed_from_u64(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(index));
+    let mut rng = Pcg64::seed_from_u64(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(index));
     let scene = Scene::random(&mut rng, split);
     let caption = scene.caption(&mut rng);
     Sample { pixels: scene.draw(size), tokens: tokens(&caption), caption }
