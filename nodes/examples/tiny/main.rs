@@ -4,12 +4,17 @@
 
 mod autoencoder;
 mod budget;
+mod check;
+mod checker;
 mod checkpoint;
+mod contact_sheet;
 mod data;
 mod denoiser;
 mod drawing;
+mod keeps;
 mod log;
 mod optimiser;
+mod painter;
 mod parameters;
 mod sheet;
 #[cfg(test)]
@@ -45,8 +50,12 @@ enum Command {
         #[arg(long, default_value_t = 7.0)]
         guidance: f64,
     },
+    Check(check::Check),
+    Keeps(keeps::Keeps),
     /// Cuts a file into parts below 15 MiB.
-    Split { file: PathBuf },
+    Split {
+        file: PathBuf,
+    },
     /// Puts the parts of a checkpoint together, in the order given.
     Join {
         #[arg(required = true)]
@@ -55,7 +64,9 @@ enum Command {
         out: PathBuf,
     },
     /// Plots the loss.csv of a directory.
-    Plot { directory: PathBuf },
+    Plot {
+        directory: PathBuf,
+    },
 }
 
 fn main() -> Result<()> {
@@ -65,6 +76,8 @@ fn main() -> Result<()> {
             fs_err::create_dir_all(&out)?;
             sheet::sheets(&checkpoint, &train::open(device, false, false)?, size, guidance, &out)
         }
+        Command::Check(check) => check.run(),
+        Command::Keeps(keeps) => keeps.run(),
         Command::Split { file } => {
             checkpoint::split(&file, None)?.iter().try_for_each(|part| log::say(&part.display().to_string()))
         }

@@ -13,4 +13,4 @@ mod tests;
 
 pub(crate) use colour::{Colour, Rgb};
 pub(crate) use kind::Kind;
-pub(crate) use scene::{Background, Outline, Scene, Shape, Size, Split, Texture};
+pub(crate) use scene::{Background, HELD_OUT, Outline, Scene, Shape, Size, Split, Texture};

@@ -139,7 +139,7 @@ fn shapes(rng: &mut impl Rng, split: Split, count: usize) -> Vec<Shape> {
             let free = (0..tries).map(|_| place(rng, kind.reach() * radius, count)).find(|centre| {
                 placed.iter().all(|other| {
                     let [dx, dy] = [centre[0] - other.centre[0], centre[1] - other.centre[1]];
-                    dx.hypot(dy) > kind.reach() * radius + other.kind.reach() * other.radius
+                    dx.hypot(dy) > kind.reach() * radius + other.reach()
                 })
             });
             let Some(centre) = free else { break };
