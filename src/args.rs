@@ -139,6 +139,10 @@ pub(crate) struct Changes {
     /// Use FILE where a model or picture that matches PATTERN (`*` and `?`) is missing
     #[arg(long = "substitute", value_name = "PATTERN=FILE")]
     pub(crate) substitutes: Vec<String>,
+    /// More of them: a table "PATTERN" = "FILE" for each kind of folder, [checkpoints], [loras], … [besides: substitutes.toml in
+    /// the base directory]
+    #[arg(long = "substitutes", value_name = "FILE.toml")]
+    pub(crate) substitute_files: Vec<PathBuf>,
     /// Decides between the options of dynamic prompts, {a|b}
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) prompt_seed: u64,

@@ -14,6 +14,7 @@ mod previews;
 mod run;
 mod session;
 mod stand_ins;
+mod substitutes;
 mod survey;
 mod told_families;
 mod verify;
