@@ -46,7 +46,9 @@ enum Command {
         guidance: f64,
     },
     /// Cuts a file into parts below 15 MiB.
-    Split { file: PathBuf },
+    Split {
+        file: PathBuf,
+    },
     /// Puts the parts of a checkpoint together, in the order given.
     Join {
         #[arg(required = true)]
@@ -55,7 +57,9 @@ enum Command {
         out: PathBuf,
     },
     /// Plots the loss.csv of a directory.
-    Plot { directory: PathBuf },
+    Plot {
+        directory: PathBuf,
+    },
 }
 
 fn main() -> Result<()> {

@@ -124,7 +124,7 @@ pub(crate) fn begin(init: Option<&Path>, numerics: &Numerics, seed: u64) -> Resu
     }
     let weights = Weights::open(init.unwrap_or(&random))?;
     Ok(Training {
-        autoencoder: Autoencoder::new(&weights, numerics)?,
+        autoencoder: Autoencoder::new(&weights, numerics, init.is_none())?,
         denoiser: Denoiser::new(&weights, numerics, init.is_none())?,
         spread: None,
         seed,
