@@ -76,7 +76,7 @@ pub(crate) struct Train {
     /// Drawings that are made ahead. [default: 8192 on a GPU, 256 on a CPU]
     #[arg(long)]
     stock: Option<usize>,
-    #[arg(long, default_value_t = 1e-3)]
+    #[arg(long, default_value_t = 4e-4)]
     vae_rate: f64,
     #[arg(long, default_value_t = 1e-3)]
     rate: f64,
