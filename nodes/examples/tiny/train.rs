@@ -78,7 +78,7 @@ pub(crate) struct Train {
     stock: Option<usize>,
     #[arg(long, default_value_t = 4e-4)]
     vae_rate: f64,
-    #[arg(long, default_value_t = 1e-3)]
+    #[arg(long, default_value_t = 6e-4)]
     rate: f64,
     /// Steps in which the learning rate of the autoencoder rises.
     #[arg(long, default_value_t = 200)]
@@ -140,7 +140,8 @@ pub(crate) fn begin(init: Option<&Path>, numerics: &Numerics, seed: u64) -> Resu
 
 /// Lets a step's random numbers depend on nothing but the seed, the stage and the step.
 pub(crate) fn seed_step(seed: u64, stage: u64, step: u64) {
-    tch::manual_seed((seed.wrapping_mul(1_000_003).wrapping_add(step) * 2 + stage) as i64 & i64::MAX);
+    let number = seed.wrapping_mul(1_000_003).wrapping_add(step).wrapping_mul(2).wrapping_add(stage);
+    tch::manual_seed((number & (u64::MAX >> 1)) as i64);
 }
 
 /// One update by a loss.
