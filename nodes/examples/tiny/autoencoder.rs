@@ -24,10 +24,10 @@ pub(crate) struct LossWeights {
     #[arg(long, default_value_t = 0.5)]
     edges: f64,
     /// Weight of the squared difference.
-    #[arg(long, default_value_t = 0.5)]
+    #[arg(long, default_value_t = 3.0)]
     square: f64,
     /// Weight of the squared difference of each picture's mean colour.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 4.0)]
     colour: f64,
     /// Weight of the divergence of the latents from unit noise, at the end of its rise.
     #[arg(long, default_value_t = 3e-3)]
@@ -39,7 +39,7 @@ pub(crate) struct LossWeights {
 
 impl Default for LossWeights {
     fn default() -> Self {
-        Self { edges: 0.5, square: 0.5, colour: 1.0, kl: 3e-3, kl_start: 1e-4 }
+        Self { edges: 0.5, square: 3.0, colour: 4.0, kl: 3e-3, kl_start: 1e-4 }
     }
 }
 

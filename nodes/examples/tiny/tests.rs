@@ -5,6 +5,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use redraft_nodes::files::weights::Weights;
+use redraft_nodes::models::families::recognise;
 use redraft_nodes::models::random::{Layout, Size, write_random_checkpoint};
 use redraft_nodes::models::vae::Vae;
 use redraft_nodes::ops::noise::randn;
@@ -260,7 +261,11 @@ fn what_is_deployed_is_read_again_whole_and_from_parts() {
     let path = folder.path().join("tiny.safetensors");
     training.export(&path).unwrap();
     let (_folder, random) = random();
-    assert_eq!(Weights::open(&path).unwrap().names(), random.names());
+    let deployed = Weights::open(&path).unwrap();
+    assert_eq!(deployed.names(), random.names());
+    let contents = recognise(&deployed).unwrap();
+    assert_eq!(contents.model().unwrap().family.name, "Stable Diffusion 1.x");
+    assert!(contents.text.is_some() && contents.vae.is_some());
     let parts = split(&path, None).unwrap();
     assert!(parts.len() == 3 && parts.iter().all(|part| part.metadata().unwrap().len() < 15 << 20));
     let whole = folder.path().join("whole.safetensors");
