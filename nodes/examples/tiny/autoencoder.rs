@@ -14,6 +14,9 @@ use crate::parameters::Parameters;
 
 const PREFIX: &str = "first_stage_model.";
 
+/// The logarithm of the latents' variance before training.
+const FIRST_LOG_VARIANCE: f64 = -6.0;
+
 /// Weights of the parts of the loss beside the mean absolute difference.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct LossWeights {
@@ -21,10 +24,10 @@ pub(crate) struct LossWeights {
     #[arg(long, default_value_t = 0.5)]
     edges: f64,
     /// Weight of the squared difference.
-    #[arg(long, default_value_t = 0.5)]
+    #[arg(long, default_value_t = 3.0)]
     square: f64,
     /// Weight of the squared difference of each picture's mean colour.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 4.0)]
     colour: f64,
     /// Weight of the divergence of the latents from unit noise, at the end of its rise.
     #[arg(long, default_value_t = 3e-3)]
@@ -36,7 +39,7 @@ pub(crate) struct LossWeights {
 
 impl Default for LossWeights {
     fn default() -> Self {
-        Self { edges: 0.5, square: 0.5, colour: 1.0, kl: 3e-3, kl_start: 1e-4 }
+        Self { edges: 0.5, square: 3.0, colour: 4.0, kl: 3e-3, kl_start: 1e-4 }
     }
 }
 
@@ -55,9 +58,13 @@ pub(crate) struct Autoencoder {
 }
 
 impl Autoencoder {
-    /// The one in a checkpoint.
-    pub(crate) fn new(weights: &Weights, numerics: &Numerics) -> Result<Self> {
+    /// The one in a checkpoint; with `untrained`, its latents have little noise at first, so that there is something to decode.
+    pub(crate) fn new(weights: &Weights, numerics: &Numerics, untrained: bool) -> Result<Self> {
         let parameters = Parameters::of(weights, &[PREFIX], numerics.device)?;
+        if untrained && let Some(bias) = parameters.named(&parameters.flat).get("first_stage_model.quant_conv.bias") {
+            let half = bias.size()[0] / 2;
+            let _ = bias.narrow(0, half, half).fill_(FIRST_LOG_VARIANCE);
+        }
         let vae = Vae::load(&weights.trained(parameters.by_name()).at("first_stage_model"), numerics)?;
         Ok(Self { optimiser: Optimiser::new(&parameters), parameters, vae })
     }
@@ -116,7 +123,8 @@ impl Spread {
     /// If the tensors hold no autoencoder.
     pub(crate) fn fold(&self, tensors: &mut HashMap<String, Tensor>) -> Result<()> {
         let get = |tensors: &HashMap<String, Tensor>, name: &str| -> Result<Tensor> {
-            let tensor = tensors.get(&format!("{PREFIX}{name}")).with_context(|| format!("there is no {PREFIX}{name}"))?;
+            let tensor =
+                tensors.get(&format!("{PREFIX}{name}")).with_context(|| format!("there is no {PREFIX}{name}"))?;
             Ok(tensor.to_device(tch::Device::Cpu).to_kind(Kind::Double))
         };
         let (mean, std) = (self.mean.to_kind(Kind::Double), self.std.to_kind(Kind::Double));

@@ -43,7 +43,8 @@ impl Training {
         }
         let counts = [self.autoencoder.optimiser.steps, self.denoiser.optimiser.steps, self.seed, self.next_scene];
         tensors.push(("counts".to_owned(), Tensor::from_slice(&counts.map(|count| count as i64))));
-        let bytes = tensor_file::to_bytes(tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)), HashMap::new())?;
+        let bytes =
+            tensor_file::to_bytes(tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)), HashMap::new())?;
         write(path, &bytes)
     }
 
@@ -137,12 +138,23 @@ impl Training {
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || -> Result<()> {
-        let mut aside = tempfile::Builder::new().prefix(".tiny-").tempfile_in(directory)?;
+        let mut aside = readable().prefix(".tiny-").tempfile_in(directory)?;
         aside.write_all(bytes)?;
         aside.persist(path)?;
         Ok(())
     };
     write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// A maker of temporary files that will be as readable as any other once renamed.
+fn readable() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder
 }
 
 /// Cuts a file into parts named `FILE.part0`, `FILE.part1`, … beside it, or in `into`.

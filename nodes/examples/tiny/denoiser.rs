@@ -172,7 +172,13 @@ impl Pool {
 }
 
 /// Samples latents in the network's scale for prompts B×77, with Euler's method and guidance.
-pub(crate) fn sample(networks: &Networks, tokens: &Tensor, noise: &Tensor, levels: &[f32], guidance: f64) -> Result<Tensor> {
+pub(crate) fn sample(
+    networks: &Networks,
+    tokens: &Tensor,
+    noise: &Tensor,
+    levels: &[f32],
+    guidance: f64,
+) -> Result<Tensor> {
     let _guard = tch::no_grad_guard();
     let (sampling, device) = (Parameterisation::sd15(), noise.device());
     let count = noise.size()[0];
@@ -190,4 +196,3 @@ pub(crate) fn sample(networks: &Networks, tokens: &Tensor, noise: &Tensor, level
     }
     Ok(x)
 }
-

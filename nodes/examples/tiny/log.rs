@@ -35,7 +35,10 @@ impl Log {
         if !path.exists() {
             fs_err::write(&path, "stage,step,seconds,loss,plain,rate\n")?;
         }
-        say(&format!("{stage:>12} {:>8} {:>8} {:>9} {:>9} {:>9} {:>10}", "step", "seconds", "loss", "plain", "rate", "samples/s"))?;
+        say(&format!(
+            "{stage:>12} {:>8} {:>8} {:>9} {:>9} {:>9} {:>10}",
+            "step", "seconds", "loss", "plain", "rate", "samples/s"
+        ))?;
         Ok(Self { stage, batch, path, waiting: Vec::new(), fetched_at: 0.0, printed_at: 0.0, sums: (0.0, 0.0, 0) })
     }
 
@@ -70,7 +73,10 @@ impl Log {
             let (count, spent) = (count as f64, seconds - self.printed_at);
             let speed = count * self.batch as f64 / spent.max(1e-9);
             let (loss, plain) = (loss / count, plain / count);
-            say(&format!("{:>12} {step:>8} {seconds:>8.1} {loss:>9.5} {plain:>9.5} {rate:>9.1e} {speed:>10.1}", self.stage))?;
+            say(&format!(
+                "{:>12} {step:>8} {seconds:>8.1} {loss:>9.5} {plain:>9.5} {rate:>9.1e} {speed:>10.1}",
+                self.stage
+            ))?;
             (self.printed_at, self.sums) = (seconds, (0.0, 0.0, 0));
         }
         Ok(())

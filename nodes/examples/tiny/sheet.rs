@@ -30,9 +30,8 @@ pub(crate) fn sheets(checkpoint: &Path, numerics: &Numerics, size: u32, guidance
     let _guard = tch::no_grad_guard();
     let (weights, device) = (Weights::open(checkpoint)?, numerics.device);
     let vae = Vae::load(&weights.at("first_stage_model"), numerics)?;
-    let scenes = |count: u64| -> Vec<Sample> {
-        (0..count).map(|index| sample(SEED, index, size, Split::HeldOut)).collect()
-    };
+    let scenes =
+        |count: u64| -> Vec<Sample> { (0..count).map(|index| sample(SEED, index, size, Split::HeldOut)).collect() };
     let drawn = pictures(&scenes(RECONSTRUCTIONS), size, device);
     let [latents, _] = vae.moments(&drawn);
     let back = vae.decode_latent(&latents);
@@ -54,8 +53,11 @@ pub(crate) fn sheets(checkpoint: &Path, numerics: &Numerics, size: u32, guidance
     let decoded: Vec<Tensor> =
         latents.split(RECONSTRUCTIONS as i64, 0).iter().map(|group| vae.decode_latent(group)).collect();
     save(&Tensor::cat(&decoded, 0), &directory.join("samples.png"))?;
-    let captions: Vec<String> =
-        scenes.iter().enumerate().map(|(i, scene)| format!("{}.{}  {}\n", i / COLUMNS + 1, i % COLUMNS + 1, scene.caption)).collect();
+    let captions: Vec<String> = scenes
+        .iter()
+        .enumerate()
+        .map(|(i, scene)| format!("{}.{}  {}\n", i / COLUMNS + 1, i % COLUMNS + 1, scene.caption))
+        .collect();
     say(&captions.concat())?;
     Ok(fs_err::write(directory.join("samples.txt"), captions.concat())?)
 }
@@ -69,6 +71,7 @@ fn save(pictures: &Tensor, path: &Path) -> Result<()> {
     let sheet = pictures.to_device(Device::Cpu).view([rows, columns, 3, height, width]).permute([0, 3, 1, 4, 2]);
     let bytes = ((sheet + 1.0) * 127.5).round().clamp(0.0, 255.0).to_kind(Kind::Uint8).contiguous().view(-1);
     let (width, height) = (u32::try_from(columns * width)?, u32::try_from(rows * height)?);
-    let picture = RgbImage::from_raw(width, height, Vec::<u8>::try_from(bytes)?).context("the sheet has another size")?;
+    let picture =
+        RgbImage::from_raw(width, height, Vec::<u8>::try_from(bytes)?).context("the sheet has another size")?;
     Ok(picture.save(path)?)
 }
