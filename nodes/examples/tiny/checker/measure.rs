@@ -74,7 +74,7 @@ impl fmt::Display for Confusion {
 
 /// A scene of one shape, of any colour and kind: one in five of the pairs that are held out.
 pub(crate) fn single(rng: &mut impl Rng) -> Scene {
-    let split = if rng.next_u32() % 5 == 0 { Split::HeldOut } else { Split::Train };
+    let split = if rng.next_u32().is_multiple_of(5) { Split::HeldOut } else { Split::Train };
     loop {
         let scene = Scene::random(rng, split);
         if scene.shapes.len() == 1 {

@@ -15,6 +15,7 @@ use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
 use super::{Confusion, Templates, find, single};
+use crate::log::say;
 
 const SIZE: u32 = 128;
 
@@ -74,8 +75,9 @@ fn tables() {
         let confusion = measured(2000, degraded);
         let [colour, kind, both, none] =
             [confusion.colour(), confusion.kind(), confusion.both(), confusion.none()].map(|part| part * 100.0);
-        println!("{name}: colour {colour:.2} %, kind {kind:.2} %, both {both:.2} %, nothing found {none:.2} %");
-        println!("{confusion}");
+        say(&format!("{name}: colour {colour:.2} %, kind {kind:.2} %, both {both:.2} %, nothing found {none:.2} %"))
+            .expect("stdout takes it");
+        say(&confusion.to_string()).expect("stdout takes it");
     }
 }
 
