@@ -508,7 +508,7 @@ fn options_that_are_wrong() {
         (&["--substitutes", "not.yaml"], &["not.yaml: cannot be used as substitutes", "TOML parse error"]),
         (
             &["--substitutes", "wrong.toml"],
-            &["'checkpoint' is no kind", "there are input, checkpoints, configs, loras"],
+            &["there is no kind of folder 'checkpoint'", "there are input, checkpoints,"],
         ),
         (&["--device", "gpu"], &["unknown device \"gpu\"", "cpu"]),
         (&["--device", "cuda:x"], &["unknown device \"cuda:x\""]),
