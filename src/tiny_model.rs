@@ -16,7 +16,7 @@ const NAME: &str = "redraft-tiny.safetensors";
 /// The checkpoint: UNet, text encoder and autoencoder. docs/tiny-model.md says what it can draw.
 static CHECKPOINT: &[u8] = include_bytes!("../models/redraft-tiny.safetensors");
 /// For which names it stands in.
-static SUBSTITUTES: &str = include_str!("../models/substitutes.toml");
+static SUBSTITUTES: &str = include_str!("../workflows/substitutes.toml");
 
 /// Writes the checkpoint as a checkpoint and as a VAE, and the table of what it stands in for. Files that are there already and say the
 /// same stay as they are.
