@@ -5,8 +5,6 @@ use std::collections::BTreeSet;
 use super::region::{self, Region};
 use crate::drawing::colour::distance;
 
-/// The steepest slope within one surface, in CIELAB per pixel of 128.
-const STEP: f32 = 5.0;
 /// The least part of the picture that the background fills.
 const LEAST: f32 = 0.1;
 /// How far inside its surface a background has its own colour, untouched by what lies on it, in pixels of 128.
@@ -28,10 +26,11 @@ pub(super) struct Background {
 }
 
 impl Background {
-    /// The background of a picture: the surface that holds most of its edge. None where that is small.
-    pub(super) fn of(colours: &[[f32; 3]], size: usize) -> Option<Background> {
+    /// The background of a picture: the surface that holds most of its edge and is nowhere steeper than so many units of CIELAB
+    /// per pixel of 128. None where that is small.
+    pub(super) fn of(colours: &[[f32; 3]], size: usize, steepest: f32) -> Option<Background> {
         let colours = smoothed(colours, size);
-        let surface = edge_surface(&colours, size);
+        let surface = edge_surface(&colours, size, steepest);
         let inside = surface.depth().into_iter().map(|depth| depth > CLEAR * size as u32 / 128).collect();
         let sight = Region { size, inside };
         if sight.area() < LEAST * (size * size) as f32 {
@@ -124,8 +123,8 @@ fn smoothed(colours: &[[f32; 3]], size: usize) -> Vec<[f32; 3]> {
 /// The surface that holds most pixels of the picture's edge: connected, and nowhere steep.
 ///
 /// Steepness is that of the slope, in whatever direction: along the blurred edge of a shape colours change slowly.
-fn edge_surface(colours: &[[f32; 3]], size: usize) -> Region {
-    let steepest = STEP * 128.0 / size as f32;
+fn edge_surface(colours: &[[f32; 3]], size: usize, steepest: f32) -> Region {
+    let steepest = steepest * 128.0 / size as f32;
     let slope = |at: usize| {
         let (x, y) = (at % size, at / size);
         let across = (y * size + (x + 1).min(size - 1), y * size + x.saturating_sub(1));

@@ -30,6 +30,9 @@ pub(crate) struct Found {
     pub(crate) part: f32,
 }
 
+/// The steepest slope within a background, in CIELAB per pixel of 128. Where a shape's edge is softer than that, the
+/// background runs into the shape and nothing of a kind is left: then the next is tried.
+const STEEPEST: [f32; 3] = [5.0, 3.0, 2.0];
 /// The least difference from the background that makes a pixel part of a shape, in CIELAB.
 const SEEN: f32 = 13.0;
 /// The least part of the picture that counts as a shape.
@@ -47,7 +50,12 @@ pub(crate) fn find(pixels: &[u8], size: usize, templates: &Templates) -> Option<
     assert_eq!(pixels.len(), 3 * size * size, "a picture of {size} by {size} pixels");
     let colours: Vec<[f32; 3]> =
         pixels.chunks_exact(3).map(|p| lab([f32::from(p[0]), f32::from(p[1]), f32::from(p[2])])).collect();
-    let background = Background::of(&colours, size)?;
+    STEEPEST.iter().find_map(|&steepest| shape(&colours, size, steepest, templates))
+}
+
+/// The shape on the background that is nowhere steeper.
+fn shape(colours: &[[f32; 3]], size: usize, steepest: f32, templates: &Templates) -> Option<Found> {
+    let background = Background::of(colours, size, steepest)?;
     let differs: Vec<bool> = (0..colours.len()).map(|at| background.difference(at, colours[at]) > SEEN).collect();
     let shape = Region::largest(&differs, size)?.without_specks();
     let part = shape.area() / (size * size) as f32;
@@ -55,7 +63,7 @@ pub(crate) fn find(pixels: &[u8], size: usize, templates: &Templates) -> Option<
         return None;
     }
     let (kind, fit) = templates.best(&shape);
-    let colour = colour(&colours, &shape)?;
+    let colour = colour(colours, &shape)?;
     (fit >= WORST_FIT).then_some(Found { colour, kind, fit, part })
 }
 

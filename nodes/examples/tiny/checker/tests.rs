@@ -6,8 +6,8 @@
 //! | | colour | kind | both |
 //! |---|---|---|---|
 //! | as drawn | 100.0 % | 100.0 % | 100.0 % |
-//! | blurred by 1 pixel, JPEG of quality 50 | 99.95 % | 99.95 % | 99.95 % |
-//! | blurred by 1.6 pixels, JPEG of quality 30 | 99.0 % | 98.95 % | 98.9 % |
+//! | blurred by 1 pixel, JPEG of quality 50 | 100.0 % | 100.0 % | 100.0 % |
+//! | blurred by 1.6 pixels, JPEG of quality 30 | 99.95 % | 99.9 % | 99.85 % |
 
 use image::codecs::jpeg::JpegEncoder;
 use image::{RgbImage, imageops};
@@ -60,12 +60,12 @@ fn drawings_are_read() {
 
 #[test]
 fn blurred_drawings_are_read() {
-    check(BLURRED, 0.98, 0.98);
+    check(BLURRED, 0.99, 0.99);
 }
 
 #[test]
 fn spoilt_drawings_are_mostly_read() {
-    check(SPOILT, 0.96, 0.96);
+    check(SPOILT, 0.98, 0.98);
 }
 
 #[test]
