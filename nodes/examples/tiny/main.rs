@@ -7,15 +7,21 @@ mod budget;
 mod check;
 mod checker;
 mod checkpoint;
+mod companion;
 mod contact_sheet;
 mod data;
 mod denoiser;
 mod drawing;
+mod inpainting;
+mod inversion;
 mod keeps;
 mod log;
+mod lora;
 mod optimiser;
 mod painter;
 mod parameters;
+mod pool;
+mod report;
 mod sheet;
 #[cfg(test)]
 mod tests;
@@ -52,6 +58,9 @@ enum Command {
     },
     Check(check::Check),
     Keeps(keeps::Keeps),
+    Lora(lora::Lora),
+    Inversion(inversion::Inversion),
+    Inpainting(inpainting::Inpainting),
     /// Cuts a file into parts below 15 MiB.
     Split {
         file: PathBuf,
@@ -78,6 +87,9 @@ fn main() -> Result<()> {
         }
         Command::Check(check) => check.run(),
         Command::Keeps(keeps) => keeps.run(),
+        Command::Lora(lora) => lora.run(),
+        Command::Inversion(inversion) => inversion.run(),
+        Command::Inpainting(inpainting) => inpainting.run(),
         Command::Split { file } => {
             checkpoint::split(&file, None)?.iter().try_for_each(|part| log::say(&part.display().to_string()))
         }
