@@ -52,6 +52,8 @@ pub(crate) enum Command {
         seed: u64,
         file: PathBuf,
     },
+    /// Puts the tiny trained model that redraft carries into models/, and into substitutes.toml for which names it stands in
+    TinyModel(Directories),
     /// Makes a draft picture under the name of each that workflows want and that is missing
     StandIns(StandInsArgs),
     /// Writes a simple picture to start from

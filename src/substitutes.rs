@@ -16,7 +16,7 @@ use crate::args::{Changes, Directories};
 use crate::exit::{Outcome, Stop};
 
 /// The file in the base directory that is read without being told.
-const USUAL: &str = "substitutes.toml";
+pub(crate) const USUAL: &str = "substitutes.toml";
 
 /// A file that is used in place of missing ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
