@@ -1,10 +1,11 @@
 //! Training small files that go with a checkpoint whose own weights stay as they are.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use redraft_nodes::files::tensor_file;
 use redraft_nodes::files::weights::Weights;
 use redraft_nodes::ops::cuda::DeviceChoice;
 use redraft_nodes::ops::numerics::Numerics;
@@ -34,6 +35,9 @@ pub(crate) trait Companion {
     /// The weighted loss over what is held of drawings with their captions, and the plain one.
     fn loss(&mut self, held: &Tensor, tokens: &Tensor, draw: &Draw) -> Result<[Tensor; 2]>;
 
+    /// Where its file is.
+    fn file(&self) -> &Path;
+
     /// Writes the file, given the averaged parameters.
     fn write(&self, tensors: HashMap<String, Tensor>, steps: u64) -> Result<()>;
 }
@@ -55,6 +59,9 @@ pub(crate) struct Training {
     /// The same in steps.
     #[arg(long)]
     pub(crate) train_steps: Option<u64>,
+    /// Begins with the file that the directory has.
+    #[arg(long)]
+    pub(crate) go_on: bool,
     /// Height and width of the drawings.
     #[arg(long, default_value_t = 128)]
     pub(crate) size: u32,
@@ -102,6 +109,10 @@ impl Training {
         highest_rate: f64,
         budget: Budget,
     ) -> Result<()> {
+        if self.go_on {
+            let (file, path) = (tensor_file::load(companion.file())?, companion.file().display().to_string());
+            companion.parameters().take(&file).with_context(|| format!("cannot go on from {path}"))?;
+        }
         let (seed, size) = (self.train_seed, self.size);
         let draw = move |index| C::SAMPLE(seed, index, size);
         let stream = Stream::start(draw, 0, drawing_threads(), 64);

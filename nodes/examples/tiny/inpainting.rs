@@ -1,9 +1,9 @@
 //! A UNet for inpainting: it is shown the mask and what the picture holds outside of it, in five more input channels.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail};
 use redraft_nodes::files::tensor_file;
 use redraft_nodes::files::weights::Weights;
 use redraft_nodes::models::vae::Vae;
@@ -26,9 +26,6 @@ use crate::report::{Report, Row, sheet};
 pub(crate) struct Inpainting {
     #[command(flatten)]
     training: Training,
-    /// Goes on from the file in the directory.
-    #[arg(long)]
-    go_on: bool,
     #[command(flatten)]
     settings: Settings,
 }
@@ -47,7 +44,7 @@ impl Inpainting {
         let training = &self.training;
         let (numerics, weights) = training.open()?;
         if let Some(budget) = training.budget() {
-            let mut unet = Unet::new(&weights, &numerics, self.file(), self.go_on)?;
+            let mut unet = Unet::new(&weights, &numerics, self.file())?;
             training.train(&mut unet, (&numerics, &weights), RATE, budget)?;
         }
         self.show()
@@ -140,20 +137,18 @@ pub(crate) struct Unet {
 }
 
 impl Unet {
-    /// The checkpoint's with input channels that do nothing yet; or the one in the file.
-    pub(crate) fn new(weights: &Weights, numerics: &Numerics, file: PathBuf, go_on: bool) -> Result<Self> {
+    /// The checkpoint's with input channels that do nothing yet.
+    pub(crate) fn new(weights: &Weights, numerics: &Numerics, file: PathBuf) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let begin = folder.path().join("begin.safetensors");
-        let from = if go_on { &file } else { weights.path() };
-        let mut tensors = tensor_file::load(from)?;
+        let mut tensors = tensor_file::load(weights.path())?;
         tensors.retain(|name, _| name.starts_with(UNET));
-        let first = tensors.get_mut(FIRST).with_context(|| format!("{} has no {FIRST}", from.display()))?;
-        if !go_on {
-            let [outputs, _, height, width] = first.size()[..] else { anyhow::bail!("{FIRST} is no kernel") };
-            let more = Tensor::zeros([outputs, MORE_CHANNELS, height, width], (first.kind(), Device::Cpu));
-            *first = Tensor::cat(&[first.shallow_clone(), more], 1);
-        }
-        ensure!(first.size()[1] == 4 + MORE_CHANNELS, "the UNet in {} is none for inpainting", from.display());
+        let first = tensors.get_mut(FIRST).with_context(|| format!("{} has no {FIRST}", weights.path().display()))?;
+        let [outputs, 4, height, width] = first.size()[..] else {
+            bail!("{FIRST} in {} has shape {:?}, and not 4 inputs", weights.path().display(), first.size())
+        };
+        let more = Tensor::zeros([outputs, MORE_CHANNELS, height, width], (first.kind(), Device::Cpu));
+        *first = Tensor::cat(&[first.shallow_clone(), more], 1);
         write(&begin, &tensor_file::to_bytes(tensors.iter().map(|(name, t)| (name.as_str(), t)), HashMap::new())?)?;
         let unet = Weights::open(&begin)?;
         let parameters = Parameters::of(&unet, &[UNET], numerics.device)?;
@@ -181,6 +176,10 @@ impl Companion for Unet {
         self.objective.loss(&latents, draw, |x, timesteps| {
             self.networks.predict(&Tensor::cat(&[x, &shown], 1), timesteps, &context)
         })
+    }
+
+    fn file(&self) -> &Path {
+        &self.file
     }
 
     fn write(&self, tensors: HashMap<String, Tensor>, steps: u64) -> Result<()> {

@@ -1,7 +1,7 @@
 //! A textual inversion (Gal et al. 2022, arXiv:2208.01618): vectors for a colour that no caption names, turquoise.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use redraft_nodes::files::weights::Weights;
@@ -157,6 +157,10 @@ impl Companion for Vectors {
         let vectors = vectors.where_self(&tokens.gt(END).unsqueeze(-1), &self.networks.vectors(&tokens.clamp_max(END)));
         let context = self.networks.encode_vectors(&vectors)?;
         self.objective.loss(held, draw, |x, timesteps| self.networks.predict(x, timesteps, &context))
+    }
+
+    fn file(&self) -> &Path {
+        &self.file
     }
 
     fn write(&self, tensors: HashMap<String, Tensor>, steps: u64) -> Result<()> {

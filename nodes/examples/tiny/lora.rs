@@ -1,7 +1,7 @@
 //! A LoRA (Hu et al. 2021, arXiv:2106.09685) of a drawing style: stained glass.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use anyhow::Result;
@@ -201,6 +201,10 @@ impl Companion for Matrices {
         self.networks.unet = load_unet(&self.weights.trained(Rc::new(self.changed())), &self.numerics)?;
         let context = tch::no_grad(|| self.networks.encode(&self.objective.captions(tokens, draw)))?;
         self.objective.loss(held, draw, |x, timesteps| self.networks.predict(x, timesteps, &context))
+    }
+
+    fn file(&self) -> &Path {
+        &self.file
     }
 
     fn write(&self, mut tensors: HashMap<String, Tensor>, steps: u64) -> Result<()> {

@@ -11,6 +11,7 @@ mod companion;
 mod contact_sheet;
 mod data;
 mod denoiser;
+mod draw;
 mod drawing;
 mod inpainting;
 mod inversion;
@@ -58,6 +59,7 @@ enum Command {
     },
     Check(check::Check),
     Keeps(keeps::Keeps),
+    Draw(draw::Draw),
     Lora(lora::Lora),
     Inversion(inversion::Inversion),
     Inpainting(inpainting::Inpainting),
@@ -87,6 +89,7 @@ fn main() -> Result<()> {
         }
         Command::Check(check) => check.run(),
         Command::Keeps(keeps) => keeps.run(),
+        Command::Draw(draw) => draw.run(),
         Command::Lora(lora) => lora.run(),
         Command::Inversion(inversion) => inversion.run(),
         Command::Inpainting(inpainting) => inpainting.run(),

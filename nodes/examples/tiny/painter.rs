@@ -38,6 +38,9 @@ pub(crate) struct Settings {
     /// Seed of the noise.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+    /// The negative prompt.
+    #[arg(long, default_value = "")]
+    negative: String,
 }
 
 impl fmt::Display for Settings {
@@ -172,7 +175,7 @@ impl Painter {
                 sampler: self.sampler,
                 schedule: self.schedule,
                 positive: shown(self.encode(prompts)?),
-                negative: shown(self.encode(&[""])?),
+                negative: shown(self.encode(&[&self.settings.negative])?),
                 latent: Latent { noise_mask, ..Latent::new(latents.narrow(0, start, count)) },
                 denoise,
                 add_noise: true,

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use indexmap::IndexMap;
 use redraft_nodes::files::weights::Weights;
 use redraft_nodes::ops::numerics::Placement;
 use tch::{Device, Kind, Tensor};
@@ -60,6 +61,23 @@ impl Parameters {
         let leaf = |place: &Place| view(&flat, place).detach().set_requires_grad(true);
         let leaves = places.iter().map(leaf).collect();
         Self { places, flat, leaves }
+    }
+
+    /// Takes the values that tensors of the parameters' names have.
+    ///
+    /// # Errors
+    /// If one is missing, or of another shape; then none is taken.
+    pub(crate) fn take(&mut self, from: &IndexMap<String, Tensor>) -> Result<()> {
+        let _guard = tch::no_grad_guard();
+        let value = |place: &Place| {
+            let value = from.get(&place.name).with_context(|| format!("there is no tensor {}", place.name))?;
+            let (found, name) = (value.size(), &place.name);
+            ensure!(found == place.shape, "tensor {name} has shape {found:?}, and {:?} is needed", place.shape);
+            Ok(value.to_device(self.flat.device()).to_kind(Kind::Float).reshape([-1]))
+        };
+        let values = self.places.iter().map(value).collect::<Result<Vec<Tensor>>>()?;
+        self.flat.copy_(&Tensor::cat(&values, 0));
+        Ok(())
     }
 
     /// How many values there are.

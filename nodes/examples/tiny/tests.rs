@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::rc::Rc;
 
+use redraft_nodes::files::tensor_file;
 use redraft_nodes::files::weights::Weights;
 use redraft_nodes::lora::{Lora, layers};
 use redraft_nodes::models::families::recognise;
@@ -355,10 +356,14 @@ fn companions_begin_as_the_checkpoint_and_their_losses_fall() {
     let touched = layers.iter().filter(differs).count();
     assert_eq!(touched, count, "every pair of matrices fits a layer");
 
-    let mut unet = Unet::new(&weights, &numerics(), file.clone(), false).unwrap();
+    let mut unet = Unet::new(&weights, &numerics(), file.clone()).unwrap();
     let shown = Tensor::cat(&[&latents, &randn(8, &[2, 5, 16, 16])], 1);
     assert!(falls(&mut unet, &shown, &tokens, &draw, 1e-3, Some(plain)));
     unet.write(unet.parameters.named(&unet.parameters.flat), 3).unwrap();
+    let mut again = Unet::new(&weights, &numerics(), file.clone()).unwrap();
+    again.parameters.take(&tensor_file::load(&file).unwrap()).unwrap();
+    assert!(value(&(&again.parameters.flat - &unet.parameters.flat).abs().max()) < 2e-3, "half precision");
+    assert!(lora.parameters().take(&tensor_file::load(&file).unwrap()).is_err(), "a file of another kind");
     assert_eq!(recognise(&Weights::open(&file).unwrap()).unwrap().model().unwrap().family.name, "Stable Diffusion 1.x");
 
     let mut vectors = Vectors::new(&weights, &numerics(), "green blue", file).unwrap();
