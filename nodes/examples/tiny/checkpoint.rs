@@ -117,21 +117,26 @@ impl Training {
     /// Writes the checkpoint that is deployed: the averaged parameters in half precision, in the layout of Stable Diffusion 1.x.
     pub(crate) fn export(&self, path: &Path) -> Result<()> {
         let tensors = self.averaged()?;
-        let mut names: Vec<&String> = tensors.keys().collect();
-        names.sort();
-        let halves: Vec<(&str, Tensor)> = names
-            .into_iter()
-            .map(|name| (name.as_str(), tensors[name].to_device(Device::Cpu).to_kind(Kind::Half)))
-            .collect();
         let about = format!(
             "redraft's tiny model in the layout of Stable Diffusion 1.x, trained on drawings of coloured shapes: {} steps of the \
              autoencoder, {} of UNet and text encoder, seed {}",
             self.autoencoder.optimiser.steps, self.denoiser.optimiser.steps, self.seed
         );
-        let metadata = [("format", "pt"), ("made-by", "redraft"), ("about", &about), ("license", "MIT OR Apache-2.0")];
-        let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().collect();
-        write(path, &tensor_file::to_bytes(halves.iter().map(|(name, tensor)| (*name, tensor)), metadata)?)
+        write_halves(path, &tensors, &[("format", "pt"), ("about", &about)])
     }
+}
+
+/// Writes tensors in half precision, in order of name, with what is said of them.
+pub(crate) fn write_halves(path: &Path, tensors: &HashMap<String, Tensor>, about: &[(&str, &str)]) -> Result<()> {
+    let mut names: Vec<&String> = tensors.keys().collect();
+    names.sort();
+    let halves: Vec<(&str, Tensor)> = names
+        .into_iter()
+        .map(|name| (name.as_str(), tensors[name].to_device(Device::Cpu).to_kind(Kind::Half)))
+        .collect();
+    let ours = [("made-by", "redraft"), ("license", "MIT OR Apache-2.0")];
+    let metadata = about.iter().chain(&ours).map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
+    write(path, &tensor_file::to_bytes(halves.iter().map(|(name, tensor)| (*name, tensor)), metadata)?)
 }
 
 /// Writes a file aside and renames it.

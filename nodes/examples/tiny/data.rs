@@ -15,7 +15,8 @@ use crate::drawing::{Scene, Split};
 /// Places of a prompt.
 pub(crate) const LENGTH: usize = 77;
 const START: i64 = 49406;
-const END: i64 = 49407;
+/// The last token of the vocabulary.
+pub(crate) const END: i64 = 49407;
 
 /// A picture and what it shows.
 pub(crate) struct Sample {
@@ -27,17 +28,26 @@ pub(crate) struct Sample {
 
 /// Scene number `index` of those that a seed stands for, `size` pixels high and wide.
 pub(crate) fn sample(seed: u64, index: u64, size: u32, split: Split) -> Sample {
-    let mut rng = Pcg64::seed_from_u64(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(index));
+    let mut rng = rng(seed, index);
     let scene = Scene::random(&mut rng, split);
     let caption = scene.caption(&mut rng);
     Sample { pixels: scene.draw(size), tokens: tokens(&caption), caption }
 }
 
+/// The random numbers of scene number `index` of a seed.
+pub(crate) fn rng(seed: u64, index: u64) -> Pcg64 {
+    Pcg64::seed_from_u64(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(index))
+}
+
 /// A prompt as the text encoder takes it: start, text, and the end up to 77 places.
 pub(crate) fn tokens(text: &str) -> Vec<i64> {
-    let text = tokenize(text);
+    token_row(tokenize(text).into_iter().map(i64::from))
+}
+
+/// The same for a text's tokens.
+pub(crate) fn token_row(text: impl IntoIterator<Item = i64>) -> Vec<i64> {
     let mut tokens = vec![START];
-    tokens.extend(text.into_iter().take(LENGTH - 2).map(i64::from));
+    tokens.extend(text.into_iter().take(LENGTH - 2));
     tokens.resize(LENGTH, END);
     tokens
 }
@@ -49,8 +59,13 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// Draws scenes from number `first` on with so many threads, up to `stock` of them ahead.
-    pub(crate) fn start(seed: u64, first: u64, size: u32, threads: usize, stock: usize) -> Self {
+    /// Draws scenes from number `first` on, as `draw` draws each number, with so many threads, up to `stock` of them ahead.
+    pub(crate) fn start(
+        draw: impl Fn(u64) -> Sample + Copy + Send + 'static,
+        first: u64,
+        threads: usize,
+        stock: usize,
+    ) -> Self {
         let (sender, receiver) = sync_channel(stock);
         let next = Arc::new(AtomicU64::new(first));
         for _ in 0..threads.max(1) {
@@ -58,7 +73,7 @@ impl Stream {
             std::thread::spawn(move || {
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
-                    if sender.send(sample(seed, index, size, Split::Train)).is_err() {
+                    if sender.send(draw(index)).is_err() {
                         break;
                     }
                 }

@@ -2,19 +2,17 @@
 
 use anyhow::Result;
 use redraft_nodes::diffusion::extra_conds::ExtraConds;
-use redraft_nodes::diffusion::latent_format::SD15;
 use redraft_nodes::diffusion::network::Inputs;
 use redraft_nodes::diffusion::parameterisation::Parameterisation;
 use redraft_nodes::diffusion::patch::Call;
 use redraft_nodes::files::weights::Weights;
 use redraft_nodes::models::clip_text::ClipText;
 use redraft_nodes::models::unet::{Heads, UNet};
-use redraft_nodes::models::vae::Vae;
 use redraft_nodes::ops::numerics::Numerics;
 use redraft_nodes::text::encode::{ClipNetwork, HiddenLayer};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
-use crate::data::{LENGTH, Sample, pictures, token_rows, tokens};
+use crate::data::{token_rows, tokens};
 use crate::optimiser::Optimiser;
 use crate::parameters::Parameters;
 
@@ -29,30 +27,42 @@ pub(crate) struct Denoiser {
     pub(crate) parameters: Parameters,
     pub(crate) optimiser: Optimiser,
     networks: Networks,
-    /// The noise level of each timestep, on the device.
-    sigmas: Tensor,
-    /// 1×77.
-    empty: Tensor,
+    objective: Objective,
 }
 
 /// A UNet with its text encoder.
 pub(crate) struct Networks {
-    unet: UNet,
+    pub(crate) unet: UNet,
     text: ClipText,
 }
 
 impl Networks {
     /// Those in a checkpoint.
     pub(crate) fn load(weights: &Weights, numerics: &Numerics) -> Result<Self> {
+        Self::with_unet(weights, weights, numerics)
+    }
+
+    /// The UNet of one file and the text encoder of another.
+    pub(crate) fn with_unet(unet: &Weights, weights: &Weights, numerics: &Numerics) -> Result<Self> {
         Ok(Self {
-            unet: UNet::load(&weights.at("model.diffusion_model"), numerics, Heads::Count(8))?,
+            unet: load_unet(unet, numerics)?,
             text: ClipText::load(&weights.at("cond_stage_model.transformer"), numerics)?,
         })
     }
 
     /// Prompts, B×77 tokens, as the UNet takes them: B×77×W.
     pub(crate) fn encode(&self, tokens: &Tensor) -> Result<Tensor> {
-        Ok(self.text.forward(&self.text.embed_known(tokens), HiddenLayer::Last)?.1)
+        self.encode_vectors(&self.vectors(tokens))
+    }
+
+    /// The vectors of tokens, …×W.
+    pub(crate) fn vectors(&self, tokens: &Tensor) -> Tensor {
+        self.text.embed_known(tokens)
+    }
+
+    /// The same as [`Networks::encode`] for the vectors of prompts, B×77×W.
+    pub(crate) fn encode_vectors(&self, vectors: &Tensor) -> Result<Tensor> {
+        Ok(self.text.forward(vectors, HiddenLayer::Last)?.1)
     }
 
     /// The noise in states that are scaled as the network takes them, at timesteps, under encoded prompts.
@@ -60,6 +70,11 @@ impl Networks {
         let (extra, call) = (ExtraConds::default(), Call::plain());
         self.unet.forward(&Inputs { x, timestep, context, extra: &extra, call: &call })
     }
+}
+
+/// The UNet of a checkpoint.
+pub(crate) fn load_unet(weights: &Weights, numerics: &Numerics) -> Result<UNet> {
+    UNet::load(&weights.at("model.diffusion_model"), numerics, Heads::Count(8))
 }
 
 /// What is drawn at random for a step, all on the device.
@@ -101,73 +116,54 @@ impl Denoiser {
         Ok(Self {
             optimiser: Optimiser::new(&parameters),
             networks: Networks::load(&weights.trained(parameters.by_name()), numerics)?,
-            sigmas: Tensor::from_slice(Parameterisation::sd15().sigmas()).to_device(device),
-            empty: token_rows([tokens("").as_slice()], device),
+            objective: Objective::new(device),
             parameters,
         })
     }
 
     /// The weighted loss over latents in the network's scale with their captions B×77, and the plain one.
     pub(crate) fn loss(&self, latents: &Tensor, tokens: &Tensor, draw: &Draw) -> Result<[Tensor; 2]> {
+        let context = self.networks.encode(&self.objective.captions(tokens, draw))?;
+        self.objective.loss(latents, draw, |x, timesteps| self.networks.predict(x, timesteps, &context))
+    }
+}
+
+/// What is minimised, whatever part of the networks is trained.
+pub(crate) struct Objective {
+    /// The noise level of each timestep, on the device.
+    sigmas: Tensor,
+    /// 1×77.
+    empty: Tensor,
+}
+
+impl Objective {
+    pub(crate) fn new(device: Device) -> Self {
+        Self {
+            sigmas: Tensor::from_slice(Parameterisation::sd15().sigmas()).to_device(device),
+            empty: token_rows([tokens("").as_slice()], device),
+        }
+    }
+
+    /// Captions B×77, the empty one where they are left out.
+    pub(crate) fn captions(&self, tokens: &Tensor, draw: &Draw) -> Tensor {
+        self.empty.where_self(&draw.dropped, tokens)
+    }
+
+    /// The weighted loss over latents in the network's scale, and the plain one. `predict` is given noised latents and timesteps.
+    pub(crate) fn loss(
+        &self,
+        latents: &Tensor,
+        draw: &Draw,
+        predict: impl FnOnce(&Tensor, &Tensor) -> Result<Tensor>,
+    ) -> Result<[Tensor; 2]> {
         let sigma = self.sigmas.index_select(0, &draw.timesteps);
         let wide = sigma.view([-1, 1, 1, 1]);
         let x = (latents + &draw.noise * &wide) / (wide.square() + 1.0).sqrt();
-        let tokens = self.empty.where_self(&draw.dropped, tokens);
-        let context = self.networks.encode(&tokens)?;
-        let predicted = self.networks.predict(&x, &draw.timesteps.to_kind(Kind::Float), &context)?;
+        let predicted = predict(&x, &draw.timesteps.to_kind(Kind::Float))?;
         let each = (predicted - &draw.noise).square().mean_dim([1i64, 2, 3].as_slice(), false, Kind::Float);
         // Signal to noise is 1/σ²; predicting noise, the weight is min(SNR, γ)/SNR.
         let weight = (sigma.square() * GAMMA).clamp_max(1.0);
         Ok([(&each * weight).mean(Kind::Float), each.detach().mean(Kind::Float)])
-    }
-}
-
-/// Latents of drawings with their captions, on the device; the oldest are replaced by new ones.
-pub(crate) struct Pool {
-    vae: Vae,
-    latents: Tensor,
-    tokens: Tensor,
-    filled: i64,
-    next: i64,
-}
-
-impl Pool {
-    /// An empty one for so many drawings of `size` pixels, encoded by the autoencoder in a checkpoint.
-    pub(crate) fn new(weights: &Weights, numerics: &Numerics, capacity: i64, size: u32) -> Result<Self> {
-        let device = numerics.device;
-        let vae = Vae::load(&weights.at("first_stage_model"), numerics)?;
-        let side = i64::from(size) / vae.factor();
-        let latents = Tensor::zeros([capacity, vae.latent_channels(), side, side], (Kind::Float, device));
-        let tokens = Tensor::zeros([capacity, LENGTH as i64], (Kind::Int64, device));
-        Ok(Self { vae, latents, tokens, filled: 0, next: 0 })
-    }
-
-    /// How many drawings there are.
-    pub(crate) fn filled(&self) -> i64 {
-        self.filled
-    }
-
-    /// Adds drawings, whose number divides the capacity.
-    pub(crate) fn add(&mut self, samples: &[Sample], size: u32) {
-        let _guard = tch::no_grad_guard();
-        let (count, device) = (samples.len() as i64, self.latents.device());
-        let [mean, _] = self.vae.moments(&pictures(samples, size, device));
-        self.latents.narrow(0, self.next, count).copy_(&(mean * SD15.scale));
-        let tokens = token_rows(samples.iter().map(|sample| sample.tokens.as_slice()), device);
-        self.tokens.narrow(0, self.next, count).copy_(&tokens);
-        self.filled = self.filled.max(self.next + count);
-        self.next = (self.next + count) % self.latents.size()[0];
-    }
-
-    /// All latents as the autoencoder gives them.
-    pub(crate) fn in_vae_units(&self) -> Tensor {
-        self.latents.narrow(0, 0, self.filled) / SD15.scale
-    }
-
-    /// So many at random: latents and captions.
-    pub(crate) fn batch(&self, count: i64) -> (Tensor, Tensor) {
-        let places = Tensor::randint(self.filled, [count], (Kind::Int64, self.latents.device()));
-        (self.latents.index_select(0, &places), self.tokens.index_select(0, &places))
     }
 }
 

@@ -7,15 +7,22 @@ mod budget;
 mod check;
 mod checker;
 mod checkpoint;
+mod companion;
 mod contact_sheet;
 mod data;
 mod denoiser;
+mod draw;
 mod drawing;
+mod inpainting;
+mod inversion;
 mod keeps;
 mod log;
+mod lora;
 mod optimiser;
 mod painter;
 mod parameters;
+mod pool;
+mod report;
 mod sheet;
 #[cfg(test)]
 mod tests;
@@ -52,6 +59,10 @@ enum Command {
     },
     Check(check::Check),
     Keeps(keeps::Keeps),
+    Draw(draw::Draw),
+    Lora(lora::Lora),
+    Inversion(inversion::Inversion),
+    Inpainting(inpainting::Inpainting),
     /// Cuts a file into parts below 15 MiB.
     Split {
         file: PathBuf,
@@ -78,6 +89,10 @@ fn main() -> Result<()> {
         }
         Command::Check(check) => check.run(),
         Command::Keeps(keeps) => keeps.run(),
+        Command::Draw(draw) => draw.run(),
+        Command::Lora(lora) => lora.run(),
+        Command::Inversion(inversion) => inversion.run(),
+        Command::Inpainting(inpainting) => inpainting.run(),
         Command::Split { file } => {
             checkpoint::split(&file, None)?.iter().try_for_each(|part| log::say(&part.display().to_string()))
         }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result};
 use redraft_nodes::files::weights::Weights;
+use redraft_nodes::lora::{Lora, layers};
 use redraft_nodes::models::families::recognise;
 use redraft_nodes::models::vae::Vae;
 use redraft_nodes::networks::Networks;
@@ -18,6 +19,7 @@ use redraft_nodes::sampling::samplers::Sampler;
 use redraft_nodes::sampling::schedules::Schedule;
 use redraft_nodes::text::embeddings::EmbeddingFiles;
 use redraft_nodes::text::encode::TextEncoder;
+use redraft_nodes::values::extras::{CONCAT_LATENT, CONCAT_MASK};
 use redraft_nodes::values::{Conditioning, Latent};
 use tch::{Device, Kind, Tensor};
 
@@ -36,6 +38,9 @@ pub(crate) struct Settings {
     /// Seed of the noise.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+    /// The negative prompt.
+    #[arg(long, default_value = "")]
+    negative: String,
 }
 
 impl fmt::Display for Settings {
@@ -61,6 +66,33 @@ pub(crate) struct Painter {
     sampler: &'static Sampler,
     schedule: &'static Schedule,
     settings: Settings,
+    embeddings: EmbeddingFiles,
+}
+
+/// What is used beside a checkpoint.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Extras<'a> {
+    /// A LoRA for the UNet, and how much of it.
+    pub(crate) lora: Option<(&'a Path, f64)>,
+    /// A directory of textual inversions.
+    pub(crate) embeddings: Option<&'a Path>,
+    /// A UNet in place of the checkpoint's.
+    pub(crate) unet: Option<&'a Path>,
+}
+
+/// What part of pictures is painted anew.
+pub(crate) struct Repaint {
+    /// N×1×H×W in pixels, 1 = anew.
+    pub(crate) mask: Tensor,
+    /// The latents of the pictures with that part greyed, for UNets that are shown them: N×4×h×w.
+    pub(crate) shown: Option<Tensor>,
+}
+
+impl Repaint {
+    fn part(&self, start: i64, count: i64) -> Repaint {
+        let part = |tensor: &Tensor| tensor.narrow(0, start, count);
+        Repaint { mask: part(&self.mask), shown: self.shown.as_ref().map(part) }
+    }
 }
 
 impl Painter {
@@ -69,18 +101,33 @@ impl Painter {
     /// # Errors
     /// If it lacks one of the three networks, or no sampler or schedule has the name.
     pub(crate) fn open(checkpoint: &Path, numerics: Numerics, settings: &Settings) -> Result<Painter> {
+        Self::with(checkpoint, numerics, settings, Extras::default())
+    }
+
+    /// The same with something beside it.
+    pub(crate) fn with(checkpoint: &Path, numerics: Numerics, settings: &Settings, extras: Extras) -> Result<Painter> {
         let contents = recognise(&Weights::open(checkpoint)?)?;
         let networks = Networks::new(numerics);
         let text = contents.text.as_ref().context("the checkpoint has no text encoder")?;
         let (usage, weights) = text.recipe.encoders.first().zip(text.encoders.first()).context("no text encoder")?;
         let weights = weights.as_ref().context("the checkpoint has no text encoder")?;
+        let mut model = match extras.unet {
+            Some(unet) => Model::new(recognise(&Weights::open(unet)?)?.model()?.clone()),
+            None => Model::new(contents.model()?.clone()),
+        };
+        if let Some((file, strength)) = extras.lora {
+            let layers = layers::unet(&model.part.weights);
+            let delta = Lora::open(file)?.fit(&layers).delta(&layers, strength);
+            model = model.changed(delta);
+        }
         Ok(Painter {
-            model: Model::new(contents.model()?.clone()).ready(&networks)?,
+            model: model.ready(&networks)?,
             text: (usage.open)(&networks, weights)?,
             vae: VaeRecipe { weights: contents.vae }.network(&networks)?,
             sampler: Sampler::named(&settings.sampler)?,
             schedule: Schedule::named(&settings.scheduler)?,
             settings: settings.clone(),
+            embeddings: EmbeddingFiles::new(extras.embeddings.map(Path::to_owned)),
         })
     }
 
@@ -92,11 +139,34 @@ impl Painter {
         guidance: f64,
         part: Part,
     ) -> Result<Tensor> {
+        self.repaint(prompts, latents, guidance, part, None)
+    }
+
+    /// The same, of which only a part of each picture may be painted anew.
+    pub(crate) fn repaint<S: AsRef<str>>(
+        &self,
+        prompts: &[S],
+        latents: &Tensor,
+        guidance: f64,
+        part: Part,
+        repaint: Option<&Repaint>,
+    ) -> Result<Tensor> {
         let _guard = tch::no_grad_guard();
         let parts = prompts.chunks(TOGETHER).zip(0..).map(|(prompts, group)| {
             let (denoise, start_at_step) = match part {
                 Part::Denoise(denoise) => (denoise, None),
                 Part::From(step) => (1.0, Some(step)),
+            };
+            let (start, count) = (group as i64 * TOGETHER as i64, prompts.len() as i64);
+            let repaint = repaint.map(|repaint| repaint.part(start, count));
+            let noise_mask = repaint.as_ref().map(|repaint| repaint.mask.shallow_clone());
+            let shown = |conditioning: Conditioning| {
+                conditioning.map(|entry| {
+                    if let Some(Repaint { mask, shown: Some(shown) }) = &repaint {
+                        entry.extras.set(CONCAT_LATENT, shown.shallow_clone());
+                        entry.extras.set(CONCAT_MASK, mask.shallow_clone());
+                    }
+                })
             };
             let request = SampleRequest {
                 seed: self.settings.seed + group,
@@ -104,9 +174,9 @@ impl Painter {
                 cfg: guidance,
                 sampler: self.sampler,
                 schedule: self.schedule,
-                positive: self.encode(prompts)?,
-                negative: self.encode(&[""])?,
-                latent: Latent::new(latents.narrow(0, group as i64 * TOGETHER as i64, prompts.len() as i64)),
+                positive: shown(self.encode(prompts)?),
+                negative: shown(self.encode(&[&self.settings.negative])?),
+                latent: Latent { noise_mask, ..Latent::new(latents.narrow(0, start, count)) },
                 denoise,
                 add_noise: true,
                 start_at_step,
@@ -142,9 +212,8 @@ impl Painter {
 
     /// One prompt for each latent of a batch: N×77×W.
     fn encode<S: AsRef<str>>(&self, prompts: &[S]) -> Result<Conditioning> {
-        let embeddings = EmbeddingFiles::new(Vec::new());
         let encoded = prompts.iter().map(|prompt| {
-            let chunks = self.text.chunks(prompt.as_ref(), &embeddings)?;
+            let chunks = self.text.chunks(prompt.as_ref(), &self.embeddings)?;
             Ok(self.text.encode(chunks, None)?.cond)
         });
         Ok(Tensor::cat(&encoded.collect::<Result<Vec<_>>>()?, 0).into())

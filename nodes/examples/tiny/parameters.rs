@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use indexmap::IndexMap;
 use redraft_nodes::files::weights::Weights;
 use redraft_nodes::ops::numerics::Placement;
 use tch::{Device, Kind, Tensor};
@@ -37,27 +38,46 @@ impl Parameters {
         names.retain(|name| prefixes.iter().any(|prefix| name.starts_with(prefix)));
         ensure!(!names.is_empty(), "{} has no tensors below {}", weights.path().display(), prefixes.join(", "));
         let weights = weights.placed(Placement::cpu(Kind::Float));
-        let mut read = names
-            .into_iter()
-            .map(|name| {
-                let shape = weights.shape(&name)?;
-                let values = weights.tensor(&name, &shape)?;
-                Ok((name, shape, values))
-            })
-            .collect::<Result<Vec<_>>>()?;
+        let read = names.into_iter().map(|name| {
+            let shape = weights.shape(&name)?;
+            let values = weights.tensor(&name, &shape)?;
+            Ok((name, values))
+        });
+        Ok(Self::begin(read.collect::<Result<Vec<_>>>()?, device))
+    }
+
+    /// Parameters that begin with these values, float32.
+    pub(crate) fn begin(mut values: Vec<(String, Tensor)>, device: Device) -> Self {
         // Those whose lengths divide by large powers of two come first, so that each lies as aligned as it can.
-        read.sort_by_key(|(_, _, values)| std::cmp::Reverse(values.numel().trailing_zeros().min(6)));
+        values.sort_by_key(|(_, values)| std::cmp::Reverse(values.numel().trailing_zeros().min(6)));
         let mut start = 0;
         let mut places = Vec::new();
-        for (name, shape, values) in &read {
-            places.push(Place { name: name.clone(), shape: shape.clone(), start });
+        for (name, values) in &values {
+            places.push(Place { name: name.clone(), shape: values.size(), start });
             start += values.numel() as i64;
         }
-        let values: Vec<Tensor> = read.iter().map(|(_, _, values)| values.reshape([-1])).collect();
+        let values: Vec<Tensor> = values.iter().map(|(_, values)| values.reshape([-1])).collect();
         let flat = Tensor::cat(&values, 0).to_device(device);
         let leaf = |place: &Place| view(&flat, place).detach().set_requires_grad(true);
         let leaves = places.iter().map(leaf).collect();
-        Ok(Self { places, flat, leaves })
+        Self { places, flat, leaves }
+    }
+
+    /// Takes the values that tensors of the parameters' names have.
+    ///
+    /// # Errors
+    /// If one is missing, or of another shape; then none is taken.
+    pub(crate) fn take(&mut self, from: &IndexMap<String, Tensor>) -> Result<()> {
+        let _guard = tch::no_grad_guard();
+        let value = |place: &Place| {
+            let value = from.get(&place.name).with_context(|| format!("there is no tensor {}", place.name))?;
+            let (found, name) = (value.size(), &place.name);
+            ensure!(found == place.shape, "tensor {name} has shape {found:?}, and {:?} is needed", place.shape);
+            Ok(value.to_device(self.flat.device()).to_kind(Kind::Float).reshape([-1]))
+        };
+        let values = self.places.iter().map(value).collect::<Result<Vec<Tensor>>>()?;
+        self.flat.copy_(&Tensor::cat(&values, 0));
+        Ok(())
     }
 
     /// How many values there are.

@@ -4,7 +4,9 @@
 use std::path::Path;
 use std::rc::Rc;
 
+use redraft_nodes::files::tensor_file;
 use redraft_nodes::files::weights::Weights;
+use redraft_nodes::lora::{Lora, layers};
 use redraft_nodes::models::families::recognise;
 use redraft_nodes::models::random::{Layout, Size, write_random_checkpoint};
 use redraft_nodes::models::vae::Vae;
@@ -15,10 +17,16 @@ use tch::{Device, Kind, Tensor};
 use crate::autoencoder::{Autoencoder, LossWeights, Spread};
 use crate::budget::rate;
 use crate::checkpoint::{Training, join, split};
+use crate::companion::Companion;
 use crate::data::{Sample, pictures, sample, token_rows, tokens};
 use crate::denoiser::{Denoiser, Draw, Networks};
 use crate::drawing::Split;
+use crate::inpainting::Unet;
+use crate::inversion::{Vectors, turquoise};
+use crate::lora::Matrices;
+use crate::optimiser::Optimiser;
 use crate::parameters::Parameters;
+use crate::pool::Pool;
 use crate::train::{begin, update};
 
 fn numerics() -> Numerics {
@@ -78,14 +86,11 @@ fn agrees_with_finite_differences(
 fn gradients_of_the_autoencoder_agree_with_finite_differences() {
     let (_folder, weights) = random();
     let autoencoder = Autoencoder::new(&weights, &numerics(), false).unwrap();
-    let drawn = pictures(&samples(2, 32), 32, Device::Cpu);
+    let drawn = pictures(&samples(2, 16), 16, Device::Cpu);
     let noise = randn(3, &autoencoder.latent_shape(&drawn));
     let parts = [
         "encoder.conv_in.",
-        "encoder.down.0.",
-        "encoder.down.1.",
-        "encoder.down.2.",
-        "encoder.down.3.",
+        "encoder.down.",
         "encoder.mid.",
         "encoder.norm_out.",
         "encoder.conv_out.",
@@ -94,9 +99,7 @@ fn gradients_of_the_autoencoder_agree_with_finite_differences() {
         "decoder.conv_in.",
         "decoder.mid.",
         "decoder.up.0.",
-        "decoder.up.1.",
-        "decoder.up.2.",
-        "decoder.up.3.",
+        "decoder.up.",
         "decoder.norm_out.",
         "decoder.conv_out.",
     ];
@@ -131,9 +134,8 @@ fn gradients_of_unet_and_text_encoder_agree_with_finite_differences() {
     let denoiser = Denoiser::new(&weights, &numerics(), false).unwrap();
     let (latents, tokens, draw) = batch(2);
     let unet = ["time_embed.", "input_blocks.", "middle_block.", "output_blocks.", "out."];
-    let blocks =
-        ["input_blocks.1.0.", "input_blocks.4.1.", "middle_block.1.", "output_blocks.3.", "output_blocks.11.1."];
-    let text = ["embeddings.token_embedding.", "embeddings.position_embedding.", "encoder.", "final_layer_norm."];
+    let blocks = ["input_blocks.4.1.", "middle_block.1."];
+    let text = ["embeddings.", "encoder.", "final_layer_norm."];
     let prefixes: Vec<String> = unet
         .iter()
         .chain(&blocks)
@@ -155,20 +157,20 @@ fn gradients_of_unet_and_text_encoder_agree_with_finite_differences() {
 #[test]
 fn the_losses_fall_on_a_batch_that_stays_the_same() {
     let mut training = begin(None, &numerics(), 1).unwrap();
-    let drawn = pictures(&samples(2, 64), 64, Device::Cpu);
+    let drawn = pictures(&samples(2, 32), 32, Device::Cpu);
     let autoencoder = &mut training.autoencoder;
     let noise = randn(3, &autoencoder.latent_shape(&drawn));
     let mut losses = Vec::new();
-    for step in 0..12 {
+    for step in 0..8 {
         let [loss, _] = autoencoder.loss(&drawn, &noise, &LossWeights::default(), 0.0);
         losses.push(value(&loss));
         update(&mut autoencoder.parameters, &mut autoencoder.optimiser, &loss, rate(1e-3, 0.0, step, 3));
     }
-    assert!(losses[11] < 0.75 * losses[0], "{losses:?}");
-    let (latents, tokens, draw) = batch(4);
+    assert!(losses[7] < 0.75 * losses[0], "{losses:?}");
+    let (latents, tokens, draw) = batch(2);
     let denoiser = &mut training.denoiser;
     losses.clear();
-    for step in 0..20 {
+    for step in 0..10 {
         let [loss, plain] = denoiser.loss(&latents, &tokens, &draw).unwrap();
         if step == 0 {
             let noise = value(&draw.noise.square().mean(Kind::Float));
@@ -177,7 +179,7 @@ fn the_losses_fall_on_a_batch_that_stays_the_same() {
         losses.push(value(&loss));
         update(&mut denoiser.parameters, &mut denoiser.optimiser, &loss, rate(1e-3, 0.0, step, 3));
     }
-    assert!(losses[19] < 0.75 * losses[0], "{losses:?}");
+    assert!(losses[9] < 0.85 * losses[0], "{losses:?}");
 }
 
 /// One step of both stages.
@@ -289,4 +291,103 @@ fn prompts_are_encoded_as_they_are_for_inference() {
         let found = own.encode(&token_rows([tokens(prompt).as_slice()], Device::Cpu)).unwrap();
         assert!(value(&(expected - found).abs().max()) < 1e-5, "{prompt:?}");
     }
+}
+
+#[test]
+fn a_pool_holds_the_last_drawings_whatever_their_number() {
+    let (_folder, weights) = random();
+    let latents = |count: u64| -> Vec<f64> {
+        let mut pool = Pool::new(&weights, &numerics(), 5, |_, pictures| {
+            pictures.mean_dim([1i64, 2, 3].as_slice(), true, Kind::Float)
+        })
+        .unwrap();
+        assert!(pool.batch(1).is_err(), "there is nothing yet");
+        let mut next = 0;
+        let mut take = |count: usize| -> Vec<Sample> {
+            next += count as u64;
+            (next - count as u64..next).map(|index| sample(1, index, 8, Split::Train)).collect()
+        };
+        pool.fill(2, 8, |count| Ok(take(count))).unwrap();
+        if count > 5 {
+            pool.add(&take(count as usize - 5), 8);
+        }
+        let mut held = Vec::<f64>::try_from(pool.in_vae_units().unwrap().to_kind(Kind::Double).flatten(0, -1)).unwrap();
+        held.sort_by(f64::total_cmp);
+        held
+    };
+    let drawn = |from: u64, to: u64| -> Vec<f64> {
+        let all: Vec<Sample> = (from..to).map(|index| sample(1, index, 8, Split::Train)).collect();
+        let means = pictures(&all, 8, Device::Cpu).mean_dim([1i64, 2, 3].as_slice(), false, Kind::Float) / 0.18215;
+        let mut means = Vec::<f64>::try_from(means.to_kind(Kind::Double)).unwrap();
+        means.sort_by(f64::total_cmp);
+        means
+    };
+    for count in [5, 6, 8, 13] {
+        let (held, expected) = (latents(count), drawn(count - 5, count));
+        assert!(held.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5), "{count}: {held:?} {expected:?}");
+    }
+}
+
+#[test]
+fn companions_begin_as_the_checkpoint_and_their_losses_fall() {
+    let (folder, weights) = random();
+    let file = folder.path().join("file.safetensors");
+    let (latents, tokens, draw) = batch(2);
+    let plain = {
+        let denoiser = Denoiser::new(&weights, &numerics(), false).unwrap();
+        let [loss, _] = denoiser.loss(&latents, &tokens, &draw).unwrap();
+        value(&loss)
+    };
+    let mut lora = Matrices::new(&weights, &numerics(), 2, file.clone()).unwrap();
+    assert!(falls(&mut lora, &latents, &tokens, &draw, 1e-2, Some(plain)));
+    let layers = layers::unet(&weights.at("model.diffusion_model"));
+    let average = {
+        let parameters = lora.parameters();
+        parameters.named(&parameters.flat)
+    };
+    let count = average.len() / 2;
+    lora.write(average, 3).unwrap();
+    let changed = weights.changed(Lora::open(&file).unwrap().fit(&layers).delta(&layers, 1.0));
+    let differs = |layer: &&layers::Layer| {
+        let read =
+            |weights: &Weights| weights.tensor(&layer.slot.name, &weights.shape(&layer.slot.name).unwrap()).unwrap();
+        read(&weights) != read(&changed)
+    };
+    let touched = layers.iter().filter(differs).count();
+    assert_eq!(touched, count, "every pair of matrices fits a layer");
+
+    let mut unet = Unet::new(&weights, &numerics(), file.clone()).unwrap();
+    let shown = Tensor::cat(&[&latents, &randn(8, &[2, 5, 16, 16])], 1);
+    assert!(falls(&mut unet, &shown, &tokens, &draw, 1e-3, Some(plain)));
+    unet.write(unet.parameters.named(&unet.parameters.flat), 3).unwrap();
+    let mut again = Unet::new(&weights, &numerics(), file.clone()).unwrap();
+    again.parameters.take(&tensor_file::load(&file).unwrap()).unwrap();
+    assert!(value(&(&again.parameters.flat - &unet.parameters.flat).abs().max()) < 2e-3, "half precision");
+    assert!(lora.parameters().take(&tensor_file::load(&file).unwrap()).is_err(), "a file of another kind");
+    assert_eq!(recognise(&Weights::open(&file).unwrap()).unwrap().model().unwrap().family.name, "Stable Diffusion 1.x");
+
+    let mut vectors = Vectors::new(&weights, &numerics(), "green blue", file).unwrap();
+    let tokens = token_rows([turquoise(1, 0, 8).tokens.as_slice(), turquoise(1, 1, 8).tokens.as_slice()], Device::Cpu);
+    assert!(falls(&mut vectors, &latents, &tokens, &draw, 1e-2, None));
+}
+
+/// Whether the loss falls in two steps; it begins at `begin`.
+fn falls(
+    companion: &mut impl Companion,
+    held: &Tensor,
+    tokens: &Tensor,
+    draw: &Draw,
+    rate: f64,
+    begin: Option<f64>,
+) -> bool {
+    let mut optimiser = Optimiser::new(companion.parameters());
+    let losses: Vec<f64> = (0..3)
+        .map(|_| {
+            let [loss, _] = companion.loss(held, tokens, draw).unwrap();
+            update(companion.parameters(), &mut optimiser, &loss, rate);
+            value(&loss)
+        })
+        .collect();
+    assert!(begin.is_none_or(|begin| (losses[0] / begin - 1.0).abs() < 1e-4), "{losses:?}, and not {begin:?}");
+    losses.windows(2).all(|pair| pair[1] < pair[0])
 }

@@ -13,11 +13,13 @@ use tch::Tensor;
 use crate::autoencoder::{Autoencoder, LossWeights, Spread};
 use crate::budget::{Budget, Clock, rate};
 use crate::checkpoint::{Training, split};
-use crate::data::{Stream, pictures};
-use crate::denoiser::{Denoiser, Draw, Pool};
+use crate::data::{Stream, pictures, sample};
+use crate::denoiser::{Denoiser, Draw};
+use crate::drawing::Split;
 use crate::log::{Log, plot, say};
 use crate::optimiser::Optimiser;
 use crate::parameters::Parameters;
+use crate::pool::{Pool, mean_latents};
 use crate::sheet::sheets;
 
 /// Trains the autoencoder, then UNet and text encoder. Goes on from `state.safetensors` if the directory has it.
@@ -150,6 +152,11 @@ pub(crate) fn update(parameters: &mut Parameters, optimiser: &mut Optimiser, los
     optimiser.update(parameters, &gradient, rate);
 }
 
+/// How many threads draw unless it is said.
+pub(crate) fn drawing_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |n| n.get() - 1)
+}
+
 /// Pictures of half the height and width.
 fn halved(pictures: &Tensor) -> Tensor {
     pictures.avg_pool2d([2, 2], [2, 2], [0, 0], false, false, None)
@@ -178,9 +185,11 @@ impl Train {
             let steps = (training.autoencoder.optimiser.steps, training.denoiser.optimiser.steps);
             say(&format!("going on from {} after {} and {} steps", self.state().display(), steps.0, steps.1))?;
         }
-        let threads = self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get() - 1));
+        let threads = self.threads.unwrap_or_else(drawing_threads);
         let stock = self.of(self.stock, 8192, 256);
-        let stream = Stream::start(training.seed, training.next_scene, self.size, threads, stock);
+        let (seed, size) = (training.seed, self.size);
+        let draw = move |index| sample(seed, index, size, Split::Train);
+        let stream = Stream::start(draw, training.next_scene, threads, stock);
         say(&format!(
             "{:?}: {} parameters of the autoencoder, {} of UNet and text encoder; {threads} threads draw; ready after {:.1} s",
             numerics.device,
@@ -254,11 +263,9 @@ impl Run<'_> {
         self.training.export(&settings.checkpoint())?;
         let weights = Weights::open(settings.checkpoint())?;
         let (at_once, count) = (settings.of(settings.encode_batch, 256, 16), settings.of(None, 2048, 256));
-        let mut pool = Pool::new(&weights, &self.numerics, count as i64, settings.size)?;
-        while pool.filled() < count as i64 {
-            pool.add(&self.stream.take(at_once.min(count))?, settings.size);
-        }
-        self.training.spread = Some(Spread::of(&pool.in_vae_units()));
+        let mut pool = Pool::new(&weights, &self.numerics, count as i64, mean_latents)?;
+        pool.fill(at_once, settings.size, |count| self.stream.take(count))?;
+        self.training.spread = Some(Spread::of(&pool.in_vae_units()?));
         say(&format!("latents before folding: {:?}", self.training.spread))
     }
 
@@ -267,7 +274,7 @@ impl Run<'_> {
         let batch = settings.of(settings.batch, 384, 16);
         let at_once = settings.of(settings.encode_batch, 256, 16);
         let fresh = settings.of(settings.fresh, 8, 1);
-        let capacity = settings.of(settings.pool, 16384, 512).next_multiple_of(at_once);
+        let capacity = settings.of(settings.pool, 16384, 512);
         // The latents of a checkpoint that is gone on from have the right spread.
         if self.training.spread.is_none() && settings.init.is_none() {
             self.measure_spread()?;
@@ -275,10 +282,8 @@ impl Run<'_> {
         self.training.export(&settings.checkpoint())?;
         let weights = Weights::open(settings.checkpoint())?;
         let begun = Instant::now();
-        let mut pool = Pool::new(&weights, &self.numerics, capacity as i64, settings.size)?;
-        while pool.filled() < capacity as i64 {
-            pool.add(&self.stream.take(at_once)?, settings.size);
-        }
+        let mut pool = Pool::new(&weights, &self.numerics, capacity as i64, mean_latents)?;
+        pool.fill(at_once, settings.size, |count| self.stream.take(count))?;
         say(&format!("{capacity} drawings encoded in {:.1} s", begun.elapsed().as_secs_f64()))?;
         let mut log = Log::new("denoiser", batch, &settings.out)?;
         let mut clock = Clock::start(budget);
@@ -288,7 +293,7 @@ impl Run<'_> {
             let steps = training.denoiser.optimiser.steps;
             seed_step(training.seed, 1, steps);
             let rate = rate(settings.rate, clock.progress(), steps, settings.warm_up);
-            let (latents, tokens) = pool.batch(batch as i64);
+            let (latents, tokens) = pool.batch(batch as i64)?;
             let draw = Draw::new(&latents, settings.offset_noise);
             let denoiser = &mut training.denoiser;
             let losses = denoiser.loss(&latents, &tokens, &draw)?;

@@ -5,6 +5,7 @@
 
 mod caption;
 pub(crate) mod colour;
+mod glass;
 mod kind;
 mod paint;
 mod scene;

@@ -16,26 +16,30 @@ impl Scene {
     ///
     /// Panics for a size of 0 or beyond 65535.
     pub(crate) fn draw(&self, size: u32) -> Vec<u8> {
-        let mut mask = Mask::new(size, size).expect("a size from 1 to 65535");
         let mut canvas = self.background.paint(size as usize);
-        for shape in &self.shapes {
-            shape.paint(&mut canvas, &mut mask);
-        }
-        self.grained(&canvas, size as usize)
+        self.paint_shapes(&mut canvas, size);
+        grained(self.grain, &canvas, size as usize)
     }
 
-    /// The finished picture: no part of it is quite flat.
-    fn grained(&self, canvas: &[Rgb], size: usize) -> Vec<u8> {
-        let mut rng = Pcg32::seed_from_u64(self.grain);
-        let coarse: [[f32; 6]; 6] = std::array::from_fn(|_| std::array::from_fn(|_| UNEVEN * signed(rng.next_u32())));
-        let mut pixels = Vec::with_capacity(3 * canvas.len());
-        for (i, colour) in canvas.iter().enumerate() {
-            let slow = bilinear(&coarse, (i % size) as f32 / size as f32, (i / size) as f32 / size as f32);
-            let by = slow + GRAIN * signed(rng.next_u32());
-            pixels.extend(colour.map(|v| (v + by).round().clamp(0.0, 255.0) as u8));
+    pub(super) fn paint_shapes(&self, canvas: &mut [Rgb], size: u32) {
+        let mut mask = Mask::new(size, size).expect("a size from 1 to 65535");
+        for shape in &self.shapes {
+            shape.paint(canvas, &mut mask);
         }
-        pixels
     }
+}
+
+/// The finished picture: no part of it is quite flat.
+pub(super) fn grained(seed: u64, canvas: &[Rgb], size: usize) -> Vec<u8> {
+    let mut rng = Pcg32::seed_from_u64(seed);
+    let coarse: [[f32; 6]; 6] = std::array::from_fn(|_| std::array::from_fn(|_| UNEVEN * signed(rng.next_u32())));
+    let mut pixels = Vec::with_capacity(3 * canvas.len());
+    for (i, colour) in canvas.iter().enumerate() {
+        let slow = bilinear(&coarse, (i % size) as f32 / size as f32, (i / size) as f32 / size as f32);
+        let by = slow + GRAIN * signed(rng.next_u32());
+        pixels.extend(colour.map(|v| (v + by).round().clamp(0.0, 255.0) as u8));
+    }
+    pixels
 }
 
 /// A number from -1 to 1.
@@ -55,7 +59,7 @@ fn bilinear<const N: usize>(grid: &[[f32; N]; N], x: f32, y: f32) -> f32 {
 }
 
 impl Background {
-    fn paint(&self, size: usize) -> Vec<Rgb> {
+    pub(super) fn paint(&self, size: usize) -> Vec<Rgb> {
         let middle = size as f32 / 2.0;
         let [from, to] = self.fills;
         let direction = self.direction.map(|degrees| degrees.to_radians().sin_cos());
