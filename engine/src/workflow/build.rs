@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::bounds::{Allowance, MAX_DEPTH, MAX_NODES, too_deep, too_many, weight};
 use super::graph::{Boundary, Graph, Graphs, INPUT_BOUNDARY, Location, Node, OUTPUT_BOUNDARY, Role, Widget};
 use super::group::{self, Group};
+use super::stored::Kept;
 use super::types::{Context, ReadError, Remark, Severity};
 use super::widgets::{self, Parts};
 use super::{subgraph, ui};
@@ -158,6 +159,7 @@ impl Builder<'_> {
             return;
         }
         let count = match &raw.widgets {
+            _ if raw.named.is_object() => 0,
             Value::Array(values) => values.len(),
             Value::Object(values) => values.len(),
             _ => 0,
@@ -206,7 +208,7 @@ fn virtual_parts(raw: &ui::Node) -> Parts {
             value: Some(value.clone()),
             saved: true,
             controls: place > 0,
-            stored: Some(place),
+            stored: Some(Kept { place: Some(place), name: None }),
             ..Widget::default()
         });
     }

@@ -13,6 +13,7 @@ use super::dynamic_prompt::Chooser;
 use super::graph::{Graph, Graphs, Location, Mode, Node, Role, Widget};
 use super::replace::Names;
 use super::resolve::{Origin, Resolver, Scope};
+use super::stored::Kept;
 use super::types::{Context, Form, ReadError, Remark, Severity, Workflow};
 use super::{advance, api};
 use crate::prompt::{Given, NodeId, Prompt, PromptNode};
@@ -229,13 +230,13 @@ fn numbered_first<T>(mut nodes: IndexMap<NodeId, T>) -> IndexMap<NodeId, T> {
 struct Choice {
     graph: Location,
     node: usize,
-    value: usize,
+    kept: Kept,
     text: String,
 }
 
 impl Choice {
     fn write(self, file: &mut Value) {
-        advance::write(file, self.graph, self.node, self.value, Value::String(self.text));
+        advance::write(file, self.graph, self.node, &self.kept, Value::String(self.text));
     }
 }
 
@@ -329,8 +330,8 @@ impl Emission<'_> {
         let Value::String(text) = value else { return Some(value.clone()) };
         if widget.dynamic_prompts {
             let chosen = self.chooser.choose(text);
-            if let (true, Some(location), Some(value)) = (chosen != *text, graph.location, widget.stored) {
-                self.chosen.push(Choice { graph: location, node: node.place, value, text: chosen.clone() });
+            if let (true, Some(location), Some(kept)) = (chosen != *text, graph.location, widget.stored.clone()) {
+                self.chosen.push(Choice { graph: location, node: node.place, kept, text: chosen.clone() });
             }
             return Some(Value::String(chosen));
         }

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
+use super::stored::Kept;
+
 /// The ids with which links inside a subgraph name its boundary.
 pub(super) const INPUT_BOUNDARY: &str = "-10";
 pub(super) const OUTPUT_BOUNDARY: &str = "-20";
@@ -130,8 +132,8 @@ pub(super) struct Widget {
     pub(super) saved: bool,
     /// Whether it belongs to the widget before it, which it changes after each run.
     pub(super) controls: bool,
-    /// The place in `widgets_values`.
-    pub(super) stored: Option<usize>,
+    /// Where the file keeps the value, if it does.
+    pub(super) stored: Option<Kept>,
 }
 
 impl Graph {

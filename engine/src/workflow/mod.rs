@@ -17,6 +17,7 @@ mod media;
 mod random;
 mod replace;
 mod resolve;
+mod stored;
 mod subgraph;
 mod types;
 mod ui;

@@ -35,6 +35,8 @@ pub(super) struct Node {
     pub(super) outputs: Vec<Output>,
     /// `null` where absent.
     pub(super) widgets: Value,
+    /// The same by name, as editors since 2026 write them beside; `null` where absent.
+    pub(super) named: Value,
     /// `null` where absent.
     pub(super) properties: Value,
 }
@@ -114,6 +116,7 @@ fn node(entry: &Value, place: usize) -> Result<Node, &'static str> {
         inputs: items(&entry["inputs"]).map(input).collect(),
         outputs: items(&entry["outputs"]).map(output).collect(),
         widgets: entry["widgets_values"].clone(),
+        named: entry["widgets_values_named"].clone(),
         properties: entry["properties"].clone(),
     })
 }

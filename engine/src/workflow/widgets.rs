@@ -2,12 +2,16 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::graph::{Output, Slot, Widget};
+use super::stored::{Fit, Kept, Stored, fit, fits_control, fits_filter};
 use super::types::{Context, Remark};
 use super::ui;
-use crate::schema::{Input, Kind, Schema, Upload};
+use crate::schema::{Folders, Input, Kind, Options, Schema, Upload};
+
+/// Widgets that the editor saves and never sends.
+const EDITORS_OWN: [&str; 3] = ["control_after_generate", "control_filter_list", "upload"];
 
 /// Classes to which the editor adds a player, which it sends but does not save.
 const AUDIO_PLAYERS: [&str; 5] = ["LoadAudio", "SaveAudio", "PreviewAudio", "SaveAudioMP3", "SaveAudioOpus"];
@@ -16,27 +20,6 @@ const MODEL_VIEWERS: [&str; 2] = ["SaveGLB", "Preview3D"];
 
 /// What a file's name may end in to say where it lies.
 const FOLDERS: [&str; 3] = ["[input]", "[output]", "[temp]"];
-
-/// The values that a node was saved with.
-enum Stored<'a> {
-    /// By place, with the place each has in the file.
-    List(std::vec::IntoIter<(usize, &'a Value)>),
-    /// By name: custom nodes write objects.
-    Named(&'a Map<String, Value>, HashSet<&'a str>),
-}
-
-impl<'a> Stored<'a> {
-    fn next(&mut self, name: &'a str) -> Option<(Option<usize>, &'a Value)> {
-        match self {
-            Self::List(values) => values.next().map(|(place, value)| (Some(place), value)),
-            Self::Named(values, used) => {
-                let (name, value) = values.get_key_value(name)?;
-                used.insert(name);
-                Some((None, value))
-            }
-        }
-    }
-}
 
 /// The slots and widgets of a node.
 #[derive(Default)]
@@ -47,20 +30,28 @@ pub(super) struct Parts {
 }
 
 /// Lays out a class and gives it the values and links of a saved node.
+///
+/// Values have names in newer files, and names beat places. By place, a slot that only the editor knows, such as a seed's
+/// control, may be missing in the file: of the ways to read the values, the one in which they fit best is taken.
 pub(super) fn known(schema: &Schema, raw: &ui::Node, context: &Context<'_>, remarks: &mut Vec<Remark>) -> Parts {
-    let (stored, dummies) = stored(schema, &raw.widgets);
-    if dummies > 0 {
-        let text = format!("{dummies} saved values of inputs that are sockets today are left out");
+    let stored = Stored::read(schema, raw);
+    if stored.dummies > 0 {
+        let text = format!("{} saved values of inputs that are sockets today are left out", stored.dummies);
         remarks.push(Remark::note(&raw.id, text));
     }
-    let mut layout = Layout { context, parts: Parts::default(), short: Vec::new(), stored };
-    for input in &schema.inputs {
-        layout.sockets(&input.name, input);
-    }
-    for input in &schema.inputs {
-        layout.widgets(&input.name, input);
-    }
-    layout.additions(schema);
+    let layout = match stored.by_place() {
+        Some(places) => {
+            let placed = best(schema, context, &places);
+            let agrees = |widget: &Widget| {
+                widget.controls || stored.named(&widget.name).is_none_or(|named| Some(named) == widget.value.as_ref())
+            };
+            let trusted = placed.parts.widgets.iter().all(agrees);
+            let absent = placed.absent;
+            let stored = if trusted { stored } else { stored.by_name() };
+            Layout::of(schema, context, stored, absent)
+        }
+        None => best(schema, context, &stored),
+    };
     layout.report(raw, remarks);
     let mut parts = layout.parts;
     adjust(&schema.class, &mut parts.widgets, &raw.id, remarks);
@@ -70,13 +61,32 @@ pub(super) fn known(schema: &Schema, raw: &ui::Node, context: &Context<'_>, rema
     parts
 }
 
-/// A node of a class that is not known: its slots as they were saved. The editor gives each value a widget of the
-/// name `UNKNOWN`, of which the last is sent.
+/// A node of a class that is not known: its slots as they were saved, and its values where the file names them. Where it
+/// does not, the editor gives each value a widget of the name `UNKNOWN`, of which the last is sent.
 pub(super) fn unknown(raw: &ui::Node) -> Parts {
     let mut parts = Parts::default();
+    let named = raw.named.as_object().into_iter().flatten();
+    for (name, value) in named.filter(|(name, _)| !EDITORS_OWN.contains(&name.as_str())) {
+        let kept = Kept { place: None, name: Some(name.clone()) };
+        parts.widgets.push(Widget {
+            name: name.clone(),
+            value: Some(value.clone()),
+            sent: true,
+            saved: true,
+            stored: Some(kept),
+            ..Widget::default()
+        });
+    }
     link(&mut parts, raw, false, &mut Vec::new());
+    // A widget that the file names by its input has no value here, but may be given one over a link.
+    for (slot, input) in parts.inputs.iter_mut().zip(&raw.inputs) {
+        if let (None, Some(name)) = (slot.widget, &input.widget) {
+            slot.widget = Some(parts.widgets.len());
+            parts.widgets.push(Widget { name: name.clone(), sent: true, ..Widget::default() });
+        }
+    }
     // Added after the links, so that no saved input is attached to this widget.
-    if let Some(last) = raw.widgets.as_array().and_then(|values| values.last()) {
+    if let (true, Some(last)) = (raw.named.is_null(), raw.widgets.as_array().and_then(|values| values.last())) {
         parts.widgets.push(Widget {
             name: "UNKNOWN".into(),
             value: Some(last.clone()),
@@ -88,45 +98,67 @@ pub(super) fn unknown(raw: &ui::Node) -> Parts {
     parts
 }
 
-/// The saved values, and how many were dummies.
-fn stored<'a>(schema: &Schema, values: &'a Value) -> (Stored<'a>, usize) {
-    match values {
-        Value::Object(values) => (Stored::Named(values, HashSet::new()), 0),
-        Value::Array(values) => {
-            let mut list: Vec<_> = values.iter().enumerate().collect();
-            drop_dummies(schema, &mut list);
-            let dummies = values.len() - list.len();
-            (Stored::List(list.into_iter()), dummies)
-        }
-        _ => (Stored::List(Vec::new().into_iter()), 0),
-    }
-}
+/// How many slots that may be missing are tried one by one.
+const TRIED: u32 = 4;
 
-/// Editors before 1.16 stored a dummy for a widget that the class forces to be a socket. If the count fits only with
-/// the dummies, they are taken out.
-fn drop_dummies<T>(schema: &Schema, values: &mut Vec<T>) {
-    let owners = || schema.inputs.iter().filter(|input| input.is_widget() || input.force_input);
-    let width = |input: &Input| {
-        let seeded = input.name == "seed" || input.name == "noise_seed";
-        if input.has_control() || seeded { 2 } else { 1 }
-    };
-    if !owners().any(|input| input.force_input) || owners().map(width).sum::<usize>() != values.len() {
-        return;
+/// The layout in which the values fit best; of equal ones, that in which the fewest slots are missing.
+fn best<'a>(schema: &'a Schema, context: &'a Context<'a>, stored: &Stored<'a>) -> Layout<'a> {
+    let mut best = Layout::of(schema, context, stored.clone(), 0);
+    if best.penalty == 0 || best.optional == 0 {
+        return best;
     }
-    let keep: Vec<bool> = owners().flat_map(|input| std::iter::repeat_n(!input.force_input, width(input))).collect();
-    let mut keep = keep.into_iter();
-    values.retain(|_| keep.next().unwrap_or(true));
+    let mut tries: Vec<u32> = (1..1u32 << best.optional.min(TRIED)).chain([u32::MAX]).collect();
+    tries.sort_by_key(|absent| absent.count_ones());
+    for absent in tries {
+        let other = Layout::of(schema, context, stored.clone(), absent);
+        if other.penalty < best.penalty {
+            best = other;
+        }
+    }
+    best
 }
 
 struct Layout<'a> {
     context: &'a Context<'a>,
     parts: Parts,
     stored: Stored<'a>,
+    /// The optional slots that the file is taken to lack, a bit for each.
+    absent: u32,
+    /// How many optional slots there are.
+    optional: u32,
+    /// How badly the values fit.
+    penalty: usize,
+    /// Widgets whose value cannot be theirs, by number, with what they want.
+    misfits: Vec<(usize, String)>,
     /// Widgets that are sent and found no value.
     short: Vec<String>,
+    /// Slots that were passed over, or that the file lacks, in words.
+    notes: Vec<String>,
 }
 
 impl<'a> Layout<'a> {
+    fn of(schema: &'a Schema, context: &'a Context<'a>, stored: Stored<'a>, absent: u32) -> Self {
+        let mut layout = Self {
+            context,
+            parts: Parts::default(),
+            stored,
+            absent,
+            optional: 0,
+            penalty: 0,
+            misfits: Vec::new(),
+            short: Vec::new(),
+            notes: Vec::new(),
+        };
+        for input in &schema.inputs {
+            layout.sockets(&input.name, input);
+        }
+        for input in &schema.inputs {
+            layout.widgets(input.name.clone(), input);
+        }
+        layout.additions(schema);
+        layout
+    }
+
     fn sockets(&mut self, name: &str, input: &Input) {
         match &input.kind {
             Kind::Autogrow(grow) => {
@@ -141,27 +173,34 @@ impl<'a> Layout<'a> {
         }
     }
 
-    fn widgets(&mut self, name: &'a str, input: &'a Input) {
-        self.named_widgets(name.to_owned(), name, input);
-    }
-
     /// One input's widgets: its own, those that control it, and those that its choice brings.
-    fn named_widgets(&mut self, name: String, key: &'a str, input: &'a Input) {
+    fn widgets(&mut self, name: String, input: &'a Input) {
         if !input.is_widget() {
             return;
         }
-        let taken = self.stored.next(key);
-        let value = match taken {
-            Some((_, value)) => Some(value.clone()),
-            None => input.kind.default(self.context.folders),
-        };
-        if taken.is_none() {
-            self.short.push(name.clone());
+        if matches!(&input.kind, Kind::Widget { ty, .. } if ty == "LOAD_3D") {
+            self.stored.skip_buttons();
         }
+        if self.stored.skip_control(&input.kind) {
+            self.notes
+                .push(format!("a control was saved before `{name}`, of which the class has none: it is left out"));
+        }
+        let taken = self.stored.take(&name, &input.name);
+        let value = match &taken {
+            Some((_, value)) => {
+                self.judge(fit(&input.kind, value), || wanted(&input.kind, self.context.folders));
+                Some((*value).clone())
+            }
+            None => {
+                self.short.push(name.clone());
+                input.kind.default(self.context.folders)
+            }
+        };
         let dynamic_prompts = matches!(input.kind, Kind::Text { dynamic_prompts: true, .. });
         let choice = value.clone();
-        let stored = taken.and_then(|(place, _)| place);
+        let stored = taken.map(|(kept, _)| kept);
         self.slot(name.clone(), input.kind.type_name(), Some(self.parts.widgets.len()));
+        let controlled = input.has_control_as(&name);
         self.parts.widgets.push(Widget {
             name: name.clone(),
             value,
@@ -171,13 +210,15 @@ impl<'a> Layout<'a> {
             controls: false,
             stored,
         });
-        self.controls(input);
+        if controlled {
+            self.controls(input);
+        }
         if let Kind::DynamicCombo(choices) = &input.kind {
             let chosen = choices.iter().find(|c| choice.as_ref().and_then(Value::as_str) == Some(c.key.as_str()));
             for input in chosen.into_iter().flat_map(|choice| &choice.inputs) {
                 let name = format!("{name}.{}", input.name);
                 if input.is_widget() {
-                    self.named_widgets(name, &input.name, input);
+                    self.widgets(name, input);
                 } else {
                     self.sockets(&name, input);
                 }
@@ -185,24 +226,47 @@ impl<'a> Layout<'a> {
         }
     }
 
-    /// The widgets that change the value before them after each run: saved, never sent.
-    fn controls(&mut self, input: &Input) {
-        if !input.has_control() {
-            return;
-        }
-        let default = if matches!(input.kind, Kind::Float { .. }) { "fixed" } else { "randomize" };
-        self.extra("control_after_generate", json!(default), true, false);
-        self.parts.widgets.last_mut().into_iter().for_each(|widget| widget.controls = true);
-        if matches!(input.kind, Kind::Combo { .. }) {
-            self.extra("control_filter_list", json!(""), true, false);
-            self.parts.widgets.last_mut().into_iter().for_each(|widget| widget.controls = true);
+    /// Counts how badly a value fits the widget that comes next.
+    fn judge(&mut self, fit: Fit, wanted: impl FnOnce() -> String) {
+        self.penalty += fit.penalty();
+        if fit == Fit::Not {
+            let wanted = wanted();
+            self.misfits.push((self.parts.widgets.len(), wanted));
         }
     }
 
+    /// The widgets that change the value before them after each run: saved, never sent, and missing in some files.
+    fn controls(&mut self, input: &Input) {
+        let default = if matches!(input.kind, Kind::Float { .. }) { "fixed" } else { "randomize" };
+        self.control("control_after_generate", json!(default), fits_control);
+        if matches!(input.kind, Kind::Combo { .. }) {
+            self.control("control_filter_list", json!(""), fits_filter);
+        }
+    }
+
+    fn control(&mut self, name: &'static str, default: Value, fit: fn(&Value) -> Fit) {
+        let bit = 1u32.checked_shl(self.optional).unwrap_or(0);
+        self.optional += 1;
+        if self.absent & bit != 0 && self.stored.next().is_some() {
+            self.notes.push(format!("`{name}` was not saved: the values after it are taken without it"));
+            self.parts.widgets.push(Widget {
+                name: name.into(),
+                value: Some(default),
+                saved: true,
+                ..Widget::default()
+            });
+        } else {
+            if let Some(value) = self.stored.next() {
+                self.judge(fit(value), || "one of fixed, increment, decrement and randomize".to_owned());
+            }
+            self.extra(name, default, true, false);
+        }
+        self.parts.widgets.last_mut().into_iter().for_each(|widget| widget.controls = true);
+    }
+
     fn extra(&mut self, name: &'static str, default: Value, saved: bool, sent: bool) {
-        let taken = if saved { self.stored.next(name) } else { None };
-        let value = taken.map_or(default, |(_, value)| value.clone());
-        let stored = taken.and_then(|(place, _)| place);
+        let taken = if saved { self.stored.take(name, name) } else { None };
+        let (stored, value) = taken.map_or((None, default), |(kept, value)| (Some(kept), value.clone()));
         let widget = Widget { name: name.into(), value: Some(value), sent, saved, stored, ..Widget::default() };
         self.parts.widgets.push(widget);
     }
@@ -240,17 +304,21 @@ impl<'a> Layout<'a> {
         self.parts.inputs.push(Slot { name, ty: ty.to_owned(), link: None, widget });
     }
 
-    /// Values that found no widget, and widgets that found no value.
-    fn report(&mut self, raw: &ui::Node, remarks: &mut Vec<Remark>) {
-        // Empty values are left behind by display widgets such as a preview's.
-        let says = |value: &Value| !value.is_null() && value.as_str() != Some("");
-        let left: Vec<String> = match &mut self.stored {
-            Stored::List(values) => values.filter(|(_, v)| says(v)).map(|(_, v)| super::api::brief(v)).collect(),
-            Stored::Named(values, used) => {
-                values.keys().filter(|key| !used.contains(key.as_str())).map(|key| format!("`{key}`")).collect()
-            }
-        };
+    /// Values that found no widget or a wrong one, and widgets that found no value.
+    fn report(&self, raw: &ui::Node, remarks: &mut Vec<Remark>) {
         let class = &raw.class;
+        remarks.extend(self.notes.iter().map(|note| Remark::note(&raw.id, note.clone())));
+        for (widget, wanted) in &self.misfits {
+            let widget = &self.parts.widgets[*widget];
+            let value = widget.value.as_ref().map(super::api::brief).unwrap_or_default();
+            let text = format!(
+                "`{}` was saved as {value}, which cannot belong there (it wants {wanted}): the values may be of another \
+                 version of `{class}`; set them anew",
+                widget.name
+            );
+            remarks.push(Remark::warning(&raw.id, text));
+        }
+        let left = self.stored.left();
         if !left.is_empty() {
             let text = format!("`{class}` has no widgets for the saved values {}", listed(&left));
             // Where there are no widgets, none can have the wrong value.
@@ -263,6 +331,20 @@ impl<'a> Layout<'a> {
             remarks.push(Remark::note(&raw.id, text));
         }
     }
+}
+
+/// What a widget takes, in words.
+fn wanted(kind: &Kind, folders: &dyn Folders) -> String {
+    const SHOWN: usize = 6;
+    let choices = match kind {
+        Kind::Combo { options: Options::Files { .. }, .. } => return "a file's name".to_owned(),
+        Kind::Combo { options, .. } => options.list(folders),
+        Kind::DynamicCombo(choices) => choices.iter().map(|choice| choice.key.clone()).collect(),
+        kind => return format!("a value of type {}", kind.type_name()),
+    };
+    let shown: Vec<_> = choices.iter().take(SHOWN).map(String::as_str).collect();
+    let more = if choices.len() > SHOWN { ", ..." } else { "" };
+    format!("one of {}{more}", shown.join(", "))
 }
 
 fn listed(words: &[String]) -> String {

@@ -6,6 +6,7 @@ mod files;
 mod mutations;
 mod plain;
 mod subgraphs;
+mod values;
 
 use serde_json::{Value, json};
 
