@@ -34,16 +34,22 @@ pub fn advance(file: &Value, context: &Context<'_>) -> Result<Value, ReadError> 
     Ok(advanced)
 }
 
-/// Writes a widget's value into the file, wherever it keeps it.
-pub(super) fn write(file: &mut Value, graph: Location, node: usize, kept: &Kept, value: Value) {
-    let graph = match graph {
+/// A graph of the file.
+pub(super) fn graph(file: &mut Value, graph: Location) -> Option<&mut Value> {
+    match graph {
         Location::Root => Some(file),
-        Location::Subgraph(place) => {
-            file.get_mut("definitions").and_then(|d| d.get_mut("subgraphs")).and_then(|all| all.get_mut(place))
-        }
-    };
-    let node = graph.and_then(|graph| graph.get_mut("nodes")).and_then(|nodes| nodes.get_mut(node));
-    let Some(node) = node else { return };
+        Location::Subgraph(place) => file.get_mut("definitions")?.get_mut("subgraphs")?.get_mut(place),
+    }
+}
+
+/// The node at a place of a graph of the file.
+pub(super) fn node(file: &mut Value, location: Location, place: usize) -> Option<&mut Value> {
+    graph(file, location)?.get_mut("nodes")?.get_mut(place)
+}
+
+/// Writes a widget's value into the file, wherever it keeps it.
+pub(super) fn write(file: &mut Value, graph: Location, place: usize, kept: &Kept, value: Value) {
+    let Some(node) = node(file, graph, place) else { return };
     if let Some(old) = kept.place.and_then(|place| node.get_mut("widgets_values")?.get_mut(place)) {
         old.clone_from(&value);
     }
