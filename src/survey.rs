@@ -9,7 +9,8 @@ use redraft_engine::node::Registry;
 use redraft_engine::problem::{Problem, ProblemKind};
 use redraft_engine::prompt::Targets;
 
-use crate::exit::{Exit, Outcome, Stop, say};
+use crate::exit::{Exit, Outcome, Stop};
+use crate::out::say_text as say;
 use crate::told_families::Told;
 use crate::workflow_file;
 

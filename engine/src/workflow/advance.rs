@@ -20,7 +20,7 @@ const FLOAT_STEP: f64 = 0.5;
 /// # Errors
 /// When the file cannot be expanded; see [`super::read`].
 pub fn advance(file: &Value, context: &Context<'_>) -> Result<Value, ReadError> {
-    let (graphs, _) = build::build(file, context)?;
+    let graphs = build::build(file, context)?;
     let mut random = Random::new(context.seed);
     let mut advanced = file.clone();
     for graph in graphs.all.iter().rev() {

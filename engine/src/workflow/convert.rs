@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::bounds::{Allowance, weight};
 use super::build;
-use super::emission::{Emission, Settings};
+use super::emission::{Emission, Emitted, Settings};
 use super::flat::{Flat, index_like};
 use super::graph::{Graphs, Role};
 use super::replace::Names;
@@ -29,18 +29,17 @@ pub(super) struct Assembled {
     pub(super) graphs: Graphs,
     pub(super) flat: Flat,
     names: Names,
-    remarks: Vec<Remark>,
 }
 
 /// Builds the graphs and copies the values of primitives and promoted widgets.
 pub(super) fn assemble(file: &Value, context: &Context<'_>) -> Result<Assembled, ReadError> {
-    let (mut graphs, remarks) = build::build(file, context)?;
+    let mut graphs = build::build(file, context)?;
     let flat = Flat::new(&graphs)?;
     let names = Names::new(&graphs);
     let mut allowance = Allowance::new();
     apply_primitives(&mut graphs, &names, context, &mut allowance)?;
     push_down(&mut graphs, &flat, &mut allowance)?;
-    Ok(Assembled { graphs, flat, names, remarks })
+    Ok(Assembled { graphs, flat, names })
 }
 
 /// A conversion, and the texts of its prompt before options were chosen and names filled in, by node and input.
@@ -50,7 +49,8 @@ pub(super) struct Converted {
 }
 
 pub(super) fn converted(file: &Value, context: &Context<'_>, settings: &Settings) -> Result<Converted, ReadError> {
-    let Assembled { mut graphs, flat, names, remarks } = assemble(file, context)?;
+    let Assembled { mut graphs, flat, names } = assemble(file, context)?;
+    let remarks = found(&graphs, &flat);
     settings.set_single(&mut graphs, &flat);
     let mut emission = Emission::new(&graphs, &flat, &names, context, settings, remarks);
     let mut nodes = IndexMap::new();
@@ -59,14 +59,9 @@ pub(super) fn converted(file: &Value, context: &Context<'_>, settings: &Settings
             nodes.insert(id, node);
         }
     }
-    for &(scope, place) in &flat.half_off {
-        let id = emission.id(scope, place);
-        let text = "the subgraph is muted or bypassed, but nodes in it are not: they run, as in ComfyUI";
-        emission.remarks.push(Remark::warning(&id, text));
-    }
     let prompt = Prompt { nodes: numbered_first(nodes) };
     let mut workflow_json = file.clone();
-    let (chosen, raw, mut remarks) = emission.end();
+    let Emitted { chosen, raw, unfed, mut remarks } = emission.end();
     for choice in chosen {
         choice.write(&mut workflow_json);
     }
@@ -81,8 +76,26 @@ pub(super) fn converted(file: &Value, context: &Context<'_>, settings: &Settings
         remarks,
         form: Form::Ui,
         files: Vec::new(),
+        unfed,
     };
     Ok(Converted { workflow, raw })
+}
+
+/// What was found while the graphs were built, nodes by their ids in the prompt. Of several instances of a subgraph the first is
+/// named.
+fn found(graphs: &Graphs, flat: &Flat) -> Vec<Remark> {
+    let mut remarks = Vec::new();
+    let mut said = vec![false; graphs.all.len()];
+    for scope in &flat.scopes {
+        if std::mem::replace(&mut said[scope.graph], true) {
+            continue;
+        }
+        for remark in &graphs.all[scope.graph].remarks {
+            let node = remark.node.as_ref().map(|node| format!("{}{node}", scope.prefix));
+            remarks.push(Remark { node, ..remark.clone() });
+        }
+    }
+    remarks
 }
 
 /// Writes each primitive's value into the widgets that it is linked to; its mode does not matter.

@@ -6,13 +6,13 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::bounds::{Allowance, weight};
-use super::dynamic_prompt::Chooser;
+use super::dynamic_prompt::{self, Chooser};
 use super::flat::Flat;
 use super::graph::{Graph, Graphs, Location, Mode, Node, Widget};
 use super::replace::{self, Names};
 use super::resolve::{Origin, Resolver};
 use super::stored::Kept;
-use super::types::{Context, ReadError, Remark};
+use super::types::{Context, ReadError, Remark, Unfed};
 use super::{advance, api};
 use crate::prompt::{Given, NodeId, PromptNode};
 
@@ -28,6 +28,15 @@ impl Choice {
     pub(super) fn write(self, file: &mut Value) {
         advance::write(file, self.graph, self.node, &self.kept, Value::String(self.text));
     }
+}
+
+/// What there is beside the nodes.
+pub(super) struct Emitted {
+    pub(super) chosen: Vec<Choice>,
+    /// Texts as they were before they were worked on, by node and input.
+    pub(super) raw: IndexMap<(NodeId, String), Value>,
+    pub(super) unfed: Vec<Unfed>,
+    pub(super) remarks: Vec<Remark>,
 }
 
 /// Inputs that are set from outside, by node and input: texts among them are worked on wherever they come from.
@@ -77,8 +86,9 @@ pub(super) struct Emission<'a> {
     chooser: Chooser,
     chosen: Vec<Choice>,
     raw: IndexMap<(NodeId, String), Value>,
+    unfed: Vec<Unfed>,
     allowance: Allowance,
-    pub(super) remarks: Vec<Remark>,
+    remarks: Vec<Remark>,
 }
 
 impl<'a> Emission<'a> {
@@ -101,20 +111,16 @@ impl<'a> Emission<'a> {
             chooser: Chooser::new(context.seed),
             chosen: Vec::new(),
             raw: IndexMap::new(),
+            unfed: Vec::new(),
             allowance: Allowance::new(),
             remarks,
         }
     }
 
-    pub(super) fn id(&self, scope: usize, place: usize) -> String {
-        self.resolver.id(scope, place)
-    }
-
-    /// What was chosen, the texts as they were, and what there is to say.
-    pub(super) fn end(self) -> (Vec<Choice>, IndexMap<(NodeId, String), Value>, Vec<Remark>) {
+    pub(super) fn end(self) -> Emitted {
         let mut remarks = self.remarks;
         remarks.extend(self.resolver.remarks);
-        (self.chosen, self.raw, remarks)
+        Emitted { chosen: self.chosen, raw: self.raw, unfed: self.unfed, remarks }
     }
 
     pub(super) fn node(&mut self, scope: usize, place: usize) -> Result<Option<(NodeId, PromptNode)>, ReadError> {
@@ -122,7 +128,7 @@ impl<'a> Emission<'a> {
         let node = &graph.nodes[place];
         let id = self.resolver.id(scope, place);
         if !self.emitted.contains(&(scope, place)) {
-            self.report_off(node, &id);
+            self.report_off(scope, node, &id);
             return Ok(None);
         }
         let mut inputs = IndexMap::new();
@@ -148,6 +154,7 @@ impl<'a> Emission<'a> {
                     let text =
                         format!("input `{}` is fed by node `{origin}`, which is muted: it is left out", input.name);
                     self.remarks.push(Remark::warning(&id, text));
+                    self.unfed.push(Unfed { node: NodeId::from(id.as_str()), input: input.name.clone(), by: origin });
                     inputs.shift_remove(&input.name);
                 }
             }
@@ -163,6 +170,7 @@ impl<'a> Emission<'a> {
                 }
                 _ => continue,
             };
+            self.unfed.retain(|unfed| unfed.node != id || unfed.input != input);
             let worked = match &value {
                 Value::String(text) => self.worked(node, input, text).map(Value::String),
                 _ => None,
@@ -215,6 +223,9 @@ impl<'a> Emission<'a> {
         let Value::String(text) = value else { return Some(value.clone()) };
         let Some(worked) = self.worked(node, &widget.name, text) else { return Some(value.clone()) };
         if worked != *text {
+            if widget.dynamic_prompts {
+                self.remarks.push(Remark::note(id, dynamic_prompt::difference(&widget.name, text)));
+            }
             self.raw.insert((NodeId::from(id), widget.name.clone()), value.clone());
             let kept = widget.stored.clone().filter(|_| widget.dynamic_prompts);
             if let (Some(location), Some(kept)) = (graph.location, kept) {
@@ -233,13 +244,21 @@ impl<'a> Emission<'a> {
         named.then(|| self.names.replace(text, self.graphs, self.context.now))
     }
 
-    /// Tells of an output that will not run.
-    fn report_off(&mut self, node: &Node, id: &str) {
-        let schema = if node.known { self.context.schemas.schema(&node.class) } else { None };
-        if node.mode != Mode::On && schema.is_some_and(|schema| schema.output_node) {
-            let how = if node.mode == Mode::Muted { "muted" } else { "bypassed" };
-            self.remarks.push(Remark::note(id, format!("`{}` is {how}: it will not run", node.class)));
+    /// Tells of a node that will not run.
+    fn report_off(&mut self, scope: usize, node: &Node, id: &str) {
+        if node.is_virtual() {
+            return;
         }
+        let class = node.class.escape_debug();
+        let text = match node.mode {
+            Mode::Muted => format!("`{class}` is muted: it is left out"),
+            Mode::Bypassed => format!("`{class}` is bypassed: it is left out, and what it is given is passed on"),
+            Mode::On if self.resolver.is_off(scope) => {
+                format!("`{class}` is left out: the subgraph around it is muted or bypassed")
+            }
+            Mode::On => return,
+        };
+        self.remarks.push(Remark::note(id, text));
     }
 }
 

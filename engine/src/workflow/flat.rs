@@ -15,15 +15,13 @@ pub(super) struct Flat {
     pub(super) inner: HashMap<(usize, usize), usize>,
     /// Scope and node of all that are no instances, in the order in which they are written.
     pub(super) leaves: Vec<(usize, usize)>,
-    /// Instances that are muted or bypassed while nodes in them are not.
-    pub(super) half_off: Vec<(usize, usize)>,
 }
 
 impl Flat {
     pub(super) fn new(graphs: &Graphs) -> Result<Self, ReadError> {
         let mut flat = Self::default();
         let root = graphs.all.len() - 1;
-        flat.scopes.push(Scope { graph: root, parent: None, prefix: String::new() });
+        flat.scopes.push(Scope { graph: root, parent: None, prefix: String::new(), off: false });
         flat.expand(graphs, 0, execution_order(&graphs.all[root]), 0)?;
         Ok(flat)
     }
@@ -48,27 +46,25 @@ impl Flat {
                 }
                 continue;
             };
-            if node.mode != Mode::On
-                && graphs.all[inner].nodes.iter().any(|node| !node.is_virtual() && node.mode == Mode::On)
-            {
-                self.half_off.push((scope, place));
-            }
             let child = self.scopes.len();
             if child > MAX_NODES {
                 return Err(too_many());
             }
             let prefix = format!("{}{}:", self.scopes[scope].prefix, node.id);
-            self.scopes.push(Scope { graph: inner, parent: Some((scope, place)), prefix });
+            let off = self.scopes[scope].off || node.mode != Mode::On;
+            self.scopes.push(Scope { graph: inner, parent: Some((scope, place)), prefix, off });
             self.inner.insert((scope, place), child);
             self.expand(graphs, child, 0..graphs.all[inner].nodes.len(), depth + 1)?;
         }
         Ok(())
     }
 
-    /// Whether a node becomes part of the prompt.
+    /// Whether a node becomes part of the prompt. In an instance that is muted or bypassed, none does: editors until 1.35 run
+    /// those of its nodes that are on, later ones do not.
     pub(super) fn emits(&self, graphs: &Graphs, scope: usize, node: usize) -> bool {
-        let node = &graphs.all[self.scopes[scope].graph].nodes[node];
-        !node.is_virtual() && node.mode == Mode::On
+        let scope = &self.scopes[scope];
+        let node = &graphs.all[scope.graph].nodes[node];
+        !scope.off && !node.is_virtual() && node.mode == Mode::On
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::stored::Kept;
+use super::types::Remark;
 
 /// The ids with which links inside a subgraph name its boundary.
 pub(super) const INPUT_BOUNDARY: &str = "-10";
@@ -30,6 +31,8 @@ pub(super) struct Graph {
     pub(super) outputs: Vec<Boundary>,
     /// Where the graph stands in the file; nowhere if it is a group node's.
     pub(super) location: Option<Location>,
+    /// What was found while it was built; nodes by their ids in it.
+    pub(super) remarks: Vec<Remark>,
 }
 
 /// Where a graph stands in the file.

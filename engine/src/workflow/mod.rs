@@ -17,7 +17,9 @@ mod graph;
 mod group;
 mod hints;
 mod json;
+mod layout;
 mod media;
+mod mend;
 mod overrides;
 mod random;
 mod replace;
@@ -39,7 +41,7 @@ pub(crate) use self::hints::base_name;
 pub use self::hints::{Hints, Pack};
 pub use self::json::{MAX_JSON, parse as parse_json};
 pub use self::media::needed;
-pub use self::types::{Context, Form, HandedIn, LocalTime, Override, ReadError, Remark, Severity, Workflow};
+pub use self::types::{Context, Form, HandedIn, LocalTime, Override, ReadError, Remark, Severity, Unfed, Workflow};
 
 /// Reads a workflow file of any form.
 ///
@@ -79,6 +81,14 @@ pub fn read_value(value: &Value, context: &Context<'_>) -> Result<Workflow, Read
     read_set(value, context, &[])
 }
 
+/// The same with inputs set from outside; see [`read_with`].
+///
+/// # Errors
+/// As [`read_value`].
+pub fn read_value_with(value: &Value, context: &Context<'_>, overrides: &[Override]) -> Result<Workflow, ReadError> {
+    read_set(value, context, overrides)
+}
+
 fn read_set(value: &Value, context: &Context<'_>, overrides: &[Override]) -> Result<Workflow, ReadError> {
     let Body { prompt, editor, files } = body::find(value)?;
     let mut workflow = match (prompt, editor) {
@@ -93,6 +103,7 @@ fn read_set(value: &Value, context: &Context<'_>, overrides: &[Override]) -> Res
                 remarks,
                 form: Form::Api,
                 files: Vec::new(),
+                unfed: Vec::new(),
             };
             if !overrides.is_empty() {
                 overrides::set_in_prompt(&mut workflow, context, overrides);

@@ -53,6 +53,17 @@ pub struct Workflow {
     pub form: Form,
     /// Pictures that came with it, for the input folder.
     pub files: Vec<HandedIn>,
+    /// Inputs that lack what feeds them, because that is muted.
+    pub unfed: Vec<Unfed>,
+}
+
+/// An input that is left out because a muted node feeds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfed {
+    pub node: NodeId,
+    pub input: String,
+    /// The muted node.
+    pub by: String,
 }
 
 /// A file that came with a workflow.

@@ -2,6 +2,7 @@
 //! Each rule of the conversion on a graph as small as it can be.
 
 mod bodies;
+mod branches;
 mod control;
 mod files;
 mod mutations;

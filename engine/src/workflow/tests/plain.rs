@@ -78,7 +78,10 @@ fn mute_removes_and_bypass_keeps_the_stored_value() {
     assert_eq!(inputs(&fed(2, "Load")), json!({"2": {"height": 6, "color": 7}}));
     assert_eq!(
         remarks(&fed(2, "Load")),
-        ["node `2`: input `width` is fed by node `1`, which is muted: it is left out"]
+        [
+            "node `1`: `Load` is muted: it is left out",
+            "node `2`: input `width` is fed by node `1`, which is muted: it is left out"
+        ]
     );
     assert_eq!(inputs(&fed(4, "Load")), json!({"2": {"width": 5, "height": 6, "color": 7}}));
     // The event modes behave like 0.
@@ -221,7 +224,7 @@ fn muted_outputs_are_told_of() {
     let save = with(node(1, "SaveImage", json!([]), json!(["x"])), json!({"mode": 2}));
     assert_eq!(
         remarks(&file(vec![save], json!([]))),
-        ["node `1`: `SaveImage` is muted: it will not run", "no node of the workflow would run"]
+        ["node `1`: `SaveImage` is muted: it is left out", "no node of the workflow would run"]
     );
 }
 
