@@ -58,6 +58,8 @@ pub(crate) enum Command {
         seed: u64,
         file: PathBuf,
     },
+    /// Puts the tiny trained model that redraft carries into models/, and into substitutes.toml for which names it stands in
+    TinyModel(Directories),
     /// Makes a draft picture under the name of each that workflows want and that is missing
     StandIns(StandInsArgs),
     /// Writes a simple picture to start from
@@ -146,6 +148,10 @@ pub(crate) struct Changes {
     /// Use FILE where a model or picture that matches PATTERN (`*` and `?`) is missing
     #[arg(long = "substitute", value_name = "PATTERN=FILE")]
     pub(crate) substitutes: Vec<String>,
+    /// More of them: a table "PATTERN" = "FILE" for each kind of folder, [checkpoints], [loras], … [besides: substitutes.toml in
+    /// the base directory]
+    #[arg(long = "substitutes", value_name = "FILE.toml")]
+    pub(crate) substitute_files: Vec<PathBuf>,
     /// Decides between the options of dynamic prompts, {a|b}
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) prompt_seed: u64,

@@ -1,4 +1,4 @@
-//! What the command line changes in a workflow: `--inputs`, `--set`, `--substitute`, and names of files that are elsewhere.
+//! What the command line changes in a workflow: `--inputs`, `--set`, names of files that are elsewhere, and stand-ins.
 
 use std::hash::{BuildHasher, Hasher};
 use std::path::Path;
@@ -7,7 +7,7 @@ use redraft_engine::folders::FolderPaths;
 use redraft_engine::names;
 use redraft_engine::node::Registry;
 use redraft_engine::prompt::{Given, Prompt};
-use redraft_engine::schema::{Kind, Options};
+use redraft_engine::schema::Kind;
 use redraft_engine::settable::{self, Addresses};
 use redraft_engine::stock::Known;
 use redraft_engine::workflow::{self, Override};
@@ -15,6 +15,7 @@ use serde_json::Value as Json;
 
 use crate::args::Changes;
 use crate::exit::{Outcome, Stop};
+use crate::substitutes::{self, Substitute};
 
 /// The longest text that `--set NODE.INPUT=@FILE` takes, in bytes.
 const MAX_TEXT: u64 = 16 << 20;
@@ -29,7 +30,13 @@ pub(crate) struct Found {
 }
 
 /// Finds everything that the command line changes in a prompt, and changes it there.
-pub(crate) fn find(prompt: &Prompt, changes: &Changes, registry: &Registry, folders: &FolderPaths) -> Outcome<Found> {
+pub(crate) fn find(
+    prompt: &Prompt,
+    changes: &Changes,
+    substitutes: &[Substitute],
+    registry: &Registry,
+    folders: &FolderPaths,
+) -> Outcome<Found> {
     let mut finder =
         Finder { prompt: prompt.clone(), registry, found: Found { overrides: Vec::new(), notes: Vec::new() } };
     if let Some(file) = &changes.inputs {
@@ -38,12 +45,10 @@ pub(crate) fn find(prompt: &Prompt, changes: &Changes, registry: &Registry, fold
     for set in &changes.sets {
         finder.set(set).map_err(|why| Stop::wrong(format!("--set '{set}': {why}")))?;
     }
-    for substitute in &changes.substitutes {
-        finder.substitute(substitute, folders)?;
-    }
     if !changes.strict_names {
         finder.settle(folders);
     }
+    finder.substitute(substitutes, folders)?;
     Ok(finder.found)
 }
 
@@ -123,45 +128,20 @@ impl Finder<'_> {
         self.found.overrides.push(Override { node, input, value });
     }
 
-    /// Puts another file in the place of each missing one whose name matches.
-    fn substitute(&mut self, substitute: &str, folders: &FolderPaths) -> Outcome<()> {
-        let wrong = |why: String| Stop::wrong(format!("--substitute '{substitute}': {why}"));
-        let Some((pattern, file)) = substitute.split_once('=') else {
-            return Err(wrong("has no file; write PATTERN=FILE".to_owned()));
-        };
-        let (mut changed, mut matched) = (Vec::new(), false);
-        for (id, node) in &self.prompt.nodes {
-            let Some(schema) = Known(self.registry).declared(&node.class_type) else { continue };
-            for input in &schema.inputs {
-                let Kind::Combo { options: Options::Files { folder, .. }, .. } = &input.kind else { continue };
-                let Some(Given::Constant(Json::String(name))) = node.inputs.get(&input.name) else { continue };
-                if !matches(pattern, name) {
-                    continue;
+    /// Puts stand-ins in the place of what is missing.
+    fn substitute(&mut self, substitutes: &[Substitute], folders: &FolderPaths) -> Outcome<()> {
+        let notes = &mut self.found.notes;
+        substitutes::hold(&self.prompt, substitutes, self.registry, folders, &mut |note| notes.push(note))?;
+        let mut filled = self.prompt.clone();
+        substitutes::apply(&mut filled, substitutes, self.registry, folders, &mut |note| notes.push(note));
+        for (id, node) in filled.nodes {
+            for (input, given) in node.inputs {
+                if let Given::Constant(value) = given
+                    && self.prompt.nodes[&id].inputs[&input] != Given::Constant(value.clone())
+                {
+                    self.change(id.clone(), input, value);
                 }
-                matched = true;
-                if folders.find(folder, name).is_some() {
-                    continue;
-                }
-                if folders.find(folder, file).is_none() {
-                    let places: Vec<_> =
-                        folders.directories(folder).iter().map(|dir| dir.display().to_string()).collect();
-                    return Err(wrong(format!(
-                        "there is no file {file} in {}; put it there or name another",
-                        places.join(" or ")
-                    )));
-                }
-                let note = format!("node {id} ({}): using {file} in place of {name}, which is missing", schema.class);
-                self.found.notes.push(note);
-                changed.push((id.clone(), input.name.clone()));
             }
-        }
-        if !matched {
-            let note =
-                format!("warning: --substitute '{substitute}': no model or picture of the workflow matches {pattern}");
-            self.found.notes.push(note);
-        }
-        for (id, input) in changed {
-            self.change(id, input, Json::String(file.to_owned()));
         }
         Ok(())
     }
@@ -194,35 +174,6 @@ fn text_of(file: &Path) -> Result<String, String> {
     Ok(text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text)).to_owned())
 }
 
-/// Whether `name` matches a pattern of `*` (any text) and `?` (one character), upper and lower case alike.
-fn matches(pattern: &str, name: &str) -> bool {
-    let pattern: Vec<char> = pattern.to_lowercase().chars().collect();
-    let name: Vec<char> = name.to_lowercase().chars().collect();
-    let (mut p, mut n) = (0, 0);
-    // Where to go on if the rest does not fit: behind the last star, one character further.
-    let mut retry: Option<(usize, usize)> = None;
-    while n < name.len() {
-        match pattern.get(p) {
-            Some('*') => {
-                retry = Some((p + 1, n));
-                p += 1;
-            }
-            Some(&c) if c == '?' || c == name[n] => {
-                p += 1;
-                n += 1;
-            }
-            _ => match retry {
-                Some((after_star, from)) => {
-                    retry = Some((after_star, from + 1));
-                    (p, n) = (after_star, from + 1);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|c| *c == '*')
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -245,7 +196,7 @@ mod tests {
     /// What is set, by address.
     fn found(changes: &Changes) -> Outcome<Vec<(String, Json)>> {
         let registry = Registry::linked().unwrap();
-        let found = find(&prompt(), changes, &registry, &FolderPaths::below(Path::new("/nowhere")))?;
+        let found = find(&prompt(), changes, &[], &registry, &FolderPaths::below(Path::new("/nowhere")))?;
         Ok(found.overrides.into_iter().map(|set| (format!("{}.{}", set.node, set.input), set.value)).collect())
     }
 
@@ -298,21 +249,5 @@ mod tests {
         assert!(
             stop.message.ends_with("'9.seed': no node has the id or title '9'; `redraft inputs` shows all addresses")
         );
-    }
-
-    #[test]
-    fn patterns_match_as_a_shell_matches_them() {
-        for (pattern, name) in [
-            ("v1-5*", "v1-5-pruned-emaonly-fp16.safetensors"),
-            ("*", ""),
-            ("*.PNG", "vivi (1).png"),
-            ("a*b*c", "aXbXbXc"),
-            ("?.png", "ä.png"),
-        ] {
-            assert!(matches(pattern, name), "{pattern} {name}");
-        }
-        for (pattern, name) in [("v1-5", "v1-5-x"), ("a*b", "abc"), ("?", ""), ("", "a")] {
-            assert!(!matches(pattern, name), "{pattern} {name}");
-        }
     }
 }

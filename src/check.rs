@@ -14,13 +14,15 @@ use crate::exit::{Exit, Outcome, Stop};
 use crate::out::{say, say_json, tell};
 use crate::run::unneeded;
 use crate::session::of_problems;
-use crate::{directories, workflow_file};
+use crate::{directories, substitutes, workflow_file};
 
 pub(crate) fn check(args: &CheckArgs) -> Outcome {
     let registry = Registry::linked()?;
     let folders = directories::folders(&args.directories)?;
+    let substitutes = substitutes::named(&args.changes, &args.directories)?;
     let mut notes = Vec::new();
-    let loaded = workflow_file::load(&args.file, &args.changes, &registry, &folders, &mut |note| notes.push(note));
+    let mut note = |note| notes.push(note);
+    let loaded = workflow_file::load(&args.file, &args.changes, &substitutes, &registry, &folders, &mut note);
     let workflow = match loaded {
         Err(stop) if args.json => {
             let report =

@@ -17,7 +17,9 @@ mod run;
 mod screen;
 mod session;
 mod stand_ins;
+mod substitutes;
 mod survey;
+mod tiny_model;
 mod told_families;
 mod verify;
 mod worker;
@@ -96,6 +98,7 @@ fn dispatch(command: Command, quiet: bool) -> Outcome {
             write_random_checkpoint(&file, layout, size, seed)?;
             Ok(Exit::Done)
         }
+        Command::TinyModel(directories) => tiny_model::tiny_model(&directories),
         Command::StandIns(args) => stand_ins::stand_ins(&args),
         Command::DraftPicture { width, height, file } => {
             write_draft(&file, width, height)?;

@@ -22,6 +22,7 @@ use crate::exit::{Exit, Outcome, Stop};
 use crate::out::plain;
 use crate::screen::Screen;
 use crate::session::{self, of_problems};
+use crate::substitutes::{self, Substitute};
 use crate::worker::{Line, Message, Options, Worker};
 use crate::{directories, front, workflow_file};
 
@@ -52,9 +53,11 @@ pub(crate) fn run(args: RunArgs, quiet: bool) -> Outcome {
     let mut screen = Screen::new(&args, quiet)?;
     let registry = Arc::new(Registry::linked()?);
     let folders = Arc::new(directories::folders(&args.directories)?);
+    let substitutes = substitutes::named(&args.changes, &args.directories)?;
     let (mut jobs, mut first_failure) = (Vec::new(), None);
     for (number, file) in args.files.iter().enumerate() {
-        let prepared = prepare(&args, file, &registry, &folders, &mut |text| screen.note(Some(number), &text));
+        let prepared =
+            prepare(&args, file, &substitutes, &registry, &folders, &mut |text| screen.note(Some(number), &text));
         match prepared {
             Ok(ready) => jobs.push((number, Job::Ready(Box::new(ready)))),
             // Nothing runs before the first.
@@ -91,7 +94,9 @@ pub(crate) fn run(args: RunArgs, quiet: bool) -> Outcome {
         Ok(move |job: Job, line: &mut Line, cancel: &Cancel| {
             let ready = match job {
                 Job::Ready(ready) => *ready,
-                Job::Again(file) => prepare(&command, &file, &registry, &engine.folders, &mut |text| line.note(text))?,
+                Job::Again(file) => {
+                    prepare(&command, &file, &substitutes, &registry, &engine.folders, &mut |text| line.note(text))?
+                }
             };
             let plan = Plan::of(ready.runnable, &registry, &engine.folders, &salt);
             let extra = ready.editor.map(|editor| ("workflow".to_owned(), editor)).into_iter().collect();
@@ -170,12 +175,13 @@ fn one(
 fn prepare(
     args: &RunArgs,
     file: &Path,
+    substitutes: &[Substitute],
     registry: &Registry,
     folders: &FolderPaths,
     note: &mut dyn FnMut(String),
 ) -> Outcome<Ready> {
     let name = workflow_file::name(file);
-    let workflow = workflow_file::load(file, &args.changes, registry, folders, note)?;
+    let workflow = workflow_file::load(file, &args.changes, substitutes, registry, folders, note)?;
     for remark in workflow.remarks.iter().filter(|remark| remark.severity == Severity::Warning) {
         note(format!("warning: {remark}"));
     }

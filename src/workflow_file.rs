@@ -16,6 +16,7 @@ use redraft_engine::workflow::{self, Context, Form, LocalTime, MAX_JSON, Overrid
 use crate::args::Changes;
 use crate::changes;
 use crate::exit::{Outcome, Stop};
+use crate::substitutes::Substitute;
 
 /// What a file is called in messages.
 pub(crate) fn name(file: &Path) -> String {
@@ -31,16 +32,18 @@ fn is_stdin(file: &Path) -> bool {
 pub(crate) fn load(
     file: &Path,
     changes: &Changes,
+    substitutes: &[Substitute],
     registry: &Registry,
     folders: &FolderPaths,
     note: &mut dyn FnMut(String),
 ) -> Outcome<Workflow> {
-    load_as_is(file, changes, registry, folders, note).map_err(|stop| stop.of_file(&name(file)))
+    load_as_is(file, changes, substitutes, registry, folders, note).map_err(|stop| stop.of_file(&name(file)))
 }
 
 fn load_as_is(
     file: &Path,
     changes: &Changes,
+    substitutes: &[Substitute],
     registry: &Registry,
     folders: &FolderPaths,
     note: &mut dyn FnMut(String),
@@ -51,7 +54,7 @@ fn load_as_is(
     let wrong = |error: ReadError| Stop::wrong(error);
     let prepared = |read: &dyn Fn(&[Override]) -> Result<Workflow, ReadError>| -> Outcome<_> {
         let plain = read(&[]).map_err(wrong)?;
-        let found = changes::find(&plain.prompt, changes, registry, folders)?;
+        let found = changes::find(&plain.prompt, changes, substitutes, registry, folders)?;
         let editor = plain.workflow_json.clone().filter(|_| plain.form == Form::Api);
         let mut workflow = if found.overrides.is_empty() { plain } else { read(&found.overrides).map_err(wrong)? };
         workflow.fill_defaults(&known, folders);

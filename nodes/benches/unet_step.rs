@@ -1,10 +1,12 @@
-//! One UNet step of Stable Diffusion 1.5 at 512 x 512 with guidance, float32, on the CPU: batch 2, 77 tokens.
+//! One UNet step of Stable Diffusion 1.5 with guidance, 77 tokens: at 512 x 512, batch 2, float32, on the CPU, unless told
+//! otherwise.
 //!
-//! `cargo bench -p redraft-nodes --bench unet_step -- [CHECKPOINT] [--steps N] [--channels-last]`
+//! `cargo bench -p redraft-nodes --bench unet_step -- [CHECKPOINT] [--steps N] [--side PIXELS] [--batch N] [--device DEVICE]
+//! [--float32] [--channels-last]`
 //!
 //! Without a checkpoint, a random one of the real size (2.1 GB) is made in the temporary directory and kept there. Times the
 //! steps against a matrix product of the same kind, made before and after: on a machine with other work to do, the ratio is
-//! steadier than the seconds.
+//! steadier than the seconds. On a GPU the element type is that of a run (half), and each step is waited for.
 #![allow(clippy::unwrap_used)]
 
 use std::io::Write;
@@ -19,9 +21,13 @@ use redraft_nodes::files::weights::Weights;
 use redraft_nodes::models::families::recognise;
 use redraft_nodes::models::random::{Layout, Size, write_random_checkpoint};
 use redraft_nodes::models::unet::{Heads, UNet};
+use redraft_nodes::ops::cuda::DeviceChoice;
 use redraft_nodes::ops::noise::randn;
-use redraft_nodes::ops::numerics::Numerics;
-use tch::Tensor;
+use redraft_nodes::ops::numerics::{Numerics, Placement};
+use tch::{Device, Kind, Tensor};
+
+/// Floating-point operations of a step at 512 x 512, batch 2.
+const OPERATIONS: f64 = 1.36e12;
 
 /// Most seconds a step may take on the project's two-core machine when it is quiet.
 const LIMIT: f64 = 12.5;
@@ -38,34 +44,51 @@ fn main() -> Result<()> {
         let (_, spent) = timed(|| write_random_checkpoint(&path, Layout::Sd1, Size::Real, 0));
         writeln!(out, "wrote {} in {:.1} s", path.display(), spent.as_secs_f64())?;
     }
-    let channels_last = arguments.iter().any(|a| a == "--channels-last");
-    let numerics = Numerics { channels_last, ..Numerics::cpu() };
+    let (side, batch) =
+        (after("--side").map_or(Ok(512), |n| n.parse::<i64>())?, after("--batch").map_or(Ok(2), |n| n.parse())?);
+    let flag = |name: &str| arguments.iter().any(|a| a == name);
+    let device: DeviceChoice = after("--device").map_or("cpu", String::as_str).parse()?;
+    let numerics = device.open(flag("--float32"))?;
+    let channels_last = numerics.channels_last || flag("--channels-last");
+    let numerics = Numerics { channels_last, ..numerics };
     let (weights, opened) = timed(|| Weights::open(&path));
     let contents = recognise(&weights?)?;
     let (unet, loaded) = timed(|| UNet::load(&contents.model()?.weights, &numerics, Heads::Count(8)));
     let unet = unet?;
     writeln!(out, "opened in {:.4} s, UNet loaded in {:.2} s", opened.as_secs_f64(), loaded.as_secs_f64())?;
-    let x = randn(0, &[2, unet.in_channels(), 64, 64]);
-    let context = randn(1, &[2, 77, unet.context_width()]);
-    let timestep = Tensor::from_slice(&[999f32, 999.0]);
+    let there = |x: Tensor| x.to_device(numerics.device);
+    let x = there(randn(0, &[batch, unet.in_channels(), side / 8, side / 8]));
+    let context = there(randn(1, &[batch, 77, unet.context_width()]));
+    let timestep = there(Tensor::full([batch], 999.0, (Kind::Float, Device::Cpu)));
     let (extra, call) = (ExtraConds::default(), Call::plain());
     let inputs = Inputs { x: &x, timestep: &timestep, context: &context, extra: &extra, call: &call };
     let mut seconds = Vec::new();
     for step in 0..=steps {
-        let before = product();
-        let (noise, spent) = timed(|| unet.forward(&inputs));
+        let before = product(numerics.unet());
+        let (noise, spent) = timed(|| {
+            let noise = unet.forward(&inputs)?;
+            wait(numerics.device);
+            anyhow::Ok(noise)
+        });
         let noise = noise?;
-        let after = product();
+        let after = product(numerics.unet());
         assert!(bool::try_from(noise.isfinite().all())?, "the step gave values that are not finite");
-        let rate = 1.36e12 / spent.as_secs_f64() / ((before + after) / 2.0);
+        let rate = OPERATIONS / spent.as_secs_f64() / ((before + after) / 2.0);
         let what = if step == 0 { "warm-up" } else { "step" };
-        writeln!(out, "{what}: {:.2} s, {:.0} % of a plain product's rate", spent.as_secs_f64(), 100.0 * rate)?;
+        write!(out, "{what}: {:.4} s", spent.as_secs_f64())?;
+        match (side, batch) {
+            (512, 2) => writeln!(out, ", {:.0} % of a plain product's rate", 100.0 * rate)?,
+            _ => writeln!(out)?,
+        }
         if step > 0 {
             seconds.push(spent.as_secs_f64());
         }
     }
     seconds.sort_by(f64::total_cmp);
-    writeln!(out, "median {:.2} s of {steps} (limit on a quiet two-core machine: {LIMIT} s)", seconds[steps / 2])?;
+    writeln!(out, "median {:.4} s of {steps}", seconds[steps / 2])?;
+    if !numerics.device.is_cuda() {
+        writeln!(out, "limit at 512 x 512 on a quiet two-core machine: {LIMIT} s")?;
+    }
     if let Some(peak) = memory("VmHWM") {
         writeln!(out, "peak memory {peak} MB")?;
     }
@@ -79,16 +102,25 @@ fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
 }
 
 /// Operations per second of a large matrix product: what the machine gives us at this moment.
-fn product() -> f64 {
+fn product(place: Placement) -> f64 {
     let (m, k, n) = (4096, 1280, 4096);
-    let (a, b) = (randn(2, &[m, k]), randn(3, &[k, n]));
+    let (a, b) = (place.place(&randn(2, &[m, k])), place.place(&randn(3, &[k, n])));
     let _ = a.matmul(&b);
+    wait(place.device);
     let (_, spent) = timed(|| {
         for _ in 0..3 {
             let _ = a.matmul(&b);
         }
+        wait(place.device);
     });
     3.0 * 2.0 * (m * k * n) as f64 / spent.as_secs_f64()
+}
+
+/// Waits until a GPU has done what it was given.
+fn wait(device: Device) {
+    if let Device::Cuda(index) = device {
+        tch::Cuda::synchronize(index as i64);
+    }
 }
 
 /// A line of `/proc/self/status`, in megabytes.

@@ -9,7 +9,7 @@ use crate::ops::noise::permutations;
 
 /// How windows are placed.
 #[derive(Combo, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Schedule {
+pub enum WindowSchedule {
     /// At the same positions in each step. The last window is moved back so that it ends with the latent.
     #[combo(name = "standard_static")]
     Static,
@@ -44,7 +44,7 @@ pub enum Fuse {
 /// The settings of a context windows node.
 #[derive(Clone, Copy, Debug)]
 pub struct ContextWindows {
-    pub schedule: Schedule,
+    pub schedule: WindowSchedule,
     pub fuse: Fuse,
     pub length: i64,
     pub overlap: i64,
@@ -77,27 +77,27 @@ impl ContextWindows {
 
     /// The indices of each window in a step. Windows may wrap around the end, and with strides above 1 hold an index
     /// twice.
-    pub(super) fn places(&self, whole: i64, step: usize) -> Result<Vec<Vec<i64>>> {
+    pub(super) fn indices(&self, whole: i64, step: usize) -> Result<Vec<Vec<i64>>> {
         let windows = match self.schedule {
-            Schedule::Static => self.one_after_the_other(whole)?,
-            Schedule::Uniform => self.moved_back(self.uniform(whole, step, false)?, whole),
-            Schedule::Looped => self.uniform(whole, step, self.closed_loop)?,
-            Schedule::Batched => {
+            WindowSchedule::Static => self.one_after_the_other(whole)?,
+            WindowSchedule::Uniform => self.moved_back(self.uniform(whole, step, false)?, whole),
+            WindowSchedule::Looped => self.uniform(whole, step, self.closed_loop)?,
+            WindowSchedule::Batched => {
                 let starts = stepped(0, whole, self.length)?;
                 starts.map(|start| (start..(start + self.length).min(whole)).collect()).collect()
             }
         };
-        for place in 0..whole {
+        for index in 0..whole {
             ensure!(
-                windows.iter().any(|window| window.contains(&place)),
-                "context windows of {} that overlap by {} leave out place {place} of {whole} in step {step}: choose a smaller \
+                windows.iter().any(|window| window.contains(&index)),
+                "context windows of {} that overlap by {} leave out index {index} of {whole} in step {step}: choose a smaller \
                  overlap, or the schedule standard_static",
                 self.length,
                 self.overlap
             );
         }
         ensure!(
-            windows.iter().flatten().all(|place| *place < whole),
+            windows.iter().flatten().all(|index| *index < whole),
             "context windows of {} with stride {} reach beyond the end of {whole} in step {step}: choose a smaller stride",
             self.length,
             self.stride
@@ -127,7 +127,7 @@ impl ContextWindows {
         for gap in (0..self.stride.min(most)).map(|power| 1i64 << power) {
             let start = (offset * gap as f64) as i64 + pad;
             for first in stepped(start, end, self.length * gap - self.overlap)? {
-                windows.push((0..self.length).map(|place| (first + place * gap) % whole).collect());
+                windows.push((0..self.length).map(|index| (first + index * gap) % whole).collect());
             }
         }
         Ok(windows)
@@ -142,9 +142,9 @@ impl ContextWindows {
             let over = (1..window.len()).find(|n| window[*n] % whole < window[n - 1] % whole);
             if let Some(over) = over {
                 let beyond = window[over];
-                let from_first = |place: &i64| (place - window[0] + whole) % whole;
+                let from_first = |index: &i64| (index - window[0] + whole) % whole;
                 let shift = whole - 1 - window.last().map_or(0, from_first);
-                windows[at] = window.iter().map(|place| from_first(place) + shift).collect();
+                windows[at] = window.iter().map(|index| from_first(index) + shift).collect();
                 if !windows[(at + 1) % windows.len()].contains(&beyond) {
                     windows.insert(at + 1, (beyond..beyond + self.length).collect());
                 }
@@ -174,7 +174,7 @@ impl ContextWindows {
         /// Used instead of 0, so that indices that only one window holds keep its value.
         const LEAST: f64 = 1e-37;
         let mut weights = vec![1.0; window.len()];
-        let fades = [window.iter().all(|place| *place > 0), window.iter().all(|place| *place < whole - 1)];
+        let fades = [window.iter().all(|index| *index > 0), window.iter().all(|index| *index < whole - 1)];
         if self.overlap == 0 || fades == [false; 2] {
             return Ok(weights);
         }
@@ -236,22 +236,22 @@ mod tests {
 
     use super::*;
 
-    fn windows(schedule: Schedule, length: i64, overlap: i64) -> ContextWindows {
+    fn windows(schedule: WindowSchedule, length: i64, overlap: i64) -> ContextWindows {
         let fuse = Fuse::OverlapLinear;
         ContextWindows { schedule, fuse, length, overlap, stride: 1, closed_loop: false, dim: 0, freenoise: true }
     }
 
     /// Indices from ComfyUI 0.8.0's functions.
     #[test]
-    fn places_of_each_schedule() {
-        let static_ = windows(Schedule::Static, 4, 1);
-        assert_eq!(static_.places(9, 3).unwrap(), [[0, 1, 2, 3], [3, 4, 5, 6], [5, 6, 7, 8]]);
-        let uniform = ContextWindows { stride: 2, ..windows(Schedule::Uniform, 4, 1) };
+    fn indices_of_each_schedule() {
+        let static_ = windows(WindowSchedule::Static, 4, 1);
+        assert_eq!(static_.indices(9, 3).unwrap(), [[0, 1, 2, 3], [3, 4, 5, 6], [5, 6, 7, 8]]);
+        let uniform = ContextWindows { stride: 2, ..windows(WindowSchedule::Uniform, 4, 1) };
         let moved = [[4, 5, 6, 7], [5, 6, 7, 8], [0, 1, 2, 3], [1, 2, 3, 4], [2, 4, 6, 8]];
-        assert_eq!(uniform.places(9, 1).unwrap(), moved);
-        let close = windows(Schedule::Uniform, 3, 2);
-        assert_eq!(close.places(7, 3).unwrap(), [[4, 5, 6], [0, 1, 2], [1, 2, 3], [2, 3, 4]]);
-        let looped = ContextWindows { stride: 3, closed_loop: true, ..windows(Schedule::Looped, 4, 2) };
+        assert_eq!(uniform.indices(9, 1).unwrap(), moved);
+        let close = windows(WindowSchedule::Uniform, 3, 2);
+        assert_eq!(close.indices(7, 3).unwrap(), [[4, 5, 6], [0, 1, 2], [1, 2, 3], [2, 3, 4]]);
+        let looped = ContextWindows { stride: 3, closed_loop: true, ..windows(WindowSchedule::Looped, 4, 2) };
         let across = [
             [2, 3, 4, 5],
             [4, 5, 6, 7],
@@ -262,15 +262,15 @@ mod tests {
             [8, 1, 3, 5],
             [3, 7, 2, 6],
         ];
-        assert_eq!(looped.places(9, 2).unwrap(), across);
-        let batched = windows(Schedule::Batched, 4, 3);
-        assert_eq!(batched.places(9, 0).unwrap(), [vec![0, 1, 2, 3], vec![4, 5, 6, 7], vec![8]]);
+        assert_eq!(looped.indices(9, 2).unwrap(), across);
+        let batched = windows(WindowSchedule::Batched, 4, 3);
+        assert_eq!(batched.indices(9, 0).unwrap(), [vec![0, 1, 2, 3], vec![4, 5, 6, 7], vec![8]]);
     }
 
     /// Figures from the same program.
     #[test]
     fn weights_of_each_kind() {
-        let fading = windows(Schedule::Static, 4, 3);
+        let fading = windows(WindowSchedule::Static, 4, 3);
         assert_eq!(fading.weights(&[0, 1, 2, 3], 9).unwrap(), [1.0, 1.0, 0.5, 1e-37]);
         assert_eq!(fading.weights(&[2, 3, 4, 5], 9).unwrap(), [1e-37, 1.0, 0.5, 1e-37]);
         assert_eq!(fading.weights(&[5, 6, 7, 8], 9).unwrap(), [1e-37, 0.5, 1.0, 1.0]);
@@ -285,7 +285,7 @@ mod tests {
     #[test]
     fn noise_is_shuffled_from_window_to_window() {
         let noise = Tensor::arange(11, (Kind::Float, Device::Cpu)).view([11, 1, 1, 1]);
-        let shuffled = windows(Schedule::Static, 4, 1).shuffled(&noise, 5).unwrap();
+        let shuffled = windows(WindowSchedule::Static, 4, 1).shuffled(&noise, 5).unwrap();
         let values: Vec<f32> = Vec::try_from(shuffled.flatten(0, -1)).unwrap();
         assert_eq!(values, [0.0, 1.0, 2.0, 3.0, 2.0, 1.0, 0.0, 2.0, 1.0, 3.0, 0.0]);
         assert_eq!(noise.double_value(&[4, 0, 0, 0]), 4.0, "what was given is changed");
@@ -293,11 +293,11 @@ mod tests {
 
     #[test]
     fn what_cannot_be_cut_is_refused() {
-        let message = |windows: ContextWindows| windows.places(9, 0).unwrap_err().to_string();
-        assert!(message(windows(Schedule::Static, 4, 4)).contains("do not move on"));
-        assert!(message(windows(Schedule::Static, 4, i64::MAX)).contains("leave out place 0 of 9"));
+        let message = |windows: ContextWindows| windows.indices(9, 0).unwrap_err().to_string();
+        assert!(message(windows(WindowSchedule::Static, 4, 4)).contains("do not move on"));
+        assert!(message(windows(WindowSchedule::Static, 4, i64::MAX)).contains("leave out index 0 of 9"));
         let latent = Tensor::zeros([1, 4, 8, 8], (Kind::Float, Device::Cpu));
-        let along = |dim, length| ContextWindows { dim, ..windows(Schedule::Static, length, 1) }.whole(&latent);
+        let along = |dim, length| ContextWindows { dim, ..windows(WindowSchedule::Static, length, 1) }.whole(&latent);
         assert_eq!((along(2, 7).unwrap(), along(2, 8).unwrap(), along(1, 4).unwrap()), (Some(8), None, None));
         for (dim, length) in [(1, 3), (4, 100), (5, 100)] {
             assert!(along(dim, length).unwrap_err().to_string().contains(&format!("along dimension {dim}")));

@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use tch::{Kind, Tensor};
 
 use super::denoise::{Denoise, Denoised, OnStep};
-use super::hooks::{Again, Hooks, Moment, Pair, Under};
+use super::hooks::{Evaluation, Hooks, Pair, Predictor, PromptSet};
 use super::jobs::{Average, Job, contexts, fit_together, jobs_of};
 use super::ksampler::Ready;
 use super::regions::Region;
@@ -87,7 +87,7 @@ pub struct Guidance<'a> {
     pub prompts: Prompts<'a>,
     /// How the predictions become one.
     pub rule: Rule,
-    /// What to move towards and away from, in the rule's order.
+    /// The prompts of each conditioning, in the rule's order.
     pub lists: Vec<Vec<Region>>,
     /// They may change the predictions.
     pub hooks: &'a Hooks,
@@ -115,33 +115,33 @@ impl Denoise for Guidance<'_> {
 }
 
 impl Guidance<'_> {
-    /// The list at a place of the rule; nothing if it is not there or not needed.
-    fn list(&self, place: usize, needed: bool) -> &[Region] {
-        self.lists.get(place).filter(|_| needed).map_or(&[], Vec::as_slice)
+    /// The prompts of the rule's conditioning number `index`; none if there is no such conditioning or it is not needed.
+    fn list(&self, index: usize, needed: bool) -> &[Region] {
+        self.lists.get(index).filter(|_| needed).map_or(&[], Vec::as_slice)
     }
 
     fn predict<const N: usize>(&self, lists: [&[Region]; N], x: &Tensor, sigma: f64) -> Result<[Tensor; N]> {
         self.prompts.predict(lists, x, sigma, &self.hooks.patches())
     }
 
-    /// From one prediction to another, with the hooks that change how.
-    fn guided(&self, pair: &Pair, moment: &Moment) -> Result<Tensor> {
-        let denoised = match self.hooks.guide(pair, moment)? {
+    /// Guidance between two predictions, as the hooks change or replace it.
+    fn guided(&self, pair: &Pair, evaluation: &Evaluation) -> Result<Tensor> {
+        let denoised = match self.hooks.guide(pair, evaluation)? {
             Some(denoised) => denoised,
             // Without a negative prediction, `cfg` is 1.
-            None if !moment.guided => pair.cond.shallow_clone(),
-            None => pair.guided(moment.cfg),
+            None if !evaluation.guided => pair.cond.shallow_clone(),
+            None => pair.guided(evaluation.cfg),
         };
-        self.hooks.after_guidance(denoised, pair, moment)
+        self.hooks.after_guidance(denoised, pair, evaluation)
     }
 
     fn cfg(&self, x: &Tensor, sigma: f64, cfg: f64) -> Result<Denoised> {
         let guided = self.always_negative || !is_one(cfg);
         let lists = [self.list(0, true), self.list(1, guided)];
         let network = Lists { guidance: self, cond: lists[0], uncond: lists[1] };
-        let moment = Moment { x, sigma, cfg, guided, sampling: self.prompts.sampling, network: &network };
-        let [cond, uncond] = self.hooks.before_guidance(self.predict(lists, x, sigma)?, &moment)?;
-        let denoised = self.guided(&Pair { cond: &cond, uncond: &uncond }, &moment)?;
+        let evaluation = Evaluation { x, sigma, cfg, guided, sampling: self.prompts.sampling, network: &network };
+        let [cond, uncond] = self.hooks.before_guidance(self.predict(lists, x, sigma)?, &evaluation)?;
+        let denoised = self.guided(&Pair { cond: &cond, uncond: &uncond }, &evaluation)?;
         Ok(Denoised { denoised, uncond })
     }
 
@@ -149,8 +149,9 @@ impl Guidance<'_> {
         let lists = [self.list(2, true), self.list(1, true), self.list(0, true)];
         let [base, uncond, cond] = self.predict(lists, x, sigma)?;
         let network = Lists { guidance: self, cond: lists[2], uncond: lists[1] };
-        let moment = Moment { x, sigma, cfg: conds, guided: true, sampling: self.prompts.sampling, network: &network };
-        let inner = self.guided(&Pair { cond: &cond, uncond: &uncond }, &moment)?;
+        let evaluation =
+            Evaluation { x, sigma, cfg: conds, guided: true, sampling: self.prompts.sampling, network: &network };
+        let inner = self.guided(&Pair { cond: &cond, uncond: &uncond }, &evaluation)?;
         Ok(Denoised { denoised: &base + (inner - &base) * negative, uncond })
     }
 
@@ -160,10 +161,10 @@ impl Guidance<'_> {
         let lists = [self.list(2, base_needed), self.list(1, middle_needed), self.list(0, true)];
         let [uncond, middle, cond] = self.predict(lists, x, sigma)?;
         let network = Lists { guidance: self, cond: lists[1], uncond: lists[0] };
-        // Also where nothing was evaluated to move from: the reference then moves from zeros.
-        let moment =
-            Moment { x, sigma, cfg: negative, guided: true, sampling: self.prompts.sampling, network: &network };
-        let inner = self.guided(&Pair { cond: &middle, uncond: &uncond }, &moment)?;
+        // `guided` also where there is no prediction for uncond: ComfyUI then takes zeros for it.
+        let evaluation =
+            Evaluation { x, sigma, cfg: negative, guided: true, sampling: self.prompts.sampling, network: &network };
+        let inner = self.guided(&Pair { cond: &middle, uncond: &uncond }, &evaluation)?;
         Ok(Denoised { denoised: inner + (cond - &middle) * conds, uncond })
     }
 
@@ -173,10 +174,10 @@ impl Guidance<'_> {
         let lists = [self.list(0, true), self.list(2, negative_needed), self.list(1, empty_needed)];
         let network = Lists { guidance: self, cond: lists[0], uncond: lists[1] };
         let guided = negative_needed;
-        let moment = Moment { x, sigma, cfg, guided, sampling: self.prompts.sampling, network: &network };
-        let [cond, uncond, empty] = self.hooks.before_guidance(self.predict(lists, x, sigma)?, &moment)?;
+        let evaluation = Evaluation { x, sigma, cfg, guided, sampling: self.prompts.sampling, network: &network };
+        let [cond, uncond, empty] = self.hooks.before_guidance(self.predict(lists, x, sigma)?, &evaluation)?;
         let denoised = perpendicular(&cond, &uncond, &empty, scale, cfg);
-        let denoised = self.hooks.after_guidance(denoised, &Pair { cond: &cond, uncond: &uncond }, &moment)?;
+        let denoised = self.hooks.after_guidance(denoised, &Pair { cond: &cond, uncond: &uncond }, &evaluation)?;
         Ok(Denoised { denoised, uncond })
     }
 }
@@ -190,20 +191,20 @@ pub fn perpendicular(cond: &Tensor, uncond: &Tensor, empty: &Tensor, scale: f64,
     empty + (towards - across * scale) * cfg
 }
 
-/// The prompts of an evaluation, for hooks that ask the network once more.
+/// The prompts of an evaluation, for hooks that need a further prediction.
 struct Lists<'a, 'g> {
     guidance: &'a Guidance<'g>,
     cond: &'a [Region],
     uncond: &'a [Region],
 }
 
-impl Again for Lists<'_, '_> {
-    fn predict(&self, prompts: Under, x: &Tensor, sigma: f64, patch: Option<&dyn Patch>) -> Result<Tensor> {
+impl Predictor for Lists<'_, '_> {
+    fn predict(&self, prompts: PromptSet, x: &Tensor, sigma: f64, patch: Option<&dyn Patch>) -> Result<Tensor> {
         let brought;
         let list = match prompts {
-            Under::Cond => self.cond,
-            Under::Uncond => self.uncond,
-            Under::Other(conditioning) => {
+            PromptSet::Cond => self.cond,
+            PromptSet::Uncond => self.uncond,
+            PromptSet::Other(conditioning) => {
                 brought = (self.guidance.ready)(conditioning, "empty")?;
                 &brought
             }
@@ -222,7 +223,7 @@ fn is_one(cfg: f64) -> bool {
 
 impl Prompts<'_> {
     /// The denoised latent of each list of prompts, for the state `x` (B×C×H×W) at `sigma`: the average of its active
-    /// prompts by weight; 0 where none acts.
+    /// prompts by weight; 0 at points where none acts.
     pub fn predict<const N: usize>(
         &self,
         lists: [&[Region]; N],
@@ -235,13 +236,13 @@ impl Prompts<'_> {
             && let Some(whole) = windowed.windows.whole(x)?
         {
             return windowed
-                .predict(whole, lists, x, sigma, |lists, x| self.predict_seen(lists, x, sigma as f32, patches));
+                .predict(whole, lists, x, sigma, |lists, x| self.predict_unwindowed(lists, x, sigma as f32, patches));
         }
-        self.predict_seen(lists, x, sigma as f32, patches)
+        self.predict_unwindowed(lists, x, sigma as f32, patches)
     }
 
-    /// The same for a state that the network sees as it is.
-    fn predict_seen<const N: usize>(
+    /// The same without context windows.
+    fn predict_unwindowed<const N: usize>(
         &self,
         lists: [&[Region]; N],
         x: &Tensor,

@@ -26,61 +26,61 @@ pub struct Levels<'a> {
 }
 
 /// One evaluation of the guided network.
-pub struct Moment<'a> {
+pub struct Evaluation<'a> {
     /// The state, B×C×h×w.
     pub x: &'a Tensor,
     pub sigma: f64,
     /// The strength of the guidance.
     pub cfg: f64,
     pub sampling: &'a Parameterisation,
-    /// Whether what to move from was evaluated; its prediction is zeros otherwise.
+    /// Whether there is a prediction for uncond; it is zeros otherwise.
     pub guided: bool,
-    /// The network, for hooks that ask it once more.
-    pub network: &'a dyn Again,
+    /// The network, for hooks that need a further prediction.
+    pub network: &'a dyn Predictor,
 }
 
 /// A network under a run's prompts.
-pub trait Again {
+pub trait Predictor {
     /// What the network makes of the state under some prompts, with one more patch: a denoised latent.
-    fn predict(&self, prompts: Under, x: &Tensor, sigma: f64, patch: Option<&dyn Patch>) -> Result<Tensor>;
+    fn predict(&self, prompts: PromptSet, x: &Tensor, sigma: f64, patch: Option<&dyn Patch>) -> Result<Tensor>;
 }
 
-/// Prompts of a run.
+/// Which prompts a prediction is for.
 #[derive(Clone, Copy)]
-pub enum Under<'a> {
-    /// What is moved towards.
+pub enum PromptSet<'a> {
+    /// The run's cond.
     Cond,
-    /// What is moved from.
+    /// The run's uncond.
     Uncond,
-    /// Others, which a hook brings.
+    /// Prompts that a hook brings along.
     Other(&'a Conditioning),
 }
 
-/// The two predictions that guidance combines.
+/// The two predictions that guidance combines: denoised latents, B×C×h×w.
 pub struct Pair<'a> {
     pub cond: &'a Tensor,
     pub uncond: &'a Tensor,
 }
 
 impl Pair<'_> {
-    /// Classifier-free guidance: from the one to the other, `cfg` times as far.
+    /// Classifier-free guidance: uncond + (cond - uncond) · cfg.
     pub fn guided(&self, cfg: f64) -> Tensor {
         self.uncond + (self.cond - self.uncond) * cfg
     }
 }
 
-/// A sampling run that begins.
-pub struct Beginning<'a> {
+/// What a hook may take along when a sampling run starts.
+pub struct RunStart<'a> {
     /// The generator that its initial noise came from.
     pub stream: Rc<RefCell<Stream>>,
-    /// What the run that its latent came from remembered.
+    /// What the hooks of an earlier run remembered, if the latent comes from one.
     pub memories: &'a Memories,
 }
 
-/// A change, at the sites that it overrides.
+/// One change of how a model is sampled. It overrides the methods of the steps that it changes.
 pub trait Hook: Debug {
-    /// A fresh one for a run that begins, for a hook that remembers something between calls.
-    fn begin(&self, _beginning: &Beginning) -> Option<Rc<dyn Hook>> {
+    /// The hook for one run, if it remembers something from call to call; itself otherwise.
+    fn begin(&self, _beginning: &RunStart) -> Option<Rc<dyn Hook>> {
         None
     }
 
@@ -89,27 +89,27 @@ pub trait Hook: Debug {
         None
     }
 
-    /// Changes the predictions that guidance is about to combine: what to move towards first, then what to move from.
-    fn before_guidance(&self, _predictions: &mut [Tensor], _moment: &Moment) -> Result<()> {
+    /// Changes the predictions that guidance is about to combine: cond first, then uncond.
+    fn before_guidance(&self, _predictions: &mut [Tensor], _evaluation: &Evaluation) -> Result<()> {
         Ok(())
     }
 
-    /// Takes the place of guidance: gives the noise that is to be taken off the state. The last hook that does so counts.
-    fn guide(&self, _pair: &Pair, _moment: &Moment) -> Result<Option<Tensor>> {
+    /// Replaces guidance: returns the noise to subtract from the state. The last hook that does so counts.
+    fn guide(&self, _pair: &Pair, _evaluation: &Evaluation) -> Result<Option<Tensor>> {
         Ok(None)
     }
 
     /// Changes the denoised latent that guidance gave.
-    fn after_guidance(&self, denoised: Tensor, _pair: &Pair, _moment: &Moment) -> Result<Tensor> {
+    fn after_guidance(&self, denoised: Tensor, _pair: &Pair, _evaluation: &Evaluation) -> Result<Tensor> {
         Ok(denoised)
     }
 
-    /// Whether it needs what to move from even where the guidance's strength is 1.
+    /// Whether it needs the prediction for uncond even where `cfg` is 1.
     fn needs_uncond(&self) -> bool {
         false
     }
 
-    /// The mask that takes the place of a noise mask (1 = repaint) at the level `sigma`.
+    /// The mask to use instead of the noise mask (1 = repaint) at the noise level `sigma`.
     fn mask(&self, _mask: &Tensor, _sigma: f64, _levels: &Levels) -> Option<Tensor> {
         None
     }
@@ -138,36 +138,36 @@ impl Hooks {
 
     /// The same for a run that begins.
     pub(super) fn begun(&self, stream: Stream, memories: &Memories) -> Hooks {
-        let beginning = Beginning { stream: Rc::new(RefCell::new(stream)), memories };
-        Hooks(self.0.iter().map(|hook| hook.begin(&beginning).unwrap_or_else(|| hook.clone())).collect())
+        let start = RunStart { stream: Rc::new(RefCell::new(stream)), memories };
+        Hooks(self.0.iter().map(|hook| hook.begin(&start).unwrap_or_else(|| hook.clone())).collect())
     }
 
     /// What all make of the predictions.
     pub(super) fn before_guidance<const N: usize>(
         &self,
         mut predictions: [Tensor; N],
-        moment: &Moment,
+        evaluation: &Evaluation,
     ) -> Result<[Tensor; N]> {
-        self.0.iter().try_for_each(|hook| hook.before_guidance(&mut predictions, moment))?;
+        self.0.iter().try_for_each(|hook| hook.before_guidance(&mut predictions, evaluation))?;
         Ok(predictions)
     }
 
-    /// The denoised latent of what takes the place of guidance, if anything does.
-    pub(super) fn guide(&self, pair: &Pair, moment: &Moment) -> Result<Option<Tensor>> {
+    /// The denoised latent of the hook that replaces guidance, if one does.
+    pub(super) fn guide(&self, pair: &Pair, evaluation: &Evaluation) -> Result<Option<Tensor>> {
         for hook in self.0.iter().rev() {
-            if let Some(noise) = hook.guide(pair, moment)? {
-                return Ok(Some(moment.x - noise));
+            if let Some(noise) = hook.guide(pair, evaluation)? {
+                return Ok(Some(evaluation.x - noise));
             }
         }
         Ok(None)
     }
 
     /// What all make of the denoised latent.
-    pub(super) fn after_guidance(&self, denoised: Tensor, pair: &Pair, moment: &Moment) -> Result<Tensor> {
-        self.0.iter().try_fold(denoised, |denoised, hook| hook.after_guidance(denoised, pair, moment))
+    pub(super) fn after_guidance(&self, denoised: Tensor, pair: &Pair, evaluation: &Evaluation) -> Result<Tensor> {
+        self.0.iter().try_fold(denoised, |denoised, hook| hook.after_guidance(denoised, pair, evaluation))
     }
 
-    /// Whether any needs what to move from.
+    /// Whether any needs the prediction for uncond.
     pub(super) fn need_uncond(&self) -> bool {
         self.0.iter().any(|hook| hook.needs_uncond())
     }
@@ -209,7 +209,7 @@ impl Hooks {
 pub struct OnGuidedDifference(pub LatentOperation);
 
 impl Hook for OnGuidedDifference {
-    fn before_guidance(&self, predictions: &mut [Tensor], _: &Moment) -> Result<()> {
+    fn before_guidance(&self, predictions: &mut [Tensor], _: &Evaluation) -> Result<()> {
         match predictions {
             [cond, uncond] => *cond = self.0.apply(&(&*cond - &*uncond))? + &*uncond,
             [cond, ..] => *cond = self.0.apply(cond)?,
@@ -219,11 +219,11 @@ impl Hook for OnGuidedDifference {
     }
 }
 
-/// Differential Diffusion (Levin and Fried 2023, arXiv:2306.00950): a place is repainted as long as its mask is not below
+/// Differential Diffusion (Levin and Fried 2023, arXiv:2306.00950): a point is repainted as long as its mask is not below
 /// the part of the timesteps that is still to come.
 #[derive(Debug)]
 pub struct DifferentialDiffusion {
-    /// The share of that hard mask; the rest is the mask itself. 0 counts as 1, as in the reference.
+    /// The share of this hard mask in the mask that is used; the other share is the mask as given. 0 counts as 1, as in ComfyUI.
     pub strength: f64,
 }
 

@@ -97,7 +97,7 @@ fn common_multiple(a: i64, b: i64) -> i64 {
 
 /// A weighted average under construction.
 pub(super) enum Average {
-    /// Σ weight·output, and Σ weight starting from 1e-37 so that uncovered places give 0.
+    /// Σ weight·output, and Σ weight starting from 1e-37 so that points that no job covers give 0.
     Sums(Tensor, Tensor),
     Single(Tensor),
 }

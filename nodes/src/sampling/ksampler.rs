@@ -72,7 +72,7 @@ pub struct SigmasRequest<'a> {
 
 /// Samples a latent as the nodes KSampler and KSamplerAdvanced do.
 ///
-/// The result carries the latent's mask and batch places on. A start at or behind the last step, and a denoise of 0,
+/// The result carries the latent's mask and batch indices on. A start at or behind the last step, and a denoise of 0,
 /// give the latent back as it was. Errors: a latent of the wrong shape, settings that make no schedule, whatever the
 /// network or `on_step` fail with.
 pub fn sample(model: &ReadyModel, request: &SampleRequest, on_step: &mut OnStep) -> Result<Latent> {
@@ -98,7 +98,7 @@ pub fn sample(model: &ReadyModel, request: &SampleRequest, on_step: &mut OnStep)
     sample_sigmas(model, &explicit, on_step)
 }
 
-/// Samples on explicit noise levels. The result carries the latent's mask and batch places on; its samples are in VAE units,
+/// Samples on explicit noise levels. The result carries the latent's mask and batch indices on; its samples are in VAE units,
 /// float32 on the CPU.
 pub fn sample_sigmas(model: &ReadyModel, request: &SigmasRequest, on_step: &mut OnStep) -> Result<Latent> {
     let sigmas: Vec<f64> = request.sigmas.0.iter().copied().map(f64::from).collect();
@@ -107,7 +107,7 @@ pub fn sample_sigmas(model: &ReadyModel, request: &SigmasRequest, on_step: &mut 
     let shape = request.latent.samples.size();
     ensure!(
         request.noise.size() == shape,
-        "the noise is shaped {:?} and the latent {shape:?}: give one batch place for each image of the latent",
+        "the noise is shaped {:?} and the latent {shape:?}: give one batch_index for each image of the latent",
         request.noise.size()
     );
     let noise = model.hooks.noise(&request.noise.to_device(device), request.seed)?;

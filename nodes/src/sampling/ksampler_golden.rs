@@ -70,7 +70,7 @@ fn samplers_from_nothing() {
     let sized =
         |batch, height, width| Latent::new(Tensor::zeros([batch, 4, height, width], (Kind::Float, Device::Cpu)));
     let latent = Latent { batch_index: Some(vec![2, 0, 2]), ..sized(3, 10, 7) };
-    check("batch places", Setting { latent, ..eight() }, [-2.598029, -3.284788, 2.662454]);
+    check("batch indices", Setting { latent, ..eight() }, [-2.598029, -3.284788, 2.662454]);
     let setting = Setting { latent: sized(2, 5, 7), sampler: "euler_ancestral", steps: 20, ..Setting::default() };
     check("odd size", setting, [1.617843, 2.237234, 2.079263]);
 }

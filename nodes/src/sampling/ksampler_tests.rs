@@ -252,8 +252,8 @@ fn latents_that_do_not_fit_are_refused_and_empty_ones_fitted() {
     );
     assert!(message(ones(&[4, 8, 8])).contains("[4, 8, 8]"));
     assert!(message(ones(&[0, 4, 8, 8])).contains("not empty"));
-    let two_places = Latent { batch_index: Some(vec![0, 1]), ..zeros(1) };
-    assert!(message(two_places).contains("batch place"));
+    let two_indices = Latent { batch_index: Some(vec![0, 1]), ..zeros(1) };
+    assert!(message(two_indices).contains("batch_index"));
     let empty = Latent::new(Tensor::zeros([1, 16, 8, 8], (Kind::Float, Device::Cpu)));
     let fitted = run(Setting { latent: empty, ..Setting::default() }).unwrap();
     assert_eq!(fitted.samples, run(Setting::default()).unwrap().samples);

@@ -114,22 +114,22 @@ const MOST_VALUES: i64 = 1 << 28;
 /// latent has batch indices, the noise of one image is drawn after the other, and each image takes that of its index.
 /// Images with equal indices share their noise.
 pub fn initial_noise(latent: &Latent, shape: &[i64], stream: &mut Stream) -> Result<Tensor> {
-    let Some(places) = &latent.batch_index else {
+    let Some(indices) = &latent.batch_index else {
         return Ok(stream.normal(shape));
     };
-    let (Some(&lowest), Some(&highest)) = (places.iter().min(), places.iter().max()) else {
-        bail!("the latent's batch_index is empty: leave it out, or give one place per image");
+    let (Some(&lowest), Some(&highest)) = (indices.iter().min(), indices.iter().max()) else {
+        bail!("the latent's batch_index is empty: leave it out, or give one index per image");
     };
     let mut single = shape.to_vec();
     single[0] = 1;
     let most = MOST_VALUES / single.iter().product::<i64>().max(1);
     ensure!(
         lowest >= 0 && highest < most,
-        "the latent's batch_index goes from {lowest} to {highest}: for its size places are from 0 to {}",
+        "the latent's batch_index goes from {lowest} to {highest}: for its size indices are from 0 to {}",
         most - 1
     );
     let drawn = stream.normals(&single, highest as usize + 1);
-    let chosen: Vec<&Tensor> = places.iter().map(|&place| &drawn[place as usize]).collect();
+    let chosen: Vec<&Tensor> = indices.iter().map(|&index| &drawn[index as usize]).collect();
     Ok(Tensor::cat(&chosen, 0))
 }
 
@@ -148,8 +148,8 @@ mod tests {
         super::initial_noise(latent, shape, &mut Stream::seeded(seed))
     }
 
-    fn latent(batch: i64, places: Option<Vec<i64>>) -> Latent {
-        Latent { batch_index: places, ..Latent::new(Tensor::zeros([batch, 4, 8, 8], (Kind::Float, Device::Cpu))) }
+    fn latent(batch: i64, indices: Option<Vec<i64>>) -> Latent {
+        Latent { batch_index: indices, ..Latent::new(Tensor::zeros([batch, 4, 8, 8], (Kind::Float, Device::Cpu))) }
     }
 
     #[test]
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn batch_places_pick_from_one_sequence() {
+    fn batch_indices_pick_from_one_sequence() {
         let shape = [2, 4, 8, 8];
         let batch = initial_noise(&latent(2, None), &shape, 3).unwrap();
         let same = initial_noise(&latent(2, Some(vec![1, 1])), &shape, 3).unwrap();
@@ -177,9 +177,9 @@ mod tests {
     }
 
     #[test]
-    fn batch_places_out_of_range_are_refused() {
-        for places in [vec![], vec![-1], vec![1 << 40]] {
-            assert!(initial_noise(&latent(1, Some(places)), &[1, 4, 8, 8], 0).is_err());
+    fn batch_indices_out_of_range_are_refused() {
+        for indices in [vec![], vec![-1], vec![1 << 40]] {
+            assert!(initial_noise(&latent(1, Some(indices)), &[1, 4, 8, 8], 0).is_err());
         }
     }
 

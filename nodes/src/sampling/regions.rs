@@ -120,7 +120,7 @@ impl Region {
         self.area.is_none() && self.mask.is_none() && self.strength == 1.0
     }
 
-    /// The weight of its prediction at each place of `area` (already cut; the whole of `x` without one): N×1×h×w with
+    /// The weight of its prediction at each point of `area` (already cut; the whole of `x` without one): N×1×h×w with
     /// N 1 or the batch size of `x`, which is B×C×H×W. Without a mask, the weight of an area rises from its edges,
     /// except where they are the latent's.
     pub(crate) fn weight(&self, x: &Tensor, area: Option<Rect>) -> Result<Tensor> {
@@ -149,7 +149,7 @@ impl Region {
         Ok(spread(&(weight * vector(rows).view([1, -1, 1]) * vector(columns).view([1, 1, -1]))))
     }
 
-    /// What of it lies at some places `at` of a dimension of latents, which is `whole` long.
+    /// The part of it at the indices `at` of the latent's dimension `dim`, which is `whole` long.
     pub(crate) fn within(&self, dim: i64, whole: i64, at: &Tensor) -> Region {
         let cut = |tensor: &Tensor, dim: i64| {
             if tensor.size()[dim as usize] == whole { tensor.index_select(dim, at) } else { tensor.shallow_clone() }
@@ -169,7 +169,7 @@ impl Region {
         }
     }
 
-    /// The same place and time for another prompt's text.
+    /// The same area, mask and range of noise levels with the text of another.
     fn with_text_of(&self, other: &Region) -> Region {
         Region {
             context: other.context.shallow_clone(),
@@ -223,15 +223,15 @@ fn smallest_around(regions: &[Region], area: &Rect) -> Option<usize> {
     smallest
 }
 
-/// Factors along a side: rising over up to 8 places from each edge that is not the latent's.
+/// Factors along a side: rising over up to 8 points from each edge that is not the latent's.
 fn feather(side: i64, at_start: bool, at_end: bool) -> Vec<f64> {
     let reach = FEATHER.min(side / 4);
     let rise = |distance: i64| (1.0 / reach as f64) * (distance + 1) as f64;
-    let factor = |place: i64| {
-        if at_start && place < reach {
-            rise(place)
-        } else if at_end && place >= side - reach {
-            rise(side - 1 - place)
+    let factor = |point: i64| {
+        if at_start && point < reach {
+            rise(point)
+        } else if at_end && point >= side - reach {
+            rise(side - 1 - point)
         } else {
             1.0
         }
@@ -264,15 +264,15 @@ fn resized_mask(mask: &Tensor, height: i64, width: i64, device: Device) -> Resul
     Ok(mask.unsqueeze(1).upsample_bilinear2d([height, width], false, None, None).squeeze_dim(1))
 }
 
-/// The box around all places where any of the masks is not 0, at least 8×8; at the origin if there is none.
+/// The box around all points where any of the masks is not 0, at least 8×8; at the origin if there is none.
 fn bounds(mask: &Tensor) -> Rect {
     let any = mask.abs().amax([0], false).not_equal(0.0);
     let extent = |along: i64| -> Option<(i64, i64)> {
-        let places = any.any_dim(along, false).nonzero();
-        if places.numel() == 0 {
+        let points = any.any_dim(along, false).nonzero();
+        if points.numel() == 0 {
             return None;
         }
-        Some((places.min().int64_value(&[]), places.max().int64_value(&[])))
+        Some((points.min().int64_value(&[]), points.max().int64_value(&[])))
     };
     let (Some((top, bottom)), Some((left, right))) = (extent(1), extent(0)) else {
         return Rect { height: LEAST_SIDE, width: LEAST_SIDE, y: 0, x: 0 };

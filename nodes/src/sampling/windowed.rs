@@ -37,15 +37,15 @@ impl Windowed<'_> {
     ) -> Result<[Tensor; N]> {
         let dim = self.windows.dim;
         let mut averages = lists.map(|_| Average::new(self.windows, x, whole));
-        for places in self.windows.places(whole, self.step(sigma)?)? {
-            let at = Tensor::from_slice(&places).to_device(x.device());
+        for indices in self.windows.indices(whole, self.step(sigma)?)? {
+            let at = Tensor::from_slice(&indices).to_device(x.device());
             let within = lists.map(|list| list.iter().map(|region| region.within(dim, whole, &at)).collect::<Vec<_>>());
             let part = x.index_select(dim, &at);
             let predicted = predict(within.each_ref().map(Vec::as_slice), &part)?;
-            let weights = self.windows.weights(&places, whole)?;
+            let weights = self.windows.weights(&indices, whole)?;
             for (average, predicted) in averages.iter_mut().zip(predicted) {
                 match self.windows.fuse {
-                    Fuse::Relative => average.mix(&places, &predicted),
+                    Fuse::Relative => average.mix(&indices, &predicted),
                     _ => average.add(&at, &weights, &predicted),
                 }
             }
@@ -87,17 +87,17 @@ impl Average {
         }
     }
 
-    fn mix(&mut self, places: &[i64], predicted: &Tensor) {
-        let (Some(first), Some(last)) = (places.first(), places.last()) else { return };
+    fn mix(&mut self, indices: &[i64], predicted: &Tensor) {
+        let (Some(first), Some(last)) = (indices.first(), indices.last()) else { return };
         let (middle, reach) = ((first + last) as f64 / 2.0, ((last - first) as f64 + 1e-2) / 2.0);
-        for (n, place) in places.iter().enumerate() {
-            let share = (1.0 - (*place as f64 - middle).abs() / reach).max(1e-2);
-            let before = self.shares[*place as usize];
+        for (n, index) in indices.iter().enumerate() {
+            let share = (1.0 - (*index as f64 - middle).abs() / reach).max(1e-2);
+            let before = self.shares[*index as usize];
             let sum = before + share;
-            let mut so_far = self.sum.narrow(self.dim, *place, 1);
+            let mut so_far = self.sum.narrow(self.dim, *index, 1);
             let mixed = &so_far * (before / sum) + predicted.narrow(self.dim, n as i64, 1) * (share / sum);
             so_far.copy_(&mixed);
-            self.shares[*place as usize] = sum;
+            self.shares[*index as usize] = sum;
         }
     }
 

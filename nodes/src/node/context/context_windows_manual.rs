@@ -3,7 +3,7 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 
 use crate::recipes::Model;
-use crate::sampling::context_windows::{ContextWindows, Fuse, Schedule};
+use crate::sampling::context_windows::{ContextWindows, Fuse, WindowSchedule};
 
 /// Evaluates a model on overlapping windows of a large batch instead of on all of it at once, and averages the
 /// predictions.
@@ -25,7 +25,7 @@ struct ContextWindowsManual {
     context_overlap: i64,
     /// How the windows are placed: `standard_static` the same in each step, `standard_uniform` shifted from step to
     /// step, `looped_uniform` shifted and wrapping around the end, `batched` side by side without overlap.
-    context_schedule: Schedule,
+    context_schedule: WindowSchedule,
     /// The number of strides that the uniform schedules use: 1 uses windows of consecutive frames only, 2 also windows
     /// of every second frame, 3 also of every fourth, and so on.
     #[input(default = 1, min = 1)]

@@ -8,7 +8,7 @@ use tch::{Kind, Tensor};
 
 use super::WHOLE;
 use crate::recipes::Model;
-use crate::sampling::hooks::{Beginning, Hook, Moment};
+use crate::sampling::hooks::{Evaluation, Hook, RunStart};
 use crate::values::memories::Memory;
 
 /// Scales down the part of the guidance that is parallel to the positive prediction, which oversaturates pictures.
@@ -80,8 +80,8 @@ fn spreads_over(tensor: &Tensor, shape: &[i64]) -> bool {
 }
 
 impl Hook for Projected {
-    fn begin(&self, beginning: &Beginning) -> Option<Rc<dyn Hook>> {
-        let carried = RefCell::new(beginning.memories.of(self.identity).cloned());
+    fn begin(&self, start: &RunStart) -> Option<Rc<dyn Hook>> {
+        let carried = RefCell::new(start.memories.of(self.identity).cloned());
         Some(Rc::new(Projected { carried, ..*self }))
     }
 
@@ -89,11 +89,11 @@ impl Hook for Projected {
         Some((self.identity, self.carried.borrow().clone()?))
     }
 
-    fn before_guidance(&self, predictions: &mut [Tensor], moment: &Moment) -> anyhow::Result<()> {
+    fn before_guidance(&self, predictions: &mut [Tensor], evaluation: &Evaluation) -> anyhow::Result<()> {
         let [cond, uncond, ..] = predictions else { return Ok(()) };
         let length = |tensor: &Tensor| tensor.norm_scalaropt_dim(2.0, WHOLE, true);
         let difference = &*cond - &*uncond;
-        let mut guidance = self.with_momentum(difference.shallow_clone(), moment.sigma);
+        let mut guidance = self.with_momentum(difference.shallow_clone(), evaluation.sigma);
         if self.settings.longest > 0.0 {
             let allowed: Tensor = self.settings.longest / length(&guidance);
             guidance = &guidance * allowed.clamp_max(1.0);
@@ -101,7 +101,7 @@ impl Hook for Projected {
         let direction = &*cond / length(cond).clamp_min(1e-12);
         let along = (&guidance * &direction).sum_dim_intlist(WHOLE, true, Kind::Float) * direction;
         let across = guidance - &along;
-        *cond = &*uncond + (across + along * self.settings.eta) + difference / moment.cfg;
+        *cond = &*uncond + (across + along * self.settings.eta) + difference / evaluation.cfg;
         Ok(())
     }
 }

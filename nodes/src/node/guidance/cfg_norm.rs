@@ -5,7 +5,7 @@ use tch::Tensor;
 
 use super::Patched;
 use crate::recipes::Model;
-use crate::sampling::hooks::{Hook, Moment, Pair};
+use crate::sampling::hooks::{Evaluation, Hook, Pair};
 
 /// Limits the norm of the guided prediction at each latent pixel to that of the positive prediction there.
 #[derive(Node)]
@@ -31,7 +31,7 @@ struct Limited {
 }
 
 impl Hook for Limited {
-    fn after_guidance(&self, denoised: Tensor, pair: &Pair, _: &Moment) -> anyhow::Result<Tensor> {
+    fn after_guidance(&self, denoised: Tensor, pair: &Pair, _: &Evaluation) -> anyhow::Result<Tensor> {
         let length = |tensor: &Tensor| tensor.norm_scalaropt_dim(2.0, [1i64], true);
         let allowed = length(pair.cond) / (length(&denoised) + 1e-8);
         Ok(denoised * allowed.clamp(0.0, 1.0) * self.strength)

@@ -5,7 +5,7 @@ use tch::{Kind, Tensor};
 
 use super::{Patched, WHOLE};
 use crate::recipes::Model;
-use crate::sampling::hooks::{Hook, Moment, Pair};
+use crate::sampling::hooks::{Evaluation, Hook, Pair};
 
 /// Scales the negative prediction to the least squares fit of the positive one before guidance moves away from it.
 ///
@@ -28,10 +28,10 @@ impl Run for CFGZeroStar {
 struct Fitted;
 
 impl Hook for Fitted {
-    fn after_guidance(&self, denoised: Tensor, pair: &Pair, moment: &Moment) -> anyhow::Result<Tensor> {
-        let (positive, negative) = (moment.x - pair.cond, moment.x - pair.uncond);
+    fn after_guidance(&self, denoised: Tensor, pair: &Pair, evaluation: &Evaluation) -> anyhow::Result<Tensor> {
+        let (positive, negative) = (evaluation.x - pair.cond, evaluation.x - pair.uncond);
         let sum = |tensor: Tensor| tensor.sum_dim_intlist(WHOLE, true, Kind::Float);
         let scale = sum(positive * &negative) / (sum(negative.square()) + 1e-8);
-        Ok(denoised + pair.uncond * (&scale - 1.0) + pair.uncond * moment.cfg * (1.0 - scale))
+        Ok(denoised + pair.uncond * (&scale - 1.0) + pair.uncond * evaluation.cfg * (1.0 - scale))
     }
 }

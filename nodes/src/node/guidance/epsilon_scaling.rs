@@ -4,7 +4,7 @@ use redraft_engine::node::Run;
 use tch::Tensor;
 
 use crate::recipes::Model;
-use crate::sampling::hooks::{Hook, Moment, Pair};
+use crate::sampling::hooks::{Evaluation, Hook, Pair};
 
 /// Divides the predicted noise by a number near 1, against the exposure bias that accumulates over the steps (Ning et
 /// al. 2023, arXiv:2308.15321).
@@ -31,7 +31,7 @@ struct Scaled {
 }
 
 impl Hook for Scaled {
-    fn after_guidance(&self, denoised: Tensor, _: &Pair, moment: &Moment) -> anyhow::Result<Tensor> {
-        Ok(moment.x - (moment.x - denoised) / self.by)
+    fn after_guidance(&self, denoised: Tensor, _: &Pair, evaluation: &Evaluation) -> anyhow::Result<Tensor> {
+        Ok(evaluation.x - (evaluation.x - denoised) / self.by)
     }
 }

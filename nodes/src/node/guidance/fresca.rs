@@ -5,7 +5,7 @@ use tch::Tensor;
 
 use crate::ops::frequencies::scaled_frequencies;
 use crate::recipes::Model;
-use crate::sampling::hooks::{Hook, Moment};
+use crate::sampling::hooks::{Evaluation, Hook};
 
 /// Scales the low and the high frequencies of the guidance differently (Huang et al. 2025, arXiv:2504.02154).
 #[derive(Node)]
@@ -40,9 +40,9 @@ struct Scaled {
 }
 
 impl Hook for Scaled {
-    fn before_guidance(&self, predictions: &mut [Tensor], moment: &Moment) -> anyhow::Result<()> {
+    fn before_guidance(&self, predictions: &mut [Tensor], evaluation: &Evaluation) -> anyhow::Result<()> {
         if let [cond, uncond, ..] = predictions
-            && moment.guided
+            && evaluation.guided
         {
             let band = |side: i64| {
                 let reach = self.cutoff.min(side / 2);

@@ -5,7 +5,7 @@ use tch::{Kind, Tensor};
 
 use super::Patched;
 use crate::recipes::Model;
-use crate::sampling::hooks::{Hook, Moment, Pair};
+use crate::sampling::hooks::{Evaluation, Hook, Pair};
 
 /// Mixes the guided prediction with the positive prediction times cfg, whose share is larger where the positive and the
 /// negative prediction differ more.
@@ -27,8 +27,8 @@ impl Run for Mahiro {
 struct Leaping;
 
 impl Hook for Leaping {
-    fn after_guidance(&self, denoised: Tensor, pair: &Pair, moment: &Moment) -> anyhow::Result<Tensor> {
-        let (leap, away) = (pair.cond * moment.cfg, pair.uncond * moment.cfg);
+    fn after_guidance(&self, denoised: Tensor, pair: &Pair, evaluation: &Evaluation) -> anyhow::Result<Tensor> {
+        let (leap, away) = (pair.cond * evaluation.cfg, pair.uncond * evaluation.cfg);
         let root = |tensor: &Tensor| tensor.abs().sqrt() * tensor.sign();
         let between = (&leap + &denoised) / 2.0;
         let likeness = Tensor::cosine_similarity(&root(&away), &root(&between), 1, 1e-8).mean(Kind::Float);

@@ -5,7 +5,7 @@ use tch::Tensor;
 
 use crate::recipes::Model;
 use crate::sampling::guidance::perpendicular;
-use crate::sampling::hooks::{Hook, Moment, Pair, Under};
+use crate::sampling::hooks::{Evaluation, Hook, Pair, PromptSet};
 use crate::values::Conditioning;
 
 /// Guides away only from the part of the negative prediction that is perpendicular to the positive one (Perp-Neg).
@@ -36,8 +36,8 @@ struct Perpendicular {
 }
 
 impl Hook for Perpendicular {
-    fn guide(&self, pair: &Pair, moment: &Moment) -> anyhow::Result<Option<Tensor>> {
-        let empty = moment.network.predict(Under::Other(&self.empty), moment.x, moment.sigma, None)?;
-        Ok(Some(moment.x - perpendicular(pair.cond, pair.uncond, &empty, self.scale, moment.cfg)))
+    fn guide(&self, pair: &Pair, evaluation: &Evaluation) -> anyhow::Result<Option<Tensor>> {
+        let empty = evaluation.network.predict(PromptSet::Other(&self.empty), evaluation.x, evaluation.sigma, None)?;
+        Ok(Some(evaluation.x - perpendicular(pair.cond, pair.uncond, &empty, self.scale, evaluation.cfg)))
     }
 }

@@ -5,7 +5,7 @@ use tch::Tensor;
 
 use crate::diffusion::patch::{Patch, Site, UNetPart};
 use crate::recipes::Model;
-use crate::sampling::hooks::{Hook, Moment, Pair, Under};
+use crate::sampling::hooks::{Evaluation, Hook, Pair, PromptSet};
 
 /// Guides away from the positive prediction of a weakened network: in its middle block, self-attention is replaced by
 /// the identity.
@@ -34,11 +34,11 @@ struct Perturbed {
 }
 
 impl Hook for Perturbed {
-    fn after_guidance(&self, denoised: Tensor, pair: &Pair, moment: &Moment) -> anyhow::Result<Tensor> {
+    fn after_guidance(&self, denoised: Tensor, pair: &Pair, evaluation: &Evaluation) -> anyhow::Result<Tensor> {
         if self.scale == 0.0 {
             return Ok(denoised);
         }
-        let perturbed = moment.network.predict(Under::Cond, moment.x, moment.sigma, Some(&Identity))?;
+        let perturbed = evaluation.network.predict(PromptSet::Cond, evaluation.x, evaluation.sigma, Some(&Identity))?;
         Ok(denoised + (pair.cond - perturbed) * self.scale)
     }
 }

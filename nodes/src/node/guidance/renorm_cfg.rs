@@ -5,7 +5,7 @@ use tch::Tensor;
 
 use super::WHOLE;
 use crate::recipes::Model;
-use crate::sampling::hooks::{Hook, Moment, Pair};
+use crate::sampling::hooks::{Evaluation, Hook, Pair};
 
 /// Limits the norm of the guided prediction to that of the positive one.
 #[derive(Node)]
@@ -35,17 +35,17 @@ struct Limited {
 }
 
 impl Hook for Limited {
-    fn guide(&self, pair: &Pair, moment: &Moment) -> anyhow::Result<Option<Tensor>> {
-        if moment.sigma >= self.below {
-            return Ok(Some(moment.x - pair.cond));
+    fn guide(&self, pair: &Pair, evaluation: &Evaluation) -> anyhow::Result<Option<Tensor>> {
+        if evaluation.sigma >= self.below {
+            return Ok(Some(evaluation.x - pair.cond));
         }
-        let guided = pair.guided(moment.cfg);
+        let guided = pair.guided(evaluation.cfg);
         if self.most <= 0.0 {
-            return Ok(Some(moment.x - guided));
+            return Ok(Some(evaluation.x - guided));
         }
         let length = |tensor: &Tensor| tensor.norm_scalaropt_dim(2.0, WHOLE, true);
         // For each image of the batch. ComfyUI's node works for a batch of one only.
         let allowed = length(pair.cond) * self.most / length(&guided);
-        Ok(Some(moment.x - guided * allowed.clamp_max(1.0)))
+        Ok(Some(evaluation.x - guided * allowed.clamp_max(1.0)))
     }
 }

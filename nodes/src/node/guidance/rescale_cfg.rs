@@ -6,7 +6,7 @@ use tch::Tensor;
 use super::WHOLE;
 use crate::diffusion::real::Real;
 use crate::recipes::Model;
-use crate::sampling::hooks::{Hook, Moment, Pair};
+use crate::sampling::hooks::{Evaluation, Hook, Pair};
 
 /// Keeps strong guidance from overexposing pictures: rescales the guided prediction to the standard deviation of the
 /// positive one.
@@ -35,17 +35,17 @@ struct Rescaled {
 }
 
 impl Hook for Rescaled {
-    fn guide(&self, pair: &Pair, moment: &Moment) -> anyhow::Result<Option<Tensor>> {
-        let sigma = Real::Single(moment.sigma as f32);
+    fn guide(&self, pair: &Pair, evaluation: &Evaluation) -> anyhow::Result<Option<Tensor>> {
+        let sigma = Real::Single(evaluation.sigma as f32);
         let variance = sigma * sigma + 1.0;
         let deviation = variance.sqrt();
-        let x = moment.x / variance;
-        let velocity = |denoised: &Tensor| (&x - (moment.x - (moment.x - denoised))) * deviation / sigma;
+        let x = evaluation.x / variance;
+        let velocity = |denoised: &Tensor| (&x - (evaluation.x - (evaluation.x - denoised))) * deviation / sigma;
         let (cond, uncond) = (velocity(pair.cond), velocity(pair.uncond));
-        let guided = &uncond + (&cond - &uncond) * moment.cfg;
+        let guided = &uncond + (&cond - &uncond) * evaluation.cfg;
         let spread = |tensor: &Tensor| tensor.std_dim(WHOLE, true, true);
         let rescaled = &guided * (spread(&cond) / spread(&guided));
         let mixed = rescaled * self.share + guided * (1.0 - self.share);
-        Ok(Some(moment.x - (x - mixed * sigma / deviation)))
+        Ok(Some(evaluation.x - (x - mixed * sigma / deviation)))
     }
 }

@@ -9,7 +9,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::diffusion::patch::{Patch, Site, UNetPart};
 use crate::recipes::Model;
-use crate::sampling::hooks::{Beginning, Hook, Moment, Pair, Under};
+use crate::sampling::hooks::{Evaluation, Hook, Pair, PromptSet, RunStart};
 
 /// Guides away from the prediction for a degraded picture, in which the regions that get most self-attention are
 /// blurred.
@@ -51,7 +51,7 @@ const TOO_SMALL: i64 = 4;
 const KERNEL: i64 = 9;
 
 impl Hook for Blurring {
-    fn begin(&self, _: &Beginning) -> Option<Rc<dyn Hook>> {
+    fn begin(&self, _: &RunStart) -> Option<Rc<dyn Hook>> {
         Some(Rc::new(Blurring { weights: RefCell::default(), ..*self }))
     }
 
@@ -63,7 +63,7 @@ impl Hook for Blurring {
         Some(self)
     }
 
-    fn after_guidance(&self, denoised: Tensor, pair: &Pair, moment: &Moment) -> anyhow::Result<Tensor> {
+    fn after_guidance(&self, denoised: Tensor, pair: &Pair, evaluation: &Evaluation) -> anyhow::Result<Tensor> {
         let (_, _, height, width) = denoised.size4()?;
         if height.min(width) <= TOO_SMALL {
             return Ok(denoised);
@@ -74,8 +74,8 @@ impl Hook for Blurring {
         )?;
         let mask = attended(weights, height, width);
         let blurred = blurred(pair.uncond, self.sigma) * &mask + pair.uncond * (1f64 - &mask);
-        let state = &blurred + moment.x - pair.uncond;
-        let predicted = moment.network.predict(Under::Uncond, &state, moment.sigma, None)?;
+        let state = &blurred + evaluation.x - pair.uncond;
+        let predicted = evaluation.network.predict(PromptSet::Uncond, &state, evaluation.sigma, None)?;
         Ok(denoised + (blurred - predicted) * self.scale)
     }
 }

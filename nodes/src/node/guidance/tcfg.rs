@@ -5,7 +5,7 @@ use tch::{Kind, Tensor};
 
 use super::Patched;
 use crate::recipes::Model;
-use crate::sampling::hooks::{Hook, Moment};
+use crate::sampling::hooks::{Evaluation, Hook};
 
 /// Removes the part of the negative prediction that is orthogonal to the direction which it shares with the positive
 /// one.
@@ -29,11 +29,11 @@ impl Run for Tcfg {
 struct Damped;
 
 impl Hook for Damped {
-    fn before_guidance(&self, predictions: &mut [Tensor], moment: &Moment) -> anyhow::Result<()> {
+    fn before_guidance(&self, predictions: &mut [Tensor], evaluation: &Evaluation) -> anyhow::Result<()> {
         if let [cond, uncond, ..] = predictions
-            && moment.guided
+            && evaluation.guided
         {
-            *uncond = moment.x - damped(&(moment.x - &*uncond), &(moment.x - &*cond));
+            *uncond = evaluation.x - damped(&(evaluation.x - &*uncond), &(evaluation.x - &*cond));
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use tch::Tensor;
 
 use super::Patched;
 use crate::recipes::Model;
-use crate::sampling::hooks::{Hook, Moment, Pair};
+use crate::sampling::hooks::{Evaluation, Hook, Pair};
 
 /// Rescales the predicted noise, more so at low noise levels, for more or less detail.
 ///
@@ -38,8 +38,8 @@ struct Rescaled {
 }
 
 impl Hook for Rescaled {
-    fn after_guidance(&self, denoised: Tensor, _: &Pair, moment: &Moment) -> anyhow::Result<Tensor> {
-        let half_log = moment.sampling.half_log_snr(moment.sigma);
+    fn after_guidance(&self, denoised: Tensor, _: &Pair, evaluation: &Evaluation) -> anyhow::Result<Tensor> {
+        let half_log = evaluation.sampling.half_log_snr(evaluation.sigma);
         let snr = (2.0 * half_log).exp();
         if self.k == 1.0 || snr == 0.0 {
             return Ok(denoised);
@@ -48,7 +48,7 @@ impl Hook for Rescaled {
             true => self.k,
             false => (snr * self.variance + 1.0) / (snr * self.variance / self.k + 1.0),
         };
-        let signal = moment.sigma * half_log.exp();
-        Ok((moment.x / signal).lerp(&denoised, factor))
+        let signal = evaluation.sigma * half_log.exp();
+        Ok((evaluation.x / signal).lerp(&denoised, factor))
     }
 }

@@ -6,7 +6,7 @@ use redraft_engine::node::Run;
 use tch::{Device, Kind, Tensor};
 
 use crate::recipes::Model;
-use crate::sampling::hooks::{Hook, Moment, Pair};
+use crate::sampling::hooks::{Evaluation, Hook, Pair};
 
 /// Varies the guidance over a batch: linearly from `min_cfg` at the first image to the sampler's cfg at the last.
 #[derive(Node)]
@@ -58,19 +58,19 @@ enum Over {
 }
 
 impl Hook for Spread {
-    fn guide(&self, pair: &Pair, moment: &Moment) -> anyhow::Result<Option<Tensor>> {
+    fn guide(&self, pair: &Pair, evaluation: &Evaluation) -> anyhow::Result<Option<Tensor>> {
         let count = pair.cond.size()[0];
         let line = |from: f64, to: f64| Tensor::linspace(from, to, count, (Kind::Float, Device::Cpu));
         let strengths = match self.over {
-            Over::Rising => line(self.least, moment.cfg),
+            Over::Rising => line(self.least, evaluation.cfg),
             Over::Triangle => {
                 let way = line(0.0, 1.0);
                 let triangle = (&way - (&way + 0.5).floor()).abs() * 2.0;
-                triangle * (moment.cfg - self.least) + self.least
+                triangle * (evaluation.cfg - self.least) + self.least
             }
         };
         let strengths = strengths.to_device(pair.cond.device()).view([-1, 1, 1, 1]);
-        let (cond, uncond) = (moment.x - pair.cond, moment.x - pair.uncond);
+        let (cond, uncond) = (evaluation.x - pair.cond, evaluation.x - pair.uncond);
         Ok(Some(&uncond + strengths * (cond - &uncond)))
     }
 }

@@ -9,7 +9,7 @@ use tch::Tensor;
 use crate::diffusion::patch::{Patch, Site};
 use crate::ops::noise::Stream;
 use crate::recipes::Model;
-use crate::sampling::hooks::{Beginning, Hook};
+use crate::sampling::hooks::{Hook, RunStart};
 
 /// Makes self-attention cheaper on large pictures: the queries of each tile attend to only a part of the picture's
 /// keys.
@@ -103,12 +103,8 @@ impl Tiled {
 }
 
 impl Hook for Tiled {
-    fn begin(&self, beginning: &Beginning) -> Option<Rc<dyn Hook>> {
-        Some(Rc::new(Tiled {
-            chance: Some(beginning.stream.clone()),
-            tiles: RefCell::default(),
-            settings: self.settings,
-        }))
+    fn begin(&self, start: &RunStart) -> Option<Rc<dyn Hook>> {
+        Some(Rc::new(Tiled { chance: Some(start.stream.clone()), tiles: RefCell::default(), settings: self.settings }))
     }
 
     fn patch(&self) -> Option<&dyn Patch> {

@@ -10,7 +10,7 @@ use crate::diffusion::patch::{Patch, Site};
 use crate::ops::noise::Stream;
 use crate::ops::token_merge::Merge;
 use crate::recipes::Model;
-use crate::sampling::hooks::{Beginning, Hook};
+use crate::sampling::hooks::{Hook, RunStart};
 
 /// Makes self-attention cheaper: similar tokens are merged into one query.
 ///
@@ -42,8 +42,8 @@ struct Merged {
 }
 
 impl Hook for Merged {
-    fn begin(&self, beginning: &Beginning) -> Option<Rc<dyn Hook>> {
-        Some(Rc::new(Merged { chance: Some(beginning.stream.clone()), merge: RefCell::default(), ratio: self.ratio }))
+    fn begin(&self, start: &RunStart) -> Option<Rc<dyn Hook>> {
+        Some(Rc::new(Merged { chance: Some(start.stream.clone()), merge: RefCell::default(), ratio: self.ratio }))
     }
 
     fn patch(&self) -> Option<&dyn Patch> {
