@@ -56,7 +56,7 @@ fn better_base(base: &Path) -> Option<PathBuf> {
     if laid_out(base) {
         return None;
     }
-    let base = std::path::absolute(base).ok()?;
+    let base = std::fs::canonicalize(base).ok()?;
     let around = base.parent().filter(|around| laid_out(around)).map(Path::to_owned);
     let inside = || {
         let entries = std::fs::read_dir(&base).ok()?.flatten().take(1000);

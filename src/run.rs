@@ -9,7 +9,7 @@ use redraft_engine::exec::{Engine, Outcome as RunOutcome};
 use redraft_engine::folders::FolderPaths;
 use redraft_engine::node::Registry;
 use redraft_engine::plan::Plan;
-use redraft_engine::problem::Problems;
+use redraft_engine::problem::{Problem, Problems};
 use redraft_engine::prompt::{Prompt, Targets};
 use redraft_engine::settable::Addresses;
 use redraft_engine::stock::Known;
@@ -122,6 +122,8 @@ pub(crate) fn run(args: RunArgs, quiet: bool) -> Outcome {
                 end = Err(stop);
             }
         }
+        // Of those that failure does not stop, only a cancelled one is not begun.
+        Message::Done(None) if end.is_ok() => end = Err(Stop::new(Exit::Cancelled, "cancelled")),
         Message::Done(None) => {}
         Message::Event(event) => screen.event(event),
         Message::Note(text) => screen.note(Some(numbers[job]), &text),
@@ -218,8 +220,14 @@ fn partial(checked: &Checked) -> Option<String> {
 pub(crate) fn unneeded(checked: &Checked, editor: Option<&Json>) -> Vec<String> {
     let mut unneeded = checked.unneeded.clone();
     unneeded.explain(&Hints::of(editor));
-    let each =
-        unneeded.0.iter().map(|problem| format!("{problem}; nothing that is asked for needs it: it is left out"));
+    let linked = |problem: &Problem| {
+        let node = problem.node.as_ref().and_then(|id| checked.prompt.nodes.get(id));
+        node.is_some_and(|node| node.inputs.values().any(|given| given.source().is_some()))
+    };
+    let each = unneeded.0.iter().map(|problem| {
+        let shown = if linked(problem) { ", and what it may save or show is not made" } else { "" };
+        format!("{problem}; nothing that is asked for needs it: it is left out{shown}")
+    });
     each.collect()
 }
 

@@ -88,20 +88,20 @@ impl Screen {
     }
 
     pub(crate) fn event(&mut self, event: Event) {
-        match (event, &self.previews) {
-            (Event::Preview { node, done, image, .. }, Some(previews)) => {
-                if let Err(error) = previews.write(&node, done, &image) {
-                    self.previews = None;
-                    self.bars.line(&format!("warning: no more previews: {error:#}"));
-                }
-            }
-            (event, _) if self.json => say_json(&json!(event), false),
-            (Event::Warning { node, message }, _) => {
+        if let (Event::Preview { node, done, image, .. }, Some(previews)) = (&event, &self.previews)
+            && let Err(error) = previews.write(node, *done, image)
+        {
+            self.previews = None;
+            self.bars.line(&format!("warning: no more previews: {error:#}"));
+        }
+        match event {
+            event if self.json => say_json(&json!(event), false),
+            Event::Warning { node, message } => {
                 let node = node.as_ref().map(|node| format!("node {node}: ")).unwrap_or_default();
                 let file = self.running.map(|(file, _)| file);
                 self.note(file, &format!("warning: {node}{message}"));
             }
-            (event, _) => self.bars.show(&event),
+            event => self.bars.show(&event),
         }
     }
 
@@ -111,6 +111,7 @@ impl Screen {
             Some(message) => ("warning", message),
             None => ("note", text),
         };
+        let several = self.files.len() > 1;
         let file = file.map(|file| self.name(file));
         if self.json {
             say_json(&json!({ "type": "note", "data": { "level": level, "file": file, "message": message } }), false);
@@ -120,7 +121,7 @@ impl Screen {
             return;
         }
         let level = if level == "warning" { "warning: " } else { "" };
-        let file = file.map(|file| format!("{file}: ")).unwrap_or_default();
+        let file = file.filter(|_| several).map(|file| format!("{file}: ")).unwrap_or_default();
         self.bars.line(&format!("{level}{file}{message}"));
     }
 

@@ -110,11 +110,12 @@ fn fault_16_a_whole_run_is_as_the_schema_says() {
     let base = Base::new();
     let mut graph = Graph::saved(2);
     graph.node("20", "PreviewAny", json!({ "source": "a text" }));
+    graph.node("23", "RepeatImageBatch", json!({ "image": ["8", 0], "amount": 2 }));
     graph.node("21", "SaveLatent", json!({ "samples": ["16", 0], "filename_prefix": "latent" }));
     graph.node(
         "22",
         "SaveAnimatedPNG",
-        json!({ "images": ["8", 0], "filename_prefix": "moves", "fps": 6.0, "compress_level": 4 }),
+        json!({ "images": ["23", 0], "filename_prefix": "moves", "fps": 6.0, "compress_level": 4 }),
     );
     let file = base.write_json("a.json", &graph.json());
     let previews = base.path("previews");

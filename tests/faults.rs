@@ -240,8 +240,9 @@ fn fault_13_a_workflow_may_load_what_another_saves() {
 fn fault_13_files_that_cannot_be_read_stop_no_other() {
     let base = Base::new();
     let good = base.write_json("good.json", &saved("good"));
+    let other = base.write_json("other.json", &saved("other"));
     let (gone, broken) = (base.path("gone.json"), base.write("broken.json", "{\"1\": "));
-    let files: [&Path; 4] = [&gone, &good, &broken, &good];
+    let files: [&Path; 4] = [&gone, &good, &broken, &other];
     let done = base.command("run", &files).args(["--device", "cpu", "--keep-going"]).finish().expect_code(2);
     assert_eq!(base.outputs().len(), 2, "{}", done.stderr);
     for words in ["gone.json: cannot be read: ", "broken.json: line 1, column 6", "2 of 4 workflows failed"] {
