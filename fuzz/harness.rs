@@ -8,10 +8,10 @@ use redraft_engine::folders::FolderPaths;
 use redraft_engine::node::{Registry, Run};
 use redraft_engine::object_info::ObjectInfo;
 use redraft_engine::plan::Plan;
-use redraft_engine::prompt::Targets;
+use redraft_engine::prompt::{Given, Targets};
 use redraft_engine::schema::Schemas;
 use redraft_engine::settable::{self, Addresses};
-use redraft_engine::workflow::{Context, Form, LocalTime, ReadError, Workflow, advance, read};
+use redraft_engine::workflow::{Context, Form, LocalTime, Override, ReadError, Workflow, advance, read, read_with};
 use redraft_engine::{Combo, Node};
 use serde_json::json;
 
@@ -107,11 +107,28 @@ fn check(workflow: &Workflow, schemas: &dyn Schemas) {
     }
 }
 
+/// Inputs that are set have the value that they are given, whatever the file's form, and nothing else does.
+fn set(bytes: &[u8], workflow: &Workflow, schemas: &dyn Schemas) {
+    let context = Context { schemas, folders: &(), seed: 7, now: LocalTime::default() };
+    let schema = settable::schema(&workflow.prompt, schemas, &());
+    let addresses = Addresses::new(&workflow.prompt, schemas);
+    let found = schema["properties"].as_object().unwrap().keys().filter_map(|address| addresses.find(address).ok());
+    let found: Vec<_> = found.step_by(3).take(3).collect();
+    let overrides = found.into_iter().map(|(node, input)| Override { node: node.clone(), input, value: json!(7.5) });
+    let overrides: Vec<_> = overrides.collect();
+    let Ok(changed) = read_with(bytes, &context, &overrides) else { return };
+    for wanted in &overrides {
+        assert!(changed.prompt.nodes[&wanted.node].inputs[&wanted.input] == Given::Constant(json!(7.5)), "{wanted:?}");
+    }
+    assert!(changed.prompt.nodes.keys().eq(workflow.prompt.nodes.keys()));
+}
+
 /// The editor's form.
 pub(crate) fn ui(bytes: &[u8]) {
     BENCH.with(|bench| {
         let Ok(workflow) = try_read(bytes, &bench.schemas) else { return };
         check(&workflow, &bench.schemas);
+        set(bytes, &workflow, &bench.schemas);
         if let (Form::Ui, Some(file)) = (workflow.form, &workflow.workflow_json) {
             let context = Context { schemas: &bench.schemas, folders: &(), seed: 7, now: LocalTime::default() };
             advance(file, &context).unwrap();
@@ -124,6 +141,7 @@ pub(crate) fn api(bytes: &[u8]) {
     BENCH.with(|bench| {
         let Ok(workflow) = try_read(bytes, &bench.registry) else { return };
         check(&workflow, &bench.registry);
+        set(bytes, &workflow, &bench.registry);
         for targets in [Targets::Outputs, Targets::All] {
             match Plan::new(workflow.prompt.clone(), &bench.registry, &bench.folders, &targets, "") {
                 Ok(plan) => assert!(plan.order().count() <= workflow.prompt.nodes.len()),
@@ -138,6 +156,7 @@ pub(crate) fn picture_metadata(bytes: &[u8]) {
     BENCH.with(|bench| {
         if let Ok(workflow) = try_read(bytes, &bench.schemas) {
             check(&workflow, &bench.schemas);
+            set(bytes, &workflow, &bench.schemas);
         }
     });
 }

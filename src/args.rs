@@ -7,7 +7,7 @@ use redraft_engine::cache::Policy;
 
 const EXIT_CODES: &str = "Exit codes:
   0    done
-  1    a node failed
+  1    a node failed, or stdout could not be written
   2    the command or the workflow is wrong
   3    a node class, a model file or a picture is missing, or a model's family is not supported yet
   4    out of memory
@@ -19,6 +19,12 @@ const EXIT_CODES: &str = "Exit codes:
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
+    /// Say only what is wrong
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Say more, also how things are done (-vv); REDRAFT_LOG says it in detail
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
 }
 
 #[derive(Debug, Subcommand)]
@@ -135,7 +141,8 @@ pub(crate) struct Changes {
     /// Set inputs to the values of a JSON object, {"NODE.INPUT": VALUE}; --set comes after
     #[arg(long, value_name = "FILE.json")]
     pub(crate) inputs: Option<PathBuf>,
-    /// Set an input; NODE is an id or a title; `redraft inputs` lists what can be set
+    /// Set an input; NODE is an id or a title; `redraft inputs` lists what can be set. VALUE @FILE is a file's text, and
+    /// `random` a random number where a whole one belongs
     #[arg(long = "set", value_name = "NODE.INPUT=VALUE")]
     pub(crate) sets: Vec<String>,
     /// Use FILE where a model or picture that matches PATTERN (`*` and `?`) is missing
@@ -155,7 +162,7 @@ pub(crate) struct Changes {
 
 #[derive(Args, Debug)]
 pub(crate) struct RunArgs {
-    /// Workflows: UI or API JSON, or a picture that carries one
+    /// Workflows: UI or API JSON, or a picture that carries one; `-` is stdin
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
@@ -189,9 +196,25 @@ pub(crate) struct RunArgs {
     /// How previews are made [default: auto with --preview-directory, else none]
     #[arg(long, value_enum, value_name = "METHOD")]
     pub(crate) preview_method: Option<PreviewMethod>,
-    /// One event per line on stdout
+    /// One event per line on stdout; docs/json-events.md describes them
     #[arg(long)]
     pub(crate) json: bool,
+    /// Write the paths of saved files as they are, with a NUL behind each, in place of lines
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) print0: bool,
+    /// How progress is shown [default: bar on a terminal, else plain; none with --json]
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub(crate) progress: Option<Progress>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Progress {
+    /// A bar, drawn anew
+    Bar,
+    /// Lines
+    Plain,
+    /// Not at all
+    None,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -1,37 +1,70 @@
-//! How a run looks to a person: bars on a terminal, the paths of saved files on stdout.
+//! How a run looks to a person: progress on stderr, the paths of saved files on stdout.
 
+use std::collections::{HashSet, VecDeque};
 use std::io::IsTerminal;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use redraft_engine::event::Event;
+use redraft_engine::prompt::NodeId;
 
-use crate::exit::{say, tell};
+use crate::args::Progress;
+use crate::out::{plain, say_path, tell, tell_text};
 
-/// Shows the events of runs: bars only on a terminal, files, texts and warnings always.
+/// Lines of progress come no closer than this.
+const BETWEEN_LINES: Duration = Duration::from_secs(5);
+/// Over how many steps the pace is taken.
+const PACED: usize = 8;
+
+/// Shows the events of runs.
 pub(crate) struct Bars {
+    how: Progress,
     bar: ProgressBar,
+    /// Whether paths are written exactly.
+    print0: bool,
+    /// How many nodes the run may call, and those that it has called.
+    nodes: usize,
+    begun: HashSet<NodeId>,
     /// What the running node is called.
     title: String,
+    pace: Pace,
+    last_line: Option<Instant>,
 }
 
 impl Bars {
-    pub(crate) fn new() -> Self {
-        let shown = std::io::stderr().is_terminal();
-        let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        Self { bar: ProgressBar::with_draw_target(None, target), title: String::new() }
+    /// `how` is what the command line says; otherwise bars are for terminals.
+    pub(crate) fn new(how: Option<Progress>, print0: bool) -> Self {
+        let how = how.unwrap_or(if std::io::stderr().is_terminal() { Progress::Bar } else { Progress::Plain });
+        let target = if how == Progress::Bar { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        Self {
+            how,
+            bar: ProgressBar::with_draw_target(None, target),
+            print0,
+            nodes: 0,
+            begun: HashSet::new(),
+            title: String::new(),
+            pace: Pace::default(),
+            last_line: None,
+        }
+    }
+
+    /// Whether progress is shown.
+    pub(crate) fn shown(&self) -> bool {
+        self.how != Progress::None
     }
 
     pub(crate) fn show(&mut self, event: &Event) {
         match event {
-            Event::Executing { node, title, .. } => {
-                self.title = format!("{title} ({node})");
-                self.spin();
+            Event::Start { nodes } => {
+                self.nodes = *nodes;
+                self.begun.clear();
             }
+            Event::Executing { node, title, .. } => self.begin(node, title),
             Event::Progress { done, total, .. } => self.steps(*done, *total),
-            Event::Executed { output, paths, .. } => {
+            Event::Executed { node, output, paths, .. } => {
                 self.bar.suspend(|| {
-                    paths.iter().for_each(|path| say(path.display()));
-                    output.texts().for_each(say);
+                    paths.iter().for_each(|path| say_path(path, self.print0));
+                    output.texts().for_each(|text| tell_text(format!("node {node}: {text}")));
                 });
             }
             Event::Blocked { node, class, message, .. } => {
@@ -42,17 +75,27 @@ impl Bars {
                 self.line(&format!("warning: {node}{message}"));
             }
             Event::Success { .. } | Event::Error(_) | Event::Interrupted { .. } => self.bar.finish_and_clear(),
-            Event::Preview { .. }
-            | Event::Start { .. }
-            | Event::Cached { .. }
-            | Event::Expanded { .. }
-            | Event::Finished { .. } => {}
+            Event::Preview { .. } | Event::Cached { .. } | Event::Expanded { .. } | Event::Finished { .. } => {}
         }
     }
 
     /// A line for the person, above the bar.
     pub(crate) fn line(&self, line: &str) {
         self.bar.suspend(|| tell(line));
+    }
+
+    /// A node begins, or begins again.
+    fn begin(&mut self, node: &NodeId, title: &str) {
+        let again = !self.begun.insert(node.clone());
+        let (number, of) = (self.begun.len(), self.nodes.max(self.begun.len()));
+        self.title = format!("node {number} of {of}: {} ({})", plain(title), plain(node.as_str()));
+        self.pace = Pace::default();
+        match self.how {
+            Progress::Plain if !again => tell(&self.title),
+            Progress::Bar => self.spin(),
+            _ => {}
+        }
+        self.last_line = Some(Instant::now());
     }
 
     fn spin(&self) {
@@ -62,18 +105,103 @@ impl Bars {
         self.bar.reset();
         self.bar.set_message(self.title.clone());
         if !self.bar.is_hidden() {
-            self.bar.enable_steady_tick(std::time::Duration::from_millis(120));
+            self.bar.enable_steady_tick(Duration::from_millis(120));
         }
     }
 
-    fn steps(&self, done: usize, total: usize) {
-        if self.bar.length() != Some(total as u64) {
-            let template = "{msg} {wide_bar} {pos}/{len} {elapsed}<{eta} {per_sec}";
-            if let Ok(style) = ProgressStyle::with_template(template) {
-                self.bar.set_style(style);
+    fn steps(&mut self, done: usize, total: usize) {
+        self.pace.step(Instant::now(), done);
+        let pace = self.pace.words(total.saturating_sub(done));
+        match self.how {
+            Progress::Plain => {
+                let due = self.last_line.is_none_or(|last| last.elapsed() >= BETWEEN_LINES);
+                if due || done == total {
+                    self.last_line = Some(Instant::now());
+                    tell(format!("{}: step {done} of {total}{pace}", self.title));
+                }
             }
-            self.bar.set_length(total as u64);
+            Progress::Bar => {
+                if self.bar.length() != Some(total as u64) {
+                    if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {elapsed}{prefix}") {
+                        self.bar.set_style(style);
+                    }
+                    self.bar.set_length(total as u64);
+                }
+                self.bar.set_prefix(pace);
+                self.bar.set_position(done as u64);
+            }
+            Progress::None => {}
         }
-        self.bar.set_position(done as u64);
+    }
+}
+
+/// How fast steps are done, over the last of them. Nothing is assumed of a step that is under way.
+#[derive(Default)]
+struct Pace {
+    /// When each was done, and how many then were.
+    recent: VecDeque<(Instant, usize)>,
+}
+
+impl Pace {
+    fn step(&mut self, now: Instant, done: usize) {
+        if self.recent.back().is_some_and(|(_, before)| *before > done) {
+            self.recent.clear();
+        }
+        self.recent.push_back((now, done));
+        if self.recent.len() > PACED + 1 {
+            self.recent.pop_front();
+        }
+    }
+
+    /// Seconds a step; nothing before the second.
+    fn seconds(&self) -> Option<f64> {
+        let ((first, from), (last, to)) = (self.recent.front()?, self.recent.back()?);
+        (to > from).then(|| last.duration_since(*first).as_secs_f64() / (to - from) as f64)
+    }
+
+    /// `, 1.21 s/it, 18 s left`; nothing before there is a pace.
+    fn words(&self, left: usize) -> String {
+        let Some(seconds) = self.seconds().filter(|seconds| *seconds > 0.0) else { return String::new() };
+        let rate = if seconds >= 1.0 { format!("{seconds:.2} s/it") } else { format!("{:.2} it/s", 1.0 / seconds) };
+        format!(", {rate}, {} left", in_words(seconds * left as f64))
+    }
+}
+
+/// A span of time, `0.4 s`, `18 s`, `3 min 5 s` or `2 h 4 min`.
+pub(crate) fn in_words(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    match whole {
+        0..10 => format!("{seconds:.1} s"),
+        10..120 => format!("{whole} s"),
+        120..7200 => format!("{} min {} s", whole / 60, whole % 60),
+        _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fault_18_the_pace_is_of_the_last_steps_and_does_not_explode() {
+        let start = Instant::now();
+        let mut pace = Pace::default();
+        let mut step = |at: f64, done: usize| {
+            pace.step(start + Duration::from_secs_f64(at), done);
+            pace.words(20 - done)
+        };
+        assert_eq!(step(100.0, 1), "", "what came before the first step is no pace");
+        assert_eq!(step(101.5, 2), ", 1.50 s/it, 27 s left");
+        assert_eq!(step(103.0, 3), ", 1.50 s/it, 26 s left");
+        // A slow step counts as one of several, and is forgotten.
+        assert_eq!(step(133.0, 4), ", 11.00 s/it, 2 min 56 s left");
+        let last = (5..=13).map(|done| step(133.0 + done as f64 * 0.25, done)).last();
+        assert_eq!(last.as_deref(), Some(", 4.00 it/s, 1.8 s left"));
+    }
+
+    #[test]
+    fn spans_are_written_as_people_say_them() {
+        let spans = [(0.04, "0.0 s"), (9.4, "9.4 s"), (59.6, "60 s"), (185.0, "3 min 5 s"), (7460.0, "2 h 4 min")];
+        assert!(spans.iter().all(|(seconds, words)| in_words(*seconds) == *words));
     }
 }

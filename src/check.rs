@@ -1,15 +1,18 @@
 //! `redraft check` and `redraft convert`.
 
-use redraft_engine::check::check as check_prompt;
+use indexmap::IndexMap;
+use redraft_engine::check::{Checked, check as check_prompt};
 use redraft_engine::folders::FolderPaths;
 use redraft_engine::node::Registry;
-use redraft_engine::problem::Problem;
+use redraft_engine::problem::{Problem, ProblemKind};
 use redraft_engine::prompt::Targets;
 use redraft_engine::workflow::{Hints, Remark, Severity};
 use serde_json::json;
 
 use crate::args::{CheckArgs, ConvertArgs};
-use crate::exit::{Exit, Outcome, Stop, say, tell};
+use crate::exit::{Exit, Outcome, Stop};
+use crate::out::{say, say_json, tell};
+use crate::run::unneeded;
 use crate::session::of_problems;
 use crate::{directories, substitutes, workflow_file};
 
@@ -22,31 +25,78 @@ pub(crate) fn check(args: &CheckArgs) -> Outcome {
     let loaded = workflow_file::load(&args.file, &args.changes, &substitutes, &registry, &folders, &mut note);
     let workflow = match loaded {
         Err(stop) if args.json => {
-            say(json!({ "ok": false, "error": stop.message, "problems": [], "remarks": [], "good_outputs": [] }));
+            let report =
+                json!({ "ok": false, "error": stop.message, "problems": [], "remarks": [], "good_outputs": [] });
+            say_json(&report, false);
             return Ok(stop.exit);
         }
         loaded => loaded?,
     };
     let mut checked = check_prompt(&workflow.prompt, &registry, &folders, &Targets::Outputs);
-    let stop = of_problems(&args.file, &mut checked.problems, workflow.workflow_json.as_ref());
+    let editor = workflow.workflow_json.as_ref();
+    notes.extend(unneeded(&checked, editor).into_iter().map(|line| format!("warning: {line}")));
+    let stop = of_problems(&mut checked.problems, editor);
     let problems = &checked.problems.0;
-    notes.extend(unused_models(&Hints::of(workflow.workflow_json.as_ref()), problems, &folders));
+    notes.extend(unused_models(&Hints::of(editor), problems, &folders));
     let exit = if problems.is_empty() { Exit::Done } else { stop.exit };
     if args.json {
-        let notes = notes.into_iter().map(|text| Remark { severity: Severity::Note, node: None, text });
+        let notes = notes.into_iter().map(|text| match text.strip_prefix("warning: ") {
+            Some(text) => Remark { severity: Severity::Warning, node: None, text: text.to_owned() },
+            None => Remark { severity: Severity::Note, node: None, text },
+        });
         let remarks: Vec<_> = notes.chain(workflow.remarks).collect();
         let problems: Vec<_> = problems.iter().map(|problem| json!(problem)).collect();
         let good = &checked.good_outputs;
-        say(json!({ "ok": exit == Exit::Done, "problems": problems, "remarks": remarks, "good_outputs": good }));
+        let report =
+            json!({ "ok": exit == Exit::Done, "problems": problems, "remarks": remarks, "good_outputs": good });
+        say_json(&report, false);
         return Ok(exit);
     }
-    let remarks = workflow.remarks.iter().map(ToString::to_string);
-    notes.iter().cloned().chain(remarks).for_each(|text| tell(format!("{}: {text}", args.file.display())));
-    if exit != Exit::Done {
-        return Err(stop);
+    notes.iter().for_each(tell);
+    for remark in &workflow.remarks {
+        tell(format!("{}{remark}", if remark.severity == Severity::Warning { "warning: " } else { "" }));
     }
-    say(format!("{}: nothing is wrong or missing", args.file.display()));
+    let file = workflow_file::name(&args.file);
+    if exit != Exit::Done {
+        let message = format!("{}\n{file}: {}", stop.message, summary(&checked));
+        return Err(Stop { message, ..stop });
+    }
+    say(format!("{file}: nothing is wrong or missing"));
     Ok(exit)
+}
+
+/// How many problems there are of which kind, and what could run all the same.
+fn summary(checked: &Checked) -> String {
+    let mut kinds: IndexMap<&str, usize> = IndexMap::new();
+    checked.problems.0.iter().for_each(|problem| *kinds.entry(in_words(problem.kind)).or_default() += 1);
+    let count = checked.problems.0.len();
+    let kinds: Vec<_> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    let good = match (checked.good_outputs.len(), checked.outputs.len()) {
+        (0, _) => "no output can run".to_owned(),
+        (good, all) => format!("{good} of {all} outputs can run (--allow-partial)"),
+    };
+    format!("{count} problem{}: {}; {good}", if count == 1 { "" } else { "s" }, kinds.join(", "))
+}
+
+fn in_words(kind: ProblemKind) -> &'static str {
+    match kind {
+        ProblemKind::UnknownClass => "of unknown classes",
+        ProblemKind::NotRunnable => "of nodes that cannot run yet",
+        ProblemKind::FileMissing => "of missing models",
+        ProblemKind::InputFileMissing => "of missing pictures",
+        ProblemKind::NoOutputs | ProblemKind::UnknownTarget => "of the whole workflow",
+        ProblemKind::RequiredInputMissing => "of missing inputs",
+        ProblemKind::BadLink
+        | ProblemKind::ReturnTypeMismatch
+        | ProblemKind::DanglingLink
+        | ProblemKind::UndeclaredLink
+        | ProblemKind::Cycle => "of links",
+        ProblemKind::InvalidInputType
+        | ProblemKind::ValueSmallerThanMin
+        | ProblemKind::ValueBiggerThanMax
+        | ProblemKind::ValueNotInList
+        | ProblemKind::CustomValidation => "of values",
+    }
 }
 
 /// Missing models that the workflow lists and that no problem names, because the nodes that use them are unknown here.
@@ -80,8 +130,8 @@ pub(crate) fn convert(args: &ConvertArgs) -> Outcome {
     let workflow = workflow_file::read(&args.file, args.prompt_seed, &registry, &folders)?;
     for remark in workflow.remarks.iter().filter(|remark| args.explain || remark.severity == Severity::Warning) {
         let kind = if args.explain { format!("{}: ", severity(remark)) } else { String::new() };
-        tell(format!("{}: {kind}{remark}", args.file.display()));
+        tell(format!("{}: {kind}{remark}", workflow_file::name(&args.file)));
     }
-    say(serde_json::to_string_pretty(&workflow.prompt.to_json()).map_err(Stop::wrong)?);
+    say_json(&workflow.prompt.to_json(), true);
     Ok(Exit::Done)
 }

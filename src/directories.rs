@@ -8,10 +8,25 @@ use redraft_engine::folders::FolderPaths;
 use serde_yaml_ng::Value as Yaml;
 
 use crate::args::Directories;
+use crate::out::tell;
 
 /// The folders that the options name.
 pub(crate) fn folders(directories: &Directories) -> anyhow::Result<FolderPaths> {
     let base = directories.base_directory.clone().unwrap_or_else(|| PathBuf::from("."));
+    if let Some(base) = &directories.base_directory {
+        anyhow::ensure!(
+            base.is_dir(),
+            "--base-directory: there is no folder {}; name one that is there",
+            base.display()
+        );
+        if let Some(better) = better_base(base) {
+            tell(format!(
+                "warning: --base-directory: {} holds no models, input or output; did you mean {}?",
+                base.display(),
+                better.display()
+            ));
+        }
+    }
     let mut folders = FolderPaths::below(&base);
     if let Some(models) = &directories.models_directory {
         folders.set_models(models);
@@ -33,6 +48,21 @@ pub(crate) fn folders(directories: &Directories) -> anyhow::Result<FolderPaths> 
         add_extra(&mut folders, file).with_context(problem)?;
     }
     Ok(folders)
+}
+
+/// The folder that is likely meant where a base directory holds nothing of ComfyUI's layout: the one around it, or one in it.
+fn better_base(base: &Path) -> Option<PathBuf> {
+    let laid_out = |folder: &Path| ["models", "input", "output"].iter().any(|name| folder.join(name).is_dir());
+    if laid_out(base) {
+        return None;
+    }
+    let base = std::fs::canonicalize(base).ok()?;
+    let around = base.parent().filter(|around| laid_out(around)).map(Path::to_owned);
+    let inside = || {
+        let entries = std::fs::read_dir(&base).ok()?.flatten().take(1000);
+        entries.map(|entry| entry.path()).find(|path| path.is_dir() && laid_out(path))
+    };
+    around.or_else(inside)
 }
 
 /// Where programs keep what they can make again, by the XDG Base Directory Specification.

@@ -1,16 +1,17 @@
-//! Exit codes and what is printed before them.
+//! How a command ends: exit codes, and what is wrong.
 
 use std::fmt::Display;
-use std::io::Write;
 use std::process::ExitCode;
 
 use redraft_engine::failure::{Cause, Failure};
+use redraft_engine::problem::Problem;
 use redraft_engine::table::Twice;
 
 /// How the command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     Done = 0,
+    /// Or stdout could not be written.
     NodeFailed = 1,
     Wrong = 2,
     Missing = 3,
@@ -39,13 +40,25 @@ impl From<Exit> for ExitCode {
 pub(crate) struct Stop {
     pub(crate) exit: Exit,
     pub(crate) message: String,
+    /// What is wrong with the workflow, for programs.
+    pub(crate) problems: Vec<Problem>,
 }
 
 pub(crate) type Outcome<T = Exit> = Result<T, Stop>;
 
 impl Stop {
+    pub(crate) fn new(exit: Exit, message: impl Display) -> Self {
+        Self { exit, message: message.to_string(), problems: Vec::new() }
+    }
+
     pub(crate) fn wrong(message: impl Display) -> Self {
-        Self { exit: Exit::Wrong, message: message.to_string() }
+        Self::new(Exit::Wrong, message)
+    }
+
+    /// The same, said of a file.
+    pub(crate) fn of_file(self, file: &str) -> Self {
+        let lines: Vec<_> = self.message.lines().map(|line| format!("{file}: {line}")).collect();
+        Self { message: lines.join("\n"), ..self }
     }
 }
 
@@ -61,14 +74,4 @@ impl From<anyhow::Error> for Stop {
     fn from(error: anyhow::Error) -> Self {
         Self::wrong(format!("{error:#}"))
     }
-}
-
-/// Writes a line to stdout. Whoever reads it may have gone (`redraft run ... | head`): the work goes on all the same.
-pub(crate) fn say(line: impl Display) {
-    let _ = writeln!(std::io::stdout(), "{line}");
-}
-
-/// Writes a line to stderr.
-pub(crate) fn tell(line: impl Display) {
-    let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -2,7 +2,8 @@
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::exit::{Exit, Outcome, Stop, tell};
+use crate::exit::{Exit, Outcome, Stop};
+use crate::out::tell;
 use crate::worker::{JobId, Message, Worker};
 
 /// SIGTERM, by which services and CI end a process; nothing elsewhere than on Unix.

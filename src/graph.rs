@@ -4,7 +4,8 @@ use redraft_engine::draw::{Format, draw};
 use redraft_engine::node::Registry;
 
 use crate::args::{GraphArgs, GraphFormat};
-use crate::exit::{Exit, Outcome, say};
+use crate::exit::{Exit, Outcome};
+use crate::out::say_text;
 use crate::{directories, workflow_file};
 
 pub(crate) fn graph(args: &GraphArgs) -> Outcome {
@@ -15,6 +16,6 @@ pub(crate) fn graph(args: &GraphArgs) -> Outcome {
         GraphFormat::Dot => Format::Dot,
         GraphFormat::Mermaid => Format::Mermaid,
     };
-    say(draw(&workflow.prompt, &registry, format).trim_end());
+    say_text(draw(&workflow.prompt, &registry, format).trim_end());
     Ok(Exit::Done)
 }

@@ -4,7 +4,8 @@ use redraft_engine::node::Registry;
 use redraft_engine::settable;
 
 use crate::args::FileArgs;
-use crate::exit::{Exit, Outcome, Stop, say};
+use crate::exit::{Exit, Outcome};
+use crate::out::say_json;
 use crate::{directories, workflow_file};
 
 pub(crate) fn inputs(args: &FileArgs) -> Outcome {
@@ -12,6 +13,6 @@ pub(crate) fn inputs(args: &FileArgs) -> Outcome {
     let folders = directories::folders(&args.directories)?;
     let workflow = workflow_file::read(&args.file, args.prompt_seed, &registry, &folders)?;
     let schema = settable::schema(&workflow.prompt, &registry, &folders);
-    say(serde_json::to_string_pretty(&schema).map_err(Stop::wrong)?);
+    say_json(&schema, true);
     Ok(Exit::Done)
 }

@@ -2,6 +2,7 @@
 
 mod args;
 mod bars;
+mod changes;
 mod check;
 mod directories;
 mod dump;
@@ -10,8 +11,10 @@ mod front;
 mod graph;
 mod inputs;
 mod nodes;
+mod out;
 mod previews;
 mod run;
+mod screen;
 mod session;
 mod stand_ins;
 mod substitutes;
@@ -30,26 +33,46 @@ use redraft_nodes::models::random::{Layout, Size, write_random_checkpoint};
 use redraft_nodes::pictures::draft::write_draft;
 
 use crate::args::{CheckpointKind, CheckpointSize, Cli, Command};
-use crate::exit::{Exit, Outcome, tell};
+use crate::exit::{Exit, Outcome};
+use crate::out::tell;
 
 fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and version come this way, too.
+        Err(said) => {
+            let code = u8::try_from(said.exit_code()).unwrap_or(Exit::Wrong as u8);
+            let failed = said.print().is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe);
+            return ExitCode::from(if failed && code == 0 { Exit::NodeFailed as u8 } else { code });
+        }
+    };
+    let usual = match (cli.quiet, cli.verbose) {
+        (true, _) => "error",
+        (_, 0) => "warn",
+        (_, 1) => "info",
+        _ => "debug",
+    };
     let filter = tracing_subscriber::EnvFilter::try_from_env("REDRAFT_LOG");
-    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(usual));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let log = log.with_ansi(std::io::stderr().is_terminal());
     log.without_time().with_target(false).init();
-    match dispatch(Cli::parse().command) {
-        Ok(exit) => exit.into(),
-        Err(stop) => {
-            stop.message.lines().for_each(|line| tell(format!("error: {line}")));
-            stop.exit.into()
+    let exit = dispatch(cli.command, cli.quiet).unwrap_or_else(|stop| {
+        stop.message.lines().for_each(|line| tell(format!("error: {line}")));
+        stop.exit
+    });
+    match (exit, out::failure()) {
+        (Exit::Done, Some(why)) => {
+            tell(format!("error: stdout: {why}"));
+            Exit::NodeFailed.into()
         }
+        (exit, _) => exit.into(),
     }
 }
 
-fn dispatch(command: Command) -> Outcome {
+fn dispatch(command: Command, quiet: bool) -> Outcome {
     match command {
-        Command::Run(args) => run::run(args),
+        Command::Run(args) => run::run(args, quiet),
         Command::Check(args) => check::check(&args),
         Command::Convert(args) => check::convert(&args),
         Command::Inputs(args) => inputs::inputs(&args),

@@ -2,11 +2,13 @@
 
 use redraft_engine::node::Registry;
 use redraft_engine::schema::{Input, Schema};
+use redraft_engine::stock::Known;
 use serde_json::{Map, Value as Json};
 
 use crate::args::Directories;
 use crate::directories;
-use crate::exit::{Exit, Outcome, Stop, say};
+use crate::exit::{Exit, Outcome, Stop};
+use crate::out::{say_json, say_text as say};
 
 pub(crate) fn nodes(name: Option<&str>) -> Outcome {
     let registry = Registry::linked()?;
@@ -20,9 +22,14 @@ pub(crate) fn nodes(name: Option<&str>) -> Outcome {
         return Ok(Exit::Done);
     };
     let Some(class) = registry.class(name) else {
+        if let Some(schema) = Known(&registry).declared(name) {
+            document(schema);
+            say("\nIt is one of ComfyUI's own nodes, which redraft cannot run yet.");
+            return Ok(Exit::Done);
+        }
         let near = registry.nearest(name).map(|near| format!(" did you mean {near}?")).unwrap_or_default();
         let message = format!("there is no node class {name};{near} `redraft nodes` lists all");
-        return Err(Stop { exit: Exit::Missing, message });
+        return Err(Stop::new(Exit::Missing, message));
     };
     document(&class.schema);
     Ok(Exit::Done)
@@ -66,6 +73,6 @@ pub(crate) fn object_info(directories: &Directories) -> Outcome {
     let registry = Registry::linked()?;
     let entries = registry.iter().map(|class| (class.schema.class.clone(), class.schema.to_object_info(&folders)));
     let all: Map<String, Json> = entries.collect();
-    say(serde_json::to_string_pretty(&all).map_err(Stop::wrong)?);
+    say_json(&Json::Object(all), true);
     Ok(Exit::Done)
 }

@@ -5,86 +5,130 @@ use std::sync::Arc;
 
 use redraft_engine::check::{Checked, Runnable, check};
 use redraft_engine::cx::{Cancel, Metadata};
-use redraft_engine::event::Event;
 use redraft_engine::exec::{Engine, Outcome as RunOutcome};
 use redraft_engine::folders::FolderPaths;
 use redraft_engine::node::Registry;
 use redraft_engine::plan::Plan;
-use redraft_engine::problem::Problems;
+use redraft_engine::problem::{Problem, Problems};
 use redraft_engine::prompt::{Prompt, Targets};
 use redraft_engine::settable::Addresses;
-use redraft_engine::workflow::{Severity, Workflow};
-use serde_json::{Value as Json, json};
+use redraft_engine::stock::Known;
+use redraft_engine::workflow::{Hints, Severity, Workflow};
+use serde_json::Value as Json;
 
 use crate::args::RunArgs;
-use crate::bars::Bars;
 use crate::dump::{Taken, Taking};
-use crate::exit::{Exit, Outcome, Stop, say};
-use crate::previews::Previews;
+use crate::exit::{Exit, Outcome, Stop};
+use crate::out::plain;
+use crate::screen::Screen;
 use crate::session::{self, of_problems};
 use crate::substitutes::{self, Substitute};
 use crate::worker::{Line, Message, Options, Worker};
 use crate::{directories, front, workflow_file};
 
+/// A workflow in the queue.
+enum Job {
+    /// It was checked.
+    Ready(Box<Ready>),
+    /// It cannot run as things are, and is checked again before its turn: what it lacks, those before it may save.
+    Again(PathBuf),
+}
+
 /// A workflow that was checked.
-struct Job {
-    file: PathBuf,
+struct Ready {
+    name: String,
     runnable: Runnable,
     /// The editor's form, for the metadata of saved files.
     editor: Option<Json>,
 }
 
-/// Checks all workflows, then runs them one after the other.
-pub(crate) fn run(args: RunArgs) -> Outcome {
+/// Runs workflows one after the other. All are looked at first, so that what will fail is said early.
+pub(crate) fn run(args: RunArgs, quiet: bool) -> Outcome {
     if args.dump.is_some() && args.files.len() > 1 {
         return Err(Stop::wrong("--dump takes the tensors of one workflow; give one FILE"));
     }
     // Checked now, not after hours of sampling.
     directories::require_folder_of("--dump", args.dump.as_deref())?;
     let device = session::device(&args.compute)?;
-    let mut screen = Screen {
-        bars: Bars::new(),
-        json: args.json,
-        previews: args.preview_directory.clone().map(Previews::into_folder).transpose()?,
-    };
+    let mut screen = Screen::new(&args, quiet)?;
     let registry = Arc::new(Registry::linked()?);
     let folders = Arc::new(directories::folders(&args.directories)?);
     let substitutes = substitutes::named(&args.changes, &args.directories)?;
-    let jobs = args.files.iter().map(|file| prepare(&args, file, &substitutes, &registry, &folders, &mut screen));
-    let jobs = jobs.collect::<Outcome<Vec<_>>>()?;
+    let (mut jobs, mut first_failure) = (Vec::new(), None);
+    for (number, file) in args.files.iter().enumerate() {
+        let prepared =
+            prepare(&args, file, &substitutes, &registry, &folders, &mut |text| screen.note(Some(number), &text));
+        match prepared {
+            Ok(ready) => jobs.push((number, Job::Ready(Box::new(ready)))),
+            // Nothing runs before the first.
+            Err(stop) if jobs.is_empty() && first_failure.is_none() || stop.exit == Exit::Cancelled => {
+                screen.begin(number);
+                let (exit, message) = (stop.exit, stop.message.clone());
+                let outcome = Err(stop);
+                screen.end(number, &outcome);
+                if !args.keep_going || args.files.len() == 1 {
+                    return outcome;
+                }
+                screen.error(&message);
+                first_failure = Some(exit);
+            }
+            Err(stop) => {
+                let why = stop.message.lines().next().unwrap_or_default();
+                screen.note(
+                    None,
+                    &format!("warning: this will fail unless a workflow before it saves what it lacks: {why}"),
+                );
+                jobs.push((number, Job::Again(file.clone())));
+            }
+        }
+    }
     let output = &folders.output;
     fs_err::create_dir_all(output).map_err(|e| Stop::wrong(format!("{e}; choose another --output-directory")))?;
 
+    let args = Arc::new(args);
     let options = Options { previews: args.previews(), stop_at_failure: !args.keep_going };
-    let (cache, dump, disabled) = (args.cache, args.dump, args.disable_metadata);
+    let command = Arc::clone(&args);
     let (mut worker, messages) = Worker::start(options, move || {
-        let mut engine = session::engine(folders, device, cache)?;
+        let mut engine = session::engine(folders, device, command.cache)?;
         let salt = session::salt(&engine);
         Ok(move |job: Job, line: &mut Line, cancel: &Cancel| {
-            let plan = Plan::of(job.runnable, &registry, &engine.folders, &salt);
-            let extra = job.editor.map(|editor| ("workflow".to_owned(), editor)).into_iter().collect();
+            let ready = match job {
+                Job::Ready(ready) => *ready,
+                Job::Again(file) => {
+                    prepare(&command, &file, &substitutes, &registry, &engine.folders, &mut |text| line.note(text))?
+                }
+            };
+            let plan = Plan::of(ready.runnable, &registry, &engine.folders, &salt);
+            let extra = ready.editor.map(|editor| ("workflow".to_owned(), editor)).into_iter().collect();
+            let disabled = command.disable_metadata;
             let metadata = Metadata { prompt: plan.prompt.to_json(), extra, disabled };
-            one(&job.file, &plan, &metadata, dump.as_deref(), &mut engine, line, cancel)
+            one(&ready.name, &plan, &metadata, command.dump.as_deref(), &mut engine, line, cancel)
         })
     })?;
-    let last = jobs.len() - 1;
+    let (numbers, jobs): (Vec<_>, Vec<_>) = jobs.into_iter().unzip();
     for job in jobs {
         worker.submit(job);
     }
-    let (mut first_failure, mut end) = (None, Ok(Exit::Done));
+    let mut end = Ok(Exit::Done);
     front::watch(worker, messages, |job, message| match message {
-        Message::Done(Some(Err(stop))) => {
-            if args.keep_going && job < last && stop.exit != Exit::Cancelled {
-                stop.message.lines().for_each(|text| screen.note(format!("error: {text}")));
+        Message::Begun => screen.begin(numbers[job]),
+        Message::Done(Some(outcome)) => {
+            screen.end(numbers[job], &outcome);
+            let Err(stop) = outcome else { return };
+            if args.keep_going && job + 1 < numbers.len() && stop.exit != Exit::Cancelled {
+                screen.error(&stop.message);
                 first_failure = first_failure.or(Some(stop.exit));
             } else {
                 end = Err(stop);
             }
         }
-        Message::Done(_) => {}
+        // Of those that failure does not stop, only a cancelled one is not begun.
+        Message::Done(None) if end.is_ok() => end = Err(Stop::new(Exit::Cancelled, "cancelled")),
+        Message::Done(None) => {}
         Message::Event(event) => screen.event(event),
-        Message::Note(text) => screen.note(text),
+        Message::Note(text) => screen.note(Some(numbers[job]), &text),
     })?;
+    screen.close();
     match (end, first_failure) {
         (Err(stop), Some(exit)) if stop.exit != Exit::Cancelled => Err(Stop { exit, ..stop }),
         (Ok(_), Some(exit)) => Ok(exit),
@@ -92,39 +136,9 @@ pub(crate) fn run(args: RunArgs) -> Outcome {
     }
 }
 
-/// Where events and notes are shown.
-struct Screen {
-    bars: Bars,
-    json: bool,
-    previews: Option<Previews>,
-}
-
-impl Screen {
-    fn event(&mut self, event: Event) {
-        match (event, &self.previews) {
-            (Event::Preview { node, done, image, .. }, Some(previews)) => {
-                if let Err(error) = previews.write(&node, done, &image) {
-                    self.previews = None;
-                    self.bars.line(&format!("warning: no more previews: {error:#}"));
-                }
-            }
-            (event, _) if self.json => say(json!(event)),
-            (event, _) => self.bars.show(&event),
-        }
-    }
-
-    fn note(&mut self, text: String) {
-        if self.json {
-            say(json!({ "type": "note", "data": { "message": text } }));
-        } else {
-            self.bars.line(&text);
-        }
-    }
-}
-
 /// Runs one workflow.
 fn one(
-    file: &Path,
+    file: &str,
     plan: &Plan,
     metadata: &Metadata,
     dump: Option<&Path>,
@@ -142,45 +156,79 @@ fn one(
     }
     match outcome {
         RunOutcome::Done => Ok(Exit::Done),
-        RunOutcome::Cancelled => Err(Stop { exit: Exit::Cancelled, message: "cancelled".into() }),
+        RunOutcome::Cancelled => Err(Stop::new(Exit::Cancelled, "cancelled")),
         RunOutcome::Failed(failure) => {
             let exit = Exit::of_failure(&failure);
-            let mut message = format!("{}: {failure}", file.display());
+            let mut message = format!("{file}: {}", plain(&failure.to_string()));
             let inputs = failure.inputs_in_words();
             if !inputs.is_empty() {
-                message.push_str(&format!("\n{}: node {} was given: {inputs}", file.display(), failure.place()));
+                message.push_str(&format!(
+                    "\n{file}: node {} was given: {}",
+                    plain(failure.place().as_str()),
+                    plain(&inputs)
+                ));
             }
-            Err(Stop { exit, message })
+            Err(Stop::new(exit, message))
         }
     }
 }
 
-/// Reads and checks a workflow.
+/// Reads and checks a workflow. `note` is told what there is to say of it.
 fn prepare(
     args: &RunArgs,
     file: &Path,
     substitutes: &[Substitute],
     registry: &Registry,
     folders: &FolderPaths,
-    screen: &mut Screen,
-) -> Outcome<Job> {
-    let workflow =
-        workflow_file::load(file, &args.changes, substitutes, registry, folders, &mut |text| screen.note(text))?;
+    note: &mut dyn FnMut(String),
+) -> Outcome<Ready> {
+    let name = workflow_file::name(file);
+    let workflow = workflow_file::load(file, &args.changes, substitutes, registry, folders, note)?;
     for remark in workflow.remarks.iter().filter(|remark| remark.severity == Severity::Warning) {
-        screen.note(format!("warning: {}: {remark}", file.display()));
+        note(format!("warning: {remark}"));
     }
     let Workflow { prompt, workflow_json: editor, .. } = workflow;
-    let targets = targets(&args.only, &prompt, registry)?;
-    let stop = |mut problems: Problems| of_problems(file, &mut problems, editor.as_ref());
+    let targets = targets(&args.only, &prompt, registry).map_err(|stop| stop.of_file(&name))?;
     let checked = check(&prompt, registry, folders, &targets);
+    for line in unneeded(&checked, editor.as_ref()) {
+        note(format!("warning: {line}"));
+    }
     let runnable = if args.allow_partial {
-        let runnable = checked.partial().map_err(|problems| stop(problems.clone()))?;
-        warn_of_dropped(file, checked, editor.as_ref(), screen);
+        let stop = |problems: &Problems| of_problems(&mut problems.clone(), editor.as_ref()).of_file(&name);
+        let runnable = checked.partial().map_err(stop)?;
+        warn_of_dropped(checked, editor.as_ref(), note);
         runnable
     } else {
-        checked.whole().map_err(stop)?
+        let partial = partial(&checked);
+        checked.whole().map_err(|mut problems| {
+            let mut stop = of_problems(&mut problems, editor.as_ref());
+            stop.message.extend(partial.map(|line| format!("\n{line}")));
+            stop.of_file(&name)
+        })?
     };
-    Ok(Job { file: file.to_owned(), runnable, editor })
+    Ok(Ready { name, runnable, editor })
+}
+
+/// Says that some outputs could run all the same.
+fn partial(checked: &Checked) -> Option<String> {
+    let (good, all) = (checked.good_outputs.len(), checked.outputs.len());
+    (good > 0 && good < all)
+        .then(|| format!("nothing is wrong with {good} of its {all} outputs: --allow-partial runs these"))
+}
+
+/// Says which nodes of unknown classes nothing needs.
+pub(crate) fn unneeded(checked: &Checked, editor: Option<&Json>) -> Vec<String> {
+    let mut unneeded = checked.unneeded.clone();
+    unneeded.explain(&Hints::of(editor));
+    let linked = |problem: &Problem| {
+        let node = problem.node.as_ref().and_then(|id| checked.prompt.nodes.get(id));
+        node.is_some_and(|node| node.inputs.values().any(|given| given.source().is_some()))
+    };
+    let each = unneeded.0.iter().map(|problem| {
+        let shown = if linked(problem) { ", and what it may save or show is not made" } else { "" };
+        format!("{problem}; nothing that is asked for needs it: it is left out{shown}")
+    });
+    each.collect()
 }
 
 /// What is run: the outputs, or what `--only` names.
@@ -188,7 +236,8 @@ fn targets(only: &[String], prompt: &Prompt, registry: &Registry) -> Outcome<Tar
     if only.is_empty() {
         return Ok(Targets::Outputs);
     }
-    let addresses = Addresses::new(prompt, registry);
+    let known = Known(registry);
+    let addresses = Addresses::new(prompt, &known);
     let found = only.iter().map(|name| match addresses.node(name) {
         Ok(id) => Ok(id.clone()),
         Err(why) => Err(Stop::wrong(format!("--only '{name}': {why}"))),
@@ -197,14 +246,14 @@ fn targets(only: &[String], prompt: &Prompt, registry: &Registry) -> Outcome<Tar
 }
 
 /// Says which outputs are left out, and why.
-fn warn_of_dropped(file: &Path, checked: Checked, editor: Option<&Json>, screen: &mut Screen) {
+fn warn_of_dropped(checked: Checked, editor: Option<&Json>, note: &mut dyn FnMut(String)) {
     let dropped: Vec<_> = checked.dropped().map(|id| (id, &checked.prompt.nodes[id].class_type)).collect();
     for (id, class) in dropped {
-        screen.note(format!("warning: {}: node {id} ({class}): this output is left out", file.display()));
+        note(format!("warning: node {id} ({class}): this output is left out"));
     }
     let mut problems = checked.problems;
     if problems.0.is_empty() {
         return;
     }
-    of_problems(file, &mut problems, editor).message.lines().for_each(|text| screen.note(format!("warning: {text}")));
+    of_problems(&mut problems, editor).message.lines().for_each(|text| note(format!("warning: {text}")));
 }

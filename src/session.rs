@@ -1,6 +1,5 @@
 //! What commands that run nodes have in common: an engine with its folders, device and services.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use redraft_engine::cache::Policy;
@@ -15,6 +14,7 @@ use serde_json::Value as Json;
 
 use crate::args::Compute;
 use crate::exit::{Exit, Outcome, Stop};
+use crate::out::plain;
 
 /// The device that the options choose, not opened yet.
 #[derive(Clone)]
@@ -41,9 +41,9 @@ pub(crate) fn salt(engine: &Engine) -> String {
 }
 
 /// A workflow with problems: all of them, one a line, with what its editor's form says of them; and the exit code.
-pub(crate) fn of_problems(file: &Path, problems: &mut Problems, editor: Option<&Json>) -> Stop {
+pub(crate) fn of_problems(problems: &mut Problems, editor: Option<&Json>) -> Stop {
     problems.explain(&Hints::of(editor));
     let exit = if problems.only_missing() { Exit::Missing } else { Exit::Wrong };
-    let lines: Vec<_> = problems.0.iter().map(|problem| format!("{}: {problem}", file.display())).collect();
-    Stop { exit, message: lines.join("\n") }
+    let lines: Vec<_> = problems.0.iter().map(|problem| plain(&problem.to_string()).into_owned()).collect();
+    Stop { exit, message: lines.join("\n"), problems: problems.0.clone() }
 }

@@ -9,7 +9,8 @@ use redraft_engine::prompt::{Given, NodeId, Prompt, Targets};
 use redraft_nodes::pictures::stand_in::write_stand_in;
 
 use crate::args::{Changes, StandInsArgs};
-use crate::exit::{Exit, Outcome, say, tell};
+use crate::exit::{Exit, Outcome};
+use crate::out::{say, tell};
 use crate::{directories, workflow_file};
 
 /// The classes that read pictures.
@@ -32,7 +33,7 @@ pub(crate) fn stand_ins(args: &StandInsArgs) -> Outcome {
         let problems = check(&workflow.prompt, &registry, &folders, &Targets::Outputs).problems;
         for problem in problems.0.iter().filter(|problem| problem.kind.is_missing()) {
             if !add(&mut wanted, problem, &workflow.prompt) && problem.about.contains_key("name") {
-                tell(format!("{}: {problem} (no stand-in can be made for it)", file.display()));
+                tell(format!("{}: {problem} (no stand-in can be made for it)", workflow_file::name(file)));
             }
         }
     }

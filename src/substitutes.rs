@@ -72,6 +72,47 @@ fn of_table(text: &str) -> Result<Vec<Substitute>, String> {
     Ok(all)
 }
 
+/// Holds the options against a prompt: a pattern that nothing matches is told.
+///
+/// # Errors
+/// If an option's file is missing where it is to stand in.
+pub(crate) fn hold(
+    prompt: &Prompt,
+    substitutes: &[Substitute],
+    registry: &Registry,
+    folders: &FolderPaths,
+    note: &mut dyn FnMut(String),
+) -> Outcome<()> {
+    // The files that the prompt names, with their kind of folder.
+    let mut named = Vec::new();
+    for node in prompt.nodes.values() {
+        let Some(schema) = Known(registry).declared(&node.class_type) else { continue };
+        for input in &schema.inputs {
+            let Kind::Combo { options: Options::Files { folder, .. }, .. } = &input.kind else { continue };
+            if let Some(Given::Constant(Json::String(name))) = node.inputs.get(&input.name) {
+                named.push((folder.as_str(), name.as_str()));
+            }
+        }
+    }
+    for Substitute { pattern, file, .. } in substitutes.iter().filter(|one| one.folder.is_none()) {
+        let matched: Vec<_> = named.iter().filter(|(_, name)| matches(pattern, name)).collect();
+        if matched.is_empty() {
+            let option = format!("--substitute '{pattern}={file}'");
+            note(format!("warning: {option}: no model or picture of the workflow matches {pattern}"));
+        }
+        let mut missing = matched.iter().filter(|(folder, name)| folders.find(folder, name).is_none());
+        let Some((folder, _)) = missing.next() else { continue };
+        if !matched.iter().any(|(folder, _)| folders.find(folder, file).is_some()) {
+            let places: Vec<_> = folders.directories(folder).iter().map(|dir| dir.display().to_string()).collect();
+            let places = places.join(" or ");
+            return Err(Stop::wrong(format!(
+                "--substitute '{pattern}={file}': there is no file {file} in {places}; put it there or name another"
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// Puts the first substitute that fits in the place of each missing file. `note` is told of each.
 pub(crate) fn apply(
     prompt: &mut Prompt,

@@ -9,7 +9,8 @@ use redraft_engine::node::Registry;
 use redraft_engine::problem::{Problem, ProblemKind};
 use redraft_engine::prompt::Targets;
 
-use crate::exit::{Exit, Outcome, Stop, say};
+use crate::exit::{Exit, Outcome, Stop};
+use crate::out::say_text as say;
 use crate::told_families::Told;
 use crate::workflow_file;
 
@@ -95,7 +96,10 @@ fn row(lacks: &Lacks) -> String {
 
 fn one(file: &Path, registry: &Registry, folders: &FolderPaths) -> Outcome<Lacks> {
     let workflow = workflow_file::read(file, 0, registry, folders)?;
-    let problems = check(&workflow.prompt, registry, folders, &Targets::Outputs).problems.0;
+    let mut checked = check(&workflow.prompt, registry, folders, &Targets::Outputs);
+    // What nobody here knows may save or show something, too.
+    checked.problems.0.append(&mut checked.unneeded.0);
+    let problems = checked.problems.0;
     let classes = |kind: ProblemKind| {
         let of_kind = problems.iter().filter(move |problem: &&Problem| problem.kind == kind);
         of_kind.map(|problem| problem.class.clone()).collect()

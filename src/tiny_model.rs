@@ -8,7 +8,8 @@ use redraft_engine::folders::FolderPaths;
 
 use crate::args::Directories;
 use crate::directories;
-use crate::exit::{Exit, Outcome, Stop, say};
+use crate::exit::{Exit, Outcome, Stop};
+use crate::out::say;
 use crate::substitutes::USUAL;
 
 /// Its name in the folders of models.

@@ -5,6 +5,7 @@ mod known;
 mod report;
 mod verdict;
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,10 +21,11 @@ use self::case::{Case, Difference};
 use self::known::KnownDifferences;
 use self::report::Counts;
 use self::verdict::{CaseOutcome, Verdict};
-use crate::args::{Changes, VerifyArgs};
+use crate::args::{Changes, Progress, VerifyArgs};
 use crate::bars::Bars;
 use crate::dump::{Taken, Taking};
-use crate::exit::{Exit, Outcome, Stop, say};
+use crate::exit::{Exit, Outcome, Stop};
+use crate::out::say_text as say;
 use crate::worker::{self, Line, Message, Worker};
 use crate::{directories, front, session, workflow_file};
 
@@ -31,8 +33,10 @@ pub(crate) fn verify(args: VerifyArgs) -> Outcome {
     let open = || Ok(move |(), line: &mut Line, cancel: &Cancel| all(&args, line, cancel));
     let (mut worker, messages) = Worker::start(worker::Options::default(), open)?;
     worker.submit(());
-    let (mut bars, mut end) = (Bars::new(), Ok(Exit::Done));
+    let hidden = (!std::io::stderr().is_terminal()).then_some(Progress::None);
+    let (mut bars, mut end) = (Bars::new(hidden, false), Ok(Exit::Done));
     front::watch(worker, messages, |_, message| match message {
+        Message::Begun => {}
         Message::Event(event) => bars.show(&event),
         Message::Note(text) => say(text),
         Message::Done(outcome) => end = outcome.unwrap_or(Ok(Exit::Cancelled)),
@@ -69,7 +73,7 @@ fn all(args: &VerifyArgs, line: &Line, cancel: &Cancel) -> Outcome {
     for folder in &folders {
         let verdict = one(folder, &registry, &mut engine, cancel).knowing(known.of(folder));
         if cancel.is_raised() {
-            return Err(Stop { exit: Exit::Cancelled, message: "cancelled".into() });
+            return Err(Stop::new(Exit::Cancelled, "cancelled"));
         }
         if args.json {
             line.note(verdict.to_json().to_string());
@@ -140,13 +144,13 @@ fn compare(
         // A model or a picture that is not there is a fault of the case, and so is a class that ComfyUI lacks as well.
         let not_there = problems.0.iter().all(|problem| problem.kind == ProblemKind::NotRunnable);
         let exit = if not_there { Exit::Missing } else { Exit::Wrong };
-        Stop { exit, message: problems.to_string().replace('\n', "; ") }
+        Stop::new(exit, problems.to_string().replace('\n', "; "))
     })?;
     let mut taken = Taken::default();
     let metadata = Metadata { disabled: true, ..Metadata::default() };
     let outcome = engine.run(&plan, &metadata, &mut Taking { inner: (), taken: &mut taken }, cancel);
     if let RunOutcome::Failed(failure) = outcome {
-        return Err(Stop { exit: Exit::of_failure(&failure), message: failure.to_string() });
+        return Err(Stop::new(Exit::of_failure(&failure), failure));
     }
     let (largest, first) = case.compare(&taken)?;
     Ok((largest, case.tolerance, first))

@@ -18,6 +18,8 @@ pub(crate) type JobId = usize;
 /// What the compute thread says of a job.
 #[derive(Debug)]
 pub(crate) enum Message {
+    /// The job is begun.
+    Begun,
     Event(Event),
     /// A line for the person that is no event of a run.
     Note(String),
@@ -123,7 +125,7 @@ impl<J: Send + 'static> Worker<J> {
     pub(crate) fn join(mut self) -> Outcome<()> {
         self.close();
         let lost = "the compute thread ended unexpectedly; please report this";
-        self.thread.join().map_err(|_| Stop { exit: Exit::NodeFailed, message: lost.into() })
+        self.thread.join().map_err(|_| Stop::new(Exit::NodeFailed, lost))
     }
 }
 
@@ -143,7 +145,10 @@ fn serve<J, W: FnMut(J, &mut Line, &Cancel) -> Outcome>(
         let mut line = Line { job, sender: sender.clone(), previews: options.previews };
         let outcome = match &mut work {
             _ if cancel.is_raised() || (failed && options.stop_at_failure) => None,
-            Some(work) => Some(work(task, &mut line, &cancel)),
+            Some(work) => {
+                line.send(Message::Begun);
+                Some(work(task, &mut line, &cancel))
+            }
             None => unopened.take().map(Err),
         };
         failed |= matches!(outcome, Some(Err(_)));
@@ -176,7 +181,7 @@ mod tests {
                 while !cancel.is_raised() {
                     std::thread::yield_now();
                 }
-                return Err(Stop { exit: Exit::Cancelled, message: "cancelled".into() });
+                return Err(Stop::new(Exit::Cancelled, "cancelled"));
             }
             Job::Until(told) => {
                 line.note("begun");
@@ -194,12 +199,14 @@ mod tests {
     /// The remaining messages, as text.
     fn rest(mut messages: UnboundedReceiver<(JobId, Message)>) -> Vec<String> {
         std::iter::from_fn(|| messages.blocking_recv())
+            .filter(|(_, message)| !matches!(message, Message::Begun))
             .map(|(job, message)| format!("{job} {}", word(&message)))
             .collect()
     }
 
     fn word(message: &Message) -> String {
         match message {
+            Message::Begun => "is begun".to_owned(),
             Message::Event(event) => format!("{event:?}"),
             Message::Note(text) => text.clone(),
             Message::Done(None) => "was not begun".to_owned(),
@@ -235,10 +242,10 @@ mod tests {
         let (tell, told) = mpsc::channel();
         let ids = [Job::UntilCancelled, Job::Until(told), Job::Say("a"), Job::Say("b")].map(|job| worker.submit(job));
         worker.close();
-        assert_eq!(word(&messages.blocking_recv().unwrap().1), "begun");
+        let mut next = || word(&messages.blocking_recv().unwrap().1);
+        assert_eq!([next(), next()], ["is begun", "begun"]);
         worker.cancel(ids[0]);
-        assert_eq!(word(&messages.blocking_recv().unwrap().1), "cancelled");
-        assert_eq!(word(&messages.blocking_recv().unwrap().1), "begun");
+        assert_eq!([next(), next(), next()], ["cancelled", "is begun", "begun"]);
         worker.cancel(ids[2]);
         tell.send(()).unwrap();
         assert_eq!(rest(messages), ["1 Done", "2 was not begun", "3 b", "3 Done"]);

@@ -1,25 +1,34 @@
-//! From a file to a prompt that can be planned: reading, `--set`, and stand-ins for what is missing.
+//! From a file to a prompt that can be planned: reading, what the command line changes, and what today's nodes need.
 
 use std::io::Read;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use chrono::{Datelike, Timelike};
+use redraft_engine::check::check;
 use redraft_engine::folders::FolderPaths;
-use redraft_engine::names;
 use redraft_engine::node::Registry;
-use redraft_engine::prompt::{Given, NodeId, Prompt};
-use redraft_engine::schema::Kind;
-use redraft_engine::settable::{self, Addresses};
+use redraft_engine::problem::{Problem, ProblemKind};
+use redraft_engine::prompt::Targets;
 use redraft_engine::stock::Known;
-use redraft_engine::workflow::{self, Context, LocalTime, MAX_JSON, Workflow};
-use serde_json::Value as Json;
+use redraft_engine::workflow::{self, Context, Form, LocalTime, MAX_JSON, Override, ReadError, Remark, Workflow};
 
 use crate::args::Changes;
+use crate::changes;
 use crate::exit::{Outcome, Stop};
-use crate::substitutes::{self, Substitute};
+use crate::substitutes::Substitute;
 
-/// Reads a workflow file and makes the changes that the command line asks for. `note` is told of each file that stands in for
-/// another.
+/// What a file is called in messages.
+pub(crate) fn name(file: &Path) -> String {
+    if is_stdin(file) { "stdin".to_owned() } else { file.display().to_string() }
+}
+
+/// Whether `-` stands where a file does.
+fn is_stdin(file: &Path) -> bool {
+    file.as_os_str() == "-"
+}
+
+/// Reads a workflow file and makes the changes that the command line asks for. `note` is told of each.
 pub(crate) fn load(
     file: &Path,
     changes: &Changes,
@@ -28,153 +37,119 @@ pub(crate) fn load(
     folders: &FolderPaths,
     note: &mut dyn FnMut(String),
 ) -> Outcome<Workflow> {
-    let mut workflow = read(file, changes.prompt_seed, registry, folders)?;
-    if let Some(file) = &changes.inputs {
-        apply_inputs(&mut workflow.prompt, file, registry)?;
+    load_as_is(file, changes, substitutes, registry, folders, note).map_err(|stop| stop.of_file(&name(file)))
+}
+
+fn load_as_is(
+    file: &Path,
+    changes: &Changes,
+    substitutes: &[Substitute],
+    registry: &Registry,
+    folders: &FolderPaths,
+    note: &mut dyn FnMut(String),
+) -> Outcome<Workflow> {
+    let bytes = read_bytes(file)?;
+    let known = Known(registry);
+    let context = Context { schemas: &known, folders, seed: changes.prompt_seed, now: now() };
+    let wrong = |error: ReadError| Stop::wrong(error);
+    let prepared = |read: &dyn Fn(&[Override]) -> Result<Workflow, ReadError>| -> Outcome<_> {
+        let plain = read(&[]).map_err(wrong)?;
+        let found = changes::find(&plain.prompt, changes, substitutes, registry, folders)?;
+        let editor = plain.workflow_json.clone().filter(|_| plain.form == Form::Api);
+        let mut workflow = if found.overrides.is_empty() { plain } else { read(&found.overrides).map_err(wrong)? };
+        workflow.fill_defaults(&known, folders);
+        workflow.leave_out_muted(&known);
+        Ok((workflow, found.notes, editor))
+    };
+    let (mut workflow, mut notes, editor) = prepared(&|overrides| workflow::read_with(&bytes, &context, overrides))?;
+    // A picture's prompt may be of another day than its workflow, which the editor opens.
+    if let Some(editor) = editor
+        && let Some(problem) = misfit(&workflow, registry, folders)
+        && let Ok((mut other, others, _)) =
+            prepared(&|overrides| workflow::read_value_with(&editor, &context, overrides))
+        && other.form == Form::Ui
+        && misfit(&other, registry, folders).is_none()
+    {
+        let text = format!("its `prompt` does not fit today's nodes ({problem}): its `workflow` is taken");
+        other.remarks.insert(0, Remark { severity: workflow::Severity::Warning, node: None, text });
+        other.files = std::mem::take(&mut workflow.files);
+        (workflow, notes) = (other, others);
     }
-    for set in &changes.sets {
-        apply_set(&mut workflow.prompt, set, registry).map_err(|e| Stop::wrong(format!("--set '{set}': {e}")))?;
+    for file in &workflow.files {
+        folders.hand_in(&file.name, &file.bytes).map_err(|error| Stop::wrong(format!("{error:#}")))?;
     }
-    if !changes.strict_names {
-        for renamed in names::settle(&mut workflow.prompt, &Known(registry), folders) {
-            note(format!("{}{renamed}", if renamed.elsewhere { "warning: " } else { "" }));
-        }
-    }
-    substitutes::apply(&mut workflow.prompt, substitutes, registry, folders, note);
+    notes.into_iter().for_each(note);
     Ok(workflow)
+}
+
+/// The first problem of a prompt that no file would solve.
+fn misfit(workflow: &Workflow, registry: &Registry, folders: &FolderPaths) -> Option<Problem> {
+    let problems = check(&workflow.prompt, registry, folders, &Targets::Outputs).problems.0;
+    let of_files = |problem: &Problem| matches!(problem.kind, ProblemKind::FileMissing | ProblemKind::InputFileMissing);
+    problems.into_iter().find(|problem| !of_files(problem))
 }
 
 /// Reads a workflow file of any form.
 pub(crate) fn read(file: &Path, seed: u64, registry: &Registry, folders: &FolderPaths) -> Outcome<Workflow> {
-    let bytes = read_bytes(file)?;
+    let context = Context { schemas: &Known(registry), folders, seed, now: now() };
+    let read = read_bytes(file).and_then(|bytes| workflow::read(&bytes, &context).map_err(Stop::wrong));
+    read.map_err(|stop| stop.of_file(&name(file)))
+}
+
+fn now() -> LocalTime {
     let now = chrono::Local::now();
-    let now = LocalTime {
+    LocalTime {
         year: now.year(),
         month: now.month(),
         day: now.day(),
         hour: now.hour(),
         minute: now.minute(),
         second: now.second(),
-    };
-    let context = Context { schemas: &Known(registry), folders, seed, now };
-    workflow::read(&bytes, &context).map_err(|error| Stop::wrong(format!("{}: {error}", file.display())))
+    }
 }
 
 /// The most bytes that are read: a picture may be larger than a workflow; its metadata may not.
 const MAX_BYTES: u64 = 16 * MAX_JSON as u64;
 
 /// What a reader looks at: the whole file, or the header of a model, which may be far larger. A pipe or a device does not say
-/// how many bytes it has: no more than allowed are taken.
+/// how many bytes it has: no more than allowed are taken. stdin is kept, for it can be read only once.
 fn read_bytes(file: &Path) -> Outcome<Vec<u8>> {
-    let too_large =
-        || Stop::wrong(format!("{}: more than {MAX_BYTES} bytes are no workflow; name another file", file.display()));
-    let mut opened = fs_err::File::open(file).map_err(Stop::wrong)?;
+    static STDIN: Mutex<Option<Vec<u8>>> = Mutex::new(None);
+    if is_stdin(file) {
+        let mut kept = STDIN.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = match kept.take() {
+            Some(bytes) => bytes,
+            None => read_all(std::io::stdin().lock(), None)?,
+        };
+        return Ok(kept.insert(bytes).clone());
+    }
+    let opened = std::fs::File::open(file).map_err(unreadable)?;
+    let size = opened.metadata().map_err(unreadable)?.len();
+    read_all(opened, Some(size))
+}
+
+fn unreadable(error: std::io::Error) -> Stop {
+    Stop::wrong(format!("cannot be read: {error}; name a workflow that is there"))
+}
+
+fn read_all(mut from: impl Read, size: Option<u64>) -> Outcome<Vec<u8>> {
+    let too_large = || Stop::wrong(format!("more than {MAX_BYTES} bytes are no workflow; name another file"));
     let mut bytes = Vec::new();
-    (&mut opened).take(16).read_to_end(&mut bytes).map_err(Stop::wrong)?;
+    (&mut from).take(16).read_to_end(&mut bytes).map_err(unreadable)?;
     let header = workflow::needed(&bytes);
-    let size = opened.metadata().map_err(Stop::wrong)?.len();
-    if header.unwrap_or(size) > MAX_BYTES {
+    if header.or(size).is_some_and(|size| size > MAX_BYTES) {
         return Err(too_large());
     }
     let wanted = header.unwrap_or(MAX_BYTES + 1).saturating_sub(bytes.len() as u64);
-    opened.take(wanted).read_to_end(&mut bytes).map_err(Stop::wrong)?;
+    from.take(wanted).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > MAX_BYTES { Err(too_large()) } else { Ok(bytes) }
-}
-
-/// Sets what a file says: a JSON object of values by address.
-fn apply_inputs(prompt: &mut Prompt, file: &Path, registry: &Registry) -> Outcome<()> {
-    let wrong = |why: String| Stop::wrong(format!("--inputs {}: {why}", file.display()));
-    let bytes = fs_err::read(file).map_err(Stop::wrong)?;
-    let (values, _) = workflow::parse_json(&bytes).map_err(|error| wrong(error.to_string()))?;
-    let Json::Object(values) = values else {
-        return Err(wrong("is no object; write {\"NODE.INPUT\": VALUE}".to_owned()));
-    };
-    for (address, value) in values {
-        let found = Addresses::new(prompt, registry).find(&address);
-        let (id, input) = found.map_err(|e| wrong(format!("'{address}': {e}")))?;
-        let id = id.clone();
-        set(prompt, &id, input, value);
-    }
-    Ok(())
-}
-
-fn apply_set(prompt: &mut Prompt, set_text: &str, registry: &Registry) -> Result<(), String> {
-    let (address, text) = set_text.split_once('=').ok_or("has no value; write NODE.INPUT=VALUE")?;
-    let (id, input) = Addresses::new(prompt, registry).find(address)?;
-    let id = id.clone();
-    let class = registry.class(&prompt.nodes[&id].class_type);
-    let declared = class.and_then(|class| settable::input_of(&class.schema, &input));
-    let is_text = matches!(declared.map(|input| &input.kind), Some(Kind::Text { .. } | Kind::Combo { .. }));
-    let value = match serde_json::from_str(text) {
-        Ok(value) if !is_text => value,
-        _ => Json::String(text.to_owned()),
-    };
-    set(prompt, &id, input, value);
-    Ok(())
-}
-
-fn set(prompt: &mut Prompt, id: &NodeId, input: String, value: Json) {
-    if let Some(node) = prompt.nodes.get_mut(id) {
-        node.inputs.insert(input, Given::Constant(value));
-    }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use redraft_engine::prompt::PromptNode;
-    use serde_json::json;
-
     use super::*;
-
-    fn prompt() -> Prompt {
-        let node = |class: &str, title: &str| PromptNode {
-            class_type: class.to_owned(),
-            inputs: [("seed".to_owned(), Given::Constant(json!(1)))].into_iter().collect(),
-            title: Some(title.to_owned()),
-        };
-        Prompt {
-            nodes: [("3".into(), node("KSampler", "v1.5 sampler")), ("7:2".into(), node("X", "X"))]
-                .into_iter()
-                .collect(),
-        }
-    }
-
-    fn given(prompt: &Prompt, id: &str, input: &str) -> Json {
-        prompt.nodes[id].inputs[input].to_json()
-    }
-
-    #[test]
-    fn set_finds_nodes_by_id_and_by_titles_with_dots() {
-        let registry = Registry::linked().unwrap();
-        let mut prompt = prompt();
-        apply_set(&mut prompt, "v1.5 sampler.seed=18446744073709551615", &registry).unwrap();
-        apply_set(&mut prompt, "7:2.seed={\"a\": 1}", &registry).unwrap();
-        apply_set(&mut prompt, "3.sampler_name=5", &registry).unwrap();
-        assert_eq!(given(&prompt, "3", "seed"), json!(u64::MAX));
-        assert_eq!(given(&prompt, "7:2", "seed"), json!({"a": 1}));
-        // A combo's choice is a text, whatever it looks like.
-        assert_eq!(given(&prompt, "3", "sampler_name"), json!("5"));
-        let error = apply_set(&mut prompt, "7:2.steps=3", &registry).unwrap_err();
-        assert_eq!(error, "node 7:2 (X) has no input 'steps'; it has seed");
-    }
-
-    #[test]
-    fn a_file_of_inputs_sets_them_all() {
-        let registry = Registry::linked().unwrap();
-        let mut prompt = prompt();
-        let file = tempfile::NamedTempFile::new().unwrap();
-        fs_err::write(file.path(), r#"{"3.seed": 18446744073709551615, "X.seed": [1, 2]}"#).unwrap();
-        apply_inputs(&mut prompt, file.path(), &registry).unwrap();
-        assert_eq!(given(&prompt, "3", "seed"), json!(u64::MAX));
-        assert_eq!(prompt.nodes["7:2"].inputs["seed"], Given::Constant(json!([1, 2])));
-        fs_err::write(file.path(), r#"{"9.seed": 1}"#).unwrap();
-        let stop = apply_inputs(&mut prompt, file.path(), &registry).unwrap_err();
-        assert!(
-            stop.message.ends_with("'9.seed': no node has the id or title '9'; `redraft inputs` shows all addresses")
-        );
-    }
 
     #[test]
     fn of_a_model_only_the_header_is_read() {

@@ -220,6 +220,7 @@ fn everything_that_is_wrong_is_said_at_once() {
         .with("16", "scheduler", json!("usual"))
         .with("8", "samples", json!(["99", 0]));
     graph.node("20", "NoSuchNode", json!({}));
+    graph = graph.with("9", "filename_prefix", json!(["20", 0]));
     let words = [
         "node 4 (CheckpointLoaderSimple), input 'ckpt_name'",
         "node 13 (LoadImage), input 'image'",

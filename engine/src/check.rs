@@ -20,10 +20,12 @@ pub struct Checked {
     pub prompt: Prompt,
     /// What was asked for, in document order.
     pub outputs: Vec<NodeId>,
-    /// Those of the outputs that nothing is wrong with. As in ComfyUI there are none where a class is unknown.
+    /// Those of the outputs that nothing is wrong with.
     pub good_outputs: Vec<NodeId>,
     /// Everything that is wrong, in document order.
     pub problems: Problems,
+    /// Classes that nobody knows, of nodes that nothing needs which was asked for: they stop nothing.
+    pub unneeded: Problems,
 }
 
 /// A prompt that can be planned: its constants are converted, and nothing is wrong with what the targets need. It may go to
@@ -68,8 +70,16 @@ pub fn check(prompt: &Prompt, registry: &Registry, folders: &FolderPaths, target
     let mut problems = unknown_classes(prompt, known);
     let unknown: Vec<_> = problems.iter().filter_map(|problem| problem.node.clone()).collect();
     let outputs = choose(prompt, known, targets, &mut problems);
-    // What a node of an unknown class needs is checked, too: the node may be an output.
-    let reachable = links.needed_by(outputs.iter().chain(&unknown));
+    let mut unneeded = Vec::new();
+    // Where there is no output, a node of an unknown class may be one: what it needs is checked, too.
+    let reachable = match outputs.is_empty() {
+        true => links.needed_by(&unknown),
+        false => links.needed_by(&outputs),
+    };
+    if !outputs.is_empty() {
+        let stops = |problem: &Problem| problem.node.as_ref().is_none_or(|id| reachable.contains(id));
+        (problems, unneeded) = problems.into_iter().partition(stops);
+    }
     let ids: Vec<&NodeId> = prompt.nodes.keys().filter(|id| reachable.contains(*id)).collect();
     problems.extend(ids.iter().filter_map(|id| not_runnable(id, &prompt.nodes[*id], known)));
     problems.extend(cycles(prompt, &links, &reachable));
@@ -85,13 +95,14 @@ pub fn check(prompt: &Prompt, registry: &Registry, folders: &FolderPaths, target
         let needing = links.that_need(node);
         problem.dependent_outputs = outputs.iter().filter(|id| needing.contains(*id)).cloned().collect();
     }
-    let whole = problems.iter().any(|p| p.node.is_none() || p.kind == ProblemKind::UnknownClass);
+    let whole = problems.iter().any(|p| p.node.is_none());
     let bad: HashSet<&NodeId> = problems.iter().flat_map(|problem| &problem.dependent_outputs).collect();
     let good_outputs = outputs.iter().filter(|id| !whole && !bad.contains(id)).cloned().collect();
     for problem in &mut problems {
         reword_inner(problem, &links, &reachable, &outputs, prompt, known, folders);
     }
-    Checked { prompt: converted, outputs, good_outputs, problems: Problems(problems) }
+    let (problems, unneeded) = (Problems(problems), Problems(unneeded));
+    Checked { prompt: converted, outputs, good_outputs, problems, unneeded }
 }
 
 /// ComfyUI finds an exception at a node that is no output while it validates a node that uses it: its words then say by which

@@ -1,8 +1,10 @@
 //! ComfyUI's folder layout: which directories hold which kind of model, and where input, output and temp are.
 
 use std::path::{Component, Path, PathBuf};
+use std::sync::OnceLock;
 
 use indexmap::IndexMap;
+use tempfile::TempDir;
 
 use crate::digests::{Digest, Digests};
 use crate::folder_kinds::{FolderKind, MODEL_EXTENSIONS};
@@ -33,6 +35,8 @@ pub struct FolderPaths {
     pub output: PathBuf,
     pub temp: PathBuf,
     pub digests: Digests,
+    /// Pictures that came with a workflow, before those of `input`; made when the first does, and gone in the end.
+    handed_in: OnceLock<TempDir>,
 }
 
 /// A file name of a `LoadImage`-like value: `a.png [output]` lies in the output folder.
@@ -67,6 +71,7 @@ impl FolderPaths {
             output: base.join("output"),
             temp: base.join("temp"),
             digests: Digests::default(),
+            handed_in: OnceLock::new(),
         };
         this.set_models(&base.join("models"));
         this
@@ -104,7 +109,35 @@ impl FolderPaths {
         let folder = if annotated.folder.is_empty() { folder } else { annotated.folder };
         let relative = relative(annotated.name)?;
         let there = |path: &PathBuf| if folder == INPUT_FOLDERS { path.is_dir() } else { path.is_file() };
-        self.directories(folder).iter().map(|dir| dir.join(&relative)).find(there)
+        let handed_in = self.handed_in.get().filter(|_| folder == "input").map(TempDir::path);
+        let places = handed_in.into_iter().chain(self.directories(folder).iter().map(PathBuf::as_path));
+        places.map(|dir| dir.join(&relative)).find(there)
+    }
+
+    /// Takes a picture that came with a workflow: nodes find it by its name, before those in the input folder.
+    ///
+    /// # Errors
+    /// If the name leaves the folder, another picture was handed in under it, or the file cannot be written.
+    pub fn hand_in(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        let Some(relative) = relative(name) else {
+            anyhow::bail!(
+                "the picture {name:?} that came with the workflow leaves the input folder: give it a plain name"
+            );
+        };
+        if self.handed_in.get().is_none() {
+            let _ = self.handed_in.set(tempfile::Builder::new().prefix("redraft-input-").tempdir()?);
+        }
+        let folder = self.handed_in.get().map(TempDir::path).unwrap_or(&self.temp);
+        let path = folder.join(relative);
+        if path.exists() {
+            let same = std::fs::read(&path)? == bytes;
+            anyhow::ensure!(same, "two pictures called {name:?} came with the workflows: run these one by one");
+            return Ok(());
+        }
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        Ok(std::fs::write(path, bytes)?)
     }
 
     /// The digest of what lies under a path: of a file, its content; of a folder, the names and contents of all files in it.

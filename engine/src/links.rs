@@ -65,6 +65,11 @@ impl<'p> Links<'p> {
         needing
     }
 
+    /// The nodes that are linked to one, each as often as it is.
+    pub(crate) fn users(&self, id: &NodeId) -> impl Iterator<Item = &'p NodeId> + '_ {
+        self.index.get(id).into_iter().flat_map(|at| self.graph.neighbors(*at)).map(|at| self.graph[at])
+    }
+
     /// The first link that leaves a node, among those to nodes that are wanted.
     pub(crate) fn first_of(&self, id: &NodeId, wanted: &HashSet<NodeId>) -> Option<Use<'p>> {
         // petgraph lists the edges of a node from the last added to the first.

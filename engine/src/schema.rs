@@ -263,8 +263,14 @@ impl Input {
 
     /// Whether a control widget follows this one in `widgets_values`.
     pub fn has_control(&self) -> bool {
+        self.has_control_as(&self.name)
+    }
+
+    /// The same where the input stands under another name: that a choice brings is called `choice.seed`, which is no seed to
+    /// the editor.
+    pub fn has_control_as(&self, name: &str) -> bool {
         match &self.kind {
-            Kind::Int { control: Control::Unset, .. } => self.name == "seed" || self.name == "noise_seed",
+            Kind::Int { control: Control::Unset, .. } => name == "seed" || name == "noise_seed",
             Kind::Int { control, .. } | Kind::Float { control, .. } | Kind::Combo { control, .. } => {
                 *control == Control::On
             }

@@ -129,6 +129,25 @@ fn entry(class: &str) -> Value {
     CLASSES.get(class).and_then(|line| serde_json::from_str(line.text).ok()).unwrap_or(Value::Null)
 }
 
+/// Whether a class declares a default for an input. Of classes that ComfyUI does not have, one that is not zero, empty or the first
+/// choice counts as declared.
+pub(crate) fn declares_default(class: &str, input: &Input) -> bool {
+    let entry = entry(class);
+    let declared = ["required", "optional"].into_iter().find_map(|group| entry["input"][group].get(&input.name));
+    if let Some(declared) = declared {
+        return !declared[1]["default"].is_null();
+    }
+    match &input.kind {
+        Kind::Int { default, .. } => *default != 0,
+        Kind::Float { default, .. } => *default != 0.0,
+        Kind::Boolean { default } => *default,
+        Kind::Text { default, .. } => !default.is_empty(),
+        Kind::Combo { default, .. } => default.is_some(),
+        Kind::Widget { default, .. } => default.is_some(),
+        Kind::Socket(_) | Kind::DynamicCombo(_) | Kind::Autogrow(_) => false,
+    }
+}
+
 /// Whether a class uses ComfyUI's V3 schema, for which some error texts differ.
 pub(crate) fn is_newer(class: &str) -> bool {
     CLASSES.get(class).is_some_and(|line| line.text.ends_with("\"v3\":true}"))

@@ -122,10 +122,13 @@ impl Validator<'_> {
         let Some(schema) = self.known.declared(&source.class_type) else { return Ok(()) };
         let class = &source.class_type;
         let Some(output) = schema.outputs.get(slot) else {
-            let count = schema.outputs.len();
-            let advice = format!(
-                "is linked to output {slot} of node {from} ({class}), which has {count} outputs; choose one below {count}"
-            );
+            let has = match schema.outputs.len() {
+                0 => "has none in ComfyUI 0.8.0, though it may in a newer one; take the link from what feeds it"
+                    .to_owned(),
+                1 => "has 1 output; choose output 0".to_owned(),
+                count => format!("has {count} outputs; choose one below {count}"),
+            };
+            let advice = format!("is linked to output {slot} of node {from} ({class}), which {has}");
             return Err(Finding::new(ProblemKind::DanglingLink, "tuple index out of range", advice)
                 .with([("exception_type", json!("IndexError")), ("traceback", json!([]))]));
         };

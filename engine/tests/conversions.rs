@@ -3,13 +3,15 @@
 //! One test for each file. The pairs lie in `../shared/conversions`; without them each folder of them counts as an ignored test.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use redraft_engine::object_info::ObjectInfo;
-use redraft_engine::schema::{Folders, Schemas};
+use redraft_engine::schema::{Folders, Kind, Schemas};
+use redraft_engine::settable::input_of;
 use redraft_engine::stock::Stock;
 use redraft_engine::workflow::{Context, LocalTime, parse_json, read};
 use serde_json::Value;
@@ -88,12 +90,123 @@ fn main() -> ExitCode {
             trials.push(Trial::test(name, move || converts(shared(), &file)));
         }
     }
+    trials.extend(newer());
     let damaged = Trial::test("damaged_files_never_panic", || {
         damaged_files_never_panic(shared());
         Ok(())
     });
     trials.push(damaged.with_ignored_flag(cfg!(not(shared))));
     libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// Files of which frontend 1.49.6 makes something else on purpose, each with the reason. A file here must really differ.
+const OTHERWISE_NEWER: [(&str, &str); 25] = [
+    ("RudyB24+ComfyUI_Workflows__Default_Turbo", GROUPS_ARE_GONE),
+    ("RudyB24+ComfyUI_Workflows__IC-Light_Img2Img", GROUPS_ARE_GONE),
+    ("dseditor+ComfyuiWorkflows__AnimeArt", GROUPS_ARE_GONE),
+    ("ltdrdata+ComfyUI-extension-tutorials__ComfyUI-Impact-Pack__workflow__mask_to_segs-detailer", GROUPS_ARE_GONE),
+    ("ltdrdata+ComfyUI-extension-tutorials__ComfyUI-Impact-Pack__workflow__maskdetailer", GROUPS_ARE_GONE),
+    ("pwillia7+Basic_ComfyUI_Workflows__Video__WorkflowJSONs__wan22_lx2v_gguf", GROUPS_ARE_GONE),
+    ("hidream__hidream_e1_example.png", "the frontend shifts a group node's values and loses inputs behind reroutes"),
+    ("kijai+ComfyUI-CogVideoXWrapper__cogvideox_Fun_180_orbit_02", FOLLOWED),
+    ("kijai+ComfyUI-HunyuanVideoWrapper__hunhyuan_rf_inversion_testing_01", FOLLOWED),
+    ("kijai+ComfyUI-HunyuanVideoWrapper__hyvideo_i2v_example_01", FOLLOWED),
+    ("kijai+ComfyUI-HunyuanVideoWrapper__hyvideo_i2v_example_fixed_model_02", FOLLOWED),
+    ("kijai+ComfyUI-IC-Light__ic_light_animated_example_01", FOLLOWED),
+    ("pwillia7+Basic_ComfyUI_Workflows__Flux__Training__WorkflowImages__flux_lora_train", FOLLOWED),
+    ("yameprogrammer+comfyui-workflows__human__wan22__wan22_i2v", FOLLOWED),
+    ("yameprogrammer+comfyui-workflows__human__wan22__wan22_upscale", FOLLOWED),
+    ("RudyB24+ComfyUI_Workflows__Controlnet", EDITOR_ONLY),
+    ("chrisgoringe+cg-use-everywhere__tests__compare", EDITOR_ONLY),
+    ("nerdyrodent+AVeryComfyNerd__SD15__SD15_LCM_IPAdapter_Facefix", EDITOR_ONLY),
+    ("nerdyrodent+AVeryComfyNerd__SDCore__SVD_Basic_Upscale", EDITOR_ONLY),
+    ("templates__api_meshy7_image_to_model", "names beat places; the frontend sends a text as the seed"),
+    ("templates__templates_graphic_design_recomposer", "the frontend sends a model's name as the aspect ratio"),
+    (
+        "dseditor+ComfyuiWorkflows__Flux__Kontext__FLUXKontextBasicLLM",
+        "its server lists other files than the file names",
+    ),
+    ("blueprints__color_curves", "CURVE is a widget since 0.9"),
+    ("templates__image_flux3_klein_t2i", "an editor of boxes is a widget since 0.9"),
+    ("mute_widget", "an input that a muted node feeds keeps its value there; in 1.35.9 it does not"),
+];
+const EDITOR_ONLY: &str = "nodes of the editor alone are no nodes; the frontend without their pack does not know them";
+const GROUPS_ARE_GONE: &str = "the frontend no longer expands group nodes";
+const FOLLOWED: &str = "SetNode and GetNode are followed; the frontend without KJNodes knows neither class";
+
+/// The pairs of frontend 1.49.6 with ComfyUI 0.33.0: files of their own, and files of `conversions` that it converts otherwise
+/// than 1.35.9 does.
+fn newer() -> Vec<Trial> {
+    let of = |below: &str| shared().join("conversions-0.33").join(below);
+    let mut pairs: Vec<_> = workflows(&of("new")).into_iter().map(|file| (file.clone(), file)).collect();
+    for group in ["edge", "pictures", "templates"] {
+        for prompt in fs::read_dir(of("old").join(group)).unwrap().map(|entry| entry.unwrap().path()) {
+            let name = prompt.file_name().unwrap().to_str().unwrap().replace(".prompt.json", WORKFLOW);
+            pairs.push((shared().join("conversions").join(group).join(name), prompt));
+        }
+    }
+    assert!(pairs.len() >= 175, "only {} pairs", pairs.len());
+    let trial = |(file, pair): (PathBuf, PathBuf)| {
+        let name = file.file_name().unwrap().to_str().unwrap().strip_suffix(WORKFLOW).unwrap().to_owned();
+        let pair = pair.to_str().unwrap().replace(WORKFLOW, ".prompt.json");
+        Trial::test(format!("0.33::{name}"), move || converts_newer(&name, &file, &pair))
+    };
+    pairs.into_iter().map(trial).collect()
+}
+
+fn converts_newer(name: &str, file: &Path, pair: &str) -> Result<(), Failed> {
+    let info = fs::read(shared().join("reference/object_info-0.33.0.json")).unwrap();
+    let info = ObjectInfo::from_json(&parse_json(&info).unwrap().0);
+    let context = Context { schemas: &info, folders: &(), seed: 0, now: LocalTime::default() };
+    let theirs: Value = serde_json::from_slice(&fs::read(pair).unwrap()).unwrap();
+    let found = match read(&fs::read(file).unwrap(), &context) {
+        Ok(workflow) => newer_difference(&workflow.prompt.to_json(), &theirs, &info),
+        Err(error) => Some(error.to_string()),
+    };
+    match (found, OTHERWISE_NEWER.iter().find(|(of, _)| *of == name)) {
+        (Some(difference), None) => Err(difference.into()),
+        (None, Some((_, reason))) => Err(format!("no longer differs: {reason}").into()),
+        _ => Ok(()),
+    }
+}
+
+/// What the two prompts differ in that a server would notice: nodes, classes, links, and the constants of declared inputs.
+/// Frontend 1.49.6 gives new numbers to inner nodes whose ids occur twice, so that nodes are matched by their order.
+fn newer_difference(ours: &Value, theirs: &Value, schemas: &dyn Schemas) -> Option<String> {
+    let (ours, theirs) = (ours.as_object().unwrap(), theirs.as_object().unwrap());
+    let known = |node: &Value| schemas.schema(node["class_type"].as_str().unwrap_or_default()).is_some();
+    let (ids, others): (Vec<_>, Vec<_>) = (ours.keys().collect(), theirs.keys().collect());
+    if ids.len() != others.len() {
+        return Some(format!("ids {ids:?} instead of {others:?}"));
+    }
+    let renumbered =
+        |id: &str| others.iter().position(|other| *other == id).map_or(id, |at| ids[at].as_str()).to_owned();
+    for ((id, ours), (other, theirs)) in ours.iter().zip(theirs) {
+        if known(ours) != known(theirs) || (known(ours) && ours["class_type"] != theirs["class_type"]) {
+            return Some(format!("node {id}: {} instead of {}", ours["class_type"], theirs["class_type"]));
+        }
+        let schema = schemas.schema(ours["class_type"].as_str().unwrap());
+        let notable = |name: &str, value: &Value| match value.as_array() {
+            Some(_) => true,
+            None => schema
+                .and_then(|schema| input_of(schema, name))
+                .is_some_and(|input| !matches!(input.kind, Kind::Widget { .. })),
+        };
+        let inputs = |node: &Value, renumber: &dyn Fn(&str) -> String| -> BTreeMap<String, Value> {
+            let inputs = node["inputs"].as_object().unwrap().iter().filter(|(name, value)| notable(name, value));
+            let each = inputs.map(|(name, value)| match value.as_array().map(Vec::as_slice) {
+                Some([Value::String(id), slot]) => (name.clone(), serde_json::json!([renumber(id), slot])),
+                _ => (name.clone(), value.clone()),
+            });
+            each.collect()
+        };
+        let (ours, theirs) = (inputs(ours, &|id| id.to_owned()), inputs(theirs, &renumbered));
+        let equal = ours.len() == theirs.len() && ours.iter().zip(&theirs).all(|((a, x), (b, y))| a == b && same(x, y));
+        if !equal {
+            return Some(format!("node {id} ({other}): inputs\n    {ours:?}\n    {theirs:?}"));
+        }
+    }
+    None
 }
 
 const WORKFLOW: &str = ".workflow.json";

@@ -192,7 +192,7 @@ fn everything_wrong_is_found_at_once() {
         "2": {"class": "ToyInt", "value": "many"},
         "3": {"class": "ToyMath", "a": ["1", 3], "b": ["44", 0], "operation": "ad"},
         "4": {"class": "ToyEnd", "value": 5, "how": ""},
-        "5": {"class": "ToyEnd", "value": ["3", 0], "how": "", "extra": ["2", 0]},
+        "5": {"class": "ToyEnd", "value": ["3", 0], "how": ["6", 0], "extra": ["2", 0]},
         "6": {"class": "ToyIntt"},
         "7": {"class": "ToyEnd"},
         "8": {"class": "ToyEnd", "value": ["9", 0], "how": ["1", 0]},

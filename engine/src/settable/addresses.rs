@@ -3,8 +3,12 @@
 use std::collections::HashMap;
 
 use super::input_of;
+use crate::error::nearest;
 use crate::prompt::{NodeId, Prompt, PromptNode};
 use crate::schema::Schemas;
+
+/// Longer names are not offered in place of another.
+const LONGEST: usize = 256;
 
 /// The addresses of a prompt.
 pub struct Addresses<'p> {
@@ -45,7 +49,10 @@ impl<'p> Addresses<'p> {
             }
         }
         Err(why.unwrap_or_else(|| match address.split_once('.') {
-            Some((node, _)) => format!("no node has the id or title '{node}'; `redraft inputs` shows all addresses"),
+            Some((node, _)) => {
+                let near = self.near(node).map(|near| format!(" did you mean '{near}'?")).unwrap_or_default();
+                format!("no node has the id or title '{node}';{near} `redraft inputs` shows all addresses")
+            }
             None => "has no input; write NODE.INPUT".to_owned(),
         }))
     }
@@ -65,12 +72,21 @@ impl<'p> Addresses<'p> {
             self.prompt.nodes.iter().filter(|(_, node)| node.class_type == name).map(|(id, _)| id).collect();
         match of_class.as_slice() {
             [one] => Ok(one),
-            [] => Err("no node has this id, title or class; `redraft graph` shows all nodes".to_owned()),
+            [] => {
+                let near = self.near(name).map(|near| format!(" did you mean '{near}'?")).unwrap_or_default();
+                Err(format!("no node has this id, title or class;{near} `redraft graph` shows all nodes"))
+            }
             many => {
                 let ids: Vec<_> = many.iter().map(|id| id.as_str()).collect();
                 Err(format!("the nodes {} are of this class; name one by its id", ids.join(", ")))
             }
         }
+    }
+
+    /// The title or class most like a name.
+    fn near(&self, name: &str) -> Option<&'p str> {
+        let classes = self.prompt.nodes.values().map(|node| node.class_type.as_str());
+        nearest(name, self.by_title.keys().copied().chain(classes).filter(|near| near.len() <= LONGEST))
     }
 
     /// The one node of a title, if there is any.
@@ -95,5 +111,7 @@ fn has_input(node: &PromptNode, id: &NodeId, input: &str, schemas: &dyn Schemas)
     if names.is_empty() {
         names = node.inputs.keys().map(String::as_str).collect();
     }
-    Err(format!("node {id} ({}) has no input '{input}'; it has {}", node.class_type, names.join(", ")))
+    let near = nearest(input, names.iter().copied().filter(|near| near.len() <= LONGEST));
+    let near = near.map(|near| format!(" did you mean '{near}'?")).unwrap_or_default();
+    Err(format!("node {id} ({}) has no input '{input}';{near} it has {}", node.class_type, names.join(", ")))
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::build;
 use super::graph::{Graph, Location, Node, Role};
 use super::random::Random;
+use super::stored::Kept;
 use super::types::{Context, ReadError};
 use crate::schema::{Input, Kind, integer};
 
@@ -16,51 +17,61 @@ const FLOAT_STEP: f64 = 0.5;
 /// The file, in the editor's form, as it stands after a run: seeds are incremented, drawn anew or kept, as each
 /// node's control says. The same `context.seed` draws the same.
 ///
-/// Only values saved as lists are controlled, which those of all stock nodes are.
-///
 /// # Errors
 /// When the file cannot be expanded; see [`super::read`].
 pub fn advance(file: &Value, context: &Context<'_>) -> Result<Value, ReadError> {
-    let (graphs, _) = build::build(file, context)?;
+    let graphs = build::build(file, context)?;
     let mut random = Random::new(context.seed);
     let mut advanced = file.clone();
     for graph in graphs.all.iter().rev() {
         let Some(location) = graph.location else { continue };
         for node in &graph.nodes {
-            for (place, value) in controlled(graph, node, context, &mut random) {
-                write(&mut advanced, location, node.place, place, value);
+            for (kept, value) in controlled(graph, node, context, &mut random) {
+                write(&mut advanced, location, node.place, kept, value);
             }
         }
     }
     Ok(advanced)
 }
 
-/// Writes a widget's value into the file.
-pub(super) fn write(file: &mut Value, graph: Location, node: usize, place: usize, value: Value) {
-    let graph = match graph {
+/// A graph of the file.
+pub(super) fn graph(file: &mut Value, graph: Location) -> Option<&mut Value> {
+    match graph {
         Location::Root => Some(file),
-        Location::Subgraph(place) => {
-            file.get_mut("definitions").and_then(|d| d.get_mut("subgraphs")).and_then(|all| all.get_mut(place))
-        }
-    };
-    let node = graph.and_then(|graph| graph.get_mut("nodes")).and_then(|nodes| nodes.get_mut(node));
-    let values = node.and_then(|node| node.get_mut("widgets_values"));
-    if let Some(old) = values.and_then(|values| values.get_mut(place)) {
-        *old = value;
+        Location::Subgraph(place) => file.get_mut("definitions")?.get_mut("subgraphs")?.get_mut(place),
     }
 }
 
-/// The new values of a node's controlled widgets, with their places in `widgets_values`.
-fn controlled(graph: &Graph, node: &Node, context: &Context<'_>, random: &mut Random) -> Vec<(usize, Value)> {
+/// The node at a place of a graph of the file.
+pub(super) fn node(file: &mut Value, location: Location, place: usize) -> Option<&mut Value> {
+    graph(file, location)?.get_mut("nodes")?.get_mut(place)
+}
+
+/// Writes a widget's value into the file, wherever it keeps it.
+pub(super) fn write(file: &mut Value, graph: Location, place: usize, kept: &Kept, value: Value) {
+    let Some(node) = node(file, graph, place) else { return };
+    if let Some(old) = kept.place.and_then(|place| node.get_mut("widgets_values")?.get_mut(place)) {
+        old.clone_from(&value);
+    }
+    for values in ["widgets_values_named", "widgets_values"] {
+        let old = kept.name.as_ref().and_then(|name| node.get_mut(values)?.as_object_mut()?.get_mut(name));
+        if let Some(old) = old {
+            old.clone_from(&value);
+        }
+    }
+}
+
+/// The new values of a node's controlled widgets, with where the file keeps them.
+fn controlled<'a>(graph: &Graph, node: &'a Node, context: &Context<'_>, random: &mut Random) -> Vec<(&'a Kept, Value)> {
     let mut changed = Vec::new();
     for (number, widget) in node.widgets.iter().enumerate().filter(|(_, widget)| !widget.controls) {
         let parts = node.widgets[number + 1..].iter().take_while(|next| next.controls);
         let parts: Vec<_> = parts.map(|part| part.value.as_ref().unwrap_or(&Value::Null)).collect();
-        let (Some(control), Some(place), Some(value)) = (parts.first(), widget.stored, &widget.value) else { continue };
+        let (Some(control), Some(kept), Some(value)) = (parts.first(), &widget.stored, &widget.value) else { continue };
         let filter = parts.get(1).and_then(|filter| filter.as_str()).unwrap_or_default();
         let declared = declared(graph, node, &widget.name, context);
         if let Some(value) = declared.and_then(|input| next(value, mode(control), filter, input, context, random)) {
-            changed.push((place, value));
+            changed.push((kept, value));
         }
     }
     changed

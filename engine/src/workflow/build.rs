@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::bounds::{Allowance, MAX_DEPTH, MAX_NODES, too_deep, too_many, weight};
 use super::graph::{Boundary, Graph, Graphs, INPUT_BOUNDARY, Location, Node, OUTPUT_BOUNDARY, Role, Widget};
 use super::group::{self, Group};
+use super::stored::Kept;
 use super::types::{Context, ReadError, Remark, Severity};
 use super::widgets::{self, Parts};
 use super::{subgraph, ui};
@@ -22,6 +23,7 @@ struct Builder<'a> {
     /// The graphs of subgraphs, by the definition's id.
     subgraphs: HashMap<String, usize>,
     graphs: Graphs,
+    /// Of the graph that is being built.
     remarks: Vec<Remark>,
     /// How many nodes may still be built, and how many bytes copied.
     nodes_left: usize,
@@ -32,7 +34,7 @@ struct Builder<'a> {
 ///
 /// # Errors
 /// When a subgraph contains itself, or the file is larger than [`MAX_NODES`].
-pub(super) fn build<'a>(file: &'a Value, context: &'a Context<'a>) -> Result<(Graphs, Vec<Remark>), ReadError> {
+pub(super) fn build<'a>(file: &'a Value, context: &'a Context<'a>) -> Result<Graphs, ReadError> {
     let groups = file["extra"]["groupNodes"].as_object();
     let mut builder = Builder {
         context,
@@ -53,7 +55,7 @@ pub(super) fn build<'a>(file: &'a Value, context: &'a Context<'a>) -> Result<(Gr
     }
     let root = builder.graph(&ui::Graph::read(file), Some(Location::Root), 0)?;
     builder.graphs.all.push(root);
-    Ok((builder.graphs, builder.remarks))
+    Ok(builder.graphs)
 }
 
 /// The indices of the definitions, sorted so that each comes after those that it contains.
@@ -82,6 +84,7 @@ fn children_first(definitions: &[ui::Graph]) -> Result<Vec<usize>, ReadError> {
 
 impl Builder<'_> {
     fn graph(&mut self, raw: &ui::Graph, location: Option<Location>, depth: usize) -> Result<Graph, ReadError> {
+        self.remarks.clear();
         let place = match location {
             Some(Location::Subgraph(_)) => format!("subgraph `{}`: ", raw.name.escape_debug()),
             _ => String::new(),
@@ -103,6 +106,7 @@ impl Builder<'_> {
         graph.find_templates();
         graph.name.clone_from(&raw.name);
         graph.location = location;
+        graph.remarks = std::mem::take(&mut self.remarks);
         Ok(graph)
     }
 
@@ -120,8 +124,11 @@ impl Builder<'_> {
             }
             self.allowance.spend(weight(definition))?;
             let group = Group::read(definition, raw);
+            let outside = std::mem::take(&mut self.remarks);
             let nodes = group.members().iter().map(|member| self.node(member, depth + 1)).collect::<Result<_, _>>()?;
-            let (graph, parts) = group.expand(nodes, raw, &mut self.remarks);
+            let inside = std::mem::replace(&mut self.remarks, outside);
+            let (mut graph, parts) = group.expand(nodes, raw, &mut self.remarks);
+            graph.remarks = inside;
             self.graphs.all.push(graph);
             return Ok(assemble(raw, Role::Instance(self.graphs.all.len() - 1), parts, None));
         }
@@ -131,9 +138,8 @@ impl Builder<'_> {
             "Reroute" => Role::Reroute,
             "PrimitiveNode" => Role::Primitive,
             "Note" | "MarkdownNote" => Role::Note,
-            "SetNode" if schema.is_none() => Role::SetNode,
-            "GetNode" if schema.is_none() => Role::GetNode,
-            _ => Role::Real,
+            _ if schema.is_some() => Role::Real,
+            _ => editors_own(class),
         };
         if role != Role::Real {
             return Ok(assemble(raw, role, virtual_parts(raw), None));
@@ -158,6 +164,7 @@ impl Builder<'_> {
             return;
         }
         let count = match &raw.widgets {
+            _ if raw.named.is_object() => 0,
             Value::Array(values) => values.len(),
             Value::Object(values) => values.len(),
             _ => 0,
@@ -206,7 +213,7 @@ fn virtual_parts(raw: &ui::Node) -> Parts {
             value: Some(value.clone()),
             saved: true,
             controls: place > 0,
-            stored: Some(place),
+            stored: Some(Kept { place: Some(place), name: None }),
             ..Widget::default()
         });
     }
@@ -228,6 +235,34 @@ fn boundary(slots: &[ui::Boundary], raw: &ui::Graph, end: impl Fn(&ui::Link) -> 
         Boundary { name: raw.name.clone(), ty: raw.ty.clone(), links, template: None }
     });
     each.collect()
+}
+
+/// The role of a class of a pack that exists in the editor alone, or is only there for it.
+fn editors_own(class: &str) -> Role {
+    match class {
+        "SetNode" | "easy setNode" => Role::SetNode,
+        "GetNode" | "easy getNode" => Role::GetNode,
+        "Reroute (rgthree)" => Role::Reroute,
+        // Its links are in `extra.ue_links`, and carry its number.
+        "Seed Everywhere" => Role::Primitive,
+        "Anything Everywhere" | "Anything Everywhere?" | "Anything Everywhere3" | "Prompts Everywhere" => Role::Note,
+        "Bookmark (rgthree)"
+        | "Label (rgthree)"
+        | "Fast Muter (rgthree)"
+        | "Fast Bypasser (rgthree)"
+        | "Fast Groups Muter (rgthree)"
+        | "Fast Groups Bypasser (rgthree)"
+        | "Fast Actions Button (rgthree)"
+        | "Mute / Bypass Relay (rgthree)"
+        | "Mute / Bypass Repeater (rgthree)"
+        | "Random Unmuter (rgthree)"
+        | "Node Collector (rgthree)"
+        | "Node Combiner (rgthree)"
+        | "Note Plus (mtb)"
+        | "LabelNode"
+        | "Label" => Role::Note,
+        _ => Role::Real,
+    }
 }
 
 /// Classes that the editor renames on load.

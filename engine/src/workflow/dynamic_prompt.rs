@@ -95,6 +95,19 @@ fn braces(text: &str) -> std::collections::HashMap<usize, Brace> {
     found
 }
 
+/// What becomes of a text with options or comments, in words.
+pub(super) fn difference(input: &str, text: &str) -> String {
+    let plain = without_comments(text);
+    let mut parts = Vec::new();
+    if plain != text {
+        parts.push("what stands behind `//` or between `/*` and `*/` is taken out, as comments are");
+    }
+    if plain.contains(['{', '\\']) {
+        parts.push("of what stands in braces one option is taken, without the braces (`\\{` keeps one)");
+    }
+    format!("`{input}`: {}", parts.join("; "))
+}
+
 fn without_comments(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;

@@ -4,6 +4,9 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
+use super::stored::Kept;
+use super::types::Remark;
+
 /// The ids with which links inside a subgraph name its boundary.
 pub(super) const INPUT_BOUNDARY: &str = "-10";
 pub(super) const OUTPUT_BOUNDARY: &str = "-20";
@@ -28,6 +31,8 @@ pub(super) struct Graph {
     pub(super) outputs: Vec<Boundary>,
     /// Where the graph stands in the file; nowhere if it is a group node's.
     pub(super) location: Option<Location>,
+    /// What was found while it was built; nodes by their ids in it.
+    pub(super) remarks: Vec<Remark>,
 }
 
 /// Where a graph stands in the file.
@@ -130,8 +135,8 @@ pub(super) struct Widget {
     pub(super) saved: bool,
     /// Whether it belongs to the widget before it, which it changes after each run.
     pub(super) controls: bool,
-    /// The place in `widgets_values`.
-    pub(super) stored: Option<usize>,
+    /// Where the file keeps the value, if it does.
+    pub(super) stored: Option<Kept>,
 }
 
 impl Graph {

@@ -5,31 +5,43 @@
 
 mod advance;
 mod api;
+mod base64;
+mod body;
 mod bounds;
 mod build;
 mod convert;
 mod dynamic_prompt;
+mod emission;
+mod flat;
 mod graph;
 mod group;
 mod hints;
 mod json;
+mod layout;
 mod media;
+mod mend;
+mod overrides;
 mod random;
 mod replace;
 mod resolve;
+mod stored;
 mod subgraph;
 mod types;
 mod ui;
 mod widgets;
+mod write_back;
 
-use serde_json::Value;
+use std::borrow::Cow;
+
+use serde_json::{Value, json};
 
 pub use self::advance::advance;
+use self::body::Body;
 pub(crate) use self::hints::base_name;
 pub use self::hints::{Hints, Pack};
 pub use self::json::{MAX_JSON, parse as parse_json};
 pub use self::media::needed;
-pub use self::types::{Context, Form, LocalTime, ReadError, Remark, Severity, Workflow};
+pub use self::types::{Context, Form, HandedIn, LocalTime, Override, ReadError, Remark, Severity, Unfed, Workflow};
 
 /// Reads a workflow file of any form.
 ///
@@ -39,11 +51,20 @@ pub use self::types::{Context, Form, LocalTime, ReadError, Remark, Severity, Wor
 /// # Errors
 /// When the bytes are no workflow, or one that has no meaning; the message says where and what to do.
 pub fn read(bytes: &[u8], context: &Context<'_>) -> Result<Workflow, ReadError> {
+    read_with(bytes, context, &[])
+}
+
+/// Reads a workflow file with inputs set from outside. They come before all else: the options of dynamic prompts, and names and
+/// dates in file names, are worked on in them and with them. They are written into the editor's form, too.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_with(bytes: &[u8], context: &Context<'_>, overrides: &[Override]) -> Result<Workflow, ReadError> {
     match media::texts(bytes) {
-        Some(texts) => read_media(texts?, context),
+        Some(texts) => read_media(texts?, context, overrides),
         None => {
             let (value, tolerated) = json::parse(bytes)?;
-            let mut workflow = read_value(&value, context)?;
+            let mut workflow = read_set(&value, context, overrides)?;
             if tolerated {
                 workflow.remarks.insert(0, nan_remark());
             }
@@ -57,46 +78,51 @@ pub fn read(bytes: &[u8], context: &Context<'_>) -> Result<Workflow, ReadError> 
 /// # Errors
 /// When the value is no workflow, or one that has no meaning.
 pub fn read_value(value: &Value, context: &Context<'_>) -> Result<Workflow, ReadError> {
-    let Value::Object(fields) = value else {
-        let text = format!("{} is no workflow: give the JSON that ComfyUI saves or exports", api::brief(value));
-        return Err(ReadError::NoWorkflow(text));
-    };
-    if fields.get("nodes").is_some_and(Value::is_array) {
-        return convert::convert(value, context);
-    }
-    if api::recognise(fields) {
-        let mut remarks = Vec::new();
-        let prompt = api::read(fields, &mut remarks)?;
-        return Ok(Workflow { prompt, prompt_json: value.clone(), workflow_json: None, remarks, form: Form::Api });
-    }
-    let embedded = value.pointer("/extra_data/extra_pnginfo/workflow").or_else(|| fields.get("workflow"));
-    let embedded = embedded.filter(|workflow| workflow.get("nodes").is_some_and(Value::is_array));
-    match (fields.get("prompt"), embedded) {
-        (Some(Value::Object(prompt)), _) if prompt.is_empty() || api::recognise(prompt) => {
-            let mut remarks = Vec::new();
-            let prompt = api::read(prompt, &mut remarks)?;
-            let prompt_json = fields["prompt"].clone();
-            Ok(Workflow { prompt, prompt_json, workflow_json: embedded.cloned(), remarks, form: Form::Api })
-        }
-        (_, Some(workflow)) => convert::convert(workflow, context),
-        _ => Err(ReadError::NoWorkflow(no_workflow(fields))),
-    }
+    read_set(value, context, &[])
 }
 
-fn no_workflow(fields: &serde_json::Map<String, Value>) -> String {
-    let what = match fields.keys().next() {
-        None => "the object is empty".to_owned(),
-        Some(key) if key.len() <= 60 => format!("the object has neither nodes nor a prompt (its first key is `{key}`)"),
-        Some(_) => "the object has neither nodes nor a prompt".to_owned(),
+/// The same with inputs set from outside; see [`read_with`].
+///
+/// # Errors
+/// As [`read_value`].
+pub fn read_value_with(value: &Value, context: &Context<'_>, overrides: &[Override]) -> Result<Workflow, ReadError> {
+    read_set(value, context, overrides)
+}
+
+fn read_set(value: &Value, context: &Context<'_>, overrides: &[Override]) -> Result<Workflow, ReadError> {
+    let Body { prompt, editor, files } = body::find(value)?;
+    let mut workflow = match (prompt, editor) {
+        (Some(prompt), editor) => {
+            let mut remarks = Vec::new();
+            let entries = prompt.as_object().cloned().unwrap_or_default();
+            let read = api::read(&entries, &mut remarks)?;
+            let mut workflow = Workflow {
+                prompt: read,
+                prompt_json: prompt.into_owned(),
+                workflow_json: editor.map(Cow::into_owned),
+                remarks,
+                form: Form::Api,
+                files: Vec::new(),
+                unfed: Vec::new(),
+            };
+            if !overrides.is_empty() {
+                overrides::set_in_prompt(&mut workflow, context, overrides);
+            }
+            workflow
+        }
+        (None, Some(editor)) if overrides.is_empty() => convert::convert(&editor, context)?,
+        (None, Some(editor)) => overrides::set_in_editor_form(&editor, context, overrides)?,
+        (None, None) => return Err(ReadError::NoWorkflow("there is no workflow in it".to_owned())),
     };
-    format!("{what}: give the JSON that ComfyUI saves or exports")
+    workflow.files = files;
+    Ok(workflow)
 }
 
 fn nan_remark() -> Remark {
     Remark::general(Severity::Note, "`NaN` or an infinity, which JSON does not have, was read as null")
 }
 
-fn read_media(texts: media::Texts, context: &Context<'_>) -> Result<Workflow, ReadError> {
+fn read_media(texts: media::Texts, context: &Context<'_>, overrides: &[Override]) -> Result<Workflow, ReadError> {
     let mut problems: Vec<_> =
         texts.problems.iter().map(|problem| Remark::general(Severity::Warning, problem.clone())).collect();
     let text = |keyword: &str| texts.by_keyword.get(keyword).filter(|text| !text.trim().is_empty());
@@ -108,16 +134,27 @@ fn read_media(texts: media::Texts, context: &Context<'_>) -> Result<Workflow, Re
     let Some(prompt) = text("prompt") else {
         let Some(editor) = editor else { return Err(ReadError::NoWorkflow(no_metadata(&texts))) };
         let (editor, _) = editor?;
-        let mut workflow = read_value(&editor, context)?;
+        let mut workflow = read_set(&editor, context, overrides)?;
         workflow.remarks.splice(0..0, problems);
         return Ok(workflow);
     };
-    let executed = parsed("prompt", prompt).and_then(|(prompt, nan)| Ok((read_value(&prompt, context)?, nan)));
+    // Both are read as one body, so that what is set is set in both.
+    let executed = parsed("prompt", prompt).and_then(|(prompt, nan)| {
+        let beside = editor.as_ref().and_then(|editor| editor.as_ref().ok()).map(|(editor, _)| editor);
+        let beside = beside.filter(|editor| editor.is_object() && prompt.get("extra_data").is_none());
+        let body = match beside {
+            Some(editor) if body::find(&prompt)?.editor.is_none() => {
+                json!({ "prompt": prompt, "extra_data": { "extra_pnginfo": { "workflow": editor } } })
+            }
+            _ => prompt,
+        };
+        Ok((read_set(&body, context, overrides)?, nan))
+    });
     let (mut workflow, tolerated) = match (executed, &editor) {
         (Ok(executed), _) => executed,
         // The editor's form is the better half of a damaged file.
         (Err(error), Some(Ok((editor, nan)))) => {
-            let workflow = read_value(editor, context).map_err(|_| error.clone())?;
+            let workflow = read_set(editor, context, overrides).map_err(|_| error.clone())?;
             problems.push(Remark::general(Severity::Warning, format!("{error}; its `workflow` is read instead")));
             (workflow, *nan)
         }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::graph::{Graphs, Role};
 use super::types::LocalTime;
+use crate::prompt::{Given, Prompt};
 
 /// Whether the editor replaces text in the `filename_prefix` of a class.
 pub(super) fn applies(class: &str) -> bool {
@@ -64,37 +65,54 @@ impl Names {
 
     /// The text with each `%...%` that means something replaced; any other stays as it is.
     pub(super) fn replace(&self, text: &str, graphs: &Graphs, now: LocalTime) -> String {
-        let mut out = String::with_capacity(text.len());
-        let mut rest = text;
-        while let Some(start) = rest.find('%').filter(|_| out.len() < MAX_LENGTH) {
-            let (before, from) = rest.split_at(start);
-            out.push_str(before);
-            let Some(length) = from[1..].find('%').filter(|length| *length > 0) else {
-                // `%%` holds no name: the second sign may begin one.
-                out.push('%');
-                rest = &from[1..];
-                continue;
-            };
-            let name = &from[1..=length];
-            match self.meaning(name, graphs, now) {
-                Some(value) => out.push_str(&value),
-                None => out.push_str(&from[..length + 2]),
-            }
-            rest = &from[length + 2..];
-        }
-        out.push_str(rest);
-        out
+        replaced(text, now, |node, widget| {
+            let (graph, place) = self.aliases.get(node).or_else(|| self.titles.get(node))?;
+            let widget = graphs.all[*graph].nodes[*place].widget(widget)?;
+            Some(written(widget.value.as_ref()))
+        })
     }
+}
 
-    fn meaning(&self, name: &str, graphs: &Graphs, now: LocalTime) -> Option<String> {
+/// The same for a prompt in the API form, in which nodes have titles and classes: links have no value.
+pub(super) fn replaced_in(prompt: &Prompt, text: &str, now: LocalTime) -> String {
+    replaced(text, now, |name, input| {
+        let mut named = prompt.nodes.values().filter(|node| node.class_type == name);
+        let titled = || prompt.nodes.values().find(|node| node.title.as_deref() == Some(name));
+        match named.next().or_else(titled)?.inputs.get(input)? {
+            Given::Constant(value) => Some(written(Some(value))),
+            Given::Link { .. } | Given::Malformed(_) => None,
+        }
+    })
+}
+
+/// Replaces each `%node.widget%` of which `value` knows something, and each `%date:...%`.
+fn replaced(text: &str, now: LocalTime, value: impl Fn(&str, &str) -> Option<String>) -> String {
+    let meaning = |name: &str| {
         let mut parts = name.split('.');
-        let (Some(node), Some(widget), None) = (parts.next(), parts.next(), parts.next()) else {
-            return name.strip_prefix("date:").map(|format| date(format, now));
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some(node), Some(widget), None) => value(node, widget).map(|text| safe(&text)),
+            _ => name.strip_prefix("date:").map(|format| date(format, now)),
+        }
+    };
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find('%').filter(|_| out.len() < MAX_LENGTH) {
+        let (before, from) = rest.split_at(start);
+        out.push_str(before);
+        let Some(length) = from[1..].find('%').filter(|length| *length > 0) else {
+            // `%%` holds no name: the second sign may begin one.
+            out.push('%');
+            rest = &from[1..];
+            continue;
         };
-        let (graph, place) = self.aliases.get(node).or_else(|| self.titles.get(node))?;
-        let widget = graphs.all[*graph].nodes[*place].widget(widget)?;
-        Some(safe(&written(widget.value.as_ref())))
+        match meaning(&from[1..=length]) {
+            Some(value) => out.push_str(&value),
+            None => out.push_str(&from[..length + 2]),
+        }
+        rest = &from[length + 2..];
     }
+    out.push_str(rest);
+    out
 }
 
 /// A value as JavaScript writes it into a text.

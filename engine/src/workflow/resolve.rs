@@ -19,6 +19,8 @@ pub(super) struct Scope {
     pub(super) parent: Option<(usize, usize)>,
     /// What stands before the ids of its nodes.
     pub(super) prefix: String,
+    /// Whether the instance, or one around it, is muted or bypassed.
+    pub(super) off: bool,
 }
 
 /// What feeds an input.
@@ -82,6 +84,11 @@ impl<'a> Resolver<'a> {
 
     pub(super) fn graph(&self, scope: usize) -> &'a Graph {
         &self.graphs.all[self.scopes[scope].graph]
+    }
+
+    /// Whether nothing in a scope runs.
+    pub(super) fn is_off(&self, scope: usize) -> bool {
+        self.scopes[scope].off
     }
 
     fn node(&self, scope: usize, node: usize) -> &'a Node {

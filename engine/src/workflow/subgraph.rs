@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::bounds::{Allowance, weight};
 use super::graph::{Graph, Slot, Widget};
+use super::stored::Kept;
 use super::types::{ReadError, Remark};
 use super::ui;
 use super::widgets::{self, Parts};
@@ -42,36 +43,62 @@ pub(super) fn instance(
         let text = format!("the subgraph `{}` has no input `{}`: its link is left out", inner.name, input.name);
         remarks.push(Remark::warning(&raw.id, text));
     }
-    set_values(&mut parts.widgets, raw);
+    set_values(&mut parts.widgets, raw, remarks);
     parts.outputs = widgets::outputs(inner.outputs.iter().map(|output| &output.ty), raw);
     Ok(parts)
 }
 
-fn set_values(widgets: &mut [Widget], raw: &ui::Node) {
-    match &raw.widgets {
-        Value::Array(values) => {
-            for (widget, value) in widgets.iter_mut().zip(values) {
-                widget.value = Some(value.clone());
-            }
-            let mut by_name: HashMap<String, &mut Widget> = HashMap::new();
-            for widget in widgets {
-                by_name.entry(widget.name.clone()).or_insert(widget);
-            }
-            for (entry, value) in proxies(&raw.properties["proxyWidgets"]).into_iter().zip(values) {
-                let own = entry.as_ref().filter(|(node, _)| node == "-1");
-                if let Some(widget) = own.and_then(|(_, name)| by_name.get_mut(name))
-                    && !value.is_null()
-                {
-                    widget.value = Some(value.clone());
+/// Gives the promoted widgets the values that the instance was saved with: by place, then by what `proxyWidgets` says of
+/// each place, then by name.
+fn set_values(widgets: &mut [Widget], raw: &ui::Node, remarks: &mut Vec<Remark>) {
+    let mut by_name: HashMap<String, usize> = HashMap::new();
+    for (number, widget) in widgets.iter().enumerate() {
+        by_name.entry(widget.name.clone()).or_insert(number);
+    }
+    let mut set = |number: usize, kept: Kept, value: &Value| {
+        let widget = &mut widgets[number];
+        widget.value = Some(value.clone());
+        widget.saved = true;
+        widget.stored = Some(match widget.stored.take() {
+            Some(before) => Kept { place: kept.place.or(before.place), name: kept.name.or(before.name) },
+            None => kept,
+        });
+    };
+    let at = |place: usize| Kept { place: Some(place), name: None };
+    let proxies = proxies(&raw.properties["proxyWidgets"]);
+    if let Value::Array(values) = &raw.widgets {
+        // The instance's own inputs say which value is whose, if there is one for each.
+        let own: Vec<&str> =
+            raw.inputs.iter().filter_map(|input| input.widget.as_ref().map(|_| input.name.as_str())).collect();
+        let named = proxies.is_empty() && own.len() == values.len();
+        for (place, value) in values.iter().enumerate() {
+            match own.get(place).filter(|_| named).map(|name| by_name.get(*name)) {
+                Some(Some(&number)) => set(number, at(place), value),
+                Some(None) => {
+                    let text =
+                        format!("the subgraph has no widget `{}`: its value is left out", own[place].escape_debug());
+                    remarks.push(Remark::warning(&raw.id, text));
                 }
+                None if place < by_name.len() => set(place, at(place), value),
+                None => {}
             }
         }
-        Value::Object(values) => {
-            for widget in widgets {
-                widget.value = values.get(&widget.name).cloned().or(widget.value.take());
+        for (place, (entry, value)) in proxies.iter().zip(values).enumerate() {
+            let own = entry.as_ref().filter(|(node, _)| node == "-1");
+            if let Some(&number) = own.and_then(|(_, name)| by_name.get(name))
+                && !value.is_null()
+            {
+                set(number, at(place), value);
             }
         }
-        _ => {}
+    }
+    let named = raw.named.as_object().or_else(|| raw.widgets.as_object());
+    for (name, value) in named.into_iter().flatten().filter(|(_, value)| !value.is_null()) {
+        // What `proxyWidgets` merely shows lives inside.
+        let shown = proxies.iter().flatten().any(|(node, widget)| node != "-1" && widget == name);
+        if let Some(&number) = by_name.get(name).filter(|_| !shown) {
+            set(number, Kept { place: None, name: Some(name.clone()) }, value);
+        }
     }
 }
 

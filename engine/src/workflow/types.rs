@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::prompt::Prompt;
+use crate::prompt::{NodeId, Prompt};
 use crate::schema::{Folders, Schemas};
 
 /// What a conversion must know beyond the file.
@@ -51,6 +51,27 @@ pub struct Workflow {
     pub remarks: Vec<Remark>,
     /// What kind of file this was.
     pub form: Form,
+    /// Pictures that came with it, for the input folder.
+    pub files: Vec<HandedIn>,
+    /// Inputs that lack what feeds them, because that is muted.
+    pub unfed: Vec<Unfed>,
+}
+
+/// An input that is left out because a muted node feeds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfed {
+    pub node: NodeId,
+    pub input: String,
+    /// The muted node.
+    pub by: String,
+}
+
+/// A file that came with a workflow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandedIn {
+    /// The name by which nodes call it; it may hold folders.
+    pub name: String,
+    pub bytes: Vec<u8>,
 }
 
 /// The kinds of files.
@@ -60,6 +81,15 @@ pub enum Form {
     Api,
     /// What the editor saves.
     Ui,
+}
+
+/// An input that is set from outside, in place of what the file says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Override {
+    /// The node, by its id in the prompt.
+    pub node: NodeId,
+    pub input: String,
+    pub value: Value,
 }
 
 /// Something that a reader found and did not take as an error.

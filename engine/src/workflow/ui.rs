@@ -3,6 +3,8 @@
 //! Read by hand and not by derived code, because files of many ages and authors differ: ids and slots are numbers or
 //! strings, links arrays or objects, types strings or lists, and any field may be absent.
 
+use std::collections::HashMap;
+
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
@@ -35,6 +37,8 @@ pub(super) struct Node {
     pub(super) outputs: Vec<Output>,
     /// `null` where absent.
     pub(super) widgets: Value,
+    /// The same by name, as editors since 2026 write them beside; `null` where absent.
+    pub(super) named: Value,
     /// `null` where absent.
     pub(super) properties: Value,
 }
@@ -89,7 +93,43 @@ impl Graph {
         }
         read.inputs = items(&graph["inputs"]).map(boundary).collect();
         read.outputs = items(&graph["outputs"]).map(boundary).collect();
+        read.wireless(&graph["extra"]["ue_links"]);
         read
+    }
+
+    /// The links that use-everywhere made when the file was saved: as if they were drawn, where nothing else is.
+    fn wireless(&mut self, links: &Value) {
+        let senders = |class: &str| class.ends_with(" Everywhere") || class.starts_with("Anything Everywhere");
+        if links.is_null() && self.nodes.iter().any(|node| senders(&node.class) && node.mode != 2 && node.mode != 4) {
+            let text =
+                "nodes send values everywhere, but the file does not say where: save it again with use-everywhere";
+            self.problem(|| text.to_owned());
+        }
+        let place: HashMap<String, usize> =
+            self.nodes.iter().enumerate().rev().map(|(place, node)| (node.id.clone(), place)).collect();
+        let slot = |value: &Value| integer(value).and_then(|slot| usize::try_from(slot).ok());
+        for (number, entry) in items(links).enumerate() {
+            let sender = id(&entry["controller"]).and_then(|id| place.get(&id));
+            if sender.is_some_and(|sender| matches!(self.nodes[*sender].mode, 2 | 4)) {
+                continue;
+            }
+            let (Some(origin), Some(target)) = (id(&entry["upstream"]), id(&entry["downstream"])) else { continue };
+            let (Some(origin_slot), Some(target_slot)) =
+                (slot(&entry["upstream_slot"]), slot(&entry["downstream_slot"]))
+            else {
+                continue;
+            };
+            let Some(&to) = place.get(&target) else { continue };
+            let Some(input) = self.nodes[to].inputs.get_mut(target_slot).filter(|input| input.link.is_none()) else {
+                continue;
+            };
+            let link_id = format!("everywhere {number}");
+            input.link = Some(link_id.clone());
+            let output = place.get(&origin).and_then(|from| self.nodes[*from].outputs.get_mut(origin_slot));
+            output.into_iter().for_each(|output| output.links.push(link_id.clone()));
+            let target_slot = i64::try_from(target_slot).ok();
+            self.links.insert(link_id, Link { origin, origin_slot, target, target_slot });
+        }
     }
 
     /// Notes a problem, until there are more than anybody reads.
@@ -114,6 +154,7 @@ fn node(entry: &Value, place: usize) -> Result<Node, &'static str> {
         inputs: items(&entry["inputs"]).map(input).collect(),
         outputs: items(&entry["outputs"]).map(output).collect(),
         widgets: entry["widgets_values"].clone(),
+        named: entry["widgets_values_named"].clone(),
         properties: entry["properties"].clone(),
     })
 }

@@ -127,7 +127,9 @@ fn replace_variables(prefix: &str, width: usize, height: usize, now: NaiveDateTi
 /// A relative path's parts, with `.` and `a/..` resolved by name only.
 fn relative_parts(path: &str) -> Result<Vec<String>> {
     ensure!(!path.contains('\0'), "{path:?} holds a NUL character: take it out");
-    let drive = path.as_bytes().get(1) == Some(&b':') && path.as_bytes()[0].is_ascii_alphabetic();
+    // A letter and a colon begin a plain name elsewhere than on Windows, unless a path follows.
+    let drive = matches!(path.as_bytes(), [letter, b':', rest @ ..]
+        if letter.is_ascii_alphabetic() && (cfg!(windows) || matches!(rest.first(), Some(b'/' | b'\\'))));
     ensure!(!path.starts_with('/') && !drive, "{path:?} is an absolute path: use a relative one");
     let separator = |c: char| c == '/' || cfg!(windows) && c == '\\';
     ensure!(!path.starts_with(separator), "{path:?} is an absolute path: use a relative one");

@@ -57,7 +57,7 @@ fn unicode_dots_and_spaces_are_names() {
 fn no_prefix_leaves_the_output_folder() {
     let parent = tempfile::tempdir().unwrap();
     let output = parent.path().join("output");
-    for prefix in ["../x", "..", "a/../../x", "/etc/x", "C:\\x", "c:x", "a\0b"] {
+    for prefix in ["../x", "..", "a/../../x", "/etc/x", "C:\\x", "c:/x", "a\0b"] {
         let error = locate(prefix, &output).unwrap_err().to_string();
         assert!(
             error.starts_with("**** ERROR: Saving image outside the output folder is not allowed."),
@@ -79,4 +79,15 @@ fn no_link_leads_out() {
         assert!(error.starts_with("**** ERROR: Saving image outside"), "{error}");
     }
     assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+}
+
+#[cfg(not(windows))]
+#[test]
+fn fault_15_a_letter_before_a_colon_is_a_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let now = NaiveDateTime::default();
+    for (prefix, name, subfolder) in [("a: cat", "a: cat", ""), ("a:b/c:d", "c:d", "a:b")] {
+        let place = save_location(prefix, dir.path(), 8, 8, now).unwrap();
+        assert_eq!((place.name.as_str(), place.subfolder.as_str()), (name, subfolder));
+    }
 }

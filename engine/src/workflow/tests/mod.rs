@@ -1,11 +1,15 @@
 #![allow(clippy::unwrap_used)]
 //! Each rule of the conversion on a graph as small as it can be.
 
+mod bodies;
+mod branches;
 mod control;
 mod files;
 mod mutations;
 mod plain;
+mod set;
 mod subgraphs;
+mod values;
 
 use serde_json::{Value, json};
 

@@ -157,5 +157,5 @@ fn everything_is_a_whole_file() {
             "8:1": {"strength": 1, "image": ["8:0", 0]},
         })
     );
-    assert_eq!(workflow.remarks, []);
+    assert!(workflow.remarks.iter().all(|remark| remark.severity == Severity::Note), "{:?}", workflow.remarks);
 }

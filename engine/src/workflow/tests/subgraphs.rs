@@ -195,14 +195,15 @@ fn entangled_bypasses_are_given_up() {
 }
 
 #[test]
-fn a_muted_instance_s_nodes_run_and_we_say_so() {
-    let instance = with(node(5, "S", json!([]), json!([])), json!({"mode": 2}));
-    let file = with_subgraphs(file(vec![instance], json!([])), json!([subgraph("S")]));
-    assert_eq!(convert(&file).prompt.nodes.len(), 2);
-    assert_eq!(
-        remarks(&file),
-        ["node `5`: the subgraph is muted or bypassed, but nodes in it are not: they run, as in ComfyUI"]
-    );
+fn fault_14_nothing_in_a_muted_or_bypassed_instance_runs() {
+    for mode in [2, 4] {
+        let instance = with(node(5, "S", json!([]), json!([])), json!({ "mode": mode }));
+        let file = with_subgraphs(file(vec![instance], json!([])), json!([subgraph("S")]));
+        assert_eq!(convert(&file).prompt.nodes.len(), 0);
+        let remarks = remarks(&file);
+        assert_eq!(remarks[0], "node `5:1`: `Empty` is left out: the subgraph around it is muted or bypassed");
+        assert_eq!(remarks.len(), 3, "{remarks:?}");
+    }
 }
 
 #[test]
