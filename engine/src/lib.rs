@@ -36,6 +36,7 @@ pub mod plan;
 pub mod problem;
 pub mod prompt;
 pub mod python;
+mod ranges;
 pub mod results_file;
 pub mod schema;
 pub mod settable;
