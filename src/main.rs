@@ -11,6 +11,7 @@ mod graph;
 mod inputs;
 mod nodes;
 mod previews;
+mod process;
 mod run;
 mod session;
 mod stand_ins;
@@ -24,11 +25,15 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
+use redraft_engine::memory;
 use redraft_nodes::models::random::{Layout, Size, write_random_checkpoint};
 use redraft_nodes::pictures::draft::write_draft;
 
 use crate::args::{CheckpointKind, CheckpointSize, Cli, Command};
 use crate::exit::{Exit, Outcome, tell};
+
+#[global_allocator]
+static ALLOCATOR: process::Allocator = process::Allocator;
 
 fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_env("REDRAFT_LOG");
@@ -36,13 +41,13 @@ fn main() -> ExitCode {
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let log = log.with_ansi(std::io::stderr().is_terminal());
     log.without_time().with_target(false).init();
-    match dispatch(Cli::parse().command) {
-        Ok(exit) => exit.into(),
-        Err(stop) => {
-            stop.message.lines().for_each(|line| tell(format!("error: {line}")));
-            stop.exit.into()
-        }
-    }
+    memory::set_ceiling(memory::usual_ceiling(), false);
+    let exit = dispatch(Cli::parse().command).unwrap_or_else(|stop| {
+        stop.message.lines().for_each(|line| tell(format!("error: {line}")));
+        stop.exit
+    });
+    process::end_if_abandoned(exit);
+    exit.into()
 }
 
 fn dispatch(command: Command) -> Outcome {
@@ -56,7 +61,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::Nodes { name } => nodes::nodes(name.as_deref()),
         Command::ObjectInfo(directories) => nodes::object_info(&directories),
         Command::Survey { directory } => survey::survey(&directory),
-        Command::RandomCheckpoint { kind, size, seed, file } => {
+        Command::RandomCheckpoint { kind, size, seed, force, file } => {
             let layout = match kind {
                 CheckpointKind::Plain => Layout::Sd1,
                 CheckpointKind::Inpainting => Layout::Sd1Inpainting,
@@ -70,12 +75,12 @@ fn dispatch(command: Command) -> Outcome {
                 CheckpointSize::Tiny => Size::Tiny,
                 CheckpointSize::Real => Size::Real,
             };
-            write_random_checkpoint(&file, layout, size, seed)?;
+            write_random_checkpoint(&file, layout, size, seed, force)?;
             Ok(Exit::Done)
         }
         Command::StandIns(args) => stand_ins::stand_ins(&args),
-        Command::DraftPicture { width, height, file } => {
-            write_draft(&file, width, height)?;
+        Command::DraftPicture { width, height, force, file } => {
+            write_draft(&file, (width, height), force)?;
             Ok(Exit::Done)
         }
     }

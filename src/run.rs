@@ -10,7 +10,7 @@ use redraft_engine::exec::{Engine, Outcome as RunOutcome};
 use redraft_engine::folders::FolderPaths;
 use redraft_engine::node::Registry;
 use redraft_engine::plan::Plan;
-use redraft_engine::problem::Problems;
+use redraft_engine::problem::{ProblemKind, Problems};
 use redraft_engine::prompt::{Prompt, Targets};
 use redraft_engine::settable::Addresses;
 use redraft_engine::workflow::{Severity, Workflow};
@@ -39,7 +39,7 @@ pub(crate) fn run(args: RunArgs) -> Outcome {
         return Err(Stop::wrong("--dump takes the tensors of one workflow; give one FILE"));
     }
     // Checked now, not after hours of sampling.
-    directories::require_folder_of("--dump", args.dump.as_deref())?;
+    directories::require_writable("--dump", args.dump.as_deref())?;
     let device = session::device(&args.compute)?;
     let mut screen = Screen {
         bars: Bars::new(),
@@ -52,6 +52,7 @@ pub(crate) fn run(args: RunArgs) -> Outcome {
     let jobs = jobs.collect::<Outcome<Vec<_>>>()?;
     let output = &folders.output;
     fs_err::create_dir_all(output).map_err(|e| Stop::wrong(format!("{e}; choose another --output-directory")))?;
+    directories::require_writable("--output-directory", Some(&output.join("x")))?;
 
     let options = Options { previews: args.previews(), stop_at_failure: !args.keep_going };
     let (cache, dump, disabled) = (args.cache, args.dump, args.disable_metadata);
@@ -168,7 +169,15 @@ fn prepare(
     let Workflow { prompt, workflow_json: editor, .. } = workflow;
     let targets = targets(&args.only, &prompt, registry)?;
     let stop = |mut problems: Problems| of_problems(file, &mut problems, editor.as_ref());
-    let checked = check(&prompt, registry, folders, &targets);
+    let mut checked = check(&prompt, registry, folders, &targets);
+    for flaw in std::mem::take(&mut checked.flaws.0) {
+        match flaw.kind {
+            ProblemKind::MentionMissing if args.changes.strict_names => checked.problems.0.push(flaw),
+            // The node says so itself when it runs, of linked texts, too.
+            ProblemKind::MentionMissing => {}
+            _ => screen.note(format!("warning: {}: {flaw}", file.display())),
+        }
+    }
     let runnable = if args.allow_partial {
         let runnable = checked.partial().map_err(|problems| stop(problems.clone()))?;
         warn_of_dropped(file, checked, editor.as_ref(), screen);

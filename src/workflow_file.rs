@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::Path;
 
 use chrono::{Datelike, Timelike};
+use redraft_engine::files;
 use redraft_engine::folders::FolderPaths;
 use redraft_engine::names;
 use redraft_engine::node::Registry;
@@ -67,7 +68,8 @@ const MAX_BYTES: u64 = 16 * MAX_JSON as u64;
 fn read_bytes(file: &Path) -> Outcome<Vec<u8>> {
     let too_large =
         || Stop::wrong(format!("{}: more than {MAX_BYTES} bytes are no workflow; name another file", file.display()));
-    let mut opened = fs_err::File::open(file).map_err(Stop::wrong)?;
+    let named = |error: std::io::Error| Stop::wrong(format!("{}: {error}", file.display()));
+    let mut opened = files::open(file).map_err(named)?;
     let mut bytes = Vec::new();
     (&mut opened).take(16).read_to_end(&mut bytes).map_err(Stop::wrong)?;
     let header = workflow::needed(&bytes);
@@ -83,7 +85,7 @@ fn read_bytes(file: &Path) -> Outcome<Vec<u8>> {
 /// Sets what a file says: a JSON object of values by address.
 fn apply_inputs(prompt: &mut Prompt, file: &Path, registry: &Registry) -> Outcome<()> {
     let wrong = |why: String| Stop::wrong(format!("--inputs {}: {why}", file.display()));
-    let bytes = fs_err::read(file).map_err(Stop::wrong)?;
+    let bytes = files::read(file, MAX_BYTES).map_err(|error| wrong(error.to_string()))?;
     let (values, _) = workflow::parse_json(&bytes).map_err(|error| wrong(error.to_string()))?;
     let Json::Object(values) = values else {
         return Err(wrong("is no object; write {\"NODE.INPUT\": VALUE}".to_owned()));

@@ -122,6 +122,7 @@ impl Builder<'_> {
             let group = Group::read(definition, raw);
             let nodes = group.members().iter().map(|member| self.node(member, depth + 1)).collect::<Result<_, _>>()?;
             let (graph, parts) = group.expand(nodes, raw, &mut self.remarks);
+            self.allowance.spend(parts.weight())?;
             self.graphs.all.push(graph);
             return Ok(assemble(raw, Role::Instance(self.graphs.all.len() - 1), parts, None));
         }
@@ -147,6 +148,7 @@ impl Builder<'_> {
             self.remarks.push(Remark::note(&raw.id, text));
         }
         let parts = widgets::known(schema, raw, self.context, &mut self.remarks);
+        self.allowance.spend(parts.weight())?;
         let mut node = assemble(raw, role, parts, Some(schema.display_name.clone()));
         class.clone_into(&mut node.class);
         node.known = true;
