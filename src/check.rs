@@ -26,6 +26,7 @@ pub(crate) fn check(args: &CheckArgs) -> Outcome {
         loaded => loaded?,
     };
     let mut checked = check_prompt(&workflow.prompt, &registry, &folders, &Targets::Outputs);
+    checked.problems.0.append(&mut checked.flaws.0);
     let stop = of_problems(&args.file, &mut checked.problems, workflow.workflow_json.as_ref());
     let problems = &checked.problems.0;
     notes.extend(unused_models(&Hints::of(workflow.workflow_json.as_ref()), problems, &folders));

@@ -3,7 +3,10 @@
 use std::rc::Rc;
 
 use anyhow::{Context, Result, anyhow, ensure};
+use indexmap::IndexSet;
 use redraft_engine::cx::Cx;
+use redraft_engine::names::nearest_mention;
+use redraft_engine::schema::Folders;
 
 use crate::diffusion::latent_format::LatentFormat;
 use crate::diffusion::parameterisation::Parameterisation;
@@ -15,7 +18,7 @@ use crate::models::vae::Vae;
 use crate::networks::Networks;
 use crate::sampling::hooks::{Hook, Hooks};
 use crate::sampling::ready::ReadyModel;
-use crate::text::chunks::Chunk;
+use crate::text::chunks::{Chunk, missing_embeddings};
 use crate::text::embeddings::EmbeddingFiles;
 use crate::values::Entry;
 
@@ -126,7 +129,7 @@ impl Clip {
     /// # Errors
     /// With ComfyUI's words where the checkpoint had no text encoder; if it lacks one of several; if a text is for an encoder that
     /// is not among them; `embedding:` without a name.
-    pub fn encode(&self, text: Text, cx: &Cx) -> Result<Entry> {
+    pub fn encode(&self, text: Text, cx: &mut Cx) -> Result<Entry> {
         let missing = || {
             anyhow!(
                 "ERROR: clip input is invalid: None\n\nIf the clip is from a checkpoint loader node your checkpoint does not \
@@ -157,9 +160,11 @@ impl Clip {
                 Text::Same(text) => text,
                 Text::Each(texts) => texts.iter().find(|(key, _)| *key == usage.key).map_or("", |(_, text)| text),
             };
+            cx.check()?;
             chunks.push(encoder.chunks(own, &embeddings)?);
             opened.push(encoder);
         }
+        warn_of_missing(text, &embeddings, cx);
         if let Text::Each(_) = text {
             let longest = chunks.iter().map(Vec::len).max().unwrap_or(0);
             for (encoder, chunks) in opened.iter().zip(&mut chunks) {
@@ -170,6 +175,20 @@ impl Clip {
         }
         let encoded = opened.iter().zip(chunks).map(|(encoder, chunks)| encoder.encode(chunks, self.last_layer));
         Ok((recipe.joined)(encoded.collect::<Result<_>>()?)?.into())
+    }
+}
+
+/// Says which embeddings a text mentions that are not there.
+fn warn_of_missing(text: Text, embeddings: &EmbeddingFiles, cx: &mut Cx) {
+    let texts = match text {
+        Text::Same(text) => vec![text],
+        Text::Each(texts) => texts.iter().map(|(_, text)| *text).collect(),
+    };
+    let missing: IndexSet<_> = texts.into_iter().flat_map(|text| missing_embeddings(text, embeddings)).collect();
+    for name in missing {
+        let list = cx.folders.list("embeddings");
+        let near = nearest_mention(&name, &list).map(|near| format!(" (there is '{near}')")).unwrap_or_default();
+        cx.warn(format!("embedding:{name} does not exist{near} and counts for nothing; put it among the embeddings"));
     }
 }
 
