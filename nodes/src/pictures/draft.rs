@@ -138,7 +138,7 @@ mod tests {
         let picture = crate::pictures::read::read(&path).unwrap();
         assert_eq!(picture.image.size(), [1, 30, 40, 3]);
         let error = write_draft(&path, (40, 30), false).unwrap_err().to_string();
-        assert!(error.ends_with("exists already: choose another name, or remove it"), "{error}");
+        assert!(error.ends_with("exists already: choose another name, or give --force"), "{error}");
         assert!(write_draft(&folder.path().join("x.png"), (0, 5), false).is_err());
         assert!(write_draft(&folder.path().join("x.png"), (9000, 5), false).is_err());
     }

@@ -34,13 +34,20 @@ pub(super) fn frame(bytes: &[u8], budget: &mut Budget) -> Result<(Frame, Orienta
     let metadata = metadata(&decoder);
     match caught(|| colours(decoder)) {
         Ok(rgb) => Ok((Frame::opaque(width, height, rgb), metadata)),
-        Err(Failure::Message(JWRN_JPEG_EOF | JERR_FILE_READ)) => {
+        Err(Failure::Message(JWRN_JPEG_EOF | JWRN_HIT_MARKER | JERR_FILE_READ)) if lacks_end(bytes) => {
             let ended = [bytes, b"\xFF\xD9"].concat();
             let rgb = caught(|| colours(settings(lenient_errors()).from_mem(&ended)?)).map_err(explained)?;
             Ok((Frame { cut: true, ..Frame::opaque(width, height, rgb) }, metadata))
         }
         Err(failure) => Err(explained(failure)),
     }
+}
+
+/// Whether a file ends without the marker for that, so that a part of it is missing, and none is damaged.
+fn lacks_end(bytes: &[u8]) -> bool {
+    /// What programs put behind the marker.
+    const BEHIND: usize = 64;
+    !bytes[bytes.len().saturating_sub(BEHIND)..].windows(2).any(|marker| marker == b"\xFF\xD9")
 }
 
 fn settings<'a>(errors: jpeg_error_mgr) -> DecompressBuilder<'a> {

@@ -1,9 +1,10 @@
-//! BMP, TGA and TIFF through the `image` crate.
+//! BMP, TGA and TIFF through the `image` crate, JPEG 2000 through `hayro-jpeg2000`.
 
 use std::collections::HashSet;
 use std::io::Cursor;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use hayro_jpeg2000::DecodeSettings;
 use image::codecs::bmp::BmpDecoder;
 use image::codecs::tga::TgaDecoder;
 use image::codecs::tiff::TiffDecoder;
@@ -96,6 +97,33 @@ pub(super) fn tga(bytes: &[u8], budget: &mut Budget) -> Result<Vec<Frame>> {
     budget.take(width, height)?;
     decoder.set_limits(limits()).context("is too large to be held in memory: scale it down")?;
     Ok(vec![eight_bits(DynamicImage::from_decoder(decoder).context(DAMAGED)?)?])
+}
+
+/// A JPEG 2000 file's one picture: of grey or RGB, with or without transparency, of up to eight bits a sample.
+///
+/// # Errors
+/// If the file is damaged, of another kind, or larger than `budget` allows.
+pub(super) fn jpeg2000(bytes: &[u8], budget: &mut Budget) -> Result<Vec<Frame>> {
+    let damaged =
+        |error| anyhow!("is a damaged jpeg 2000 file, or of a kind that is not read ({error}): export it as png");
+    let image = hayro_jpeg2000::Image::new(bytes, &DecodeSettings::default()).map_err(damaged)?;
+    budget.take(image.width(), image.height())?;
+    ensure!(
+        image.original_bit_depth() <= 8,
+        "is a jpeg 2000 file of {} bits a sample, which are not read: export it as png",
+        image.original_bit_depth()
+    );
+    let (width, height, alpha) = (image.width() as usize, image.height() as usize, image.has_alpha());
+    let channels = image.color_space().num_channels();
+    let samples = image.decode().map_err(damaged)?;
+    let rgba = |pixel: &[u8]| [pixel[0], pixel[0], pixel[0], pixel[1]];
+    Ok(vec![match (channels, alpha) {
+        (1, false) => Frame::grey(width, height, &samples),
+        (1, true) => Frame::rgba(width, height, &samples.chunks_exact(2).flat_map(rgba).collect::<Vec<u8>>()),
+        (3, false) => Frame::opaque(width, height, samples),
+        (3, true) => Frame::rgba(width, height, &samples),
+        _ => bail!("is a jpeg 2000 file of {channels} channels, which are not read: export it as png"),
+    }])
 }
 
 /// Whether a file begins like a TGA picture. The format has no mark of its own: this is what Pillow asks of it.

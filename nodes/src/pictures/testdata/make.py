@@ -128,6 +128,10 @@ for name in ("rgb.png", "jpeg-420.jpg", "jpeg-progressive.jpg", "still.gif"):
     stem, kind = name.rsplit(".", 1)
     for cut in {"png": (12, 40), "jpg": (2, 6, 60), "gif": (1,)}[kind]:
         bytes_of(f"{stem}-less-{cut}.{kind}", data[:-cut])
+save(rgb, "rgb.jp2", irreversible=False)
+save(rgba, "rgba.jp2", irreversible=False)
+save(grey, "grey.jp2", irreversible=False)
+save(rgb, "stream.j2k", irreversible=False, no_jp2=True)
 save(rgb, "rgb.tga")
 save(rgba, "rgba-rle.tga", compression="tga_rle")
 save(grey, "grey-up.tga", orientation=-1)
