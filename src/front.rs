@@ -60,7 +60,6 @@ pub(crate) fn watch<J: Send + 'static>(
                 }
             };
             tokio::select! {
-                biased;
                 message = messages.recv() => match message {
                     Some((job, message)) => {
                         under_way.see(job, &message);

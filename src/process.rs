@@ -10,7 +10,7 @@ use redraft_engine::{aside, memory};
 
 use crate::exit::Exit;
 
-/// The system's allocator. Where the ceiling leaves nothing, it lifts it: Rust would end the process for a few bytes, and the node that took
+/// The system's allocator. Where the ceiling leaves nothing, it lifts it a little: Rust would end the process for a few bytes, and the node that took
 /// too much ends with an error as soon as it can.
 pub(crate) struct Allocator;
 
@@ -18,12 +18,12 @@ pub(crate) struct Allocator;
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's.
-        again(|| unsafe { System.alloc(layout) })
+        again(layout.size(), || unsafe { System.alloc(layout) })
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's.
-        again(|| unsafe { System.alloc_zeroed(layout) })
+        again(layout.size(), || unsafe { System.alloc_zeroed(layout) })
     }
 
     unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
@@ -33,13 +33,13 @@ unsafe impl GlobalAlloc for Allocator {
 
     unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: the caller's; a failed call leaves the memory as it was.
-        again(|| unsafe { System.realloc(place, layout, size) })
+        again(size, || unsafe { System.realloc(place, layout, size) })
     }
 }
 
-fn again(take: impl Fn() -> *mut u8) -> *mut u8 {
+fn again(bytes: usize, take: impl Fn() -> *mut u8) -> *mut u8 {
     let place = take();
-    if place.is_null() && memory::lift() { take() } else { place }
+    if place.is_null() && memory::lift(bytes) { take() } else { place }
 }
 
 /// Set when a node is left at work.

@@ -102,10 +102,12 @@ pub fn mapped(bytes: u64) {
     }
 }
 
-/// For the program's allocator: lifts the system's limit, because Rust cannot get small amounts of memory any more. Whether that may
+/// For the program's allocator: lifts the system's limit a little, because Rust cannot get `bytes` of memory any more. Whether that may
 /// have helped. [`settle`] tells of it, and sets the limit again.
-pub fn lift() -> bool {
-    let lifted = limits::is_enforced() && limits::lift();
+pub fn lift(bytes: usize) -> bool {
+    /// More than the rest of a call needs for its own bookkeeping.
+    const MARGIN: u64 = 64 << 20;
+    let lifted = limits::is_enforced() && limits::lift(MARGIN.saturating_add(bytes as u64));
     EXCEEDED.fetch_or(lifted, Ordering::Relaxed);
     lifted
 }
@@ -156,9 +158,14 @@ mod limits {
         ENFORCED.store(set.is_ok(), Ordering::Relaxed);
     }
 
-    pub(super) fn lift() -> bool {
+    pub(super) fn lift(bytes: u64) -> bool {
         let Rlimit { current, maximum } = getrlimit(Resource::Data);
-        current != maximum && setrlimit(Resource::Data, Rlimit { current: maximum, maximum }).is_ok()
+        let Some(current) = current.filter(|current| maximum.is_none_or(|maximum| *current < maximum)) else {
+            return false;
+        };
+        let more = current.saturating_add(bytes);
+        let more = maximum.map_or(more, |maximum| maximum.min(more));
+        setrlimit(Resource::Data, Rlimit { current: Some(more), maximum }).is_ok()
     }
 
     pub(super) fn page() -> u64 {
@@ -178,7 +185,7 @@ mod limits {
 
     pub(super) fn enforce(_: u64) {}
 
-    pub(super) fn lift() -> bool {
+    pub(super) fn lift(_: u64) -> bool {
         false
     }
 

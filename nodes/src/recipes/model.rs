@@ -5,6 +5,7 @@ use std::rc::Rc;
 use anyhow::{Context, Result, anyhow, ensure};
 use indexmap::IndexSet;
 use redraft_engine::cx::Cx;
+use redraft_engine::memory;
 use redraft_engine::names::nearest_mention;
 use redraft_engine::schema::Folders;
 
@@ -48,6 +49,9 @@ pub struct Clip {
 pub struct VaeRecipe {
     pub weights: Option<Weights>,
 }
+
+/// The longest prompt, in bytes.
+const LONGEST_PROMPT: usize = 1 << 22;
 
 /// A text to be encoded.
 #[derive(Clone, Copy)]
@@ -149,6 +153,16 @@ impl Clip {
                 keys(recipe.encoders.iter().map(|usage| usage.key).collect())
             );
         }
+        let longest = match text {
+            Text::Same(text) => text.len(),
+            Text::Each(texts) => texts.iter().map(|(_, text)| text.len()).max().unwrap_or(0),
+        };
+        ensure!(
+            longest <= LONGEST_PROMPT,
+            "the prompt is {longest} bytes long, and every 300 are an evaluation of the text encoder; use at most {LONGEST_PROMPT}"
+        );
+        // Its tokens with their weights, and what the encoder makes of them.
+        memory::ask(longest.saturating_mul(1024), "the prompt")?;
         let mut opened = Vec::new();
         let mut chunks: Vec<Vec<Chunk>> = Vec::new();
         for (usage, weights) in recipe.encoders.iter().zip(encoders) {
