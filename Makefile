@@ -4,16 +4,17 @@ CARGO ?= cargo
 REDRAFT := target/release/redraft
 # What `make run` works in: models/, input/, output/, as ComfyUI lays them out.
 BASE := run
-TINY := redraft-tiny.safetensors
 SHARED ?= $(or $(REDRAFT_SHARED),../shared)
 # How long OpenMP's threads turn in a loop before they sleep: libgomp's own count makes a busy machine several times slower.
 export GOMP_SPINCOUNT ?= 100000
 
 .PHONY: run test test-other-cpus bench fuzz check libtorch build conformance clean
 
-run: build $(BASE)/models/checkpoints/$(TINY) $(BASE)/models/vae/$(TINY) $(BASE)/input/draft.png
-	$(REDRAFT) run workflows/SD1.5_image2image_KSampler.json --base-directory $(BASE) \
-		--substitute 'v1-5*=$(TINY)' --substitute 'vae-ft*=$(TINY)' --substitute '*.png=draft.png'
+# The tiny model stands in for the one that the workflow names; the draft and the prompt are those of README.md's picture.
+run: build $(BASE)/input/draft.png
+	$(REDRAFT) tiny-model --base-directory $(BASE)
+	$(REDRAFT) run workflows/SD1.5_image2image_KSampler.json --base-directory $(BASE) --substitute '*.png=draft.png' \
+		--set 6.text='a red heart on a light blue background' --set 7.text= --set 9.filename_prefix=redraft
 
 # nextest gives each test a process of its own, which suits libtorch's process-wide seed; cargo test passes as well. With one
 # thread in each, tests that run side by side do not fight over the cores.
@@ -75,18 +76,9 @@ build: libtorch
 libtorch:
 	@if [ -z "$$LIBTORCH" ]; then scripts/install-libtorch.sh; fi
 
-$(BASE)/models/checkpoints/$(TINY): | build
-	@mkdir -p $(@D)
-	$(REDRAFT) random-checkpoint --size tiny --seed 1 $@
-
-# A VAE is read from a checkpoint as well as from a file of its own.
-$(BASE)/models/vae/$(TINY): $(BASE)/models/checkpoints/$(TINY)
-	@mkdir -p $(@D)
-	ln -sf ../checkpoints/$(TINY) $@
-
 $(BASE)/input/draft.png: | build
 	@mkdir -p $(@D)
-	$(REDRAFT) draft-picture --width 256 --height 256 $@
+	$(REDRAFT) draft-picture --width 128 --height 128 $@
 
 clean:
 	$(CARGO) clean

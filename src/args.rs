@@ -56,6 +56,8 @@ pub(crate) enum Command {
         force: bool,
         file: PathBuf,
     },
+    /// Puts the tiny trained model that redraft carries into models/, and into substitutes.toml for which names it stands in
+    TinyModel(Directories),
     /// Makes a draft picture under the name of each that workflows want and that is missing
     StandIns(StandInsArgs),
     /// Writes a simple picture to start from, in the format that the file's name tells
@@ -163,6 +165,10 @@ pub(crate) struct Changes {
     /// Use FILE where a model or picture that matches PATTERN (`*` and `?`) is missing
     #[arg(long = "substitute", value_name = "PATTERN=FILE")]
     pub(crate) substitutes: Vec<String>,
+    /// More of them: a table "PATTERN" = "FILE" for each kind of folder, [checkpoints], [loras], … [besides: substitutes.toml in
+    /// the base directory]
+    #[arg(long = "substitutes", value_name = "FILE.toml")]
+    pub(crate) substitute_files: Vec<PathBuf>,
     /// Decides between the options of dynamic prompts, {a|b}
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) prompt_seed: u64,

@@ -11,13 +11,15 @@ use serde_json::json;
 use crate::args::{CheckArgs, ConvertArgs};
 use crate::exit::{Exit, Outcome, Stop, say, tell};
 use crate::session::of_problems;
-use crate::{directories, workflow_file};
+use crate::{directories, substitutes, workflow_file};
 
 pub(crate) fn check(args: &CheckArgs) -> Outcome {
     let registry = Registry::linked()?;
     let folders = directories::folders(&args.directories)?;
+    let substitutes = substitutes::named(&args.changes, &args.directories)?;
     let mut notes = Vec::new();
-    let loaded = workflow_file::load(&args.file, &args.changes, &registry, &folders, &mut |note| notes.push(note));
+    let mut note = |note| notes.push(note);
+    let loaded = workflow_file::load(&args.file, &args.changes, &substitutes, &registry, &folders, &mut note);
     let workflow = match loaded {
         Err(stop) if args.json => {
             say(json!({ "ok": false, "error": stop.message, "problems": [], "remarks": [], "good_outputs": [] }));

@@ -15,7 +15,9 @@ mod process;
 mod run;
 mod session;
 mod stand_ins;
+mod substitutes;
 mod survey;
+mod tiny_model;
 mod told_families;
 mod verify;
 mod worker;
@@ -78,6 +80,7 @@ fn dispatch(command: Command) -> Outcome {
             write_random_checkpoint(&file, layout, size, seed, force)?;
             Ok(Exit::Done)
         }
+        Command::TinyModel(directories) => tiny_model::tiny_model(&directories),
         Command::StandIns(args) => stand_ins::stand_ins(&args),
         Command::DraftPicture { width, height, force, file } => {
             write_draft(&file, (width, height), force)?;

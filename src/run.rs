@@ -22,6 +22,7 @@ use crate::dump::{Taken, Taking};
 use crate::exit::{Exit, Outcome, Stop, say};
 use crate::previews::Previews;
 use crate::session::{self, of_problems};
+use crate::substitutes::{self, Substitute};
 use crate::worker::{Line, Message, Options, Worker};
 use crate::{directories, front, workflow_file};
 
@@ -48,7 +49,8 @@ pub(crate) fn run(args: RunArgs) -> Outcome {
     };
     let registry = Arc::new(Registry::linked()?);
     let folders = Arc::new(directories::folders(&args.directories)?);
-    let jobs = args.files.iter().map(|file| prepare(&args, file, &registry, &folders, &mut screen));
+    let substitutes = substitutes::named(&args.changes, &args.directories)?;
+    let jobs = args.files.iter().map(|file| prepare(&args, file, &substitutes, &registry, &folders, &mut screen));
     let jobs = jobs.collect::<Outcome<Vec<_>>>()?;
     let output = &folders.output;
     fs_err::create_dir_all(output).map_err(|e| Stop::wrong(format!("{e}; choose another --output-directory")))?;
@@ -158,11 +160,13 @@ fn one(
 fn prepare(
     args: &RunArgs,
     file: &Path,
+    substitutes: &[Substitute],
     registry: &Registry,
     folders: &FolderPaths,
     screen: &mut Screen,
 ) -> Outcome<Job> {
-    let workflow = workflow_file::load(file, &args.changes, registry, folders, &mut |text| screen.note(text))?;
+    let workflow =
+        workflow_file::load(file, &args.changes, substitutes, registry, folders, &mut |text| screen.note(text))?;
     for remark in workflow.remarks.iter().filter(|remark| remark.severity == Severity::Warning) {
         screen.note(format!("warning: {}: {remark}", file.display()));
     }

@@ -28,7 +28,7 @@ pub(crate) fn stand_ins(args: &StandInsArgs) -> Outcome {
     let changes = Changes { strict_names: true, ..Changes::default() };
     let mut wanted = Wanted::new();
     for file in &args.files {
-        let workflow = workflow_file::load(file, &changes, &registry, &folders, &mut |_| {})?;
+        let workflow = workflow_file::load(file, &changes, &[], &registry, &folders, &mut |_| {})?;
         let problems = check(&workflow.prompt, &registry, &folders, &Targets::Outputs).problems;
         for problem in problems.0.iter().filter(|problem| problem.kind.is_missing()) {
             if !add(&mut wanted, problem, &workflow.prompt) && problem.about.contains_key("name") {

@@ -130,7 +130,8 @@ fn compare(
     cancel: &Cancel,
 ) -> Outcome<(f64, f64, Option<Difference>)> {
     let case = Case::read(folder)?;
-    let workflow = workflow_file::load(&case.workflow, &Changes::default(), registry, &engine.folders, &mut |_| {})?;
+    let workflow =
+        workflow_file::load(&case.workflow, &Changes::default(), &[], registry, &engine.folders, &mut |_| {})?;
     let salt = session::salt(engine);
     // Cases are recorded by calling the nodes directly, so that their values may lie outside of the declared limits.
     let beyond_limits = |kind| matches!(kind, ProblemKind::ValueSmallerThanMin | ProblemKind::ValueBiggerThanMax);

@@ -1,4 +1,4 @@
-//! From a file to a prompt that can be planned: reading, `--set` and `--substitute`.
+//! From a file to a prompt that can be planned: reading, `--set`, and stand-ins for what is missing.
 
 use std::io::Read;
 use std::path::Path;
@@ -9,7 +9,7 @@ use redraft_engine::folders::FolderPaths;
 use redraft_engine::names;
 use redraft_engine::node::Registry;
 use redraft_engine::prompt::{Given, NodeId, Prompt};
-use redraft_engine::schema::{Kind, Options};
+use redraft_engine::schema::Kind;
 use redraft_engine::settable::{self, Addresses};
 use redraft_engine::stock::Known;
 use redraft_engine::workflow::{self, Context, LocalTime, MAX_JSON, Workflow};
@@ -17,11 +17,14 @@ use serde_json::Value as Json;
 
 use crate::args::Changes;
 use crate::exit::{Outcome, Stop};
+use crate::substitutes::{self, Substitute};
 
-/// Reads a workflow file and makes the changes that the command line asks for. `note` is told of each substitution.
+/// Reads a workflow file and makes the changes that the command line asks for. `note` is told of each file that stands in for
+/// another.
 pub(crate) fn load(
     file: &Path,
     changes: &Changes,
+    substitutes: &[Substitute],
     registry: &Registry,
     folders: &FolderPaths,
     note: &mut dyn FnMut(String),
@@ -33,14 +36,12 @@ pub(crate) fn load(
     for set in &changes.sets {
         apply_set(&mut workflow.prompt, set, registry).map_err(|e| Stop::wrong(format!("--set '{set}': {e}")))?;
     }
-    for substitute in &changes.substitutes {
-        apply_substitute(&mut workflow.prompt, substitute, registry, folders, note)?;
-    }
     if !changes.strict_names {
         for renamed in names::settle(&mut workflow.prompt, &Known(registry), folders) {
             note(format!("{}{renamed}", if renamed.elsewhere { "warning: " } else { "" }));
         }
     }
+    substitutes::apply(&mut workflow.prompt, substitutes, registry, folders, note);
     Ok(workflow)
 }
 
@@ -120,61 +121,6 @@ fn set(prompt: &mut Prompt, id: &NodeId, input: String, value: Json) {
     }
 }
 
-/// Puts another file in the place of each missing one whose name matches.
-fn apply_substitute(
-    prompt: &mut Prompt,
-    substitute: &str,
-    registry: &Registry,
-    folders: &FolderPaths,
-    note: &mut dyn FnMut(String),
-) -> Outcome<()> {
-    let Some((pattern, file)) = substitute.split_once('=') else {
-        return Err(Stop::wrong(format!("--substitute '{substitute}': has no file; write PATTERN=FILE")));
-    };
-    for (id, node) in &mut prompt.nodes {
-        let Some(schema) = Known(registry).declared(&node.class_type) else { continue };
-        for input in &schema.inputs {
-            let Kind::Combo { options: Options::Files { folder, .. }, .. } = &input.kind else { continue };
-            let Some(Given::Constant(Json::String(name))) = node.inputs.get_mut(&input.name) else { continue };
-            if folders.find(folder, name).is_some() || !matches(pattern, name) || folders.find(folder, file).is_none() {
-                continue;
-            }
-            note(format!("node {id} ({}): using {file} in place of {name}, which is missing", schema.class));
-            file.clone_into(name);
-        }
-    }
-    Ok(())
-}
-
-/// Whether `name` matches a pattern of `*` (any text) and `?` (one character), upper and lower case alike.
-fn matches(pattern: &str, name: &str) -> bool {
-    let pattern: Vec<char> = pattern.to_lowercase().chars().collect();
-    let name: Vec<char> = name.to_lowercase().chars().collect();
-    let (mut p, mut n) = (0, 0);
-    // Where to go on if the rest does not fit: behind the last star, one character further.
-    let mut retry: Option<(usize, usize)> = None;
-    while n < name.len() {
-        match pattern.get(p) {
-            Some('*') => {
-                retry = Some((p + 1, n));
-                p += 1;
-            }
-            Some(&c) if c == '?' || c == name[n] => {
-                p += 1;
-                n += 1;
-            }
-            _ => match retry {
-                Some((after_star, from)) => {
-                    retry = Some((after_star, from + 1));
-                    (p, n) = (after_star, from + 1);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|c| *c == '*')
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -241,20 +187,5 @@ mod tests {
         assert_eq!(read_bytes(file.path()).unwrap().len(), 1000);
         fs_err::write(file.path(), b"{}").unwrap();
         assert_eq!(read_bytes(file.path()).unwrap(), b"{}");
-    }
-    #[test]
-    fn patterns_match_as_a_shell_matches_them() {
-        for (pattern, name) in [
-            ("v1-5*", "v1-5-pruned-emaonly-fp16.safetensors"),
-            ("*", ""),
-            ("*.PNG", "vivi (1).png"),
-            ("a*b*c", "aXbXbXc"),
-            ("?.png", "ä.png"),
-        ] {
-            assert!(matches(pattern, name), "{pattern} {name}");
-        }
-        for (pattern, name) in [("v1-5", "v1-5-x"), ("a*b", "abc"), ("?", ""), ("", "a")] {
-            assert!(!matches(pattern, name), "{pattern} {name}");
-        }
     }
 }

@@ -498,6 +498,7 @@ fn options_that_are_wrong() {
     base.write("not.yaml", "a: [1\nb: }");
     base.write("list.yaml", "- a\n- b\n");
     base.write("wrong.yaml", "a:\n  checkpoints: [1, 2]\n");
+    base.write("wrong.toml", "[checkpoint]\n\"*\" = \"tiny.safetensors\"\n");
     let cases: Vec<(&[&str], &[&str])> = vec![
         (&["--set", "16"], &["--set '16'", "write NODE.INPUT=VALUE"]),
         (&["--set", "16=5"], &["--set '16=5'", "write NODE.INPUT"]),
@@ -507,6 +508,12 @@ fn options_that_are_wrong() {
         (&["--set", "16.steps=0"], &["node 16 (KSampler), input 'steps'", "smaller"]),
         (&["--set", "16.sampler_name=5"], &["input 'sampler_name'"]),
         (&["--substitute", "v1-5*"], &["--substitute 'v1-5*'", "write PATTERN=FILE"]),
+        (&["--substitutes", "nowhere.toml"], &["nowhere.toml: cannot be used as substitutes", "No such file"]),
+        (&["--substitutes", "not.yaml"], &["not.yaml: cannot be used as substitutes", "TOML parse error"]),
+        (
+            &["--substitutes", "wrong.toml"],
+            &["there is no kind of folder 'checkpoint'", "there are input, checkpoints,"],
+        ),
         (&["--device", "gpu"], &["unknown device \"gpu\"", "cpu"]),
         (&["--device", "cuda:x"], &["unknown device \"cuda:x\""]),
         (&["--device", "cuda:99"], &["cannot use device cuda:99"]),

@@ -82,6 +82,36 @@ fn the_documentation_s_workflow_runs() {
     assert_eq!(base.outputs(), ["ComfyUI_00001_.png", "ComfyUI_00002_.png"]);
 }
 
+/// A table of stand-ins in the base directory or named says the same as options; options come first.
+#[test]
+fn tables_of_substitutes_are_read() {
+    let base = Base::new();
+    let file = base.write_json("ui.json", &ui_workflow());
+    let models = "[checkpoints]\n\"v1-5*\" = \"tiny.safetensors\"\n[vae]\n\"*\" = \"tiny-vae.safetensors\"\n";
+    base.write("substitutes.toml", models);
+    let pictures = base.write("pictures.toml", "[input]\n\"*\" = \"draft.png\"\n[vae]\n\"*\" = \"gone.safetensors\"\n");
+    let check = |options: &[&str]| {
+        let done = base.command("check", &[&file]).args(options).arg("--json").finish();
+        let checked: Json = serde_json::from_str(&done.stdout).unwrap();
+        let texts = checked["remarks"].as_array().unwrap().iter().map(|remark| remark["text"].as_str().unwrap());
+        let mut notes: Vec<String> =
+            texts.filter(|text| text.contains(" place ") || text.contains("stand in")).map(str::to_owned).collect();
+        notes.sort_unstable();
+        (done.code, notes)
+    };
+    let checkpoint = "node 4 (CheckpointLoaderSimple): using tiny.safetensors in place of v1-5-pruned-emaonly-fp16.safetensors, which is missing";
+    let vae = "node 10 (VAELoader): using tiny-vae.safetensors in place of vae-ft-mse-840000-ema-pruned.safetensors, which is missing";
+    let picture = "node 13 (LoadImage): using draft.png in place of vivi (1).png, which is missing";
+    assert_eq!(check(&[]), (Some(3), vec![vae.to_owned(), checkpoint.to_owned()]));
+    let gone = "warning: node 10 (VAELoader): gone.safetensors, which is to stand in for vae-ft-mse-840000-ema-pruned.safetensors, is missing as well";
+    let all = [vae, picture, checkpoint, gone].map(str::to_owned).to_vec();
+    assert_eq!(check(&["--substitutes", pictures.to_str().unwrap()]), (Some(0), all));
+    // An option comes first: no need to look further.
+    let all = [vae, picture, checkpoint].map(str::to_owned).to_vec();
+    let options = ["--substitute", "vae*=tiny-vae.safetensors", "--substitutes", pictures.to_str().unwrap()];
+    assert_eq!(check(&options), (Some(0), all));
+}
+
 #[test]
 fn pictures_carry_their_workflow() {
     let base = Base::new();

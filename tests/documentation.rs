@@ -86,6 +86,7 @@ fn main() -> ExitCode {
         WORKFLOWS.iter().map(|row| trial(row.0, Box::new(move |folder| runs(folder, row)))).collect();
     trials
         .extend(WITH_LORA.map(|(name, lora)| trial(name, Box::new(move |folder| runs_with_lora(folder, name, lora)))));
+    trials.push(trial("no_model_lacks_a_stand_in", Box::new(no_model_lacks_a_stand_in)));
     trials.push(trial("no_workflow_is_left_out", Box::new(no_workflow_is_left_out)));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -136,6 +137,42 @@ fn runs_with_lora(folder: &Path, name: &str, lora: &str) -> Result<(), Failed> {
     expect("size", with.dimensions(), (64, 64))?;
     let without = picture(&["model", "clip"].map(|of| format!("{lora}.strength_{of}=0")))?;
     expect("a picture without the LoRA is another one", with == without, false)
+}
+
+/// With the tiny models under the names of `workflows/substitutes.toml`, the workflows of Stable Diffusion 1.x that can run lack
+/// nothing but pictures; no workflow of another family has its models replaced.
+fn no_model_lacks_a_stand_in(folder: &Path) -> Result<(), Failed> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let table: toml::Table = fs::read_to_string(root.join("workflows/substitutes.toml"))?.parse()?;
+    let base = tempfile::tempdir()?;
+    for (kind, files) in table {
+        let models = base.path().join("models").join(kind);
+        fs::create_dir_all(&models)?;
+        for file in files.as_table().ok_or("no table")?.values() {
+            fs::write(models.join(file.as_str().ok_or("no name")?), "")?;
+        }
+    }
+    fs::copy(root.join("workflows/substitutes.toml"), base.path().join("substitutes.toml"))?;
+    let survey = fs::read_to_string(root.join("docs/workflows.md"))?;
+    let rows = survey.lines().filter_map(|line| {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        (cells.len() == 7 && cells[2] != "none" && cells[3] == "yes")
+            .then(|| (cells[1].to_owned(), cells[2] == "Stable Diffusion 1.x"))
+    });
+    let mut of_the_family = 0;
+    for (name, is_sd1) in rows {
+        let done = Redraft::new().arg("check").arg(file(folder, &name)).arg("--json");
+        let checked: Json = serde_json::from_str(&done.arg("--base-directory").arg(base.path()).finish().stdout)?;
+        let text = checked.to_string();
+        if is_sd1 {
+            of_the_family += 1;
+            let problems = checked["problems"].as_array().ok_or("no problems")?;
+            let others: Vec<&Json> = problems.iter().filter(|problem| problem["kind"] != "InputFileMissing").collect();
+            expect(&name, others, vec![])?;
+        }
+        expect(&name, text.contains("using redraft-tiny"), is_sd1)?;
+    }
+    expect("workflows of Stable Diffusion 1.x", of_the_family > 15, true)
 }
 
 fn expect<T: PartialEq + std::fmt::Debug>(what: &str, found: T, wanted: T) -> Result<(), Failed> {

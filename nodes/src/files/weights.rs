@@ -1,5 +1,6 @@
 //! Walking a checkpoint by name: `weights.at("down_blocks").at(0)`.
 
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::path::Path;
 use std::rc::Rc;
@@ -23,13 +24,15 @@ pub struct Weights {
     /// First ones first.
     deltas: Vec<Rc<Delta>>,
     reading: Option<Rc<Reading>>,
+    /// What is handed out in place of the file's tensors, by full name.
+    trained: Option<Rc<HashMap<String, Tensor>>>,
 }
 
 impl Weights {
     /// All of `file`, to be read as float32 on the CPU until [`Weights::placed`] says otherwise.
     pub fn new(file: Rc<WeightsFile>) -> Self {
         let placement = Placement::cpu(Kind::Float);
-        Self { file, prefix: String::new(), placement, deltas: Vec::new(), reading: None }
+        Self { file, prefix: String::new(), placement, deltas: Vec::new(), reading: None, trained: None }
     }
 
     /// Opens `path`: [`WeightsFile::open`] with all of the file in view.
@@ -55,6 +58,15 @@ impl Weights {
     pub(crate) fn read_by(&self, reading: Rc<Reading>) -> Self {
         reading.expect(self.file.id(), |name| name.starts_with(&self.prefix) && !self.touched(name));
         Self { reading: Some(reading), ..self.clone() }
+    }
+
+    /// The same view, with the tensors of these full names handed out as they are in place of the file's: parameters that are
+    /// being trained, wherever the networks that read them use them.
+    ///
+    /// They must have the file's shapes, and lie where the view's tensors are wanted. The view is not for
+    /// [`Networks`](crate::networks::Networks), which take a file's content to stay as it is.
+    pub fn trained(&self, tensors: Rc<HashMap<String, Tensor>>) -> Self {
+        Self { trained: Some(tensors), ..self.clone() }
     }
 
     /// What stands for the content of this view, wherever its tensors are wanted: file, prefix and deltas.
@@ -157,6 +169,9 @@ impl Weights {
             self.path().display()
         );
         let full = &self.full_name(name);
+        if let Some(tensor) = self.trained.as_ref().and_then(|trained| trained.get(full)) {
+            return Ok(tensor.shallow_clone());
+        }
         let placement =
             Placement { kind, channels_last: self.placement.channels_last && shape.len() == 4, ..self.placement };
         let touched = self.touched(full);

@@ -8,7 +8,7 @@ use tch::{Kind, Tensor};
 use super::clip_names::{Spelled, Spelling};
 use crate::files::weights::Weights;
 use crate::ops::attention::causal_attention;
-use crate::ops::layers::{LayerNorm, Linear};
+use crate::ops::layers::{LayerNorm, Linear, added};
 use crate::ops::numerics::Numerics;
 use crate::text::encode::{ClipNetwork, HiddenLayer};
 
@@ -118,6 +118,12 @@ impl ClipText {
         })
     }
 
+    /// The embeddings of tokens of any shape that are known to lie in the vocabulary, …×width in float32.
+    pub fn embed_known(&self, tokens: &Tensor) -> Tensor {
+        let tokens = tokens.to_device_(self.tokens.device(), Kind::Int64, false, false);
+        Tensor::embedding(&self.tokens, &tokens, -1, false, false).to_kind(Kind::Float)
+    }
+
     /// How many tokens a chunk has: 77.
     pub fn length(&self) -> i64 {
         self.positions.size()[0]
@@ -143,8 +149,7 @@ impl ClipNetwork for ClipText {
                 "tokens {low} to {high} do not all lie in this text encoder's vocabulary of {vocabulary}"
             );
         }
-        let tokens = tokens.to_device_(self.tokens.device(), Kind::Int64, false, false);
-        Ok(Tensor::embedding(&self.tokens, &tokens, -1, false, false).to_kind(Kind::Float))
+        Ok(self.embed_known(tokens))
     }
 
     /// An error if the shape or `layer` does not fit.
@@ -229,13 +234,12 @@ impl Block {
     }
 
     /// `x` is nobody else's: the sums are made in place.
-    fn forward(&self, mut x: Tensor, heads: i64, activation: Activation) -> Tensor {
+    fn forward(&self, x: Tensor, heads: i64, activation: Activation) -> Tensor {
         let n = self.norm1.forward(&x);
         let (q, k, v) = (self.q.forward(&n), self.k.forward(&n), self.v.forward(&n));
-        x += self.out.forward(&causal_attention(&q, &k, &v, heads));
+        let x = added(x, &self.out.forward(&causal_attention(&q, &k, &v, heads)));
         let h = activation.apply(&self.up.forward(&self.norm2.forward(&x)));
-        x += self.down.forward(&h);
-        x
+        added(x, &self.down.forward(&h))
     }
 }
 

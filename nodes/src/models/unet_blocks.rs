@@ -6,7 +6,7 @@ use tch::Tensor;
 use crate::diffusion::patch::Site;
 use crate::files::weights::Weights;
 use crate::ops::attention::attention;
-use crate::ops::layers::{Conv2d, GroupNorm, LayerNorm, Linear, upsample_nearest};
+use crate::ops::layers::{Conv2d, GroupNorm, LayerNorm, Linear, added, upsample_nearest};
 
 /// How attentions are split into heads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -272,18 +272,18 @@ impl TransformerBlock {
     }
 
     /// `x` is B×N×W and nobody else's: the sums are made in place.
-    fn forward(&self, mut x: Tensor, inputs: &BlockInputs) -> Tensor {
+    fn forward(&self, x: Tensor, inputs: &BlockInputs) -> Tensor {
         let site = &inputs.site;
         let [q, k, v] = site.before_self_attention(&self.norm1.forward(&x));
         let attention = &self.self_attention;
         let attended = attention.forward([&q, &k, &v], |qkv| site.self_attention(qkv, attention.heads));
-        x += site.after_self_attention(attended);
+        let x = added(x, &site.after_self_attention(attended));
         drop([q, k, v]);
         let queries = self.norm2.forward(&x);
-        x += self.cross_attention.forward([&queries, inputs.context, inputs.context], |_| None);
+        let x = added(x, &self.cross_attention.forward([&queries, inputs.context, inputs.context], |_| None));
         drop(queries);
-        x += self.feed_forward(&self.norm3.forward(&x));
-        x
+        let fed = self.feed_forward(&self.norm3.forward(&x));
+        added(x, &fed)
     }
 
     /// GEGLU (Shazeer 2020): one half of the hidden values, gated by GELU of the other.

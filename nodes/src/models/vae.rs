@@ -173,7 +173,15 @@ impl Vae {
 
     /// Pixels B×3×H×W in 0…1 to the posterior's mean.
     fn encode_picture(&self, pixels: &Tensor) -> Tensor {
-        let x = self.placement.place(&(pixels * 2.0 - 1.0));
+        let [mean, _] = self.moments(&(pixels * 2.0 - 1.0));
+        mean
+    }
+
+    /// Mean and logarithm of the variance of the latent's distribution, B×4×H/8×W/8 each, unscaled, on the VAE's device.
+    ///
+    /// `pixels` is B×3×H×W in -1…1, with sides that are multiples of 8. Gradients go through.
+    pub fn moments(&self, pixels: &Tensor) -> [Tensor; 2] {
+        let x = self.placement.place(pixels);
         // Otherwise as the picture lies in memory, on which the rounding depends: channels last from a file, channels first
         // from a decoded latent.
         let x = if self.placement.channels_last { channels_last(&x) } else { x };
@@ -181,11 +189,12 @@ impl Vae {
         if let Some(conv) = &self.quant {
             moments = conv.forward(&moments);
         }
-        moments.narrow(1, 0, self.latent_channels)
+        [0, 1].map(|half| moments.narrow(1, half * self.latent_channels, self.latent_channels))
     }
 
-    /// A latent to pixels about -1…1, B×3×H×W.
-    fn decode_latent(&self, latent: &Tensor) -> Tensor {
+    /// A latent B×4×h×w, unscaled, to pixels about -1…1 that are not clamped, B×3×8h×8w, on the VAE's device. Gradients go
+    /// through.
+    pub fn decode_latent(&self, latent: &Tensor) -> Tensor {
         let mut z = self.placement.image(latent);
         if let Some(conv) = &self.post_quant {
             z = conv.forward(&z);

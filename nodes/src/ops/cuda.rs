@@ -88,7 +88,7 @@ fn open_gpu(index: usize) -> Result<Gpu> {
         tch::Cuda::is_available(),
         "libtorch's CUDA part does not start on this driver; update the driver, or use --device cpu"
     );
-    disable_tf32()?;
+    allow_tf32(false)?;
     Ok(gpu)
 }
 
@@ -189,10 +189,11 @@ fn directory_of(library: &str, maps: &str) -> Option<PathBuf> {
         .find_map(|path| Some(path.parent()?.into()))
 }
 
-/// Makes cuDNN and cuBLAS compute float32 in float32. libtorch allows cuDNN the 10-bit mantissa of TF32 otherwise.
+/// Whether cuDNN and cuBLAS may compute float32 with the 10-bit mantissa of TF32. libtorch allows cuDNN to;
+/// [`DeviceChoice::open`] forbids it to both.
 ///
 /// tch has no name for these switches; they are functions of the libtorch we link (2.11.0), found by their C++ names.
-fn disable_tf32() -> Result<()> {
+pub fn allow_tf32(allowed: bool) -> Result<()> {
     #[cfg(unix)]
     let this = libloading::os::unix::Library::this();
     #[cfg(not(unix))]
@@ -204,7 +205,7 @@ fn disable_tf32() -> Result<()> {
         let context =
             this.get::<unsafe extern "C" fn() -> *mut c_void>(b"_ZN2at13globalContextEv\0").context(missing)?();
         for name in [&b"_ZN2at7Context17setAllowTF32CuDNNEb\0"[..], b"_ZN2at7Context18setAllowTF32CuBLASEb\0"] {
-            this.get::<unsafe extern "C" fn(*mut c_void, bool)>(name).context(missing)?(context, false);
+            this.get::<unsafe extern "C" fn(*mut c_void, bool)>(name).context(missing)?(context, allowed);
         }
     }
     Ok(())
@@ -261,6 +262,6 @@ mod tests {
     #[test]
     fn the_tf32_switches_exist_in_this_libtorch() {
         let _ = tch::Tensor::from(1.0);
-        disable_tf32().unwrap();
+        allow_tf32(false).unwrap();
     }
 }

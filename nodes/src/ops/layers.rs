@@ -151,6 +151,17 @@ impl LayerNorm {
     }
 }
 
+/// `x` + `y`, in place unless a gradient is being recorded: layers that took `x` need it again then.
+///
+/// `x` must be nobody else's.
+pub fn added(mut x: Tensor, y: &Tensor) -> Tensor {
+    if x.requires_grad() || y.requires_grad() {
+        return x + y;
+    }
+    x += y;
+    x
+}
+
 /// Enlarges a B×C×H×W tensor to the given height and width by repeating pixels.
 pub fn upsample_nearest(x: &Tensor, height: i64, width: i64) -> Tensor {
     x.upsample_nearest2d([height, width], None, None)

@@ -55,14 +55,19 @@ impl Layout {
             let encoder = if plan.open_clip { open_clip } else { text_encoder };
             b.below(plan.place, |b| encoder(b, plan.width, plan.layers));
         }
-        b.below("first_stage_model", |b| autoencoder(b, if size == Size::Tiny { 32 } else { 128 }));
+        let autoencoder_widths = match size {
+            Size::Tiny => [32, 64, 128, 128],
+            Size::Small => [64, 64, 128, 128],
+            Size::Real => [128, 256, 512, 512],
+        };
+        b.below("first_stage_model", |b| autoencoder(b, autoencoder_widths));
         b.below("model.diffusion_model", |b| unet(b, &self.unet(size)));
         b.tensors.sort_by(|a, b| a.name.cmp(&b.name));
         b.tensors
     }
 
     fn text(self, size: Size) -> Vec<TextPlan> {
-        let tiny = size == Size::Tiny;
+        let tiny = size != Size::Real;
         // CLIP's three networks are told apart by their depth, so tiny ones of H and G are as deep as the real ones.
         let l = |place| {
             let (width, layers) = if tiny { (64, 3) } else { (768, 12) };
@@ -92,9 +97,9 @@ impl Layout {
                 _ => 4,
             },
             width: match (size, self) {
-                (Size::Tiny, _) => 32,
                 (Size::Real, Layout::SdxlRefiner) => 384,
                 (Size::Real, _) => 320,
+                _ => 32,
             },
             levels: &[1, 2, 4, 4],
             depths: &[1, 1, 1, 0],
@@ -104,6 +109,9 @@ impl Layout {
             vector: None,
         };
         match self {
+            Layout::Sd1 | Layout::Sd1Inpainting | Layout::Sd1InstructPix2Pix if size == Size::Small => {
+                UNetPlan { linear: false, width: 64, levels: &[1, 1, 2, 2], ..plan }
+            }
             Layout::Sd1 | Layout::Sd1Inpainting | Layout::Sd1InstructPix2Pix => UNetPlan { linear: false, ..plan },
             Layout::Sd2 => plan,
             Layout::Sdxl | Layout::SdxlInpainting => {

@@ -19,6 +19,9 @@ use crate::ops::noise::randn;
 pub enum Size {
     /// 32 channels: 17 million parameters, 34 MB.
     Tiny,
+    /// For Stable Diffusion 1.x the size to be trained: as [`Size::Tiny`], but with 64 channels at full resolution, so that
+    /// normalisation over 32 groups does not take each channel's mean away and with it the colour of a picture.
+    Small,
     /// As it was published. Stable Diffusion 1.5: 1.07 billion parameters, 2.1 GB; SDXL: 3.5 billion, 6.9 GB.
     Real,
 }

@@ -7,8 +7,6 @@ use super::layouts::UNetPlan;
 const BRANCH: f64 = 0.5;
 /// Gain of any other layer.
 const PLAIN: f64 = 0.9;
-/// Multiples of the base width at the four levels of the autoencoder.
-const LEVELS: [i64; 4] = [1, 2, 4, 4];
 
 pub(super) fn text_encoder(b: &mut Builder, width: i64, layers: usize) {
     b.push("embeddings.token_embedding.weight", &[49408, width], 0.0, 0.4);
@@ -47,15 +45,16 @@ pub(super) fn open_clip(b: &mut Builder, width: i64, layers: usize) {
     b.push("text_projection", &[width, width], 0.0, PLAIN / (width as f64).sqrt());
 }
 
-pub(super) fn autoencoder(b: &mut Builder, width: i64) {
-    let top = width * LEVELS[3];
+/// `widths` are the channels of its four levels, the one of full resolution first.
+pub(super) fn autoencoder(b: &mut Builder, widths: [i64; 4]) {
+    let [first, .., top] = widths;
     b.below("encoder", |b| {
-        b.dense("conv_in", &[width, 3, 3, 3], PLAIN);
-        let mut channels = width;
-        for (i, multiple) in LEVELS.into_iter().enumerate() {
+        b.dense("conv_in", &[first, 3, 3, 3], PLAIN);
+        let mut channels = first;
+        for (i, width) in widths.into_iter().enumerate() {
             for j in 0..2 {
-                autoencoder_block(b, &format!("down.{i}.block.{j}"), channels, width * multiple);
-                channels = width * multiple;
+                autoencoder_block(b, &format!("down.{i}.block.{j}"), channels, width);
+                channels = width;
             }
             if i < 3 {
                 b.dense(&format!("down.{i}.downsample.conv"), &[channels, channels, 3, 3], PLAIN);
@@ -69,17 +68,17 @@ pub(super) fn autoencoder(b: &mut Builder, width: i64) {
         b.dense("conv_in", &[top, 4, 3, 3], PLAIN);
         autoencoder_middle(b, top);
         let mut channels = top;
-        for (i, multiple) in LEVELS.into_iter().enumerate().rev() {
+        for (i, width) in widths.into_iter().enumerate().rev() {
             for j in 0..3 {
-                autoencoder_block(b, &format!("up.{i}.block.{j}"), channels, width * multiple);
-                channels = width * multiple;
+                autoencoder_block(b, &format!("up.{i}.block.{j}"), channels, width);
+                channels = width;
             }
             if i > 0 {
                 b.dense(&format!("up.{i}.upsample.conv"), &[channels, channels, 3, 3], PLAIN);
             }
         }
-        b.norm("norm_out", width);
-        b.dense("conv_out", &[3, width, 3, 3], BRANCH);
+        b.norm("norm_out", first);
+        b.dense("conv_out", &[3, first, 3, 3], BRANCH);
     });
     b.dense("quant_conv", &[8, 8, 1, 1], PLAIN);
     b.dense("post_quant_conv", &[4, 4, 1, 1], PLAIN);

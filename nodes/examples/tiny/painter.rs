@@ -1,0 +1,152 @@
+//! Pictures as the project's nodes make them from a checkpoint, many prompts at once.
+
+use std::fmt;
+use std::path::Path;
+use std::rc::Rc;
+
+use anyhow::{Context, Result};
+use redraft_nodes::files::weights::Weights;
+use redraft_nodes::models::families::recognise;
+use redraft_nodes::models::vae::Vae;
+use redraft_nodes::networks::Networks;
+use redraft_nodes::ops::numerics::Numerics;
+use redraft_nodes::recipes::{Model, VaeRecipe};
+use redraft_nodes::sampling::guidance::Batching;
+use redraft_nodes::sampling::ksampler::{SampleRequest, sample};
+use redraft_nodes::sampling::ready::ReadyModel;
+use redraft_nodes::sampling::samplers::Sampler;
+use redraft_nodes::sampling::schedules::Schedule;
+use redraft_nodes::text::embeddings::EmbeddingFiles;
+use redraft_nodes::text::encode::TextEncoder;
+use redraft_nodes::values::{Conditioning, Latent};
+use tch::{Device, Kind, Tensor};
+
+/// Prompts that go through the network together.
+pub(crate) const TOGETHER: usize = 50;
+
+/// How pictures are sampled.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Settings {
+    #[arg(long, default_value_t = 20)]
+    pub(crate) steps: usize,
+    #[arg(long, default_value = "dpmpp_2m")]
+    sampler: String,
+    #[arg(long, default_value = "karras")]
+    scheduler: String,
+    /// Seed of the noise.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+impl fmt::Display for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{} steps of {}, schedule {}, seed {}", self.steps, self.sampler, self.scheduler, self.seed)
+    }
+}
+
+/// Which part of the schedule is run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Part {
+    /// KSampler's `denoise`.
+    Denoise(f64),
+    /// KSamplerAdvanced's `start_at_step`, up to the end.
+    From(usize),
+}
+
+/// The networks of a checkpoint.
+pub(crate) struct Painter {
+    model: ReadyModel,
+    text: Rc<dyn TextEncoder>,
+    vae: Rc<Vae>,
+    sampler: &'static Sampler,
+    schedule: &'static Schedule,
+    settings: Settings,
+}
+
+impl Painter {
+    /// Those in a file.
+    ///
+    /// # Errors
+    /// If it lacks one of the three networks, or no sampler or schedule has the name.
+    pub(crate) fn open(checkpoint: &Path, numerics: Numerics, settings: &Settings) -> Result<Painter> {
+        let contents = recognise(&Weights::open(checkpoint)?)?;
+        let networks = Networks::new(numerics);
+        let text = contents.text.as_ref().context("the checkpoint has no text encoder")?;
+        let (usage, weights) = text.recipe.encoders.first().zip(text.encoders.first()).context("no text encoder")?;
+        let weights = weights.as_ref().context("the checkpoint has no text encoder")?;
+        Ok(Painter {
+            model: Model::new(contents.model()?.clone()).ready(&networks)?,
+            text: (usage.open)(&networks, weights)?,
+            vae: VaeRecipe { weights: contents.vae }.network(&networks)?,
+            sampler: Sampler::named(&settings.sampler)?,
+            schedule: Schedule::named(&settings.scheduler)?,
+            settings: settings.clone(),
+        })
+    }
+
+    /// Samples one latent for each prompt, from latents of that number.
+    pub(crate) fn sample<S: AsRef<str>>(
+        &self,
+        prompts: &[S],
+        latents: &Tensor,
+        guidance: f64,
+        part: Part,
+    ) -> Result<Tensor> {
+        let _guard = tch::no_grad_guard();
+        let parts = prompts.chunks(TOGETHER).zip(0..).map(|(prompts, group)| {
+            let (denoise, start_at_step) = match part {
+                Part::Denoise(denoise) => (denoise, None),
+                Part::From(step) => (1.0, Some(step)),
+            };
+            let request = SampleRequest {
+                seed: self.settings.seed + group,
+                steps: self.settings.steps,
+                cfg: guidance,
+                sampler: self.sampler,
+                schedule: self.schedule,
+                positive: self.encode(prompts)?,
+                negative: self.encode(&[""])?,
+                latent: Latent::new(latents.narrow(0, group as i64 * TOGETHER as i64, prompts.len() as i64)),
+                denoise,
+                add_noise: true,
+                start_at_step,
+                end_at_step: None,
+                force_full_denoise: start_at_step.is_some(),
+                batching: Batching::Together,
+            };
+            Ok(sample(&self.model, &request, &mut |_, _, _| Ok(()))?.samples)
+        });
+        Ok(Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 0))
+    }
+
+    /// So many empty latents for pictures of a size.
+    pub(crate) fn empty(&self, count: usize, size: u32) -> Tensor {
+        let side = i64::from(size) / self.vae.factor();
+        Tensor::zeros([count as i64, self.vae.latent_channels(), side, side], (Kind::Float, Device::Cpu))
+    }
+
+    /// Pictures as latents, B×4×h×w.
+    pub(crate) fn latents(&self, pictures: &[Vec<u8>], size: u32) -> Result<Tensor> {
+        let _guard = tch::no_grad_guard();
+        let (count, size) = (pictures.len() as i64, i64::from(size));
+        let pixels = Tensor::from_slice(&pictures.concat()).view([count, size, size, 3]).to_kind(Kind::Float) / 255.0;
+        self.vae.encode(&pixels)
+    }
+
+    /// Latents as pictures of bytes, as they are saved.
+    pub(crate) fn pictures(&self, latents: &Tensor) -> Result<Vec<Vec<u8>>> {
+        let _guard = tch::no_grad_guard();
+        let pixels = (self.vae.decode(latents)? * 255.0).clamp(0.0, 255.0).to_kind(Kind::Uint8);
+        (0..pixels.size()[0]).map(|i| Ok(Vec::<u8>::try_from(pixels.get(i).flatten(0, -1))?)).collect()
+    }
+
+    /// One prompt for each latent of a batch: N×77×W.
+    fn encode<S: AsRef<str>>(&self, prompts: &[S]) -> Result<Conditioning> {
+        let embeddings = EmbeddingFiles::new(Vec::new());
+        let encoded = prompts.iter().map(|prompt| {
+            let chunks = self.text.chunks(prompt.as_ref(), &embeddings)?;
+            Ok(self.text.encode(chunks, None)?.cond)
+        });
+        Ok(Tensor::cat(&encoded.collect::<Result<Vec<_>>>()?, 0).into())
+    }
+}
