@@ -44,13 +44,18 @@ check: libtorch
 # the same harness over some seeds (engine/tests/fuzz.rs).
 FUZZ_SECONDS ?= 600
 FUZZ = cd fuzz && RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --fuzz-dir . --sanitizer none
+# Pictures and weights pass through C and `unsafe`: with the address sanitizer (of which LeakSanitizer cannot tell libtorch's statics).
+FUZZ_FILES = cd fuzz && ASAN_OPTIONS=detect_leaks=0 RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --fuzz-dir . --sanitizer address
 FUZZ_LIMITS = -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -max_len=20000
 
 fuzz:
-	@mkdir -p fuzz/corpus/ui fuzz/corpus/api fuzz/corpus/picture_metadata
+	@mkdir -p $(addprefix fuzz/corpus/,ui api picture_metadata picture torch safetensors)
 	$(FUZZ) ui corpus/ui seeds/ui -- $(FUZZ_LIMITS) -dict=json.dict
 	$(FUZZ) api corpus/api seeds/api -- $(FUZZ_LIMITS) -dict=json.dict
 	$(FUZZ) picture_metadata corpus/picture_metadata ../engine/tests/data/metadata -- $(FUZZ_LIMITS) -dict=media.dict
+	$(FUZZ_FILES) picture corpus/picture ../engine/tests/data/metadata -- $(FUZZ_LIMITS) -dict=media.dict
+	$(FUZZ_FILES) torch corpus/torch ../nodes/src/files/testdata -- $(FUZZ_LIMITS)
+	$(FUZZ_FILES) safetensors corpus/safetensors -- $(FUZZ_LIMITS) -dict=json.dict
 
 bench: build
 	$(CARGO) bench -p redraft-nodes

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use redraft_engine::cache::Policy;
+use redraft_engine::memory;
 
 const EXIT_CODES: &str = "Exit codes:
   0    done
@@ -56,18 +57,24 @@ pub(crate) enum Command {
         size: CheckpointSize,
         #[arg(long, default_value_t = 0)]
         seed: u64,
+        /// Replace the file if it is there
+        #[arg(long)]
+        force: bool,
         file: PathBuf,
     },
     /// Puts the tiny trained model that redraft carries into models/, and into substitutes.toml for which names it stands in
     TinyModel(Directories),
     /// Makes a draft picture under the name of each that workflows want and that is missing
     StandIns(StandInsArgs),
-    /// Writes a simple picture to start from
+    /// Writes a simple picture to start from, in the format that the file's name tells
     DraftPicture {
         #[arg(long, default_value_t = 512)]
         width: u32,
         #[arg(long, default_value_t = 512)]
         height: u32,
+        /// Replace the file if it is there
+        #[arg(long)]
+        force: bool,
         file: PathBuf,
     },
 }
@@ -133,6 +140,23 @@ pub(crate) struct Compute {
     /// Compute in float32 on a GPU, too
     #[arg(long)]
     pub(crate) force_fp32: bool,
+    /// The most memory that the process may take, 8GB, 500MB or 75%; a node that would take more fails [default: 90%]
+    #[arg(long, value_name = "SIZE", value_parser = memory_size)]
+    pub(crate) max_memory: Option<u64>,
+}
+
+/// A size in bytes: a number with a unit, or a share of the memory that there is.
+fn memory_size(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, f64); 5] =
+        [("%", 0.0), ("kb", 1024.0), ("mb", 1048576.0), ("gb", 1073741824.0), ("tb", 1099511627776.0)];
+    let lower = text.trim().to_lowercase().replace("ib", "b");
+    let unit = UNITS.into_iter().find(|(unit, _)| lower.ends_with(unit) || lower.ends_with(unit.trim_end_matches('b')));
+    let number = lower.trim_end_matches(|c: char| !c.is_ascii_digit()).parse::<f64>().ok().filter(|n| *n > 0.0);
+    match (number, unit) {
+        (Some(number), Some(("%", _))) if number <= 100.0 => Ok((memory::total() as f64 * number / 100.0) as u64),
+        (Some(number), Some((unit, bytes))) if unit != "%" => Ok((number * bytes) as u64),
+        _ => Err("is no size; write 8GB, 500MB or 75%".to_owned()),
+    }
 }
 
 /// Changes to a workflow before it is checked.

@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher, Hasher};
 use std::path::Path;
 
+use redraft_engine::files;
 use redraft_engine::folders::FolderPaths;
 use redraft_engine::names;
 use redraft_engine::node::Registry;
@@ -10,7 +11,7 @@ use redraft_engine::prompt::{Given, Prompt};
 use redraft_engine::schema::Kind;
 use redraft_engine::settable::{self, Addresses};
 use redraft_engine::stock::Known;
-use redraft_engine::workflow::{self, Override};
+use redraft_engine::workflow::{self, MAX_JSON, Override};
 use serde_json::Value as Json;
 
 use crate::args::Changes;
@@ -62,7 +63,7 @@ impl Finder<'_> {
     /// Sets what a file says: a JSON object of values by address.
     fn inputs(&mut self, file: &Path) -> Outcome<()> {
         let wrong = |why: String| Stop::wrong(format!("--inputs {}: {why}", file.display()));
-        let bytes = fs_err::read(file).map_err(Stop::wrong)?;
+        let bytes = files::read(file, MAX_JSON as u64).map_err(|error| wrong(error.to_string()))?;
         let (values, _) = workflow::parse_json(&bytes).map_err(|error| wrong(error.to_string()))?;
         let Json::Object(values) = values else {
             return Err(wrong("is no object; write {\"NODE.INPUT\": VALUE}".to_owned()));
@@ -166,11 +167,9 @@ fn drawn(min: i128, max: i128) -> Json {
 
 /// A text file's content, without the line end behind its last line.
 fn text_of(file: &Path) -> Result<String, String> {
-    let size = fs_err::metadata(file).map_err(|error| error.to_string())?.len();
-    if size > MAX_TEXT {
-        return Err(format!("{} has {size} bytes, more than the {MAX_TEXT} that a text may have", file.display()));
-    }
-    let text = fs_err::read_to_string(file).map_err(|error| error.to_string())?;
+    let named = |why: String| format!("{}: {why}", file.display());
+    let bytes = files::read(file, MAX_TEXT).map_err(|error| named(error.to_string()))?;
+    let text = String::from_utf8(bytes).map_err(|_| named("is no text in UTF-8".to_owned()))?;
     Ok(text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text)).to_owned())
 }
 

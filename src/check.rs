@@ -35,6 +35,7 @@ pub(crate) fn check(args: &CheckArgs) -> Outcome {
     let mut checked = check_prompt(&workflow.prompt, &registry, &folders, &Targets::Outputs);
     let editor = workflow.workflow_json.as_ref();
     notes.extend(unneeded(&checked, editor).into_iter().map(|line| format!("warning: {line}")));
+    checked.problems.0.append(&mut checked.flaws.0);
     let stop = of_problems(&mut checked.problems, editor);
     let problems = &checked.problems.0;
     notes.extend(unused_models(&Hints::of(editor), problems, &folders));
@@ -84,6 +85,8 @@ fn in_words(kind: ProblemKind) -> &'static str {
         ProblemKind::NotRunnable => "of nodes that cannot run yet",
         ProblemKind::FileMissing => "of missing models",
         ProblemKind::InputFileMissing => "of missing pictures",
+        ProblemKind::MentionMissing => "of missing embeddings",
+        ProblemKind::FileUnusable => "of files that cannot be used",
         ProblemKind::NoOutputs | ProblemKind::UnknownTarget => "of the whole workflow",
         ProblemKind::RequiredInputMissing => "of missing inputs",
         ProblemKind::BadLink

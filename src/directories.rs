@@ -3,12 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use redraft_engine::aside::Aside;
 use redraft_engine::digests::Digests;
+use redraft_engine::files;
 use redraft_engine::folders::FolderPaths;
 use serde_yaml_ng::Value as Yaml;
 
 use crate::args::Directories;
 use crate::out::tell;
+
+/// The longest file of extra model paths that is read, in bytes.
+const MAX_YAML: u64 = 16 << 20;
 
 /// The folders that the options name.
 pub(crate) fn folders(directories: &Directories) -> anyhow::Result<FolderPaths> {
@@ -42,7 +47,8 @@ pub(crate) fn folders(directories: &Directories) -> anyhow::Result<FolderPaths> 
     }
     // ComfyUI reads a file of this name beside it without being told.
     let usual = base.join("extra_model_paths.yaml");
-    let usual = usual.is_file().then_some(usual);
+    // A pipe or a device of that name is told of, not left out.
+    let usual = usual.symlink_metadata().is_ok().then_some(usual);
     for file in usual.iter().chain(&directories.extra_model_paths_config) {
         let problem = || format!("{}: cannot be used as extra model paths; see ComfyUI's example", file.display());
         add_extra(&mut folders, file).with_context(problem)?;
@@ -72,16 +78,17 @@ fn usual_cache() -> Option<PathBuf> {
     cache.map(|cache| cache.join("redraft"))
 }
 
-/// Makes sure that the folder of a file to be written is there, before work is done for it.
-pub(crate) fn require_folder_of(option: &str, file: Option<&Path>) -> anyhow::Result<()> {
-    let Some(parent) = file.and_then(Path::parent) else { return Ok(()) };
+/// Makes sure that a file can be written, before work is done for it: its folder is there and takes files, and nothing but a regular file has
+/// its name.
+pub(crate) fn require_writable(option: &str, file: Option<&Path>) -> anyhow::Result<()> {
+    let Some((file, parent)) = file.and_then(|file| Some((file, file.parent()?))) else { return Ok(()) };
     let there = parent.as_os_str().is_empty() || parent.is_dir();
     anyhow::ensure!(there, "{option}: there is no folder {}; make it first", parent.display());
-    Ok(())
+    Aside::of(file).map(drop).with_context(|| format!("{option}: {} cannot be written", file.display()))
 }
 
 fn add_extra(folders: &mut FolderPaths, file: &Path) -> anyhow::Result<()> {
-    let text = fs_err::read_to_string(file)?;
+    let text = String::from_utf8(files::read(file, MAX_YAML)?).context("it is no text")?;
     let Yaml::Mapping(sections) = serde_yaml_ng::from_str(&text)? else {
         anyhow::bail!("it is no list of sections");
     };
@@ -154,6 +161,41 @@ mod tests {
         fs_err::write(&yaml, "a:\n  checkpoints: [1]\n").unwrap();
         let error = format!("{:#}", folders(&directories).err().unwrap());
         assert!(error.contains("a.checkpoints is no path; write one path per line"), "{error}");
+    }
+
+    /// Any bytes are folders or an error.
+    #[test]
+    fn mutated_files_of_paths_are_no_panic() {
+        let dir = tempfile::tempdir().unwrap();
+        let yaml = dir.path().join("extra.yaml");
+        let seed = b"a111: &x\n  base_path: ~/webui/\n  is_default: true\n  checkpoints: |\n    models\n    $X/${Y}\nb: *x\nc: [1, {d: !t e}]\n";
+        let directories = Directories { extra_model_paths_config: vec![yaml.clone()], ..Directories::default() };
+        let mut state = 1_u64;
+        let mut below = |bound: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % bound
+        };
+        for _ in 0..2000 {
+            let mut bytes = seed.to_vec();
+            for _ in 0..1 + below(4) {
+                let at = below(bytes.len());
+                match below(3) {
+                    0 => bytes[at] = below(256) as u8,
+                    1 => drop(bytes.remove(at)),
+                    _ => bytes.insert(at, b"&*!|>-:{}[]$~\n\t\0"[below(17)]),
+                }
+            }
+            fs_err::write(&yaml, &bytes).unwrap();
+            let _ = folders(&directories);
+        }
+        // Ten aliases of ten, ten times: a few bytes that stand for billions.
+        let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for n in 1..10 {
+            let from = n - 1;
+            bomb += &format!("a{n}: &a{n} [{}]\n", vec![format!("*a{from}"); 10].join(", "));
+        }
+        fs_err::write(&yaml, bomb).unwrap();
+        assert!(folders(&directories).is_err());
     }
 
     #[test]

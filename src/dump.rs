@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use indexmap::IndexMap;
+use redraft_engine::aside::Aside;
 use redraft_engine::event::{Event, Observer};
 use redraft_engine::io::Socket;
 use redraft_engine::prompt::NodeId;
@@ -40,11 +41,9 @@ impl Taken {
 
     /// Writes the tensors as safetensors, aside and then renamed.
     pub(crate) fn write(&self, path: &Path) -> anyhow::Result<()> {
-        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let aside = tempfile::Builder::new().prefix(".redraft-dump").tempfile_in(dir)?;
+        let aside = Aside::of(path)?;
         tensor_file::save(aside.path(), self.tensors.iter().map(|(name, t)| (name.as_str(), t)))?;
-        aside.persist(path)?;
-        Ok(())
+        Ok(aside.stand_over()?)
     }
 }
 

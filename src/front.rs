@@ -1,9 +1,15 @@
 //! The front of a command that computes: shows what the compute thread says, and passes ctrl-c and SIGTERM on to it.
 
+use std::time::Duration;
+
+use redraft_engine::event::Event;
+use redraft_engine::prompt::NodeId;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::Instant;
 
 use crate::exit::{Exit, Outcome, Stop};
 use crate::out::tell;
+use crate::process;
 use crate::worker::{JobId, Message, Worker};
 
 /// SIGTERM, by which services and CI end a process; nothing elsewhere than on Unix.
@@ -35,7 +41,7 @@ impl Terminate {
 }
 
 /// Shows all messages, until the worker has done all of its jobs. Ctrl-c and SIGTERM cancel them, which ends a run at the next
-/// sampling step; a second ctrl-c ends the process.
+/// sampling step, or within a second, in the middle of what a node does; a second ctrl-c ends the process.
 pub(crate) fn watch<J: Send + 'static>(
     mut worker: Worker<J>,
     mut messages: UnboundedReceiver<(JobId, Message)>,
@@ -45,21 +51,74 @@ pub(crate) fn watch<J: Send + 'static>(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Stop::wrong)?;
     runtime.block_on(async {
         let mut terminate = Terminate::new();
+        let mut under_way = UnderWay::default();
+        let mut deadline = None;
         loop {
+            let late = async {
+                match deadline {
+                    Some(deadline) => tokio::time::sleep_until(deadline).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 message = messages.recv() => match message {
-                    Some((job, message)) => show(job, message),
+                    Some((job, message)) => {
+                        under_way.see(job, &message);
+                        show(job, message);
+                    }
                     None => break,
                 },
                 _ = tokio::signal::ctrl_c() => {
                     if worker.cancel_all() {
-                        std::process::exit(Exit::Cancelled as i32);
+                        process::end(Exit::Cancelled);
                     }
                     tell("stopping at the next step; press ctrl-c again to stop at once");
+                    deadline = Some(Instant::now() + PATIENCE);
                 }
-                () = terminate.received() => drop(worker.cancel_all()),
+                () = terminate.received() => {
+                    worker.cancel_all();
+                    deadline = deadline.or(Some(Instant::now() + PATIENCE));
+                }
+                () = late => {
+                    process::abandon();
+                    let (job, interrupted) = under_way.interrupted();
+                    interrupted.into_iter().for_each(|event| show(job, Message::Event(event)));
+                    let stop = Stop::new(Exit::Cancelled, "cancelled");
+                    show(job, Message::Done(Some(Err(stop))));
+                    return Ok(());
+                }
             }
         }
-    });
-    worker.join()
+        worker.join()
+    })
+}
+
+/// How long a node has to end at a place of its own choice. One that takes longer is left, and the process ends without it.
+const PATIENCE: Duration = Duration::from_millis(700);
+
+/// What runs, as far as the messages tell.
+#[derive(Default)]
+struct UnderWay {
+    job: JobId,
+    node: Option<(NodeId, String)>,
+    executed: Vec<NodeId>,
+}
+
+impl UnderWay {
+    fn see(&mut self, job: JobId, message: &Message) {
+        if job != self.job {
+            *self = Self { job, ..Self::default() };
+        }
+        match message {
+            Message::Event(Event::Executing { node, class, .. }) => self.node = Some((node.clone(), class.clone())),
+            Message::Event(Event::Finished { node, .. }) => self.executed.push(node.clone()),
+            _ => {}
+        }
+    }
+
+    /// The event that the node under way would have sent.
+    fn interrupted(self) -> (JobId, Option<Event>) {
+        let Self { job, node, executed } = self;
+        (job, node.map(|(node, class)| Event::Interrupted { node, class, executed }))
+    }
 }

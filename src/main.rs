@@ -13,6 +13,7 @@ mod inputs;
 mod nodes;
 mod out;
 mod previews;
+mod process;
 mod run;
 mod screen;
 mod session;
@@ -29,12 +30,16 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
+use redraft_engine::memory;
 use redraft_nodes::models::random::{Layout, Size, write_random_checkpoint};
 use redraft_nodes::pictures::draft::write_draft;
 
 use crate::args::{CheckpointKind, CheckpointSize, Cli, Command};
 use crate::exit::{Exit, Outcome};
 use crate::out::tell;
+
+#[global_allocator]
+static ALLOCATOR: process::Allocator = process::Allocator;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -57,17 +62,20 @@ fn main() -> ExitCode {
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let log = log.with_ansi(std::io::stderr().is_terminal());
     log.without_time().with_target(false).init();
+    memory::set_ceiling(memory::usual_ceiling(), false);
     let exit = dispatch(cli.command, cli.quiet).unwrap_or_else(|stop| {
         stop.message.lines().for_each(|line| tell(format!("error: {line}")));
         stop.exit
     });
-    match (exit, out::failure()) {
+    let exit = match (exit, out::failure()) {
         (Exit::Done, Some(why)) => {
             tell(format!("error: stdout: {why}"));
-            Exit::NodeFailed.into()
+            Exit::NodeFailed
         }
-        (exit, _) => exit.into(),
-    }
+        (exit, _) => exit,
+    };
+    process::end_if_abandoned(exit);
+    exit.into()
 }
 
 fn dispatch(command: Command, quiet: bool) -> Outcome {
@@ -81,7 +89,7 @@ fn dispatch(command: Command, quiet: bool) -> Outcome {
         Command::Nodes { name } => nodes::nodes(name.as_deref()),
         Command::ObjectInfo(directories) => nodes::object_info(&directories),
         Command::Survey { directory } => survey::survey(&directory),
-        Command::RandomCheckpoint { kind, size, seed, file } => {
+        Command::RandomCheckpoint { kind, size, seed, force, file } => {
             let layout = match kind {
                 CheckpointKind::Plain => Layout::Sd1,
                 CheckpointKind::Inpainting => Layout::Sd1Inpainting,
@@ -95,13 +103,13 @@ fn dispatch(command: Command, quiet: bool) -> Outcome {
                 CheckpointSize::Tiny => Size::Tiny,
                 CheckpointSize::Real => Size::Real,
             };
-            write_random_checkpoint(&file, layout, size, seed)?;
+            write_random_checkpoint(&file, layout, size, seed, force)?;
             Ok(Exit::Done)
         }
         Command::TinyModel(directories) => tiny_model::tiny_model(&directories),
         Command::StandIns(args) => stand_ins::stand_ins(&args),
-        Command::DraftPicture { width, height, file } => {
-            write_draft(&file, width, height)?;
+        Command::DraftPicture { width, height, force, file } => {
+            write_draft(&file, (width, height), force)?;
             Ok(Exit::Done)
         }
     }

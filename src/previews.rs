@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use redraft_engine::aside::Aside;
 use redraft_engine::prompt::NodeId;
 
 /// A folder that takes previews.
@@ -19,17 +20,9 @@ impl Previews {
 
     /// Writes the picture of a node after `done` steps, aside and then renamed.
     pub(crate) fn write(&self, node: &NodeId, done: usize, image: &[u8]) -> anyhow::Result<()> {
-        let mut builder = tempfile::Builder::new();
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            // Temporary files are private by default; previews get the usual permissions.
-            builder.permissions(std::fs::Permissions::from_mode(0o666));
-        }
-        let mut aside = builder.prefix(".preview-").tempfile_in(&self.folder)?;
+        let mut aside = Aside::of(&self.folder.join(file_name(node.as_str(), done)))?;
         aside.write_all(image)?;
-        aside.persist(self.folder.join(file_name(node.as_str(), done)))?;
-        Ok(())
+        Ok(aside.stand_over()?)
     }
 }
 

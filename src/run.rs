@@ -9,7 +9,7 @@ use redraft_engine::exec::{Engine, Outcome as RunOutcome};
 use redraft_engine::folders::FolderPaths;
 use redraft_engine::node::Registry;
 use redraft_engine::plan::Plan;
-use redraft_engine::problem::{Problem, Problems};
+use redraft_engine::problem::{Problem, ProblemKind, Problems};
 use redraft_engine::prompt::{Prompt, Targets};
 use redraft_engine::settable::Addresses;
 use redraft_engine::stock::Known;
@@ -48,7 +48,7 @@ pub(crate) fn run(args: RunArgs, quiet: bool) -> Outcome {
         return Err(Stop::wrong("--dump takes the tensors of one workflow; give one FILE"));
     }
     // Checked now, not after hours of sampling.
-    directories::require_folder_of("--dump", args.dump.as_deref())?;
+    directories::require_writable("--dump", args.dump.as_deref())?;
     let device = session::device(&args.compute)?;
     let mut screen = Screen::new(&args, quiet)?;
     let registry = Arc::new(Registry::linked()?);
@@ -84,6 +84,7 @@ pub(crate) fn run(args: RunArgs, quiet: bool) -> Outcome {
     }
     let output = &folders.output;
     fs_err::create_dir_all(output).map_err(|e| Stop::wrong(format!("{e}; choose another --output-directory")))?;
+    directories::require_writable("--output-directory", Some(&output.join("x")))?;
 
     let args = Arc::new(args);
     let options = Options { previews: args.previews(), stop_at_failure: !args.keep_going };
@@ -189,9 +190,17 @@ fn prepare(
     }
     let Workflow { prompt, workflow_json: editor, .. } = workflow;
     let targets = targets(&args.only, &prompt, registry).map_err(|stop| stop.of_file(&name))?;
-    let checked = check(&prompt, registry, folders, &targets);
+    let mut checked = check(&prompt, registry, folders, &targets);
     for line in unneeded(&checked, editor.as_ref()) {
         note(format!("warning: {line}"));
+    }
+    for flaw in std::mem::take(&mut checked.flaws.0) {
+        match flaw.kind {
+            ProblemKind::MentionMissing if args.changes.strict_names => checked.problems.0.push(flaw),
+            // The node says so itself when it runs, of linked texts, too.
+            ProblemKind::MentionMissing => {}
+            _ => note(format!("warning: {flaw}")),
+        }
     }
     let runnable = if args.allow_partial {
         let stop = |problems: &Problems| of_problems(&mut problems.clone(), editor.as_ref()).of_file(&name);

@@ -6,6 +6,7 @@ use redraft_engine::cache::Policy;
 use redraft_engine::cx::Services;
 use redraft_engine::exec::Engine;
 use redraft_engine::folders::FolderPaths;
+use redraft_engine::memory;
 use redraft_engine::problem::Problems;
 use redraft_engine::workflow::Hints;
 use redraft_nodes::ops::cuda::DeviceChoice;
@@ -21,15 +22,19 @@ use crate::out::plain;
 pub(crate) struct Device {
     choice: DeviceChoice,
     force_fp32: bool,
+    max_memory: u64,
 }
 
 pub(crate) fn device(compute: &Compute) -> Outcome<Device> {
-    Ok(Device { choice: compute.device.parse()?, force_fp32: compute.force_fp32 })
+    let max_memory = compute.max_memory.unwrap_or_else(memory::usual_ceiling);
+    memory::set_ceiling(max_memory, false);
+    Ok(Device { choice: compute.device.parse()?, force_fp32: compute.force_fp32, max_memory })
 }
 
 /// An engine on a device.
 pub(crate) fn engine(folders: Arc<FolderPaths>, device: Device, cache: Policy) -> Outcome<Engine> {
     let numerics = device.choice.open(device.force_fp32)?;
+    memory::set_ceiling(device.max_memory, numerics.device == tch::Device::Cpu);
     let mut services = Services::default();
     redraft_nodes::provide(&mut services, numerics);
     Ok(Engine::with_cache(folders, services, cache))

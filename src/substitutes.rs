@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use redraft_engine::files;
 use redraft_engine::folder_kinds::FolderKind;
 use redraft_engine::folders::FolderPaths;
 use redraft_engine::node::Registry;
@@ -14,6 +15,9 @@ use toml::{Table, Value};
 
 use crate::args::{Changes, Directories};
 use crate::exit::{Outcome, Stop};
+
+/// The longest table, in bytes.
+const MAX_BYTES: u64 = 16 << 20;
 
 /// The file in the base directory that is read without being told.
 pub(crate) const USUAL: &str = "substitutes.toml";
@@ -37,7 +41,8 @@ pub(crate) fn named(changes: &Changes, directories: &Directories) -> Outcome<Vec
     let usual = usual.is_file().then_some(usual);
     for file in changes.substitute_files.iter().chain(&usual) {
         let wrong = |why: String| Stop::wrong(format!("{}: cannot be used as substitutes: {why}", file.display()));
-        let text = fs_err::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
+        let text = files::read(file, MAX_BYTES).map_err(|error| wrong(error.to_string()))?;
+        let text = String::from_utf8(text).map_err(|error| wrong(error.to_string()))?;
         all.extend(of_table(&text).map_err(wrong)?);
     }
     Ok(all)

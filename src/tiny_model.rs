@@ -4,6 +4,8 @@ use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use anyhow::Context;
+use redraft_engine::aside::Aside;
+use redraft_engine::files;
 use redraft_engine::folders::FolderPaths;
 
 use crate::args::Directories;
@@ -53,12 +55,15 @@ fn linked(file: &Path, name: &Path) -> bool {
     linked
 }
 
+/// The longest file that is compared with what would be written, in bytes.
+const MAX_BYTES: u64 = 1 << 30;
+
 /// A new file of these bytes, whole or not at all.
 ///
 /// # Errors
 /// If there is one with other content.
 fn put(path: &Path, bytes: &[u8]) -> Outcome<()> {
-    match fs_err::read(path) {
+    match files::read(path, MAX_BYTES) {
         Ok(there) if there == bytes => {
             say(format!("{} (is there already)", path.display()));
             return Ok(());
@@ -68,29 +73,17 @@ fn put(path: &Path, bytes: &[u8]) -> Outcome<()> {
             return Err(Stop::wrong(format!("{path}: is another file already; rename or remove it")));
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(Stop::wrong(error.to_string())),
+        Err(error) => return Err(Stop::wrong(format!("{}: {error}", path.display()))),
     }
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || -> anyhow::Result<()> {
         fs_err::create_dir_all(directory)?;
-        let mut file = tempfile::Builder::new().prefix(".redraft-").suffix(".part").tempfile_in(directory)?;
+        let mut file = Aside::of(path)?;
         file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        readable(file.path())?;
-        file.persist_noclobber(path)?;
+        anyhow::ensure!(file.stand_new()?, "there is another file of that name now");
         Ok(())
     };
     write().with_context(|| format!("cannot write {}", path.display()))?;
     say(path.display());
-    Ok(())
-}
-
-/// Temporary files are for their owner alone; what is left in the end is for whom files are usually for.
-fn readable(path: &Path) -> anyhow::Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        fs_err::set_permissions(path, std::fs::Permissions::from_mode(0o644))?;
-    }
     Ok(())
 }

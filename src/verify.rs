@@ -45,7 +45,7 @@ pub(crate) fn verify(args: VerifyArgs) -> Outcome {
 }
 
 fn all(args: &VerifyArgs, line: &Line, cancel: &Cancel) -> Outcome {
-    directories::require_folder_of("--junit", args.junit.as_deref())?;
+    directories::require_writable("--junit", args.junit.as_deref())?;
     let mut folders = Vec::new();
     for dir in &args.cases {
         let before = folders.len();

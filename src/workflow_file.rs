@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use chrono::{Datelike, Timelike};
 use redraft_engine::check::check;
+use redraft_engine::files;
 use redraft_engine::folders::FolderPaths;
 use redraft_engine::node::Registry;
 use redraft_engine::problem::{Problem, ProblemKind};
@@ -123,7 +124,7 @@ fn read_bytes(file: &Path) -> Outcome<Vec<u8>> {
         };
         return Ok(kept.insert(bytes).clone());
     }
-    let opened = std::fs::File::open(file).map_err(unreadable)?;
+    let opened = files::open(file).map_err(unreadable)?;
     let size = opened.metadata().map_err(unreadable)?.len();
     read_all(opened, Some(size))
 }

@@ -541,7 +541,7 @@ fn nodes_that_wait_among_others() {
 fn sampling_in_nodes_made_at_run_time_is_sampling() {
     let mut bench = Bench::new("classic");
     let checkpoint = bench.folder.path().join("models/checkpoints/tiny.safetensors");
-    write_random_checkpoint(&checkpoint, Layout::Sd1, Size::Tiny, 1).unwrap();
+    write_random_checkpoint(&checkpoint, Layout::Sd1, Size::Tiny, 1, false).unwrap();
     let loader = node("CheckpointLoaderSimple", json!({"ckpt_name": "tiny.safetensors"}));
     let expanding = json!({
         "1": loader,

@@ -95,7 +95,7 @@ fn every_sampler_tells_each_step_and_can_be_cancelled_there() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoints = folder.path().join("models/checkpoints");
     fs_err::create_dir_all(&checkpoints).unwrap();
-    write_random_checkpoint(&checkpoints.join("tiny.safetensors"), Layout::Sd1, Size::Tiny, 1).unwrap();
+    write_random_checkpoint(&checkpoints.join("tiny.safetensors"), Layout::Sd1, Size::Tiny, 1, false).unwrap();
     let mut services = Services::default();
     redraft_nodes::provide(&mut services, Numerics::cpu());
     let policy: Policy = "none".parse().unwrap();

@@ -7,9 +7,11 @@ use serde_json::json;
 use crate::finding::Finding;
 use crate::folders::FolderPaths;
 use crate::links::Links;
-use crate::node::Registry;
+use crate::names::nearest_mention;
+use crate::node::{Flaw, Offer, Registry};
 use crate::problem::{Problem, ProblemKind, Problems};
 use crate::prompt::{Given, NodeId, Prompt, PromptNode, Targets};
+use crate::schema::Folders;
 use crate::stock::{self, Known};
 use crate::validate::Validator;
 
@@ -26,6 +28,9 @@ pub struct Checked {
     pub problems: Problems,
     /// Classes that nobody knows, of nodes that nothing needs which was asked for: they stop nothing.
     pub unneeded: Problems,
+    /// What is wrong with the files that nodes will read, in document order: a run may begin, and ends at the node, or goes on without the
+    /// file.
+    pub flaws: Problems,
 }
 
 /// A prompt that can be planned: its constants are converted, and nothing is wrong with what the targets need. It may go to
@@ -101,8 +106,37 @@ pub fn check(prompt: &Prompt, registry: &Registry, folders: &FolderPaths, target
     for problem in &mut problems {
         reword_inner(problem, &links, &reachable, &outputs, prompt, known, folders);
     }
-    let (problems, unneeded) = (Problems(problems), Problems(unneeded));
-    Checked { prompt: converted, outputs, good_outputs, problems, unneeded }
+    let flaws = ids.iter().flat_map(|id| flaws(id, &converted.nodes[*id], known, folders)).collect();
+    let (problems, unneeded, flaws) = (Problems(problems), Problems(unneeded), Problems(flaws));
+    Checked { prompt: converted, outputs, good_outputs, problems, unneeded, flaws }
+}
+
+/// What a node says of the files that it will read.
+fn flaws(id: &NodeId, node: &PromptNode, known: Known<'_>, folders: &FolderPaths) -> Vec<Problem> {
+    let Some(class) = known.runnable(&node.class_type) else { return Vec::new() };
+    let found = class.flaws(&Offer { inputs: &node.inputs, types: &|_, _| None }, folders);
+    let problem = |Flaw { input, folder, name, unusable }: Flaw| {
+        let about = |near: Option<&str>| {
+            let about = [("folder", json!(folder)), ("name", json!(name)), ("nearest", json!(near))];
+            about.into_iter().filter(|(_, value)| !value.is_null())
+        };
+        let finding = match &unusable {
+            Some(why) => {
+                let advice = format!("names the file \"{name}\", which cannot be used: {why}");
+                Finding::new(ProblemKind::FileUnusable, format!("{input}: '{name}'"), advice).about(about(None))
+            }
+            None => {
+                let list = folders.list(folder);
+                let near = nearest_mention(&name, &list);
+                let hint = near.map(|near| format!(" (there is '{near}')")).unwrap_or_default();
+                let advice =
+                    format!("mentions \"{name}\", which is not among the {folder}{hint}; it counts for nothing");
+                Finding::new(ProblemKind::MentionMissing, format!("{input}: '{name}'"), advice).about(about(near))
+            }
+        };
+        finding.problem(Some((id, &node.class_type)), Some(&input))
+    };
+    found.into_iter().map(problem).collect()
 }
 
 /// ComfyUI finds an exception at a node that is no output while it validates a node that uses it: its words then say by which
@@ -142,7 +176,9 @@ fn unknown_classes(prompt: &Prompt, known: Known<'_>) -> Vec<Problem> {
                 Some(near) => format!("did you mean {near}? `redraft nodes` lists all"),
                 None => "`redraft nodes` lists those that are known; remove or replace this one".to_owned(),
             };
-            let advice = format!("there is no node class {class} here; {hint}");
+            let shown: String = class.chars().take(100).collect();
+            let cut = if shown.len() < class.len() { "..." } else { "" };
+            let advice = format!("there is no node class {shown}{cut} here; {hint}");
             class_problem(ProblemKind::UnknownClass, id, class, advice)
         })
         .collect()

@@ -117,6 +117,11 @@ impl Cx<'_> {
         Ok(self.cancel.check()?)
     }
 
+    /// Fails if the run was cancelled, without a word on progress: for work of many small parts.
+    pub fn check(&self) -> anyhow::Result<()> {
+        Ok(self.cancel.check()?)
+    }
+
     /// Shows what is under way, after `done` steps: an encoded picture, made only when someone wants previews.
     pub fn preview(&mut self, done: usize, make: impl FnOnce() -> anyhow::Result<Vec<u8>>) -> anyhow::Result<()> {
         if self.observer.wants_previews() {

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
 
+use crate::aside::Aside;
+use crate::files;
+
 /// BLAKE3 of a file's content.
 pub type Digest = [u8; 32];
 
@@ -44,7 +47,8 @@ impl Digests {
         let digest = match kept.as_deref().and_then(read) {
             Some(digest) => digest,
             None => {
-                let digest = *blake3::Hasher::new().update_mmap(path)?.finalize().as_bytes();
+                // Read, not mapped: a file that is shortened meanwhile would end the process.
+                let digest = *blake3::Hasher::new().update_reader(files::open(path)?)?.finalize().as_bytes();
                 if self::stamp(path)?.0 != stamp {
                     // It was changed meanwhile: this digest may be of neither content.
                     return Ok(digest);
@@ -88,10 +92,9 @@ fn read(kept: &Path) -> Option<Digest> {
 fn write(kept: &Path, digest: &Digest) -> io::Result<()> {
     let folder = kept.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
-    let mut aside = tempfile::NamedTempFile::new_in(folder)?;
+    let mut aside = Aside::of(kept)?;
     aside.write_all(hex(digest).as_bytes())?;
-    aside.persist(kept)?;
-    Ok(())
+    aside.stand_over()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! their own (`#[derive(Choices)]`).
 
 use crate::io::{Arg, Args, Field, Misfit, Value, Widget};
-use crate::schema::{Autogrow, GrowNames, Input, Kind};
+use crate::schema::{Autogrow, Beyond, GrowNames, Input, Kind};
 
 /// Sockets that the editor adds as they are filled: those that are connected, in the order of their numbers.
 ///
@@ -27,6 +27,7 @@ impl<T: Field> Field for Grow<T> {
             lazy: false,
             force_input: false,
             raw_link: false,
+            beyond: Beyond::Nowhere,
             tooltip: String::new(),
         };
         Kind::Autogrow(Autogrow {

@@ -13,6 +13,11 @@ pub struct Cancelled;
 #[error("{0}")]
 pub struct Unsupported(pub String);
 
+/// Raised by a node that would need more memory than there is: see [`memory::ask`](crate::memory::ask).
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{0}")]
+pub struct OutOfMemory(pub String);
+
 /// Why a call of a node did not succeed.
 #[derive(Debug)]
 pub enum NodeError {
@@ -26,8 +31,18 @@ pub enum NodeError {
 }
 
 /// Phrases by which libtorch and the allocators say that memory ran out.
-const OUT_OF_MEMORY: [&str; 4] =
-    ["CUDA out of memory", "can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED"];
+const OUT_OF_MEMORY: [&str; 7] = [
+    "CUDA out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "bad_alloc",
+    "capacity overflow",
+    "memory allocation of",
+];
+
+/// What libtorch's errors hold behind their first line, and tch's around it.
+const OF_LIBTORCH: [&str; 3] = ["Exception raised from", "Torch(\"", "Storage size calculation overflowed"];
 
 impl NodeError {
     fn of_text(text: String) -> Self {
@@ -38,13 +53,33 @@ impl NodeError {
         }
     }
 
+    /// A panic: of libtorch, whose operators panic where their inputs do not fit, or of Rust's own checks. Its text is for
+    /// programmers, and goes to the log.
     pub fn from_panic(panic: &(dyn Any + Send)) -> Self {
         let text = panic
             .downcast_ref::<String>()
             .cloned()
             .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-            .unwrap_or_else(|| "the node panicked without a message".to_owned());
-        Self::of_text(first_line(&text))
+            .unwrap_or_default();
+        Self::of_library(&text)
+    }
+
+    fn of_library(text: &str) -> Self {
+        tracing::debug!("{text}");
+        let about = first_line(text);
+        if OUT_OF_MEMORY.iter().any(|phrase| text.contains(phrase)) || text.contains("Storage size calculation") {
+            let size = about.split_once("tried to allocate ").and_then(|(_, rest)| rest.split_whitespace().next());
+            let size = size.and_then(|size| size.parse().ok()).map(crate::memory::in_words);
+            return Self::OutOfMemory(match size {
+                Some(size) => format!("out of memory: {size} more are not there"),
+                None => "out of memory: what it makes is larger than what is there".to_owned(),
+            });
+        }
+        let sizes = ["must match", "shape", "size", "dimension", "broadcast", "index out of"];
+        Self::Failed(match sizes.iter().any(|word| about.contains(word)) {
+            true => "its inputs do not fit together in size, or are too small for it; give it others".to_owned(),
+            false => "it cannot work with these inputs; give it others".to_owned(),
+        })
     }
 }
 
@@ -54,8 +89,12 @@ impl From<anyhow::Error> for NodeError {
             Self::Cancelled
         } else if error.is::<Unsupported>() {
             Self::Unsupported(format!("{error:#}"))
+        } else if error.is::<OutOfMemory>() {
+            Self::OutOfMemory(format!("{error:#}"))
         } else {
-            Self::of_text(format!("{error:#}"))
+            let text = format!("{error:#}");
+            let of_library = OF_LIBTORCH.iter().any(|phrase| text.contains(phrase));
+            if of_library { Self::of_library(&text) } else { Self::of_text(text) }
         }
     }
 }
@@ -69,9 +108,15 @@ fn first_line(text: &str) -> String {
 
 /// The candidate most like `name`, if one is near enough to be meant.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // The likeness takes as long as both lengths multiplied, and nobody misspells a name so long.
+    const LONGEST: usize = 250;
+    if name.len() > LONGEST {
+        return None;
+    }
     let lower = name.to_lowercase();
     candidates
         .into_iter()
+        .filter(|candidate| candidate.len() <= LONGEST)
         .map(|candidate| (strsim::jaro_winkler(&lower, &candidate.to_lowercase()), candidate))
         .filter(|(likeness, _)| *likeness > 0.8)
         .max_by(|a, b| a.0.total_cmp(&b.0))

@@ -103,15 +103,23 @@ impl FolderPaths {
         }
     }
 
-    /// The file that `name` stands for in a folder, or nothing. Never a file that a `..` or an absolute name would reach.
+    /// The file that `name` stands for in a folder, or nothing. Never a file that a `..` or an absolute name would reach, nor, in the folders
+    /// input, output and temp (which may be links themselves), one that a link in them leads to outside.
     pub fn find(&self, folder: &str, name: &str) -> Option<PathBuf> {
         let annotated = if folder == "input" { Annotated::parse(name) } else { Annotated { folder: "", name } };
         let folder = if annotated.folder.is_empty() { folder } else { annotated.folder };
         let relative = relative(annotated.name)?;
-        let there = |path: &PathBuf| if folder == INPUT_FOLDERS { path.is_dir() } else { path.is_file() };
+        let there = |path: &Path| if folder == INPUT_FOLDERS { path.is_dir() } else { path.is_file() };
         let handed_in = self.handed_in.get().filter(|_| folder == "input").map(TempDir::path);
-        let places = handed_in.into_iter().chain(self.directories(folder).iter().map(PathBuf::as_path));
-        places.map(|dir| dir.join(&relative)).find(there)
+        if let Some(path) = handed_in.map(|dir| dir.join(&relative)).filter(|path| there(path)) {
+            return Some(path);
+        }
+        let own = matches!(folder, "input" | "output" | "temp" | INPUT_FOLDERS);
+        self.directories(folder).iter().find_map(|dir| {
+            let path = dir.join(&relative);
+            // Links below models are how people share them between programs.
+            (there(&path) && (!own || lies_in(&path, dir))).then_some(path)
+        })
     }
 
     /// Takes a picture that came with a workflow: nodes find it by its name, before those in the input folder.
@@ -200,20 +208,58 @@ impl Folders for FolderPaths {
     }
 }
 
-/// The wanted files below a folder, as paths relative to it.
+/// Whether a path lies in a folder after all links are followed.
+fn lies_in(path: &Path, dir: &Path) -> bool {
+    let inside = matches!((path.canonicalize(), dir.canonicalize()), (Ok(path), Ok(dir)) if path.starts_with(&dir));
+    if !inside {
+        tracing::warn!("{} leads out of {} and is not used; put the file itself there", path.display(), dir.display());
+    }
+    inside
+}
+
+/// How many folders are looked into below one.
+const MAX_FOLDERS: usize = 10_000;
+
+/// The wanted files below a folder, as paths relative to it. Links are followed, but not to a folder that they lie in.
 fn walk(dir: &Path, prefix: String, depth: usize, wanted: &dyn Fn(&Path) -> bool, names: &mut Vec<String>) {
-    let Some(depth) = depth.checked_sub(1) else { return };
-    let Ok(entries) = std::fs::read_dir(dir) else { return };
-    for entry in entries.flatten() {
-        let path = entry.path();
-        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-        if path.is_dir() {
-            if entry.file_name() != ".git" {
-                walk(&path, format!("{name}/"), depth, wanted, names);
-            }
-        } else if wanted(&path) {
-            names.push(name);
+    let mut walk = Walk { wanted, above: Vec::new(), left: MAX_FOLDERS, names };
+    walk.folder(dir, &prefix, depth);
+    if walk.left == 0 {
+        tracing::warn!("{} has more than {MAX_FOLDERS} folders in it; the others are not looked into", dir.display());
+    }
+}
+
+struct Walk<'a> {
+    wanted: &'a dyn Fn(&Path) -> bool,
+    /// The real paths of the folders that lead to the present one.
+    above: Vec<PathBuf>,
+    left: usize,
+    names: &'a mut Vec<String>,
+}
+
+impl Walk<'_> {
+    fn folder(&mut self, dir: &Path, prefix: &str, depth: usize) {
+        let Some(depth) = depth.checked_sub(1) else { return };
+        let Ok(real) = dir.canonicalize() else { return };
+        if self.left == 0 || self.above.contains(&real) {
+            return;
         }
+        self.left -= 1;
+        let Ok(entries) = std::fs::read_dir(dir) else { return };
+        self.above.push(real);
+        for entry in entries.flatten() {
+            let path = entry.path();
+            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            let linked = || entry.file_type().is_ok_and(|kind| kind.is_symlink()) && path.is_dir();
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) || linked() {
+                if entry.file_name() != ".git" {
+                    self.folder(&path, &format!("{name}/"), depth);
+                }
+            } else if (self.wanted)(&path) {
+                self.names.push(name);
+            }
+        }
+        self.above.pop();
     }
 }
 
@@ -237,6 +283,8 @@ fn relative(name: &str) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     #[test]
@@ -245,6 +293,35 @@ mod tests {
             assert_eq!(relative(bad), None, "{bad:?}");
         }
         assert_eq!(relative("sub\\x.png"), Some(PathBuf::from("sub/x.png")));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_in_a_circle_end_and_links_out_of_input_are_not_followed() {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().unwrap();
+        let (loras, input) = (dir.path().join("models/loras"), dir.path().join("input"));
+        std::fs::create_dir_all(loras.join("sub")).unwrap();
+        std::fs::create_dir_all(&input).unwrap();
+        for file in [
+            loras.join("a.safetensors"),
+            loras.join("sub/b.safetensors"),
+            dir.path().join("c.png"),
+            input.join("d.png"),
+        ] {
+            std::fs::write(file, "").unwrap();
+        }
+        for name in ["one", "two", "three", "sub/up"] {
+            symlink(&loras, loras.join(name)).unwrap();
+        }
+        symlink(dir.path().join("c.png"), loras.join("linked.safetensors")).unwrap();
+        symlink(dir.path().join("c.png"), input.join("out.png")).unwrap();
+        symlink(input.join("d.png"), input.join("in.png")).unwrap();
+        let folders = FolderPaths::below(dir.path());
+        assert_eq!(folders.list("loras"), ["a.safetensors", "linked.safetensors", "sub/b.safetensors"]);
+        assert!(folders.find("loras", "linked.safetensors").is_some());
+        assert_eq!(folders.find("input", "in.png"), Some(input.join("in.png")));
+        assert_eq!(folders.find("input", "out.png"), None);
     }
 
     #[test]

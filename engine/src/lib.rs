@@ -4,6 +4,7 @@
 //! workflow file -> workflow::read -> Prompt -> Plan (every problem found) -> Engine::run -> events and outputs
 //! ```
 
+pub mod aside;
 pub mod cache;
 pub mod check;
 pub mod codec;
@@ -17,6 +18,7 @@ pub mod event;
 pub mod exec;
 pub mod failure;
 pub mod feed;
+pub mod files;
 mod finding;
 pub mod flow;
 pub mod folder_kinds;
@@ -28,6 +30,7 @@ pub mod key;
 mod key_builder;
 mod links;
 mod live;
+pub mod memory;
 pub mod names;
 pub mod node;
 pub mod object_info;
@@ -36,6 +39,7 @@ pub mod plan;
 pub mod problem;
 pub mod prompt;
 pub mod python;
+mod ranges;
 pub mod results_file;
 pub mod schema;
 pub mod settable;

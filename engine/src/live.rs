@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 
 use crate::node::Class;
 use crate::prompt::Given;
-use crate::schema::{Autogrow, Hidden, Input, Kind, Schema};
+use crate::schema::{Autogrow, Beyond, Hidden, Input, Kind, Schema};
 
 /// An input of a node, by the name that it has in the prompt.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,6 +73,7 @@ static UNDECLARED: Input = Input {
     lazy: false,
     force_input: false,
     raw_link: false,
+    beyond: Beyond::Nowhere,
     tooltip: String::new(),
 };
 

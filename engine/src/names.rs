@@ -61,8 +61,15 @@ pub(crate) fn elsewhere(name: &str, folder: &str, folders: &FolderPaths) -> Opti
     same.next().filter(|_| same.next().is_none())
 }
 
+/// The file that a text most likely means by a name without an extension.
+pub fn nearest_mention<'a>(name: &str, list: &'a [String]) -> Option<&'a str> {
+    let stem = |file: &'a String| file.rsplit_once('.').map_or(file.as_str(), |(stem, _)| stem);
+    let found = |near: &str| list.iter().find(|file| stem(file) == near).map(String::as_str);
+    nearest_file(name, list).or_else(|| found(nearest(name, list.iter().map(stem))?))
+}
+
 /// The file that is most likely meant: one of the same base name, or else the one whose name is most like it.
-pub(crate) fn nearest_file<'a>(name: &str, list: &'a [String]) -> Option<&'a str> {
+pub fn nearest_file<'a>(name: &str, list: &'a [String]) -> Option<&'a str> {
     let base = base_name(name).to_lowercase();
     let same = list.iter().find(|file| base_name(file).to_lowercase() == base);
     same.map(String::as_str).or_else(|| nearest(base_name(name), list.iter().map(String::as_str)))

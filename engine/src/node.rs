@@ -1,6 +1,7 @@
 //! What a node is, and the registry of all nodes linked into the program.
 
 use std::cell::Cell;
+use std::path::Path;
 
 use indexmap::IndexMap;
 use serde_json::Value as Json;
@@ -8,6 +9,7 @@ use serde_json::Value as Json;
 use crate::cx::Cx;
 use crate::error::NodeError;
 use crate::flow::Wants;
+use crate::folders::FolderPaths;
 use crate::io::Args;
 use crate::outputs::{Outputs, Returned};
 use crate::prompt::{Given, NodeId};
@@ -37,6 +39,12 @@ pub trait Run: Node {
     /// The class's own check of what it was given, before anything runs; the error is for the user.
     fn validate(_offer: &Offer) -> Result<(), String> {
         Ok(())
+    }
+
+    /// What is wrong with the files that it will read, as far as their names and headers tell before anything runs. A file that a combo
+    /// names and that is not there is found without it.
+    fn flaws(_offer: &Offer, _folders: &FolderPaths) -> Vec<Flaw> {
+        Vec::new()
     }
 
     /// What the outputs depend on besides the inputs. Asked once a run, before anything runs.
@@ -72,6 +80,37 @@ impl<'a> Offer<'a> {
     /// Whether the input was given anything.
     pub fn has(&self, input: &str) -> bool {
         self.inputs.contains_key(input)
+    }
+}
+
+/// Something wrong with a file that a node will read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Flaw {
+    /// The input that names it.
+    pub input: String,
+    /// The kind of folder that it lies in.
+    pub folder: &'static str,
+    pub name: String,
+    /// Why it cannot be used; nothing if it is not there, and the node goes on without it.
+    pub unusable: Option<String>,
+}
+
+impl Flaw {
+    /// What `look` finds wrong with the file that an input names, if it is there.
+    pub fn of_file(
+        offer: &Offer,
+        folders: &FolderPaths,
+        (input, folder): (&str, &'static str),
+        look: impl FnOnce(&Path) -> anyhow::Result<()>,
+    ) -> Option<Self> {
+        let name = offer.constant(input)?.as_str()?.to_owned();
+        let path = folders.find(folder, &name)?;
+        // libtorch's functions panic.
+        let error = match guarded(|| look(&path)) {
+            Err(NodeError::Failed(text) | NodeError::Unsupported(text) | NodeError::OutOfMemory(text)) => text,
+            _ => return None,
+        };
+        Some(Self { input: input.to_owned(), folder, name, unusable: Some(error) })
     }
 }
 
@@ -123,6 +162,7 @@ pub struct Class {
     run: fn(Args, &mut Cx) -> anyhow::Result<Returned>,
     needs: fn(Args) -> anyhow::Result<Wants>,
     validate: fn(&Offer) -> Result<(), String>,
+    flaws: fn(&Offer, &FolderPaths) -> Vec<Flaw>,
     fingerprint: fn(&Offer) -> anyhow::Result<Fingerprint>,
 }
 
@@ -142,6 +182,7 @@ impl Class {
                 Ok(wants)
             },
             validate: N::validate,
+            flaws: N::flaws,
             fingerprint: N::fingerprint,
         }
     }
@@ -159,6 +200,11 @@ impl Class {
     /// See [`Run::validate`].
     pub fn validate(&self, offer: &Offer) -> Result<(), String> {
         (self.validate)(offer)
+    }
+
+    /// See [`Run::flaws`].
+    pub(crate) fn flaws(&self, offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {
+        (self.flaws)(offer, folders)
     }
 
     /// See [`Run::fingerprint`]. If it fails, the node's results are never reused.

@@ -62,6 +62,10 @@ pub enum ProblemKind {
     FileMissing,
     /// A picture, or another file of the user's, that a value names does not exist.
     InputFileMissing,
+    /// A file that a text mentions does not exist, such as an embedding; the node goes on without it.
+    MentionMissing,
+    /// A file is there, and its header tells that the node cannot use it.
+    FileUnusable,
     /// What the class itself checks.
     CustomValidation,
     UnknownTarget,
@@ -82,7 +86,9 @@ impl ProblemKind {
             Self::ValueSmallerThanMin => "value_smaller_than_min",
             Self::ValueBiggerThanMax => "value_bigger_than_max",
             Self::ValueNotInList | Self::FileMissing => "value_not_in_list",
-            Self::InputFileMissing | Self::CustomValidation => "custom_validation_failed",
+            Self::InputFileMissing | Self::CustomValidation | Self::MentionMissing | Self::FileUnusable => {
+                "custom_validation_failed"
+            }
         }
     }
 
@@ -96,7 +102,9 @@ impl ProblemKind {
             Self::DanglingLink | Self::UndeclaredLink => "Exception when validating node",
             Self::Cycle => "Dependency cycle detected",
             Self::ValueNotInList | Self::FileMissing => "Value not in list",
-            Self::InputFileMissing | Self::CustomValidation => "Custom validation failed for node",
+            Self::InputFileMissing | Self::CustomValidation | Self::MentionMissing | Self::FileUnusable => {
+                "Custom validation failed for node"
+            }
             // These name the class or the value.
             Self::UnknownClass
             | Self::NotRunnable
@@ -108,7 +116,15 @@ impl ProblemKind {
 
     /// Whether something that the workflow needs is missing here; otherwise the workflow itself is wrong.
     pub fn is_missing(self) -> bool {
-        matches!(self, Self::UnknownClass | Self::NotRunnable | Self::FileMissing | Self::InputFileMissing)
+        matches!(
+            self,
+            Self::UnknownClass
+                | Self::NotRunnable
+                | Self::FileMissing
+                | Self::InputFileMissing
+                | Self::MentionMissing
+                | Self::FileUnusable
+        )
     }
 
     /// Whether ComfyUI answers with this alone, before it looks at any node's inputs.
@@ -137,7 +153,9 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(node) = &self.node {
-            write!(f, "node {node} ({})", self.class)?;
+            // A stranger's class name may be a megabyte long.
+            let class: String = self.class.chars().take(100).collect();
+            write!(f, "node {node} ({class}{})", if class.len() < self.class.len() { "..." } else { "" })?;
             if let Some(input) = &self.input {
                 write!(f, ", input '{input}'")?;
             }

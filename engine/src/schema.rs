@@ -38,6 +38,8 @@ pub struct Input {
     pub force_input: bool,
     /// The node takes the link instead of what comes over it.
     pub raw_link: bool,
+    /// Which linked numbers outside the declared range are taken all the same.
+    pub beyond: Beyond,
     pub tooltip: String,
 }
 
@@ -120,6 +122,17 @@ pub enum Control {
     Unset,
     On,
     Off,
+}
+
+/// On which side of its declared range an input takes linked numbers: there the node is defined, as ComfyUI's is. A constant
+/// outside of the range is refused everywhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Beyond {
+    #[default]
+    Nowhere,
+    Below,
+    Above,
+    Both,
 }
 
 /// The choices of a combo.

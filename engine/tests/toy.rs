@@ -158,7 +158,7 @@ fn a_list_calls_the_next_node_once_for_each_value() {
 fn a_failing_node_is_named_and_what_was_finished_is_kept() {
     let mut bench = Bench::new();
     for (how, message, memory) in [
-        ("panic", "The sizes differ", false),
+        ("panic", "its inputs do not fit together in size, or are too small for it; give it others", false),
         ("error", "it is -3", false),
         ("memory", "CUDA out of memory. Tried to allocate", true),
     ] {

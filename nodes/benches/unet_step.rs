@@ -41,7 +41,7 @@ fn main() -> Result<()> {
     let path = arguments.iter().find(|a| a.ends_with(".safetensors")).map(PathBuf::from);
     let path = path.unwrap_or_else(|| std::env::temp_dir().join("redraft-random-sd15.safetensors"));
     if !path.exists() {
-        let (_, spent) = timed(|| write_random_checkpoint(&path, Layout::Sd1, Size::Real, 0));
+        let (_, spent) = timed(|| write_random_checkpoint(&path, Layout::Sd1, Size::Real, 0, false));
         writeln!(out, "wrote {} in {:.1} s", path.display(), spent.as_secs_f64())?;
     }
     let (side, batch) =

@@ -107,7 +107,7 @@ fn main() -> Result<()> {
     let _guard = tch::no_grad_guard();
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("tiny.safetensors");
-    write_random_checkpoint(&path, Layout::Sd1, Size::Tiny, 1)?;
+    write_random_checkpoint(&path, Layout::Sd1, Size::Tiny, 1, false)?;
     let unet = UNet::load(&recognise(&Weights::open(&path)?)?.model()?.weights, &Numerics::cpu(), Heads::Count(8))?;
     let text = |seed| Conditioning::from(randn(seed, &[1, 77, unet.context_width()]));
     let guide = Guide::cfg(&text(11), &text(12), 4.0);

@@ -58,6 +58,8 @@ impl Networks {
     ) -> Result<Rc<T>> {
         let key = (TypeId::of::<T>(), weights.digest());
         if let Some(network) = self.find(&key) {
+            // Its tensors may be views of the file.
+            weights.unchanged()?;
             return Ok(network);
         }
         let reading = Rc::new(self.reading());

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use redraft_engine::node::Registry;
-use redraft_engine::schema::{Input, Kind, Output, Schema, Schemas};
+use redraft_engine::schema::{Beyond, Input, Kind, Output, Schema, Schemas};
 use redraft_engine::stock::Stock;
 use redraft_nodes as _;
 
@@ -14,7 +14,8 @@ const OTHERWISE: [(&str, &str, &str); 2] = [
 
 /// Without words, which are our own.
 fn wordless(input: &Input) -> Input {
-    let mut input = Input { tooltip: String::new(), ..input.clone() };
+    // Beyond its range ComfyUI declares nothing.
+    let mut input = Input { tooltip: String::new(), beyond: Beyond::Nowhere, ..input.clone() };
     if let Kind::DynamicCombo(choices) = &mut input.kind {
         choices.iter_mut().flat_map(|choice| &mut choice.inputs).for_each(|inner| *inner = wordless(inner));
     }

@@ -1,11 +1,13 @@
 //! The result: counts, and JUnit's XML, which CI servers read.
 
 use std::fmt;
+use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
 use indexmap::IndexMap;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+use redraft_engine::aside::Aside;
 
 use super::verdict::{CaseOutcome, Verdict};
 use crate::exit::Exit;
@@ -89,6 +91,7 @@ pub(super) fn write_junit(path: &Path, verdicts: &[Verdict]) -> anyhow::Result<(
     }
     let mut report = Report::new("redraft");
     report.add_test_suite(suite);
-    fs_err::write(path, report.to_string()?)?;
-    Ok(())
+    let mut aside = Aside::of(path)?;
+    aside.write_all(report.to_string()?.as_bytes())?;
+    Ok(aside.stand_over()?)
 }

@@ -186,14 +186,24 @@ pub(crate) struct InputField<'a> {
     rest: bool,
     /// Only a node made at run time can be given it.
     hidden: bool,
+    /// A variant of `Beyond`.
+    beyond: TokenStream,
 }
 
 impl<'a> InputField<'a> {
     pub(crate) fn parse(field: &'a Field) -> Result<Self> {
         let name = field.ident.as_ref().map(ToString::to_string).unwrap_or_default();
         let name = name.trim_start_matches("r#").to_owned();
-        let mut this =
-            Self { field, name, widget: Vec::new(), lazy: false, force_input: false, rest: false, hidden: false };
+        let mut this = Self {
+            field,
+            name,
+            widget: Vec::new(),
+            lazy: false,
+            force_input: false,
+            rest: false,
+            hidden: false,
+            beyond: quote!(Nowhere),
+        };
         for attribute in field.attrs.iter().filter(|a| a.path().is_ident("input")) {
             attribute.parse_nested_meta(|meta| this.option(&meta))?;
         }
@@ -229,6 +239,10 @@ impl<'a> InputField<'a> {
                 let prefix: LitStr = meta.value()?.parse()?;
                 self.widget.push(quote!(prefix: ::std::option::Option::Some(#prefix)));
             }
+            "beyond" => {
+                let side: syn::Ident = meta.value()?.parse()?;
+                self.beyond = quote!(#side);
+            }
             "name" => self.name = text(meta)?,
             "lazy" => self.lazy = true,
             "force_input" => self.force_input = true,
@@ -240,7 +254,7 @@ impl<'a> InputField<'a> {
     }
 
     pub(crate) fn schema(&self) -> TokenStream {
-        let Self { field, name, widget, lazy, force_input, .. } = self;
+        let Self { field, name, widget, lazy, force_input, beyond, .. } = self;
         let (ty, tooltip) = (&field.ty, documentation(&field.attrs));
         quote! {
             ::redraft_engine::schema::Input {
@@ -253,6 +267,7 @@ impl<'a> InputField<'a> {
                 lazy: #lazy || <#ty as ::redraft_engine::io::Field>::LAZY,
                 force_input: #force_input,
                 raw_link: <#ty as ::redraft_engine::io::Field>::RAW,
+                beyond: ::redraft_engine::schema::Beyond::#beyond,
                 tooltip: <::std::string::String as ::std::convert::From<&str>>::from(#tooltip),
             }
         }

@@ -3,13 +3,15 @@
 use std::rc::Rc;
 
 use indexmap::IndexMap;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use crate::cx::Cx;
-use crate::error::NodeError;
+use crate::error::{NodeError, OutOfMemory};
 use crate::event::Event;
+use crate::files;
 use crate::flow::Blocker;
 use crate::io::{Arg, Args, Socket, Value};
+use crate::memory;
 use crate::node::Class;
 use crate::outputs::Returned;
 use crate::prompt::NodeId;
@@ -36,7 +38,7 @@ impl Inputs {
     /// For error reports: each input's list, or nothing.
     pub(super) fn shown(&self) -> IndexMap<String, Vec<Json>> {
         let values = |held: &Held| match held {
-            Held::Socket(socket) => socket.iter().take(MOST_SHOWN).map(Value::shown).collect(),
+            Held::Socket(socket) => socket.iter().take(MOST_SHOWN).map(shown).collect(),
             Held::Later => vec![Json::Null],
         };
         self.0.iter().map(|(name, held)| (name.clone(), values(held))).collect()
@@ -72,6 +74,20 @@ impl Inputs {
 
 /// How many values of a list an error report shows.
 const MOST_SHOWN: usize = 100;
+
+/// How many bytes of a text an error report shows.
+const LONGEST_SHOWN: usize = 10_000;
+
+/// A value as error reports show it; of a long text its beginning.
+fn shown(value: &Value) -> Json {
+    match value.downcast::<String>() {
+        Some(text) if text.len() > LONGEST_SHOWN => {
+            let end = (0..=LONGEST_SHOWN).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+            json!(format!("{}... ({} bytes in all)", &text[..end], text.len()))
+        }
+        _ => value.shown(),
+    }
+}
 
 /// The lazy inputs that the node asks for, in all of its calls.
 pub(super) fn needs(class: &Class, inputs: &Inputs) -> Result<Vec<String>, NodeError> {
@@ -111,6 +127,11 @@ pub(super) fn call_over_lists(
             }
             None => Slice::new(class.call(Args::new(args), cx)?),
         };
+        memory::settle().map_err(|OutOfMemory(text)| NodeError::OutOfMemory(text))?;
+        if files::was_shortened() {
+            let text = "a file that it read was shortened meanwhile; run again when the file is complete";
+            return Err(NodeError::Failed(text.to_owned()));
+        }
         slices.push(slice);
     }
     Ok(slices)

@@ -11,11 +11,24 @@ use crate::feed::{Feed, Link};
 use crate::graph::Graph;
 use crate::io::{Socket, Value};
 use crate::outputs::Returned;
-use crate::plan::{Source, StepInput};
+use crate::plan::{Source, Step, StepInput};
+use crate::ranges;
 
 use super::call::{Held, Inputs, call_over_lists, joined, needs};
 use super::run::{Assembled, Awaited, Begun, Run, Visited};
 use super::tasks::Slice;
+
+/// Fails if a number that a node is given lies outside of its input's range. Constants of a workflow were checked before; those
+/// that the class checks itself are left to it.
+fn within_ranges(step: &Step<'_>, inputs: &Inputs) -> Result<(), NodeError> {
+    for input in step.inputs.iter().filter(|input| !step.class.traits.validates(&input.name)) {
+        let Some(Held::Socket(socket)) = inputs.0.get(&input.name) else { continue };
+        if let Some(why) = socket.iter().find_map(|value| ranges::refusal(input.declared, value)) {
+            return Err(NodeError::Failed(format!("input '{}' {why}", input.name)));
+        }
+    }
+    Ok(())
+}
 
 impl Run<'_, '_> {
     /// Begins a node, or goes on with it.
@@ -55,6 +68,7 @@ impl Run<'_, '_> {
                 return Ok(Visited::NotYet(begun));
             }
         }
+        within_ranges(step, &inputs)?;
         let mut cx = Cx {
             node: &node,
             folders: &self.engine.folders,

@@ -3,8 +3,10 @@
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 
+use crate::error::OutOfMemory;
 use crate::io::value::{Socket, Value, Wire};
 use crate::io::widget::Widget;
+use crate::memory;
 use crate::schema::{ANY, Kind};
 
 /// What a node's input holds when the node is called.
@@ -68,6 +70,8 @@ pub enum Misfit {
     Type { wanted: String, found: String },
     #[error("{0}")]
     Value(String),
+    #[error(transparent)]
+    Memory(#[from] OutOfMemory),
 }
 
 /// A type that a node's field may have.
@@ -102,7 +106,10 @@ pub trait Field: Sized {
     /// Takes the field's value out of a call's inputs. Most fields take the input `name`; one that stands for several
     /// inputs takes all of them.
     fn take(args: &mut Args, name: &str) -> anyhow::Result<Self> {
-        Self::from_input(name, args.remove(name)).map_err(|misfit| anyhow::anyhow!("input '{name}' {misfit}"))
+        Self::from_input(name, args.remove(name)).map_err(|misfit| match misfit {
+            Misfit::Memory(error) => error.into(),
+            misfit => anyhow::anyhow!("input '{name}' {misfit}"),
+        })
     }
 }
 
@@ -169,7 +176,9 @@ impl<T: Wire> Field for T {
     }
 
     fn from_value(value: &Value) -> Result<Self, Misfit> {
-        value.downcast::<T>().cloned().ok_or_else(|| mismatch(T::TYPE, value))
+        let found = value.downcast::<T>().ok_or_else(|| mismatch(T::TYPE, value))?;
+        memory::ask(found.clone_bytes(), "a copy of what comes over a link")?;
+        Ok(found.clone())
     }
 }
 

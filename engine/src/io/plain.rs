@@ -3,6 +3,7 @@
 use crate::io::field::{Field, Misfit, mismatch};
 use crate::io::value::Value;
 use crate::io::widget::{Literal, Widget};
+use crate::memory;
 use crate::schema::{Kind, Options};
 
 macro_rules! integer_field {
@@ -77,7 +78,9 @@ impl Field for String {
     }
 
     fn from_value(value: &Value) -> Result<Self, Misfit> {
-        value.downcast().cloned().ok_or_else(|| mismatch("STRING", value))
+        let text: &String = value.downcast().ok_or_else(|| mismatch("STRING", value))?;
+        memory::ask_text(text.len())?;
+        Ok(text.clone())
     }
 }
 

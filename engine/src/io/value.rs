@@ -132,6 +132,11 @@ pub trait Wire: Any + Clone {
         0
     }
 
+    /// About how much memory a clone takes, in bytes: what it does not share.
+    fn clone_bytes(&self) -> usize {
+        0
+    }
+
     /// What error reports say of it, such as `IMAGE 1 x 512 x 512 x 3`.
     fn describe(&self) -> String {
         Self::TYPE.to_owned()

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 
 use crate::schema::{
-    Autogrow, Choice, Control, GrowNames, Hidden, Input, Kind, Options, Output, Schema, Schemas, Upload,
+    Autogrow, Beyond, Choice, Control, GrowNames, Hidden, Input, Kind, Options, Output, Schema, Schemas, Upload,
 };
 
 /// The widget types of the editor that have no rules of their own.
@@ -105,6 +105,7 @@ fn input(name: &str, spec: &Value, optional: bool, depth: usize) -> Input {
         lazy: options["lazy"].as_bool().unwrap_or(false),
         force_input: options["forceInput"].as_bool().unwrap_or(false),
         raw_link: options["rawLink"].as_bool().unwrap_or(false),
+        beyond: Beyond::Nowhere,
         tooltip: options["tooltip"].as_str().unwrap_or_default().to_owned(),
     }
 }

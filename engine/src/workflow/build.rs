@@ -129,6 +129,7 @@ impl Builder<'_> {
             let inside = std::mem::replace(&mut self.remarks, outside);
             let (mut graph, parts) = group.expand(nodes, raw, &mut self.remarks);
             graph.remarks = inside;
+            self.allowance.spend(parts.weight())?;
             self.graphs.all.push(graph);
             return Ok(assemble(raw, Role::Instance(self.graphs.all.len() - 1), parts, None));
         }
@@ -153,6 +154,7 @@ impl Builder<'_> {
             self.remarks.push(Remark::note(&raw.id, text));
         }
         let parts = widgets::known(schema, raw, self.context, &mut self.remarks);
+        self.allowance.spend(parts.weight())?;
         let mut node = assemble(raw, role, parts, Some(schema.display_name.clone()));
         class.clone_into(&mut node.class);
         node.known = true;

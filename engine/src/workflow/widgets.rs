@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
+use super::bounds::weight;
 use super::graph::{Output, Slot, Widget};
 use super::layout::{Layout, best};
 use super::stored::{Kept, Stored};
@@ -23,6 +24,17 @@ pub(super) struct Parts {
     pub(super) inputs: Vec<Slot>,
     pub(super) outputs: Vec<Output>,
     pub(super) widgets: Vec<Widget>,
+}
+
+impl Parts {
+    /// About how many bytes they take: a few kilobytes of a file can describe very many.
+    pub(super) fn weight(&self) -> usize {
+        const EACH: usize = 256;
+        let inputs = self.inputs.iter().map(|slot| slot.name.len() + slot.ty.len());
+        let widgets = self.widgets.iter().map(|widget| widget.name.len() + widget.value.as_ref().map_or(0, weight));
+        let count = self.inputs.len() + self.outputs.len() + self.widgets.len();
+        EACH * count + inputs.sum::<usize>() + widgets.sum::<usize>()
+    }
 }
 
 /// Lays out a class and gives it the values and links of a saved node.

@@ -36,7 +36,7 @@ fn numerics() -> Numerics {
 fn random() -> (tempfile::TempDir, Weights) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("random.safetensors");
-    write_random_checkpoint(&path, Layout::Sd1, Size::Small, 1).unwrap();
+    write_random_checkpoint(&path, Layout::Sd1, Size::Small, 1, false).unwrap();
     let weights = Weights::open(path).unwrap();
     (folder, weights)
 }

@@ -128,7 +128,7 @@ pub(crate) fn begin(init: Option<&Path>, numerics: &Numerics, seed: u64) -> Resu
     let folder = tempfile::tempdir()?;
     let random = folder.path().join("random.safetensors");
     if init.is_none() {
-        write_random_checkpoint(&random, Layout::Sd1, Size::Small, seed)?;
+        write_random_checkpoint(&random, Layout::Sd1, Size::Small, seed, true)?;
     }
     let weights = Weights::open(init.unwrap_or(&random))?;
     Ok(Training {

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use indexmap::IndexMap;
+use redraft_engine::memory;
 use safetensors::{Dtype, View};
 use tch::{Device, Kind, Tensor};
 
@@ -44,8 +45,12 @@ pub fn to_bytes<'a>(
     metadata: HashMap<String, String>,
 ) -> Result<Vec<u8>> {
     let stored = tensors.into_iter().map(|(name, tensor)| Ok((name, Stored::new(name, tensor)?)));
+    let stored = stored.collect::<Result<Vec<_>>>()?;
+    let bytes: u64 = stored.iter().map(|(_, tensor)| tensor.data_len() as u64).sum();
+    // The file, and beside it the tensor that is being written.
+    memory::ask(bytes.saturating_mul(2), "the file of tensors")?;
     let metadata = (!metadata.is_empty()).then_some(metadata);
-    Ok(safetensors::serialize(stored.collect::<Result<Vec<_>>>()?, metadata)?)
+    Ok(safetensors::serialize(stored, metadata)?)
 }
 
 /// A tensor with its memory in one piece on the CPU.

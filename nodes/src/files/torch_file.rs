@@ -6,7 +6,7 @@ use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use fs_err as fs;
+use redraft_engine::{files, memory};
 use tch::{Kind, Tensor};
 use zip::ZipArchive;
 
@@ -37,9 +37,9 @@ impl TorchFile {
     /// The file is of neither format, is damaged, is larger than `limit`, or refers to Python names that no tensor file
     /// needs.
     pub fn open(path: &Path, limit: u64) -> Result<Self> {
-        let read = || match ZipArchive::new(BufReader::new(fs::File::open(path)?)) {
+        let read = || match ZipArchive::new(BufReader::new(files::open(path)?)) {
             Ok(archive) => Self::from_zip(archive, limit),
-            Err(_) => Self::from_legacy(&bounded(fs::File::open(path)?, limit.saturating_add(MAX_PICKLE))?, limit),
+            Err(_) => Self::from_legacy(&bounded(files::open(path)?, limit.saturating_add(MAX_PICKLE))?, limit),
         };
         read().with_context(|| format!("cannot read the torch file {}", path.display()))
     }
@@ -68,6 +68,8 @@ impl TorchFile {
                 storage.key,
                 entry.size()
             );
+            // The bytes, and the tensor that is made of them.
+            memory::ask(length.saturating_mul(2), "the torch file")?;
             let mut bytes = Vec::new();
             entry.by_ref().take(length).read_to_end(&mut bytes)?;
             storages.insert(storage.key.clone(), (storage.kind, flat(storage, &bytes)?));
@@ -114,6 +116,7 @@ impl TorchFile {
                 "storage {key} differs in length from its tensor's"
             );
             let length = usize::try_from(charge(storage, &mut left)?)?;
+            memory::ask(length, "the torch file")?;
             let (elements, after) = after.split_at_checked(length).context("the file ends early")?;
             storages.insert(key.to_string(), (storage.kind, flat(storage, elements)?));
             rest = after;
@@ -174,16 +177,24 @@ pub(crate) fn from_bytes(bytes: &[u8], size: &[i64], kind: Kind) -> Result<Tenso
 }
 
 /// Everything a reader gives, or an error beyond `limit` bytes.
-pub(crate) fn bounded(reader: impl Read, limit: u64) -> Result<Vec<u8>> {
+pub(crate) fn bounded(mut reader: impl Read, limit: u64) -> Result<Vec<u8>> {
+    /// Read between two looks at memory.
+    const AT_ONCE: u64 = 64 << 20;
     let mut bytes = Vec::new();
-    reader.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
-    ensure!(bytes.len() as u64 <= limit, "larger than {limit} bytes, which is more than such a file needs");
-    Ok(bytes)
+    while bytes.len() as u64 <= limit {
+        let wanted = AT_ONCE.min(limit.saturating_add(1) - bytes.len() as u64);
+        // The vector doubles as it grows.
+        memory::ask(bytes.len().max(AT_ONCE as usize), "the file")?;
+        if (&mut reader).take(wanted).read_to_end(&mut bytes)? == 0 {
+            return Ok(bytes);
+        }
+    }
+    bail!("larger than {limit} bytes, which is more than such a file needs")
 }
 
 /// The raw float numbers of a torch archive's last tensor of at least `least` numbers, for files whose pickle is refused.
 pub(crate) fn last_storage(path: &Path, least: u64, limit: u64) -> Result<Option<Vec<u8>>> {
-    let mut archive = ZipArchive::new(BufReader::new(fs::File::open(path)?))?;
+    let mut archive = ZipArchive::new(BufReader::new(files::open(path)?))?;
     for index in (0..archive.len()).rev() {
         let entry = archive.by_index(index)?;
         if entry.name().contains("data/") && entry.size() / 4 >= least {
@@ -200,6 +211,7 @@ mod tests {
     use std::io::Cursor;
     use std::path::PathBuf;
 
+    use fs_err as fs;
     use proptest::prelude::*;
 
     use super::*;

@@ -95,6 +95,11 @@ impl Weights {
         Self { prefix: format!("{}{part}.", self.prefix), ..self.clone() }
     }
 
+    /// Fails if the file was written to since it was opened.
+    pub(crate) fn unchanged(&self) -> Result<()> {
+        self.file.unchanged()
+    }
+
     /// The file behind this view, for messages.
     pub fn path(&self) -> &Path {
         self.file.path()

@@ -11,8 +11,12 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use memmap2::Mmap;
+use redraft_engine::{files, memory};
 use safetensors::{Dtype, SafeTensors};
 use tch::{Device, Kind, Tensor};
+
+use super::guard::{self, Guarded};
+use super::torch_file::from_bytes;
 
 /// Longest header we parse. The largest checkpoints in circulation have headers of a few megabytes.
 const HEADER_LIMIT: u64 = 100_000_000;
@@ -54,12 +58,13 @@ impl FileId {
 
 /// An opened `.safetensors` file. Tensors are read when they are asked for.
 ///
-/// The file must not be shortened while it is in use: as with every memory-mapped file, reading the missing part then ends
-/// the process.
+/// The file is opened once, and everything is read of what was opened, whatever has its name later. A file that is shortened or written
+/// to while it is in use is an error of whoever reads it next ([`WeightsFile::tensor`]); see [`guard`] for what is read meanwhile.
 pub struct WeightsFile {
     path: PathBuf,
     id: FileId,
-    map: Mmap,
+    file: std::fs::File,
+    map: Guarded,
     /// The same file as one byte tensor that owns its map, so that views into it keep the map alive. Made on first use;
     /// `None` if the system refuses, and tensors are copied.
     whole: OnceCell<Option<Tensor>>,
@@ -74,15 +79,26 @@ impl WeightsFile {
     /// 100 MB, is not JSON, names an unknown element type, or its offsets overlap, leave holes or do not end with the file.
     pub fn open(path: impl AsRef<Path>) -> Result<Rc<Self>> {
         let path = path.as_ref();
-        let file = fs_err::File::open(path)?;
-        // SAFETY: the map is read-only and private to this struct. Another process that shortens the file while we read
-        // can end ours with SIGBUS; that is documented on the type and cannot be excluded by any check.
-        let map = unsafe { Mmap::map(file.file()) }.with_context(|| format!("cannot map {}", path.display()))?;
+        let file = files::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+        // SAFETY: the map is read-only and private to this struct, and guarded: where another process shortens the file, zeros are read
+        // in place of what is gone.
+        let map = unsafe { Mmap::map(&file) }.with_context(|| format!("cannot map {}", path.display()))?;
+        let map = Guarded::new(map);
         let id = FileId::of(path, &file.metadata()?);
-        check_prefix(&map).with_context(|| format!("cannot read {}", path.display()))?;
-        let (entries, metadata) = read_header(&map)
+        check_prefix(map.bytes()).with_context(|| format!("cannot read {}", path.display()))?;
+        let (entries, metadata) = read_header(map.bytes())
             .with_context(|| format!("{} is not a valid safetensors file; fetch it again", path.display()))?;
-        Ok(Rc::new(Self { path: path.to_path_buf(), id, map, whole: OnceCell::new(), entries, metadata }))
+        let file = Self { path: path.to_path_buf(), id, file, map, whole: OnceCell::new(), entries, metadata };
+        file.unchanged()?;
+        Ok(Rc::new(file))
+    }
+
+    /// Fails if the file was written to since it was opened.
+    pub(super) fn unchanged(&self) -> Result<()> {
+        let now = self.file.metadata()?;
+        let same = now.len() == self.id.bytes && now.modified().ok() == self.id.modified && guard::is_whole();
+        ensure!(same, "{} was changed while it was in use; run again when it is complete", self.path.display());
+        Ok(())
     }
 
     /// The path it was opened with.
@@ -142,7 +158,9 @@ impl WeightsFile {
     /// Whether [`WeightsFile::tensor`] gives a view of the file, which takes no memory.
     pub fn is_view(&self, name: &str, kind: Kind, device: Device) -> Result<bool> {
         let start = self.entry(name)?.bytes.0;
-        Ok(device == Device::Cpu && self.kind(name)? == kind && start.is_multiple_of(kind.elt_size_in_bytes()))
+        // A byte of a strangers' file may be neither true nor false.
+        let as_stored = device == Device::Cpu && kind != Kind::Bool && self.kind(name)? == kind;
+        Ok(as_stored && start.is_multiple_of(kind.elt_size_in_bytes()))
     }
 
     /// Reads a tensor as elements of `kind` on `device`.
@@ -152,6 +170,7 @@ impl WeightsFile {
     pub fn tensor(&self, name: &str, kind: Kind, device: Device) -> Result<Tensor> {
         let stored = self.kind(name)?;
         let entry = self.entry(name)?;
+        self.unchanged()?;
         let (start, end) = entry.bytes;
         if start == end {
             return Ok(Tensor::zeros(&entry.shape, (kind, device)));
@@ -162,8 +181,10 @@ impl WeightsFile {
         {
             return Ok(view);
         }
-        let bytes = &self.map[start..end];
-        let converted = if aligned {
+        let bytes = &self.map.bytes()[start..end];
+        let converted = if stored == Kind::Bool {
+            from_bytes(bytes, &entry.shape, stored)?.f_to_device_(device, kind, false, false)?
+        } else if aligned {
             // SAFETY: `bytes` is inside the map, holds exactly `shape` elements of `stored` (checked when the header was
             // read) at an address aligned for them. The tensor made here does not leave this function, and is only read:
             // `copy = true` makes `to_device_` return other memory even if nothing needs converting.
@@ -173,16 +194,21 @@ impl WeightsFile {
             Tensor::f_from_data_size(bytes, &entry.shape, stored)?.f_to_device_(device, kind, false, false)?
         };
         self.release(start, end);
+        self.unchanged()?;
         Ok(converted)
     }
 
     /// A view of the file's own bytes that keeps them mapped, or `None` if the file could not be mapped a second time.
     fn view(&self, entry: &Entry, kind: Kind) -> Result<Option<Tensor>> {
         let whole = self.whole.get_or_init(|| {
-            let path = self.path.to_str()?;
-            let size = i64::try_from(self.map.len()).ok()?;
-            // Private pages: whoever writes into a view by mistake changes neither the file nor another reader.
-            Tensor::f_from_file(path, false, size, (Kind::Uint8, Device::Cpu)).ok()
+            let size = i64::try_from(self.map.bytes().len()).ok()?;
+            // What was opened, not what has its name now. Private pages: whoever writes into a view by mistake changes neither the file
+            // nor another reader.
+            let path = guard::path_of(&self.file)?;
+            let whole = Tensor::f_from_file(&path, false, size, (Kind::Uint8, Device::Cpu)).ok()?;
+            memory::mapped(self.id.bytes);
+            guard::watch(whole.data_ptr() as usize, self.map.bytes().len());
+            Some(whole)
         });
         let Some(whole) = whole else { return Ok(None) };
         let (start, end) = entry.bytes;
@@ -199,7 +225,7 @@ impl WeightsFile {
         // SAFETY: the map is a read-only view of a file: a page that is dropped is read from the file again on next use.
         unsafe {
             // Advice: a refusal changes nothing but memory use.
-            let _ = self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, end - start);
+            let _ = self.map.map().unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, end - start);
         }
     }
 }

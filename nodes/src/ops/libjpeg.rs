@@ -41,6 +41,13 @@ pub fn strict_errors() -> jpeg_error_mgr {
     errors
 }
 
+/// The same functions, but what is missing or damaged is filled with grey: for a file that is known to be truncated.
+pub fn lenient_errors() -> jpeg_error_mgr {
+    let mut errors = strict_errors();
+    errors.emit_message = Some(count_scans);
+    errors
+}
+
 /// The result of `decode`, or why it gave the file up.
 pub fn caught<T>(decode: impl FnOnce() -> std::io::Result<T>) -> Result<T, Failure> {
     // The unwinding drops the decoder, so that nobody uses it afterwards.
@@ -54,6 +61,14 @@ extern "C-unwind" fn give_up(decoder: &mut jpeg_common_struct) {
     // SAFETY: libjpeg calls with a decoder whose error manager is the one that it was made with.
     let code = unsafe { (*decoder.err).msg_code };
     resume_unwind(Box::new(Failure::Message(code)))
+}
+
+/// As [`hear`], for a file that is known to be truncated.
+extern "C-unwind" fn count_scans(decoder: &mut jpeg_common_struct, level: c_int) {
+    // SAFETY: as in `give_up`.
+    if unsafe { (*decoder.err).msg_code } == JTRC_SOS {
+        hear(decoder, level);
+    }
 }
 
 /// Is given warnings (level -1) and messages about progress (levels from 0 on).

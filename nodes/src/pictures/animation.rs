@@ -1,6 +1,7 @@
 //! Writing a batch of pictures as an animation, PNG or WebP, as ComfyUI's save nodes do through Pillow.
 
 use anyhow::{Context, Result, bail, ensure};
+use redraft_engine::memory;
 use serde_json::Value;
 use tch::Tensor;
 use webp::{AnimEncoder, AnimFrame, Encoder, PixelLayout, WebPConfig};
@@ -35,6 +36,8 @@ impl Frames {
             count > 0 && width > 0 && height > 0,
             "there is no picture to save: connect one with at least one pixel"
         );
+        // The frames, what an encoder makes of them (four bytes a pixel), and the file.
+        memory::ask(memory::product(&size, 3), "the animation")?;
         let mut frames: Vec<(Vec<u8>, u64)> = Vec::new();
         for picture in images.unbind(0) {
             let bytes = eight_bits(&picture)?;

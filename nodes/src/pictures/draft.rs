@@ -1,24 +1,41 @@
 //! A small picture drawn by code, as an example input.
 
+use std::io::Cursor;
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use image::{ImageFormat, RgbImage};
 
-use super::write::{Compression, encode_bytes, write_new};
+use super::stand_in::format;
+use super::write::{Compression, encode_bytes, write_new, write_over};
 
 /// The largest side of a draft, in pixels.
 pub(super) const MAX_SIDE: u32 = 8192;
 
-/// Draws a figure on a hill under an evening sky and writes it as an RGB PNG. The same size always gives the same bytes
-/// of picture.
+/// Draws a figure on a hill under an evening sky and writes it in the format that the path's extension tells (PNG, if it is not one that
+/// can be written). The same size always gives the same bytes of picture.
 ///
 /// # Errors
-/// If a side is 0 or above 8192, the file exists already, or it cannot be written.
-pub fn write_draft(path: &Path, width: u32, height: u32) -> Result<()> {
+/// If a side is 0 or above 8192, the file exists already and is not to be replaced, or it cannot be written.
+pub fn write_draft(path: &Path, (width, height): (u32, u32), replace: bool) -> Result<()> {
     let fits = |side| (1..=MAX_SIDE).contains(&side);
     ensure!(fits(width) && fits(height), "a draft of {width} × {height} pixels: choose sides from 1 to {MAX_SIDE}");
-    let png = encode_bytes(&draw(width, height), (width, height), png::ColorType::Rgb, &[], Compression::Saved)?;
-    ensure!(write_new(path, &png)?, "{} exists already: choose another name, or remove it", path.display());
+    let bytes = match format(&path.to_string_lossy()) {
+        ImageFormat::Png => {
+            encode_bytes(&draw(width, height), (width, height), png::ColorType::Rgb, &[], Compression::Saved)?
+        }
+        format => {
+            let picture = RgbImage::from_raw(width, height, draw(width, height));
+            let picture = picture.context("cannot make a picture: this is a bug")?;
+            let mut bytes = Cursor::new(Vec::new());
+            picture.write_to(&mut bytes, format).with_context(|| format!("cannot make {}", path.display()))?;
+            bytes.into_inner()
+        }
+    };
+    if replace {
+        return write_over(path, &bytes);
+    }
+    ensure!(write_new(path, &bytes)?, "{} exists already: choose another name, or give --force", path.display());
     Ok(())
 }
 
@@ -117,12 +134,12 @@ mod tests {
     fn writes_a_new_file_only() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("draft.png");
-        write_draft(&path, 40, 30).unwrap();
+        write_draft(&path, (40, 30), false).unwrap();
         let picture = crate::pictures::read::read(&path).unwrap();
         assert_eq!(picture.image.size(), [1, 30, 40, 3]);
-        let error = write_draft(&path, 40, 30).unwrap_err().to_string();
-        assert!(error.ends_with("exists already: choose another name, or remove it"), "{error}");
-        assert!(write_draft(&folder.path().join("x.png"), 0, 5).is_err());
-        assert!(write_draft(&folder.path().join("x.png"), 9000, 5).is_err());
+        let error = write_draft(&path, (40, 30), false).unwrap_err().to_string();
+        assert!(error.ends_with("exists already: choose another name, or give --force"), "{error}");
+        assert!(write_draft(&folder.path().join("x.png"), (0, 5), false).is_err());
+        assert!(write_draft(&folder.path().join("x.png"), (9000, 5), false).is_err());
     }
 }

@@ -1,10 +1,17 @@
 //! One decoded picture in eight bits per channel, and the limit on how many pixels a file may hold.
 
 use anyhow::{Result, ensure};
+use redraft_engine::memory;
 
 /// The most pixels that a file may hold in all its frames together. Pillow refuses larger files as decompression bombs
 /// (twice its `MAX_IMAGE_PIXELS`). As 32-bit floats these are about 2 GB.
 pub const MAX_PIXELS: u64 = 178_956_970;
+
+/// As so many pixels a smaller frame counts: it bounds how many there are.
+const LEAST: u64 = 4096;
+
+/// Bytes that a pixel takes until it is read: in eight bits as its decoder has it and as we have it, and in floats.
+const BYTES_EACH: u64 = 4 + 4 + 16;
 
 /// A decoded picture: `rgb` is height × width × 3, `alpha` is height × width if the picture has transparency.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,12 +23,14 @@ pub(super) struct Frame {
     /// Whether the alpha comes from a single transparent colour, in a picture without alpha channel or palette.
     /// LoadImage ignores such alpha, LoadImageMask uses it.
     pub(super) alpha_is_colour_key: bool,
+    /// Whether the file ended before the picture did.
+    pub(super) cut: bool,
 }
 
 impl Frame {
     /// A picture without transparency; `rgb` holds three bytes a pixel.
     pub(super) fn opaque(width: usize, height: usize, rgb: Vec<u8>) -> Frame {
-        Frame { width, height, rgb, alpha: None, alpha_is_colour_key: false }
+        Frame { width, height, rgb, alpha: None, alpha_is_colour_key: false, cut: false }
     }
 
     /// A picture of one byte a pixel, as three equal channels.
@@ -57,7 +66,10 @@ impl Budget {
             "is {width} × {height} pixels; a file may hold {MAX_PIXELS} in all its frames: \
              scale it down, or keep fewer frames"
         );
-        self.left -= pixels;
+        // Each frame costs its decoder some work, however small it is.
+        self.left = self.left.saturating_sub(pixels.max(LEAST));
+        // Decoded in eight bits, and as floats.
+        memory::ask(pixels.saturating_mul(BYTES_EACH), "the picture")?;
         Ok(())
     }
 }

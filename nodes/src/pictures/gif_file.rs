@@ -2,7 +2,7 @@
 //! RGB, and a file without colours stays grey.
 
 use std::borrow::Cow;
-use std::io::Cursor;
+use std::io::{Cursor, ErrorKind};
 
 use anyhow::{Context, Result, bail};
 use gif::DisposalMethod;
@@ -25,7 +25,16 @@ pub(super) fn frames(bytes: &[u8], budget: &mut Budget) -> Result<Vec<Frame>> {
     let background = decoder.bg_color().and_then(|index| u8::try_from(index).ok()).unwrap_or(0);
     let mut canvas = Canvas::new(decoder.width().into(), decoder.height().into(), background);
     let mut frames = Vec::new();
-    while let Some(info) = decoder.next_frame_info().context("is a damaged gif file: export it again")? {
+    loop {
+        let info = match decoder.next_frame_info() {
+            Ok(Some(info)) => info,
+            Ok(None) => break,
+            // The pictures are all there; what is missing is the end marker.
+            Err(gif::DecodingError::Io(error)) if !frames.is_empty() && error.kind() == ErrorKind::UnexpectedEof => {
+                break;
+            }
+            Err(error) => return Err(error).context("is a damaged gif file: export it again"),
+        };
         let region = Region::of(info);
         let (width, height) = canvas.size_with(&region);
         budget.take(width as u64, height as u64)?;

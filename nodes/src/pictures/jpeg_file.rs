@@ -1,25 +1,27 @@
 //! JPEG through libjpeg, as in Pillow. Other decoders round differently: zune-jpeg differs in a quarter of all samples
 //! of a picture with subsampled chroma.
 
+use std::io::BufRead;
+
 use anyhow::{Error, Result, anyhow, ensure};
+use mozjpeg::decompress::DecompressBuilder;
 use mozjpeg::{CompInfoExt, Decompress, Format, Marker};
 use mozjpeg_sys::{
     JERR_ARITH_NOTIMPL, JERR_BAD_PRECISION, JERR_COMPONENT_COUNT, JERR_CONVERSION_NOTIMPL, JERR_FILE_READ,
-    JERR_FRACT_SAMPLE_NOTIMPL, JERR_SOF_UNSUPPORTED, JWRN_HIT_MARKER, JWRN_JPEG_EOF,
+    JERR_FRACT_SAMPLE_NOTIMPL, JERR_SOF_UNSUPPORTED, JWRN_HIT_MARKER, JWRN_JPEG_EOF, jpeg_error_mgr,
 };
 
 use super::frame::{Budget, Frame};
 use super::orientation::OrientationSources;
-use crate::ops::libjpeg::{Failure, caught, strict_errors};
+use crate::ops::libjpeg::{Failure, caught, lenient_errors, strict_errors};
 
-/// The picture of a JPEG file (of an MPO file, the first).
+/// The picture of a JPEG file (of an MPO file, the first). What is missing at the end of a truncated file is grey, as in Pillow.
 ///
 /// # Errors
-/// If the file is damaged or truncated, of a kind that is not read (lossless, arithmetic-coded, 12 bits), or larger than
+/// If the file is damaged, is cut in its header, is of a kind that is not read (lossless, arithmetic-coded, 12 bits), or is larger than
 /// `budget` allows.
 pub(super) fn frame(bytes: &[u8], budget: &mut Budget) -> Result<(Frame, OrientationSources)> {
-    let settings = Decompress::builder().with_err(strict_errors()).with_markers(&[Marker::APP(1)]);
-    let decoder = caught(|| settings.from_mem(bytes)).map_err(explained)?;
+    let decoder = caught(|| settings(strict_errors()).from_mem(bytes)).map_err(explained)?;
     let (width, height) = decoder.size();
     budget.take(width as u64, height as u64)?;
     // Every block costs at least one bit, so a short file cannot hold a large picture. Refused before memory is taken.
@@ -30,14 +32,35 @@ pub(super) fn frame(bytes: &[u8], budget: &mut Budget) -> Result<(Frame, Orienta
         bytes.len()
     );
     let metadata = metadata(&decoder);
-    let rgb = caught(|| {
-        Ok(match decoder.image()? {
-            Format::RGB(mut rows) => rows.read_scanlines::<[u8; 3]>()?.into_flattened(),
-            Format::Gray(mut rows) => rows.read_scanlines::<u8>()?.into_iter().flat_map(|grey| [grey; 3]).collect(),
-            Format::CMYK(mut rows) => rows.read_scanlines::<[u8; 4]>()?.into_iter().flat_map(without_inks).collect(),
-        })
-    });
-    Ok((Frame::opaque(width, height, rgb.map_err(explained)?), metadata))
+    match caught(|| colours(decoder)) {
+        Ok(rgb) => Ok((Frame::opaque(width, height, rgb), metadata)),
+        Err(Failure::Message(JWRN_JPEG_EOF | JWRN_HIT_MARKER | JERR_FILE_READ)) if lacks_end(bytes) => {
+            let ended = [bytes, b"\xFF\xD9"].concat();
+            let rgb = caught(|| colours(settings(lenient_errors()).from_mem(&ended)?)).map_err(explained)?;
+            Ok((Frame { cut: true, ..Frame::opaque(width, height, rgb) }, metadata))
+        }
+        Err(failure) => Err(explained(failure)),
+    }
+}
+
+/// Whether a file ends without the marker for that, so that a part of it is missing, and none is damaged.
+fn lacks_end(bytes: &[u8]) -> bool {
+    /// What programs put behind the marker.
+    const BEHIND: usize = 64;
+    !bytes[bytes.len().saturating_sub(BEHIND)..].windows(2).any(|marker| marker == b"\xFF\xD9")
+}
+
+fn settings<'a>(errors: jpeg_error_mgr) -> DecompressBuilder<'a> {
+    Decompress::builder().with_err(errors).with_markers(&[Marker::APP(1)])
+}
+
+/// All pixels, in three bytes each.
+fn colours<R: BufRead>(decoder: Decompress<R>) -> std::io::Result<Vec<u8>> {
+    Ok(match decoder.image()? {
+        Format::RGB(mut rows) => rows.read_scanlines::<[u8; 3]>()?.into_flattened(),
+        Format::Gray(mut rows) => rows.read_scanlines::<u8>()?.into_iter().flat_map(|grey| [grey; 3]).collect(),
+        Format::CMYK(mut rows) => rows.read_scanlines::<[u8; 4]>()?.into_iter().flat_map(without_inks).collect(),
+    })
 }
 
 /// Converts CMYK to RGB as Pillow does: the light that black leaves, less each ink's share of it. The inks in files are

@@ -1,6 +1,6 @@
 //! PNG and animated PNG, with Pillow's meaning of each colour type.
 
-use std::io::Cursor;
+use std::io::{Cursor, ErrorKind};
 
 use anyhow::{Context, Result, bail, ensure};
 use png::{BitDepth, BlendOp, ColorType, DisposeOp, FrameControl, Transformations};
@@ -63,16 +63,43 @@ pub(super) fn frames(bytes: &[u8], budget: &mut Budget) -> Result<(Vec<Frame>, O
         if number > 0 {
             budget.take(layout.width as u64, layout.height as u64)?;
         }
-        let output = reader.next_frame(&mut buffer).context("is a damaged or truncated png file: export it again")?;
+        let (width, height, line, cut) = if count == 1 && !reader.info().interlaced {
+            let (cut, line) = rows(&mut reader, &mut buffer, layout.height)?;
+            (layout.width, layout.height, line, cut)
+        } else {
+            let output = reader.next_frame(&mut buffer).context(DAMAGED)?;
+            (output.width as usize, output.height as usize, output.line_size, false)
+        };
         let control = reader.info().frame_control;
-        let (width, height) = (output.width as usize, output.height as usize);
-        let pixels = unpack(&layout, &buffer, output.line_size, width, height);
+        let pixels = unpack(&layout, &buffer, line, width, height);
         canvas.draw(StoredFrame { pixels, width, height, control });
-        frames.push(layout.frame(&canvas.now));
+        frames.push(Frame { cut, ..layout.frame(&canvas.now) });
     }
     // Metadata may follow the pixels. Errors there are ignored.
     let _ = reader.finish();
     Ok((frames, orientation_sources(reader.info())))
+}
+
+const DAMAGED: &str = "is a damaged or truncated png file: export it again";
+
+/// Reads a still picture row by row into the buffer, which holds zeros: as in Pillow, what is missing of a truncated file stays 0, and
+/// what would follow the last row is not missed. Also gives the length of a row.
+///
+/// # Errors
+/// If the file is damaged, or ends before the first row does.
+fn rows(reader: &mut png::Reader<Cursor<&[u8]>>, buffer: &mut [u8], height: usize) -> Result<(bool, usize)> {
+    let line = buffer.len() / height.max(1);
+    for (number, place) in buffer.chunks_exact_mut(line.max(1)).take(height).enumerate() {
+        match reader.next_row() {
+            Ok(Some(row)) => place.copy_from_slice(row.data()),
+            Ok(None) => bail!(DAMAGED),
+            Err(png::DecodingError::IoError(error)) if number > 0 && error.kind() == ErrorKind::UnexpectedEof => {
+                return Ok((true, line));
+            }
+            Err(error) => return Err(error).context(DAMAGED),
+        }
+    }
+    Ok((false, line))
 }
 
 fn frame_count(info: &png::Info) -> u32 {
@@ -289,17 +316,34 @@ fn blend(old: u8, new: u8, coverage: u8) -> u8 {
     ((sum + (sum >> 8)) >> 8) as u8
 }
 
+/// The names of the texts that may hold an orientation.
+const EXIF_PROFILE: &str = "Raw profile type exif";
+const XMP: &str = "XML:com.adobe.xmp";
+/// The longest such text that is read, in bytes.
+const MAX_TEXT: usize = 4 << 20;
+
 fn orientation_sources(info: &png::Info) -> OrientationSources {
-    let latin1 = info.uncompressed_latin1_text.iter().map(|chunk| (chunk.keyword.as_str(), Some(chunk.text.clone())));
-    let compressed = info.compressed_latin1_text.iter().map(|chunk| (chunk.keyword.as_str(), chunk.get_text().ok()));
-    let utf8 = info.utf8_text.iter().map(|chunk| (chunk.keyword.as_str(), chunk.get_text().ok()));
+    let wanted = |keyword: &str| [EXIF_PROFILE, XMP].contains(&keyword);
+    let latin1 = info.uncompressed_latin1_text.iter().filter(|chunk| wanted(&chunk.keyword));
+    let latin1 = latin1.map(|chunk| (chunk.keyword.as_str(), Some(chunk.text.clone())));
+    // A kilobyte may inflate to a megabyte and more.
+    let compressed = info.compressed_latin1_text.iter().filter(|chunk| wanted(&chunk.keyword)).map(|chunk| {
+        let mut inflated = chunk.clone();
+        let text = inflated.decompress_text_with_limit(MAX_TEXT).and_then(|()| inflated.get_text());
+        (chunk.keyword.as_str(), text.ok())
+    });
+    let utf8 = info.utf8_text.iter().filter(|chunk| wanted(&chunk.keyword)).map(|chunk| {
+        let mut inflated = chunk.clone();
+        let text = inflated.decompress_text_with_limit(MAX_TEXT).and_then(|()| inflated.get_text());
+        (chunk.keyword.as_str(), text.ok())
+    });
     let mut sources =
         OrientationSources { exif: info.exif_metadata.as_deref().map(<[u8]>::to_vec), ..Default::default() };
     for (keyword, text) in latin1.chain(compressed).chain(utf8) {
         let Some(text) = text else { continue };
         match keyword {
-            "Raw profile type exif" if sources.exif.is_none() => sources.exif = raw_profile(&text).ok(),
-            "XML:com.adobe.xmp" => sources.xmp = Some(text.into_bytes()),
+            EXIF_PROFILE if sources.exif.is_none() => sources.exif = raw_profile(&text).ok(),
+            XMP => sources.xmp = Some(text.into_bytes()),
             _ => {}
         }
     }

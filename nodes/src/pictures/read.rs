@@ -1,16 +1,20 @@
 //! Reading a picture file as LoadImage and LoadImageMask do.
 //!
-//! Compared with ComfyUI 0.8.0 and Pillow 13.0. ComfyUI shows what is left of a truncated or damaged file. Here such a
-//! file is refused, because half a picture is hardly ever the intended input.
+//! Compared with ComfyUI 0.8.0 and Pillow 13.0. As there, a file that lacks its end marker is read, and of a truncated JPEG or PNG what
+//! is left of it, with a warning. Other files that are truncated or damaged are refused, where ComfyUI shows something.
 
+use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use redraft_engine::files;
 use tch::{Kind, Tensor};
 
 pub use super::frame::MAX_PIXELS;
 use super::frame::{Budget, Frame};
 use super::orientation::{OrientationSources, upright};
+use crate::files::torch_file::bounded;
+
 use super::{gif_file, jpeg_file, png_file, stills, webp_file};
 
 /// The largest file that is read, in bytes.
@@ -23,6 +27,8 @@ pub struct Picture {
     pub image: Tensor,
     /// B × H × W, 32-bit floats, 1 where the picture is transparent. B × 64 × 64 zeros for a picture without alpha.
     pub mask: Tensor,
+    /// Whether the file ended before the picture did; what is missing is grey or black.
+    pub cut: bool,
 }
 
 /// The channel that LoadImageMask takes from a picture.
@@ -34,14 +40,14 @@ pub enum Channel {
     Blue,
 }
 
-/// Reads a PNG, JPEG, WebP, GIF, BMP or TIFF file, told apart by content, not by name.
+/// Reads a PNG, JPEG, WebP, GIF, BMP, TIFF, JPEG 2000 or TGA file, told apart by content, not by name.
 ///
 /// As in ComfyUI, the picture is turned upright by its EXIF orientation, 16-bit colour keeps its upper byte, 16-bit
 /// grey is clipped to 0 … 255, colour profiles and gamma are ignored, and frames of another size than the first are
 /// left out.
 ///
 /// # Errors
-/// If the file cannot be read, is no picture, is damaged or truncated, or holds more than [`MAX_PIXELS`] pixels.
+/// If the file cannot be read, is no picture, is damaged, or holds more than [`MAX_PIXELS`] pixels.
 pub fn read(path: &Path) -> Result<Picture> {
     let mut frames = load(path)?;
     let (width, height) = (frames[0].width, frames[0].height);
@@ -51,21 +57,22 @@ pub fn read(path: &Path) -> Result<Picture> {
             frame.alpha = None;
         }
     }
+    let count = frames.len();
     let masked = frames.iter().filter(|frame| frame.alpha.is_some()).count();
     ensure!(
-        masked == 0 || masked == frames.len(),
+        masked == 0 || masked == count,
         "{}: only some of its frames have transparency: export it with transparency in all or in none",
         path.display()
     );
-    let images: Vec<Tensor> = frames.iter().map(|frame| unit_floats(&frame.rgb, &[1, height, width, 3])).collect();
+    let alphas: Vec<Vec<u8>> = frames.iter_mut().filter_map(|frame| frame.alpha.take()).collect();
     let mask = if masked == 0 {
-        Tensor::zeros([frames.len() as i64, 64, 64], (Kind::Float, tch::Device::Cpu))
+        Tensor::zeros([count as i64, 64, 64], (Kind::Float, tch::Device::Cpu))
     } else {
-        let alphas = frames.iter().filter_map(|frame| frame.alpha.as_ref());
-        let masks: Vec<Tensor> = alphas.map(|alpha| 1.0 - unit_floats(alpha, &[1, height, width])).collect();
-        stack(masks)
+        unit_floats(alphas, &[height, width]).g_mul_scalar_(-1.0).g_add_scalar_(1.0)
     };
-    Ok(Picture { image: stack(images), mask })
+    let cut = frames.iter().any(|frame| frame.cut);
+    let colours = frames.into_iter().map(|frame| frame.rgb).collect();
+    Ok(Picture { image: unit_floats(colours, &[height, width, 3]), mask, cut })
 }
 
 /// Reads one channel of a picture file's first frame as LoadImageMask does.
@@ -78,15 +85,15 @@ pub fn read(path: &Path) -> Result<Picture> {
 /// As [`read`].
 pub fn read_mask(path: &Path, channel: Channel) -> Result<Tensor> {
     let frame = load(path)?.swap_remove(0);
-    let shape = [1, frame.height, frame.width];
+    let shape = [frame.height, frame.width];
     let colour = |c: usize| frame.rgb.iter().skip(c).step_by(3).copied().collect::<Vec<u8>>();
     Ok(match channel {
-        Channel::Red => unit_floats(&colour(0), &shape),
-        Channel::Green => unit_floats(&colour(1), &shape),
-        Channel::Blue => unit_floats(&colour(2), &shape),
+        Channel::Red => unit_floats(vec![colour(0)], &shape),
+        Channel::Green => unit_floats(vec![colour(1)], &shape),
+        Channel::Blue => unit_floats(vec![colour(2)], &shape),
         Channel::Alpha => {
             let alpha = frame.alpha.unwrap_or_else(|| vec![255; frame.width * frame.height]);
-            1.0 - unit_floats(&alpha, &shape)
+            1.0 - unit_floats(vec![alpha], &shape)
         }
     })
 }
@@ -100,16 +107,18 @@ pub fn read_mask(path: &Path, channel: Channel) -> Result<Tensor> {
 /// As [`read`].
 pub fn read_stored(path: &Path) -> Result<Tensor> {
     let frame = stored(path)?.0.swap_remove(0);
-    Ok(unit_floats(&frame.rgb, &[1, frame.height, frame.width, 3]))
+    Ok(unit_floats(vec![frame.rgb], &[frame.height, frame.width, 3]))
 }
 
-fn unit_floats(bytes: &[u8], shape: &[usize]) -> Tensor {
+/// Pictures of `shape`, in eight bits, as one batch of floats from 0 to 1. Each picture's bytes go as soon as they are taken over.
+fn unit_floats(pictures: Vec<Vec<u8>>, shape: &[usize]) -> Tensor {
     let shape: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
-    Tensor::from_slice(bytes).view(shape.as_slice()).to_kind(Kind::Float) / 255.0
-}
-
-fn stack(mut parts: Vec<Tensor>) -> Tensor {
-    if parts.len() == 1 { parts.remove(0) } else { Tensor::cat(&parts, 0) }
+    let batch = [&[pictures.len() as i64], shape.as_slice()].concat();
+    let mut floats = Tensor::empty(batch, (Kind::Float, tch::Device::Cpu));
+    for (place, bytes) in (0..).zip(pictures) {
+        floats.get(place).copy_(&Tensor::from_slice(&bytes).view(shape.as_slice()));
+    }
+    floats.g_div_scalar_(255.0)
 }
 
 /// All frames of a file, upright; at least one.
@@ -121,40 +130,83 @@ fn load(path: &Path) -> Result<Vec<Frame>> {
 /// All frames of a file (at least one) as they are stored, and their EXIF orientation.
 fn stored(path: &Path) -> Result<(Vec<Frame>, u32)> {
     let name = || path.display().to_string();
-    let about = fs_err::metadata(path).context("cannot read the picture: check the file name")?;
-    ensure!(about.is_file(), "{}: is not a file: name a picture file", name());
+    let file = files::open(path).with_context(|| format!("cannot read the picture {}", name()))?;
+    let length = file.metadata().with_context(|| format!("cannot read the picture {}", name()))?.len();
     ensure!(
-        about.len() <= MAX_FILE_BYTES,
-        "{}: is {} bytes; at most {MAX_FILE_BYTES} are read: scale it down",
+        length <= MAX_FILE_BYTES,
+        "{}: is {length} bytes; at most {MAX_FILE_BYTES} are read: scale it down",
         name(),
-        about.len()
     );
-    let bytes = fs_err::read(path).context("cannot read the picture: check its permissions")?;
+    // Only what is there now: a file that grows or shrinks meanwhile is a damaged picture, no more.
+    let bytes = bounded(file, MAX_FILE_BYTES).with_context(|| format!("cannot read the picture {}", name()))?;
     let (frames, orientation) =
         decode(&bytes).map_err(|error| error.context(format!("{}: cannot be read as a picture", name())))?;
     ensure!(!frames.is_empty(), "{}: holds no picture: choose another file", name());
     Ok((frames, orientation))
 }
 
+/// Looks at a picture file's beginning.
+///
+/// # Errors
+/// If the file cannot be opened, is too large, or begins like no picture that is read.
+pub fn look(path: &Path) -> Result<()> {
+    let file = files::open(path)?;
+    ensure!(file.metadata()?.len() <= MAX_FILE_BYTES, "it is larger than {MAX_FILE_BYTES} bytes: scale it down");
+    let mut head = Vec::new();
+    file.take(64).read_to_end(&mut head)?;
+    ensure!(format_of(&head).is_some(), UNKNOWN);
+    Ok(())
+}
+
+/// The formats that are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Png,
+    Jpeg,
+    Webp,
+    Gif,
+    Bmp,
+    Tiff,
+    Jpeg2000,
+    Tga,
+}
+
+const UNKNOWN: &str = "is not a png, jpeg, webp, gif, bmp, tiff, jpeg 2000 or tga file: export it as png";
+
+/// The format that a file's first bytes tell.
+fn format_of(bytes: &[u8]) -> Option<Format> {
+    let is = |magic: &[u8]| bytes.starts_with(magic);
+    Some(match bytes {
+        _ if is(b"\x89PNG\r\n\x1a\n") => Format::Png,
+        _ if is(b"\xFF\xD8\xFF") => Format::Jpeg,
+        _ if is(b"RIFF") && bytes.get(8..12) == Some(b"WEBP") => Format::Webp,
+        _ if is(b"GIF87a") || is(b"GIF89a") => Format::Gif,
+        _ if is(b"BM") => Format::Bmp,
+        _ if is(b"II") || is(b"MM") => Format::Tiff,
+        _ if is(b"\0\0\0\x0CjP  \r\n\x87\n") || is(b"\xFF\x4F\xFF\x51") => Format::Jpeg2000,
+        _ if stills::may_be_tga(bytes) => Format::Tga,
+        _ => return None,
+    })
+}
+
 /// Decodes a file by the format that its first bytes tell.
 fn decode(bytes: &[u8]) -> Result<(Vec<Frame>, u32)> {
     let mut budget = Budget::new();
     let budget = &mut budget;
-    let (frames, metadata) = if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
-        png_file::frames(bytes, budget)?
-    } else if bytes.starts_with(b"\xFF\xD8\xFF") {
-        let (frame, metadata) = jpeg_file::frame(bytes, budget)?;
-        (vec![frame], metadata)
-    } else if bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP") {
-        webp_file::frames(bytes, budget)?
-    } else if bytes.starts_with(b"GIF87a") || bytes.starts_with(b"GIF89a") {
-        (gif_file::frames(bytes, budget)?, OrientationSources::default())
-    } else if bytes.starts_with(b"BM") {
-        (stills::bmp(bytes, budget)?, OrientationSources::default())
-    } else if bytes.starts_with(b"II") || bytes.starts_with(b"MM") {
-        (stills::tiff(bytes, budget)?, OrientationSources::default())
-    } else {
-        bail!("is not a png, jpeg, webp, gif, bmp or tiff file: export it as png")
+    let plain = |frames: Vec<Frame>| (frames, OrientationSources::default());
+    let (frames, metadata) = match format_of(bytes) {
+        Some(Format::Png) => png_file::frames(bytes, budget)?,
+        Some(Format::Jpeg) => {
+            let (frame, metadata) = jpeg_file::frame(bytes, budget)?;
+            (vec![frame], metadata)
+        }
+        Some(Format::Webp) => webp_file::frames(bytes, budget)?,
+        Some(Format::Gif) => plain(gif_file::frames(bytes, budget)?),
+        Some(Format::Bmp) => plain(stills::bmp(bytes, budget)?),
+        Some(Format::Tiff) => plain(stills::tiff(bytes, budget)?),
+        Some(Format::Jpeg2000) => plain(stills::jpeg2000(bytes, budget)?),
+        Some(Format::Tga) => plain(stills::tga(bytes, budget)?),
+        None => bail!(UNKNOWN),
     };
     Ok((frames, metadata.orientation()))
 }

@@ -53,7 +53,7 @@ fn every_kind_of_file_reads_as_in_the_reference() {
         assert_eq!(fnv(&alpha_of(&alpha)), key, "{name}: LoadImageMask");
         count += 1;
     }
-    assert_eq!(count, 61);
+    assert_eq!(count, 80);
 }
 
 #[test]
@@ -120,17 +120,21 @@ fn truncated_and_foreign_files_are_refused() {
         ["rgb.png", "jpeg-420.jpg", "jpeg-progressive.jpg", "lossy.webp", "anim-keep-clear.gif", "rgb.bmp", "rgb.tif"]
     {
         let bytes = std::fs::read(testdata(name)).unwrap();
-        for length in [0, 1, 12, 30, bytes.len() / 2, bytes.len() * 4 / 5] {
+        // Of these, what is left is read.
+        let read_in_part = name.ends_with(".jpg") || name.ends_with(".png");
+        let lengths = [0, 1, 12, 30, bytes.len() / 2, bytes.len() * 4 / 5];
+        for &length in if read_in_part { &lengths[..4] } else { &lengths[..] } {
             let error = error_of(name, &bytes[..length]);
             let advice = ["export it", "export it again", "export it as png", "choose another file"];
             assert!(advice.iter().any(|a| error.contains(a)), "{name} cut to {length}: {error}");
         }
     }
     assert!(
-        error_of("a.txt", b"no picture").ends_with("is not a png, jpeg, webp, gif, bmp or tiff file: export it as png")
+        error_of("a.txt", b"no picture")
+            .ends_with("is not a png, jpeg, webp, gif, bmp, tiff, jpeg 2000 or tga file: export it as png")
     );
     let folder = tempfile::tempdir().unwrap();
-    assert!(read(folder.path()).unwrap_err().to_string().ends_with("is not a file: name a picture file"));
+    assert!(format!("{:#}", read(folder.path()).unwrap_err()).contains("is a directory, not a file"));
     assert!(read(&folder.path().join("none.png")).is_err());
 }
 

@@ -41,7 +41,7 @@ pub fn write_stand_in(
 }
 
 /// By the extension. When a picture is read its content decides, so that a PNG may have any name.
-fn format(file: &str) -> ImageFormat {
+pub(super) fn format(file: &str) -> ImageFormat {
     let named = ImageFormat::from_path(file).unwrap_or(ImageFormat::Png);
     let written = [ImageFormat::Jpeg, ImageFormat::WebP, ImageFormat::Gif, ImageFormat::Bmp, ImageFormat::Tiff];
     if written.contains(&named) { named } else { ImageFormat::Png }

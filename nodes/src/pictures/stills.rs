@@ -1,11 +1,15 @@
-//! BMP and TIFF through the `image` crate.
+//! BMP, TGA and TIFF through the `image` crate, JPEG 2000 through `hayro-jpeg2000`.
 
+use std::collections::HashSet;
 use std::io::Cursor;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use hayro_jpeg2000::DecodeSettings;
 use image::codecs::bmp::BmpDecoder;
+use image::codecs::tga::TgaDecoder;
 use image::codecs::tiff::TiffDecoder;
 use image::{DynamicImage, ImageDecoder, Limits};
+use tiff::decoder::DecodingResult;
 
 use super::frame::{Budget, Frame};
 use super::orientation::upright;
@@ -43,6 +47,10 @@ pub(super) fn tiff(bytes: &[u8], budget: &mut Budget) -> Result<Vec<Frame>> {
     for page in pages(bytes)? {
         // The decoder reads the page that the header points to.
         file[4..8].copy_from_slice(&page);
+        if let Some(frame) = wide_grey(&file, budget)? {
+            frames.push(frame);
+            continue;
+        }
         let mut decoder = TiffDecoder::new(Cursor::new(&file)).context(UNREADABLE)?;
         let (width, height) = decoder.dimensions();
         budget.take(width, height)?;
@@ -52,6 +60,77 @@ pub(super) fn tiff(bytes: &[u8], budget: &mut Budget) -> Result<Vec<Frame>> {
         frames.push(upright(eight_bits(image)?, orientation));
     }
     Ok(frames)
+}
+
+/// A page of one channel of 32 bits; nothing if it is another kind of page. As in ComfyUI through Pillow, floats are clipped to 0 … 255 and
+/// cut to whole numbers, whole numbers divided by 255 first.
+fn wide_grey(file: &[u8], budget: &mut Budget) -> Result<Option<Frame>> {
+    let Ok(mut decoder) = tiff::decoder::Decoder::new(Cursor::new(file)) else { return Ok(None) };
+    if !matches!(decoder.colortype(), Ok(tiff::ColorType::Gray(32))) {
+        return Ok(None);
+    }
+    const DAMAGED: &str = "is a damaged tiff file: export it again";
+    let (width, height) = decoder.dimensions().context(DAMAGED)?;
+    budget.take(width, height)?;
+    let mut decoder = decoder.with_limits(tiff::decoder::Limits::unlimited());
+    let whole = |value: f64| (value * (1.0 / 255.0)).clamp(0.0, 255.0) as u8;
+    let grey: Vec<u8> = match decoder.read_image().context(DAMAGED)? {
+        DecodingResult::F32(values) => values.into_iter().map(|value| value.clamp(0.0, 255.0) as u8).collect(),
+        DecodingResult::I32(values) => values.into_iter().map(|value| whole(value.into())).collect(),
+        // Pillow takes them for signed numbers.
+        DecodingResult::U32(values) => values.into_iter().map(|value| whole(value.cast_signed().into())).collect(),
+        _ => return Ok(None),
+    };
+    let (width, height) = (width as usize, height as usize);
+    ensure!(grey.len() == width * height, DAMAGED);
+    Ok(Some(Frame::grey(width, height, &grey)))
+}
+
+/// A TGA file's one picture.
+///
+/// # Errors
+/// If the file is damaged, or larger than `budget` allows.
+pub(super) fn tga(bytes: &[u8], budget: &mut Budget) -> Result<Vec<Frame>> {
+    const DAMAGED: &str = "is a damaged tga file, or no picture at all: export it as png";
+    let mut decoder = TgaDecoder::new(Cursor::new(bytes)).context(DAMAGED)?;
+    let (width, height) = decoder.dimensions();
+    budget.take(width, height)?;
+    decoder.set_limits(limits()).context("is too large to be held in memory: scale it down")?;
+    Ok(vec![eight_bits(DynamicImage::from_decoder(decoder).context(DAMAGED)?)?])
+}
+
+/// A JPEG 2000 file's one picture: of grey or RGB, with or without transparency, of up to eight bits a sample.
+///
+/// # Errors
+/// If the file is damaged, of another kind, or larger than `budget` allows.
+pub(super) fn jpeg2000(bytes: &[u8], budget: &mut Budget) -> Result<Vec<Frame>> {
+    let damaged =
+        |error| anyhow!("is a damaged jpeg 2000 file, or of a kind that is not read ({error}): export it as png");
+    let image = hayro_jpeg2000::Image::new(bytes, &DecodeSettings::default()).map_err(damaged)?;
+    budget.take(image.width(), image.height())?;
+    ensure!(
+        image.original_bit_depth() <= 8,
+        "is a jpeg 2000 file of {} bits a sample, which are not read: export it as png",
+        image.original_bit_depth()
+    );
+    let (width, height, alpha) = (image.width() as usize, image.height() as usize, image.has_alpha());
+    let channels = image.color_space().num_channels();
+    let samples = image.decode().map_err(damaged)?;
+    let rgba = |pixel: &[u8]| [pixel[0], pixel[0], pixel[0], pixel[1]];
+    Ok(vec![match (channels, alpha) {
+        (1, false) => Frame::grey(width, height, &samples),
+        (1, true) => Frame::rgba(width, height, &samples.chunks_exact(2).flat_map(rgba).collect::<Vec<u8>>()),
+        (3, false) => Frame::opaque(width, height, samples),
+        (3, true) => Frame::rgba(width, height, &samples),
+        _ => bail!("is a jpeg 2000 file of {channels} channels, which are not read: export it as png"),
+    }])
+}
+
+/// Whether a file begins like a TGA picture. The format has no mark of its own: this is what Pillow asks of it.
+pub(super) fn may_be_tga(head: &[u8]) -> bool {
+    let number = |at: usize| head.get(at..at + 2).map_or(0, |bytes| u16::from_le_bytes([bytes[0], bytes[1]]));
+    let is = |at: usize, values: &[u8]| head.get(at).is_some_and(|value| values.contains(value));
+    is(1, &[0, 1]) && is(2, &[1, 2, 3, 9, 10, 11]) && number(12) > 0 && number(14) > 0 && is(16, &[1, 8, 16, 24, 32])
 }
 
 /// The offsets of a TIFF file's pages, in the file's own byte order.
@@ -64,10 +143,10 @@ fn pages(bytes: &[u8]) -> Result<Vec<[u8; 4]>> {
         "is a tiff file of a kind that is not read: export it as png"
     );
     let number = |b: [u8; 4]| if little { u32::from_le_bytes(b) } else { u32::from_be_bytes(b) } as usize;
-    let mut pages = Vec::new();
+    let (mut pages, mut seen) = (Vec::new(), HashSet::new());
     let mut next = take(4).context(DAMAGED)?;
     while number(next) != 0 {
-        if pages.contains(&next) {
+        if !seen.insert(next) {
             bail!("is a tiff file whose pages run in a circle: export it again");
         }
         pages.push(next);

@@ -30,6 +30,9 @@ pub(super) fn frames(bytes: &[u8], budget: &mut Budget) -> Result<(Vec<Frame>, O
     let has_alpha = decoder.color_type().has_alpha();
     let mut canvas = Canvas::new(width as usize, height as usize);
     let mut frames: Vec<Frame> = Vec::new();
+    // A frame that is missing at the end would go unseen.
+    let length = bytes.get(4..8).and_then(|length| length.try_into().ok()).map(u32::from_le_bytes);
+    ensure!(length.is_some_and(|length| length as usize + 8 <= bytes.len()), DAMAGED);
     for (_, content) in chunks(&bytes[12..]).filter(|(name, _)| *name == b"ANMF") {
         if !frames.is_empty() {
             budget.take(width, height)?;

@@ -4,6 +4,8 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use redraft_engine::aside::Aside;
+use redraft_engine::memory;
 use serde_json::Value;
 use tch::Tensor;
 
@@ -116,6 +118,7 @@ pub(super) fn encode_bytes(
     texts: &[(&str, String)],
     compression: Compression,
 ) -> Result<Vec<u8>> {
+    memory::ask(pixels.len(), "the compressed picture")?;
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(BufWriter::new(&mut bytes), width, height);
     encoder.set_color(color);
@@ -140,11 +143,11 @@ pub(super) fn encode_bytes(
 /// # Returns
 /// `false`, with nothing changed, if the name is already taken, even if that happened only just now.
 pub fn write_new(path: &Path, bytes: &[u8]) -> Result<bool> {
-    match aside(path, bytes)?.persist_noclobber(path) {
-        Ok(_) => Ok(true),
-        Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
-        Err(error) => Err(error.error).with_context(|| not_written(path)),
+    // Links and devices count as taken names.
+    if path.symlink_metadata().is_ok() {
+        return Ok(false);
     }
+    aside(path, bytes).and_then(Aside::stand_new).with_context(|| not_written(path))
 }
 
 /// Writes a file under a temporary name, and then renames it. An existing file of the name is replaced.
@@ -152,26 +155,18 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> Result<bool> {
 /// # Errors
 /// If the folder cannot be written to.
 pub fn write_over(path: &Path, bytes: &[u8]) -> Result<()> {
-    aside(path, bytes)?.persist(path).map_err(|error| error.error).with_context(|| not_written(path))?;
-    Ok(())
+    aside(path, bytes).and_then(Aside::stand_over).with_context(|| not_written(path))
 }
 
 fn not_written(path: &Path) -> String {
     format!("cannot write {}: check the folder's permissions and space", path.display())
 }
 
-/// A temporary file in the folder of `path`.
-fn aside(path: &Path, bytes: &[u8]) -> Result<tempfile::NamedTempFile> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let failed = || not_written(path);
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".redraft-").suffix(".part");
-    // Temporary files are private by default. A picture gets the permissions of the user's umask.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder).with_context(failed)?;
-    file.write_all(bytes).with_context(failed)?;
-    Ok(file)
+/// All of a file, under a temporary name.
+fn aside(path: &Path, bytes: &[u8]) -> std::io::Result<Aside> {
+    let mut aside = Aside::of(path)?;
+    aside.write_all(bytes)?;
+    Ok(aside)
 }
 
 #[cfg(test)]

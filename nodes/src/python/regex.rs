@@ -3,11 +3,45 @@
 //! Patterns are rewritten where the two dialects differ. Matches are enumerated as in Python, which includes an empty
 //! match right after another match.
 
-use anyhow::{Context, Result, bail};
-use fancy_regex::{Captures, Regex, RegexBuilder};
+use std::time::{Duration, Instant};
 
-/// The number of backtracking steps after which matching gives up.
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use fancy_regex::{Captures, Regex, RegexBuilder};
+use redraft_engine::memory::ask_text;
+
+/// The most backtracking steps of one match.
 const MOST_BACKTRACKS: usize = 10_000_000;
+/// What one attempt at a match may cost in bytes looked at: a step may look at all of the text.
+const MOST_WORK: usize = 2_000_000_000;
+/// How long all matches of a call may take together.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// The most backtracking steps of an attempt in a text of so many bytes.
+fn steps(text: usize) -> usize {
+    (MOST_WORK / text.max(1)).clamp(1000, MOST_BACKTRACKS)
+}
+
+/// What all matches of a call may take.
+pub struct Budget<'a> {
+    until: Instant,
+    /// Whether the run was cancelled.
+    cancelled: &'a dyn Fn() -> anyhow::Result<()>,
+}
+
+impl<'a> Budget<'a> {
+    /// For one call of a node.
+    pub fn new(cancelled: &'a dyn Fn() -> anyhow::Result<()>) -> Self {
+        Self { until: Instant::now() + LONGEST, cancelled }
+    }
+
+    fn check(&self) -> Result<()> {
+        (self.cancelled)()?;
+        ensure!(Instant::now() < self.until, TOO_LONG);
+        Ok(())
+    }
+}
+
+const TOO_LONG: &str = "the pattern takes too long on this text; make it simpler";
 
 /// `re.IGNORECASE`, `re.MULTILINE`, `re.DOTALL`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -22,44 +56,77 @@ pub struct Pattern {
     regex: Regex,
     /// The same pattern, which does not match the empty text at the start of the search.
     advancing: Regex,
+    /// Both, at the start of the search only.
+    here: Regex,
+    advancing_here: Regex,
 }
 
 impl Pattern {
-    /// Compiles a pattern in Python's syntax.
+    /// Compiles a pattern in Python's syntax, for texts of up to `text` bytes.
     ///
     /// # Errors
     /// If the pattern is invalid.
-    pub fn new(pattern: &str, flags: Flags) -> Result<Pattern> {
+    pub fn new(pattern: &str, flags: Flags, text: usize) -> Result<Pattern> {
         let rewritten = Rewriter { chars: pattern.chars().collect(), at: 0, multiline: flags.multiline }.rewrite()?;
         let compile = |pattern: &str| {
             let mut builder = RegexBuilder::new(pattern);
             builder.case_insensitive(flags.ignore_case).multi_line(flags.multiline);
-            builder.dot_matches_new_line(flags.dot_all).backtrack_limit(MOST_BACKTRACKS);
+            builder.dot_matches_new_line(flags.dot_all).backtrack_limit(steps(text));
             builder.build().with_context(|| format!("'{pattern}' is no regular expression; correct it"))
         };
-        Ok(Pattern { regex: compile(&rewritten)?, advancing: compile(&format!("(?:{rewritten})(?!\\G)"))? })
+        Ok(Pattern {
+            regex: compile(&rewritten)?,
+            advancing: compile(&format!("(?:{rewritten})(?!\\G)"))?,
+            here: compile(&format!("\\G(?:{rewritten})"))?,
+            advancing_here: compile(&format!("\\G(?:{rewritten})(?!\\G)"))?,
+        })
+    }
+
+    /// The first match from a place on; one that is not empty at that place, if it is to be `advancing`. A search of the whole text cannot
+    /// be interrupted: one that takes many steps is given up and done anew, place by place.
+    fn next<'t>(
+        &self,
+        text: &'t str,
+        from: usize,
+        advancing: bool,
+        budget: &Budget,
+    ) -> Result<Option<Captures<'t, str>>> {
+        budget.check()?;
+        let whole = if advancing { &self.advancing } else { &self.regex };
+        if let Ok(found) = whole.captures_from_pos(text, from) {
+            return Ok(found);
+        }
+        let places = text[from..].char_indices().map(|(at, _)| from + at).chain([text.len()]);
+        for place in places {
+            budget.check()?;
+            let here = if advancing && place == from { &self.advancing_here } else { &self.here };
+            if let Some(found) = here.captures_from_pos(text, place).map_err(|_| anyhow!(TOO_LONG))? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
     /// The first match.
-    pub fn search<'t>(&self, text: &'t str) -> Result<Option<Captures<'t, str>>> {
-        self.matches(text).next().transpose()
+    pub fn search<'t>(&self, text: &'t str, budget: &Budget) -> Result<Option<Captures<'t, str>>> {
+        self.matches(text, budget).next().transpose()
     }
 
     /// All matches, each from the end of the one before.
-    pub fn matches<'p, 't>(&'p self, text: &'t str) -> impl Iterator<Item = Result<Captures<'t, str>>> + use<'p, 't> {
+    pub fn matches<'p, 't>(
+        &'p self,
+        text: &'t str,
+        budget: &'p Budget<'p>,
+    ) -> impl Iterator<Item = Result<Captures<'t, str>>> + use<'p, 't> {
         let mut from = 0;
         let mut was_empty = false;
         std::iter::from_fn(move || {
-            let regex = if was_empty { &self.advancing } else { &self.regex };
-            match regex.captures_from_pos(text, from) {
-                Ok(Some(found)) => {
-                    let whole = found.get(0)?;
-                    (from, was_empty) = (whole.end(), whole.start() == whole.end());
-                    Some(Ok(found))
-                }
-                Ok(None) => None,
-                Err(error) => Some(Err(error).context("the pattern takes too long on this text; make it simpler")),
+            let found = self.next(text, from, was_empty, budget).transpose()?;
+            if let Ok(found) = &found {
+                let whole = found.get(0)?;
+                (from, was_empty) = (whole.end(), whole.start() == whole.end());
             }
+            Some(found)
         })
     }
 
@@ -72,11 +139,11 @@ impl Pattern {
     ///
     /// # Errors
     /// If the template is invalid, or the pattern takes too long.
-    pub fn replace(&self, text: &str, template: &str, count: usize) -> Result<String> {
+    pub fn replace(&self, text: &str, template: &str, count: usize, budget: &Budget) -> Result<String> {
         let parts = self.template(template)?;
         let mut out = String::new();
-        let mut copied = 0;
-        for found in self.matches(text).take(if count == 0 { usize::MAX } else { count }) {
+        let (mut copied, mut asked) = (0, 0);
+        for found in self.matches(text, budget).take(if count == 0 { usize::MAX } else { count }) {
             let found = found?;
             let Some(whole) = found.get(0) else { continue };
             out.push_str(&text[copied..whole.start()]);
@@ -87,7 +154,12 @@ impl Pattern {
                 }
             }
             copied = whole.end();
+            if out.len() > asked {
+                asked = out.len().saturating_mul(2);
+                ask_text(asked / 2)?;
+            }
         }
+        ask_text(out.len().saturating_add(text.len() - copied))?;
         out.push_str(&text[copied..]);
         Ok(out)
     }
@@ -325,12 +397,15 @@ mod tests {
     use super::*;
 
     fn all(pattern: &str, text: &str) -> Vec<String> {
-        let pattern = Pattern::new(pattern, Flags::default()).unwrap();
-        pattern.matches(text).map(|found| found.unwrap()[0].to_owned()).collect()
+        let pattern = Pattern::new(pattern, Flags::default(), text.len()).unwrap();
+        pattern.matches(text, &Budget::new(&|| Ok(()))).map(|found| found.unwrap()[0].to_owned()).collect()
     }
 
     fn sub(pattern: &str, template: &str, text: &str, count: usize) -> String {
-        Pattern::new(pattern, Flags::default()).unwrap().replace(text, template, count).unwrap()
+        Pattern::new(pattern, Flags::default(), text.len())
+            .unwrap()
+            .replace(text, template, count, &Budget::new(&|| Ok(())))
+            .unwrap()
     }
 
     /// Figures from Python 3.12's `re.findall`.
@@ -363,9 +438,40 @@ mod tests {
     #[test]
     fn what_is_no_pattern_is_refused() {
         for pattern in ["(", "[a", r"\q", "a\\", "*"] {
-            assert!(Pattern::new(pattern, Flags::default()).is_err(), "{pattern}");
+            assert!(Pattern::new(pattern, Flags::default(), 0).is_err(), "{pattern}");
         }
-        let pattern = Pattern::new("a", Flags::default()).unwrap();
-        assert!(pattern.replace("a", r"\1", 0).is_err() && pattern.replace("a", r"\q", 0).is_err());
+        let pattern = Pattern::new("a", Flags::default(), 1).unwrap();
+        let budget = Budget::new(&|| Ok(()));
+        assert!(pattern.replace("a", r"\1", 0, &budget).is_err() && pattern.replace("a", r"\q", 0, &budget).is_err());
+    }
+
+    /// A lookahead reads the rest of the text from each of its places.
+    #[test]
+    fn a_pattern_that_takes_too_long_is_refused() {
+        let text = "y".repeat(150_000);
+        let pattern = Pattern::new("(?=.*x)a", Flags::default(), text.len()).unwrap();
+        let spent = Budget { until: Instant::now(), cancelled: &|| Ok(()) };
+        assert_eq!(pattern.search(&text, &spent).unwrap_err().to_string(), TOO_LONG);
+        let pattern = Pattern::new("(?:(?=y)y*)*(?=y)x", Flags::default(), text.len()).unwrap();
+        let error = pattern.search(&text, &Budget::new(&|| Ok(()))).unwrap_err().to_string();
+        assert_eq!(error, TOO_LONG);
+        assert_eq!(all("(?=.*x)a", "aax"), ["a", "a"]);
+    }
+
+    /// What is searched place by place finds the same as a search of the whole text.
+    #[test]
+    fn long_texts_are_searched_to_their_end() {
+        let text = "y".repeat(100_000) + "xab aab";
+        for pattern in ["(?<=x)ab|(?<!a)a+b", "(?=a)|(?!.)"] {
+            let short: Vec<_> = all(pattern, &text[99_990..]);
+            assert_eq!(all(pattern, &text), short, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_cancelled_run_ends_within_a_call() {
+        let pattern = Pattern::new("a", Flags::default(), 2).unwrap();
+        let cancelled = || Err(redraft_engine::error::Cancelled.into());
+        assert!(pattern.search("aa", &Budget::new(&cancelled)).unwrap_err().is::<redraft_engine::error::Cancelled>());
     }
 }

@@ -3,7 +3,11 @@
 use std::rc::Rc;
 
 use anyhow::{Context, Result, anyhow, ensure};
+use indexmap::IndexSet;
 use redraft_engine::cx::Cx;
+use redraft_engine::memory;
+use redraft_engine::names::nearest_mention;
+use redraft_engine::schema::Folders;
 
 use crate::diffusion::latent_format::LatentFormat;
 use crate::diffusion::parameterisation::Parameterisation;
@@ -15,7 +19,7 @@ use crate::models::vae::Vae;
 use crate::networks::Networks;
 use crate::sampling::hooks::{Hook, Hooks};
 use crate::sampling::ready::ReadyModel;
-use crate::text::chunks::Chunk;
+use crate::text::chunks::{Chunk, missing_embeddings};
 use crate::text::embeddings::EmbeddingFiles;
 use crate::values::Entry;
 
@@ -45,6 +49,9 @@ pub struct Clip {
 pub struct VaeRecipe {
     pub weights: Option<Weights>,
 }
+
+/// The longest prompt, in bytes.
+const LONGEST_PROMPT: usize = 1 << 22;
 
 /// A text to be encoded.
 #[derive(Clone, Copy)]
@@ -126,7 +133,7 @@ impl Clip {
     /// # Errors
     /// With ComfyUI's words where the checkpoint had no text encoder; if it lacks one of several; if a text is for an encoder that
     /// is not among them; `embedding:` without a name.
-    pub fn encode(&self, text: Text, cx: &Cx) -> Result<Entry> {
+    pub fn encode(&self, text: Text, cx: &mut Cx) -> Result<Entry> {
         let missing = || {
             anyhow!(
                 "ERROR: clip input is invalid: None\n\nIf the clip is from a checkpoint loader node your checkpoint does not \
@@ -146,6 +153,16 @@ impl Clip {
                 keys(recipe.encoders.iter().map(|usage| usage.key).collect())
             );
         }
+        let longest = match text {
+            Text::Same(text) => text.len(),
+            Text::Each(texts) => texts.iter().map(|(_, text)| text.len()).max().unwrap_or(0),
+        };
+        ensure!(
+            longest <= LONGEST_PROMPT,
+            "the prompt is {longest} bytes long, and every 300 are an evaluation of the text encoder; use at most {LONGEST_PROMPT}"
+        );
+        // Its tokens with their weights, and what the encoder makes of them.
+        memory::ask(longest.saturating_mul(1024), "the prompt")?;
         let mut opened = Vec::new();
         let mut chunks: Vec<Vec<Chunk>> = Vec::new();
         for (usage, weights) in recipe.encoders.iter().zip(encoders) {
@@ -157,9 +174,11 @@ impl Clip {
                 Text::Same(text) => text,
                 Text::Each(texts) => texts.iter().find(|(key, _)| *key == usage.key).map_or("", |(_, text)| text),
             };
+            cx.check()?;
             chunks.push(encoder.chunks(own, &embeddings)?);
             opened.push(encoder);
         }
+        warn_of_missing(text, &embeddings, cx);
         if let Text::Each(_) = text {
             let longest = chunks.iter().map(Vec::len).max().unwrap_or(0);
             for (encoder, chunks) in opened.iter().zip(&mut chunks) {
@@ -170,6 +189,20 @@ impl Clip {
         }
         let encoded = opened.iter().zip(chunks).map(|(encoder, chunks)| encoder.encode(chunks, self.last_layer));
         Ok((recipe.joined)(encoded.collect::<Result<_>>()?)?.into())
+    }
+}
+
+/// Says which embeddings a text mentions that are not there.
+fn warn_of_missing(text: Text, embeddings: &EmbeddingFiles, cx: &mut Cx) {
+    let texts = match text {
+        Text::Same(text) => vec![text],
+        Text::Each(texts) => texts.iter().map(|(_, text)| *text).collect(),
+    };
+    let missing: IndexSet<_> = texts.into_iter().flat_map(|text| missing_embeddings(text, embeddings)).collect();
+    for name in missing {
+        let list = cx.folders.list("embeddings");
+        let near = nearest_mention(&name, &list).map(|near| format!(" (there is '{near}')")).unwrap_or_default();
+        cx.warn(format!("embedding:{name} does not exist{near} and counts for nothing; put it among the embeddings"));
     }
 }
 

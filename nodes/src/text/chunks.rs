@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use tch::Tensor;
-use tracing::warn;
+use tracing::debug;
 
 use super::clip_vocabulary::{END, START};
 use super::embeddings::EmbeddingFiles;
@@ -70,7 +70,8 @@ pub fn chunks(prompt: &str, chunking: &Chunking) -> Result<Vec<Chunk>> {
                     let (vectors, rest) = loaded.resolve(&reference);
                     match vectors {
                         Some(vectors) => filler.add(rows(vectors).into_iter().map(|row| (row, weight)).collect()),
-                        None => warn!("warning, embedding:{} does not exist, ignoring", reference.text),
+                        // Whoever encodes a prompt tells what is missing.
+                        None => debug!("embedding:{} is left out", reference.text),
                     }
                     rest
                 }
@@ -102,6 +103,22 @@ pub fn referenced_embeddings(prompt: &str, embeddings: &EmbeddingFiles) -> Resul
         }
     }
     Ok(files.into_iter().collect())
+}
+
+/// The names that a prompt's `embedding:` references mention and that stand for no file, each once.
+pub fn missing_embeddings(prompt: &str, embeddings: &EmbeddingFiles) -> Vec<String> {
+    let mut missing = indexmap::IndexSet::new();
+    for segment in parse_weights(prompt) {
+        for piece in pieces(&segment.text) {
+            if let Ok(Some(reference)) = reference(piece, embeddings) {
+                let stripped = reference.stripped().map_or(reference.name, |(stripped, _)| stripped);
+                if embeddings.find(reference.name).is_none() && embeddings.find(stripped).is_none() {
+                    missing.insert(stripped.to_owned());
+                }
+            }
+        }
+    }
+    missing.into_iter().collect()
 }
 
 /// Splits a segment before each `embedding:` that follows a space or a line break; empty pieces are left out.

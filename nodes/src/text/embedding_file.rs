@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use fs_err as fs;
+use redraft_engine::files;
 use safetensors::{Dtype, SafeTensors};
 use tch::{Kind, Tensor};
 
@@ -33,7 +33,7 @@ enum Saved {
 pub(crate) fn read(path: &Path, width: i64, key: &str) -> Result<Tensor> {
     let extension = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("safetensors"));
     let saved = if extension {
-        safetensors(&bounded(fs::File::open(path)?, MAX_FILE)?)?
+        safetensors(&bounded(files::open(path)?, MAX_FILE)?)?
     } else {
         match TorchFile::open(path, MAX_FILE) {
             Ok(file) => structure(&file, file.pickle().root(), MAX_DEPTH)?,

@@ -32,10 +32,17 @@ impl EmbeddingFiles {
     /// The file that a name stands for: under each directory, and each directory below it in order of name, `name`
     /// itself or with `.safetensors`, `.pt` or `.bin` appended.
     ///
-    /// A name may contain directories. Neither a name nor a symbolic link leads out of the configured directory (which
+    /// A name may contain directories, with `/` or Windows' `\` between them. Neither a name nor a symbolic link leads out of the configured directory (which
     /// may be a link itself); the reference follows links that do.
     pub fn find(&self, name: &str) -> Option<PathBuf> {
-        self.directories.iter().find_map(|directory| find_below(&directory.canonicalize().ok()?, name))
+        // As Windows writes it; a file's name may hold a `\` elsewhere, and goes first.
+        let unix = name.replace('\\', "/");
+        let names = [name, &unix];
+        let names = &names[..if unix == name { 1 } else { 2 }];
+        let find = |name: &&str| {
+            self.directories.iter().find_map(|directory| find_below(&directory.canonicalize().ok()?, name))
+        };
+        names.iter().find_map(find)
     }
 
     /// Reads the vectors that a name stands for, as [`Self::find`] finds it: 1-D, or 2-D with one vector a row.
@@ -135,6 +142,8 @@ mod tests {
             ("sub/../foo.pt", Some("foo.pt")),
             ("./foo", Some("foo.safetensors")),
             ("b.v2", Some("b.v2.pt")),
+            ("sub\\baz", Some("baz.pt")),
+            ("..\\outside", None),
             ("nope", None),
             ("Foo.PT", None),
             ("", None),

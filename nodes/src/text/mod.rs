@@ -11,7 +11,7 @@ pub mod encode;
 pub mod prompt_weights;
 pub mod tokenizer;
 
-pub use chunks::{CHUNK_LENGTH, Chunk, Token, chunks, referenced_embeddings};
+pub use chunks::{CHUNK_LENGTH, Chunk, Token, chunks, missing_embeddings, referenced_embeddings};
 pub use embeddings::EmbeddingFiles;
 pub use encode::{Encoded, TextEncoder};
 pub use prompt_weights::{Segment, parse_weights};

@@ -1,5 +1,7 @@
 //! CONDITIONING: what guides the denoising, and where and when.
 
+use redraft_engine::error::OutOfMemory;
+use redraft_engine::memory;
 use tch::Tensor;
 
 use super::extras::Extras;
@@ -86,7 +88,32 @@ impl Entry {
     }
 }
 
+/// About how many bytes an entry takes beside its tensors' numbers.
+const ENTRY_BYTES: usize = 1024;
+/// The most prompts of a conditioning: each is an evaluation of the model in every step.
+const MOST_ENTRIES: usize = 1 << 18;
+
 impl Conditioning {
+    /// How many bytes it takes, beside its tensors' numbers.
+    pub(super) fn entry_bytes(&self) -> usize {
+        self.0.len().saturating_mul(ENTRY_BYTES)
+    }
+
+    /// The prompts of both.
+    ///
+    /// # Errors
+    /// If these are more than memory or any patience holds.
+    pub fn joined(mut self, other: Conditioning) -> Result<Conditioning, OutOfMemory> {
+        let count = self.0.len().saturating_add(other.0.len());
+        if count > MOST_ENTRIES {
+            let text = format!("out of memory: a conditioning of {count} prompts; join at most {MOST_ENTRIES}");
+            return Err(OutOfMemory(text));
+        }
+        memory::ask(count * ENTRY_BYTES, "the conditioning")?;
+        self.0.extend(other.0);
+        Ok(self)
+    }
+
     /// The same prompts, each changed.
     pub fn map(self, change: impl Fn(&mut Entry)) -> Conditioning {
         Conditioning(

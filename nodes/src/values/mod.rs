@@ -46,7 +46,7 @@ wire!(
 
 /// The types that are tensors: their size and shapes are known.
 macro_rules! tensor_wire {
-    ($($ty:ty: $name:literal = $tensors:expr),* $(,)?) => { $(impl Wire for $ty {
+    ($($ty:ty: $name:literal = $tensors:expr, $clone:expr);* $(;)?) => { $(impl Wire for $ty {
         const TYPE: &'static str = $name;
         const CODEC: Codec<Self> = Codec::DATA;
 
@@ -61,13 +61,20 @@ macro_rules! tensor_wire {
                 let sides: Vec<_> = tensor.size().iter().map(ToString::to_string).collect();
                 sides.join("x")
             });
-            format!("{} {}", Self::TYPE, shapes.collect::<Vec<_>>().join(" "))
+            format!("{} {}", Self::TYPE, shapes.take(MOST_SHAPES).collect::<Vec<_>>().join(" "))
+        }
+
+        fn clone_bytes(&self) -> usize {
+            let bytes: fn(&Self) -> usize = $clone;
+            bytes(self)
         }
     })* };
 }
+/// How many tensors of a value error reports describe.
+const MOST_SHAPES: usize = 20;
 tensor_wire!(
-    Conditioning: "CONDITIONING" = |all| all.0.iter().flat_map(Entry::tensors).collect(),
-    Latent: "LATENT" = |latent| std::iter::once(&latent.samples).chain(&latent.noise_mask).collect(),
-    Image: "IMAGE" = |image| vec![&image.0],
-    Mask: "MASK" = |mask| vec![&mask.0],
+    Conditioning: "CONDITIONING" = |all| all.0.iter().flat_map(Entry::tensors).collect(), Conditioning::entry_bytes;
+    Latent: "LATENT" = |latent| std::iter::once(&latent.samples).chain(&latent.noise_mask).collect(), |_| 0;
+    Image: "IMAGE" = |image| vec![&image.0], |_| 0;
+    Mask: "MASK" = |mask| vec![&mask.0], |_| 0;
 );

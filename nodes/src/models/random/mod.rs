@@ -6,7 +6,8 @@ mod networks;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use redraft_engine::aside::Aside;
 use tch::{Kind, Tensor};
 
 pub use self::layouts::Layout;
@@ -29,11 +30,18 @@ pub enum Size {
 ///
 /// The same `layout`, `size` and `seed` give the same bytes; layouts that differ in the UNet's input channels share all other
 /// tensors. Weights are scaled so that activations stay in half precision's range and outputs vary. One tensor at a time is in memory. The file is written aside and renamed, so `path` is never half a file.
-pub fn write_random_checkpoint(path: &Path, layout: Layout, size: Size, seed: u64) -> Result<()> {
+///
+/// # Errors
+/// If the file cannot be written, or is there already and is not to be replaced.
+pub fn write_random_checkpoint(path: &Path, layout: Layout, size: Size, seed: u64, replace: bool) -> Result<()> {
+    ensure!(
+        replace || path.symlink_metadata().is_err(),
+        "{} exists already: choose another name, or give --force",
+        path.display()
+    );
     let tensors = layout.tensors(size);
-    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let aside = aside(directory).with_context(|| format!("cannot write to {}", directory.display()))?;
-    let mut out = BufWriter::with_capacity(1 << 20, aside.as_file());
+    let aside = Aside::of(path).with_context(|| format!("cannot write {}", path.display()))?;
+    let mut out = BufWriter::with_capacity(1 << 20, aside);
     let write = |out: &mut dyn Write| -> Result<()> {
         write_header(out, &tensors, seed)?;
         for (index, tensor) in tensors.iter().enumerate() {
@@ -44,20 +52,11 @@ pub fn write_random_checkpoint(path: &Path, layout: Layout, size: Size, seed: u6
         Ok(())
     };
     write(&mut out).with_context(|| format!("cannot write {}", path.display()))?;
-    drop(out);
-    aside.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
+    let aside = out.into_inner().map_err(|error| error.into_error())?;
+    let stands = if replace { aside.stand_over().map(|()| true) } else { aside.stand_new() };
+    let stands = stands.with_context(|| format!("cannot write {}", path.display()))?;
+    ensure!(stands, "{} exists already: choose another name, or give --force", path.display());
     Ok(())
-}
-
-/// A temporary file that will be as readable as any other once renamed.
-fn aside(directory: &Path) -> std::io::Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    builder.prefix(".random-").suffix(".safetensors").tempfile_in(directory)
 }
 
 fn write_header(out: &mut dyn Write, tensors: &[Spec], seed: u64) -> Result<()> {

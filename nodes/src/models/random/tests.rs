@@ -50,7 +50,7 @@ fn a_seed_decides_every_byte() {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, layout, seed| {
         let path = dir.path().join(name);
-        write_random_checkpoint(&path, layout, Size::Tiny, seed).unwrap();
+        write_random_checkpoint(&path, layout, Size::Tiny, seed, false).unwrap();
         fs_err::read(path).unwrap()
     };
     let first = write("a.safetensors", Layout::Sd1, 1);
@@ -81,7 +81,7 @@ fn every_layout_is_recognised_and_its_outputs_vary() {
         assert!(std > low && std < high, "{std}");
     };
     for (layout, family, pooled) in layouts {
-        write_random_checkpoint(&path, layout, Size::Tiny, 7).unwrap();
+        write_random_checkpoint(&path, layout, Size::Tiny, 7, true).unwrap();
         let contents = recognise(&Weights::open(&path).unwrap()).unwrap();
         let part = contents.model().unwrap();
         assert_eq!(part.family.name, family, "{layout:?}");
@@ -115,7 +115,7 @@ fn every_layout_is_recognised_and_its_outputs_vary() {
 
 #[test]
 fn a_directory_that_is_not_there_is_named() {
-    let message = write_random_checkpoint(Path::new("/nowhere/x.safetensors"), Layout::Sd1, Size::Tiny, 0)
+    let message = write_random_checkpoint(Path::new("/nowhere/x.safetensors"), Layout::Sd1, Size::Tiny, 0, false)
         .unwrap_err()
         .to_string();
     assert!(message.contains("/nowhere"), "{message}");

@@ -14,7 +14,7 @@ use crate::recipes::Clip;
 struct CLIPSetLastLayer {
     clip: Clip,
     /// Counted from the end: -1 is the last layer.
-    #[input(default = -1, min = -24, max = -1, step = 1)]
+    #[input(default = -1, min = -24, max = -1, step = 1, beyond = Below)]
     stop_at_clip_layer: i64,
 }
 

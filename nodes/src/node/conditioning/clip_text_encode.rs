@@ -1,7 +1,9 @@
 use redraft_engine::Node;
 use redraft_engine::cx::Cx;
-use redraft_engine::node::Run;
+use redraft_engine::folders::FolderPaths;
+use redraft_engine::node::{Flaw, Offer, Run};
 
+use super::mentions::missing;
 use crate::recipes::{Clip, Text};
 use crate::values::Conditioning;
 
@@ -25,5 +27,9 @@ impl Run for CLIPTextEncode {
 
     fn run(self, cx: &mut Cx) -> anyhow::Result<Conditioning> {
         Ok(Conditioning(vec![self.clip.encode(Text::Same(&self.text), cx)?]))
+    }
+
+    fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {
+        missing(offer, folders, &["text"])
     }
 }

@@ -2,8 +2,10 @@
 
 use redraft_engine::Node;
 use redraft_engine::cx::Cx;
-use redraft_engine::node::Run;
+use redraft_engine::folders::FolderPaths;
+use redraft_engine::node::{Flaw, Offer, Run};
 
+use super::mentions::missing;
 use crate::recipes::{Clip, Text};
 use crate::values::Conditioning;
 use crate::values::extras::{AESTHETIC_SCORE, CROP_H, CROP_W, HEIGHT, TARGET_HEIGHT, TARGET_WIDTH, WIDTH};
@@ -55,6 +57,10 @@ impl Run for CLIPTextEncodeSDXL {
         }
         Ok(Conditioning(vec![entry]))
     }
+
+    fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {
+        missing(offer, folders, &["text_g", "text_l"])
+    }
 }
 
 /// Encodes a prompt for SDXL's refiner, with the size of the picture and how beautiful it is to be.
@@ -84,5 +90,9 @@ impl Run for CLIPTextEncodeSDXLRefiner {
         entry.extras.set(WIDTH, self.width);
         entry.extras.set(HEIGHT, self.height);
         Ok(Conditioning(vec![entry]))
+    }
+
+    fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {
+        missing(offer, folders, &["text"])
     }
 }

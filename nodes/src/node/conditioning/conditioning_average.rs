@@ -16,7 +16,7 @@ struct ConditioningAverage {
     /// Only its first prompt is used.
     conditioning_from: Conditioning,
     /// The share of `conditioning_to`.
-    #[input(default = 1.0, min = 0.0, max = 1.0, step = 0.01)]
+    #[input(default = 1.0, min = 0.0, max = 1.0, step = 0.01, beyond = Both)]
     conditioning_to_strength: f64,
 }
 

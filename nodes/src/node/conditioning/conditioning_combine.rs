@@ -16,6 +16,6 @@ impl Run for ConditioningCombine {
     type Out = Conditioning;
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Conditioning> {
-        Ok(Conditioning(self.conditioning_1.0.into_iter().chain(self.conditioning_2.0).collect()))
+        Ok(self.conditioning_1.joined(self.conditioning_2)?)
     }
 }

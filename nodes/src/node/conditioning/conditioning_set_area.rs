@@ -20,7 +20,7 @@ struct ConditioningSetArea {
     x: i64,
     #[input(default = 0, min = 0, max = 16384, step = 8)]
     y: i64,
-    #[input(default = 1.0, min = 0.0, max = 10.0, step = 0.01)]
+    #[input(default = 1.0, min = 0.0, max = 10.0, step = 0.01, beyond = Both)]
     strength: f64,
 }
 
@@ -39,15 +39,15 @@ impl Run for ConditioningSetArea {
 struct ConditioningSetAreaPercentage {
     conditioning: Conditioning,
     /// 1 is the whole width.
-    #[input(default = 1.0, min = 0, max = 1.0, step = 0.01)]
+    #[input(default = 1.0, min = 0, max = 1.0, step = 0.01, beyond = Both)]
     width: f64,
-    #[input(default = 1.0, min = 0, max = 1.0, step = 0.01)]
+    #[input(default = 1.0, min = 0, max = 1.0, step = 0.01, beyond = Both)]
     height: f64,
-    #[input(default = 0, min = 0, max = 1.0, step = 0.01)]
+    #[input(default = 0, min = 0, max = 1.0, step = 0.01, beyond = Both)]
     x: f64,
-    #[input(default = 0, min = 0, max = 1.0, step = 0.01)]
+    #[input(default = 0, min = 0, max = 1.0, step = 0.01, beyond = Both)]
     y: f64,
-    #[input(default = 1.0, min = 0.0, max = 10.0, step = 0.01)]
+    #[input(default = 1.0, min = 0.0, max = 10.0, step = 0.01, beyond = Both)]
     strength: f64,
 }
 
@@ -102,7 +102,7 @@ impl Run for ConditioningSetAreaPercentageVideo {
 #[node(category = "conditioning")]
 struct ConditioningSetAreaStrength {
     conditioning: Conditioning,
-    #[input(default = 1.0, min = 0.0, max = 10.0, step = 0.01)]
+    #[input(default = 1.0, min = 0.0, max = 10.0, step = 0.01, beyond = Both)]
     strength: f64,
 }
 

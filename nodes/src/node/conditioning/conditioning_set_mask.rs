@@ -11,7 +11,7 @@ struct ConditioningSetMask {
     conditioning: Conditioning,
     /// Of any size: it is resized to the latent.
     mask: Mask,
-    #[input(default = 1.0, min = 0.0, max = 10.0, step = 0.01)]
+    #[input(default = 1.0, min = 0.0, max = 10.0, step = 0.01, beyond = Both)]
     strength: f64,
     /// Whether the model is evaluated on the bounding box of the mask only, instead of on the whole latent.
     set_cond_area: CondArea,

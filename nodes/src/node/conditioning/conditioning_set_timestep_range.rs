@@ -10,10 +10,10 @@ use crate::values::Conditioning;
 struct ConditioningSetTimestepRange {
     conditioning: Conditioning,
     /// Where the part begins: 0 is pure noise.
-    #[input(default = 0.0, min = 0.0, max = 1.0, step = 0.001)]
+    #[input(default = 0.0, min = 0.0, max = 1.0, step = 0.001, beyond = Both)]
     start: f64,
     /// Where the part ends: 1 is the clean picture.
-    #[input(default = 1.0, min = 0.0, max = 1.0, step = 0.001)]
+    #[input(default = 1.0, min = 0.0, max = 1.0, step = 0.001, beyond = Both)]
     end: f64,
 }
 

@@ -12,6 +12,7 @@ mod conditioning_timesteps_range;
 mod conditioning_zero_out;
 mod inpaint_model_conditioning;
 mod instruct_pix_to_pix_conditioning;
+mod mentions;
 
 use anyhow::Context;
 use redraft_engine::cx::Cx;

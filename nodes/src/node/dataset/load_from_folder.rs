@@ -1,12 +1,15 @@
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use redraft_engine::cx::Cx;
+use redraft_engine::files;
 use redraft_engine::io::List;
 use redraft_engine::node::Run;
 use redraft_engine::{Node, Outputs};
 
 use super::ImageList;
+use crate::files::torch_file::bounded;
 use crate::pictures::read::read_stored;
 use crate::python::text::is_space;
 use crate::values::Image;
@@ -15,6 +18,9 @@ use crate::values::Image;
 const EXTENSIONS: [&str; 4] = [".png", ".jpg", ".jpeg", ".webp"];
 /// The most pictures that a data set may hold, repetitions included.
 const MAX_PICTURES: usize = 1_000_000;
+
+/// The longest caption, in bytes.
+const MAX_CAPTION: u64 = 16 << 20;
 
 /// Reads all pictures of a folder inside the input folder, in the order of their names.
 ///
@@ -124,10 +130,14 @@ fn caption(picture: &Path) -> Result<String> {
     let name = picture.file_name().unwrap_or_default().to_string_lossy();
     let extension = name.rfind('.').map_or("", |at| &name[at..]);
     let path = picture.with_file_name(name.replace(extension, ".txt"));
-    if !path.is_file() {
-        return Ok(String::new());
-    }
-    let text = fs_err::read_to_string(&path).context("cannot read a picture's text: save it as UTF-8")?;
+    let file = match files::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(String::new()),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    let bytes = bounded(file, MAX_CAPTION).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = String::from_utf8(bytes).ok();
+    let text = text.with_context(|| format!("{} is no text: save it as UTF-8", path.display()))?;
     Ok(text.trim_matches(is_space).to_owned())
 }
 

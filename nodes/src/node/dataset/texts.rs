@@ -4,9 +4,11 @@
 //! itself.
 
 use redraft_engine::cx::Cx;
+use redraft_engine::memory::ask_text;
 use redraft_engine::node::Run;
 use redraft_engine::{Node, Outputs};
 
+use crate::node::utils::replaced;
 use crate::python::text::{is_space, slice};
 
 #[derive(Outputs)]
@@ -82,6 +84,7 @@ impl Run for AddTextPrefix {
     type Out = OneText;
 
     fn run(self, _: &mut Cx) -> anyhow::Result<OneText> {
+        ask_text(self.prefix.len().saturating_add(self.texts.len()))?;
         Ok((self.prefix + &self.texts).into())
     }
 }
@@ -99,6 +102,7 @@ impl Run for AddTextSuffix {
     type Out = OneText;
 
     fn run(self, _: &mut Cx) -> anyhow::Result<OneText> {
+        ask_text(self.texts.len().saturating_add(self.suffix.len()))?;
         Ok((self.texts + &self.suffix).into())
     }
 }
@@ -118,7 +122,7 @@ impl Run for ReplaceText {
     type Out = OneText;
 
     fn run(self, _: &mut Cx) -> anyhow::Result<OneText> {
-        Ok(self.texts.replace(&self.find, &self.replace).into())
+        Ok(replaced(&self.texts, &self.find, &self.replace)?.into())
     }
 }
 

@@ -16,7 +16,7 @@ use crate::sampling::hooks::{Evaluation, Hook, Pair, PromptSet};
 struct PerturbedAttentionGuidance {
     model: Model,
     /// The strength of the guidance; 0 is none.
-    #[input(default = 3.0, min = 0.0, max = 100.0, step = 0.01, round = 0.01)]
+    #[input(default = 3.0, min = 0.0, max = 100.0, step = 0.01, round = 0.01, beyond = Both)]
     scale: f64,
 }
 

@@ -17,7 +17,7 @@ use crate::sampling::hooks::{Evaluation, Hook, Pair};
 struct RescaleCFG {
     model: Model,
     /// The share of the rescaled prediction in the result. The rest is the plain guided prediction.
-    #[input(default = 0.7, min = 0.0, max = 1.0, step = 0.01)]
+    #[input(default = 0.7, min = 0.0, max = 1.0, step = 0.01, beyond = Both)]
     multiplier: f64,
 }
 

@@ -14,7 +14,7 @@ struct ImageAddNoise {
     #[input(default = 0, min = 0, max = u64::MAX, control_after_generate)]
     seed: u64,
     /// The standard deviation of the noise. Pictures go from 0 to 1.
-    #[input(default = 0.5, min = 0.0, max = 1.0, step = 0.01)]
+    #[input(default = 0.5, min = 0.0, max = 1.0, step = 0.01, beyond = Both)]
     strength: f64,
 }
 

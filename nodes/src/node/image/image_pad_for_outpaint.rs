@@ -21,7 +21,7 @@ struct ImagePadForOutpaint {
     bottom: i64,
     /// The width in pixels of the region inside the old edges in which the mask fades out. Without effect if the
     /// picture is not at least twice as large.
-    #[input(default = 40, min = 0, max = 16384, step = 1)]
+    #[input(default = 40, min = 0, max = 16384, step = 1, beyond = Below)]
     feathering: i64,
 }
 

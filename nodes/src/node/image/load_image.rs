@@ -1,7 +1,8 @@
 use anyhow::Context;
 use redraft_engine::Node;
 use redraft_engine::cx::Cx;
-use redraft_engine::node::Run;
+use redraft_engine::folders::FolderPaths;
+use redraft_engine::node::{Flaw, Offer, Run};
 
 use crate::pictures::read;
 use crate::values::{Image, Mask};
@@ -23,6 +24,10 @@ impl Run for LoadImage {
     fn run(self, cx: &mut Cx) -> anyhow::Result<(Image, Mask)> {
         load(cx, &self.image)
     }
+
+    fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {
+        Flaw::of_file(offer, folders, ("image", "input"), read::look).into_iter().collect()
+    }
 }
 
 /// Reads a picture as [`LoadImage`] does. In the editor it lists the pictures of the output folder, as `NAME [output]`.
@@ -40,10 +45,19 @@ impl Run for LoadImageOutput {
     fn run(self, cx: &mut Cx) -> anyhow::Result<(Image, Mask)> {
         load(cx, &self.image)
     }
+
+    fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {
+        Flaw::of_file(offer, folders, ("image", "input"), read::look).into_iter().collect()
+    }
 }
 
-pub(super) fn load(cx: &Cx, name: &str) -> anyhow::Result<(Image, Mask)> {
+pub(super) fn load(cx: &mut Cx, name: &str) -> anyhow::Result<(Image, Mask)> {
     let gone = || format!("the picture '{name}' is not there any more; put it back");
     let picture = read::read(&cx.folders.find("input", name).with_context(gone)?)?;
+    if picture.cut {
+        cx.warn(format!(
+            "the picture '{name}' is truncated, and what is missing of it is grey or black; fetch it again"
+        ));
+    }
     Ok((Image(picture.image), Mask(picture.mask)))
 }

@@ -16,7 +16,7 @@ struct EmptyLatentImage {
     #[input(default = 512, min = 16, max = 16384, step = 8)]
     height: i64,
     /// Latents in the batch.
-    #[input(default = 1, min = 1, max = 4096)]
+    #[input(default = 1, min = 1, max = 4096, beyond = Above)]
     batch_size: i64,
 }
 

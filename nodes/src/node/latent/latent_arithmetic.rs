@@ -46,7 +46,7 @@ impl Run for LatentSubtract {
 #[node(category = "latent/advanced")]
 struct LatentMultiply {
     samples: Latent,
-    #[input(default = 1.0, min = -10.0, max = 10.0, step = 0.01)]
+    #[input(default = 1.0, min = -10.0, max = 10.0, step = 0.01, beyond = Both)]
     multiplier: f64,
 }
 

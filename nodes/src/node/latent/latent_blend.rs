@@ -13,7 +13,7 @@ struct LatentBlend {
     samples1: Latent,
     samples2: Latent,
     /// The share of the first latent.
-    #[input(default = 0.5, min = 0, max = 1, step = 0.01)]
+    #[input(default = 0.5, min = 0, max = 1, step = 0.01, beyond = Both)]
     blend_factor: f64,
 }
 

@@ -19,7 +19,7 @@ struct LatentComposite {
     #[input(default = 0, min = 0, max = 16384, step = 8)]
     y: i64,
     /// The width of the fade in pixels.
-    #[input(default = 0, min = 0, max = 16384, step = 8)]
+    #[input(default = 0, min = 0, max = 16384, step = 8, beyond = Below)]
     feather: i64,
 }
 

@@ -12,7 +12,7 @@ struct LatentCut {
     samples: Latent,
     dim: Dim,
     /// The start of the slice in latent pixels. A negative number counts from the end.
-    #[input(default = 0, min = -16384, max = 16384, step = 1)]
+    #[input(default = 0, min = -16384, max = 16384, step = 1, beyond = Below)]
     index: i64,
     /// The length of the slice. It is less if the latent ends before.
     #[input(default = 1, min = 1, max = 16384, step = 1)]

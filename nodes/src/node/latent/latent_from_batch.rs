@@ -12,10 +12,10 @@ use crate::values::Latent;
 struct LatentFromBatch {
     samples: Latent,
     /// The first latent that is taken, counted from 0. A number beyond the end means the last one.
-    #[input(default = 0, min = 0, max = 63)]
+    #[input(default = 0, min = 0, max = 63, beyond = Above)]
     batch_index: i64,
     /// How many latents are taken. There are fewer if the batch ends before.
-    #[input(default = 1, min = 1, max = 64)]
+    #[input(default = 1, min = 1, max = 64, beyond = Above)]
     length: i64,
 }
 

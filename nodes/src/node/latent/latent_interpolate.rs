@@ -14,7 +14,7 @@ struct LatentInterpolate {
     samples1: Latent,
     samples2: Latent,
     /// The share of the first latent.
-    #[input(default = 1.0, min = 0.0, max = 1.0, step = 0.01)]
+    #[input(default = 1.0, min = 0.0, max = 1.0, step = 0.01, beyond = Both)]
     ratio: f64,
 }
 

@@ -18,10 +18,10 @@ struct LatentUpscale {
     samples: Latent,
     upscale_method: LatentMethod,
     /// The pictures' new width in pixels, at least 64.
-    #[input(default = 512, min = 0, max = 16384, step = 8)]
+    #[input(default = 512, min = 0, max = 16384, step = 8, beyond = Below)]
     width: i64,
     /// The pictures' new height in pixels, at least 64.
-    #[input(default = 512, min = 0, max = 16384, step = 8)]
+    #[input(default = 512, min = 0, max = 16384, step = 8, beyond = Below)]
     height: i64,
     crop: Crop,
 }

@@ -13,7 +13,7 @@ use crate::values::Latent;
 struct LatentUpscaleBy {
     samples: Latent,
     upscale_method: LatentMethod,
-    #[input(default = 1.5, min = 0.01, max = 8.0, step = 0.01)]
+    #[input(default = 1.5, min = 0.01, max = 8.0, step = 0.01, beyond = Above)]
     scale_by: f64,
 }
 

@@ -11,7 +11,7 @@ use crate::values::Latent;
 struct RepeatLatentBatch {
     samples: Latent,
     /// The number of repetitions.
-    #[input(default = 1, min = 1, max = 64)]
+    #[input(default = 1, min = 1, max = 64, beyond = Above)]
     amount: i64,
 }
 

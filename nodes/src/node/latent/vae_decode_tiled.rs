@@ -13,10 +13,10 @@ struct VAEDecodeTiled {
     samples: Latent,
     vae: VaeRecipe,
     /// The side of a tile in pixels.
-    #[input(default = 512, min = 64, max = 4096, step = 32)]
+    #[input(default = 512, min = 64, max = 4096, step = 32, beyond = Above)]
     tile_size: i64,
     /// The overlap of tiles in pixels, at most a quarter of a tile.
-    #[input(default = 64, min = 0, max = 4096, step = 32)]
+    #[input(default = 64, min = 0, max = 4096, step = 32, beyond = Above)]
     overlap: i64,
     /// Frames in a tile. Only for video VAEs.
     #[input(default = 64, min = 8, max = 4096, step = 4)]

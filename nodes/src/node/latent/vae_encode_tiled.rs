@@ -13,7 +13,7 @@ struct VAEEncodeTiled {
     pixels: Image,
     vae: VaeRecipe,
     /// The side of a tile in pixels.
-    #[input(default = 512, min = 64, max = 4096, step = 64)]
+    #[input(default = 512, min = 64, max = 4096, step = 64, beyond = Above)]
     tile_size: i64,
     /// The overlap of tiles in pixels.
     #[input(default = 64, min = 0, max = 4096, step = 32)]

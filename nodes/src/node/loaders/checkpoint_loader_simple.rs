@@ -1,5 +1,6 @@
 use redraft_engine::cx::Cx;
-use redraft_engine::node::Run;
+use redraft_engine::folders::FolderPaths;
+use redraft_engine::node::{Flaw, Offer, Run};
 use redraft_engine::{Node, Outputs};
 
 use crate::files::weights::Weights;
@@ -38,5 +39,13 @@ impl Run for CheckpointLoaderSimple {
             clip: Clip::new(contents.text),
             vae: VaeRecipe { weights: contents.vae },
         })
+    }
+
+    fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {
+        Flaw::of_file(offer, folders, ("ckpt_name", "checkpoints"), |path| {
+            recognise(&Weights::open(path)?)?.model().map(drop)
+        })
+        .into_iter()
+        .collect()
     }
 }

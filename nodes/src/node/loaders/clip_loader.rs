@@ -1,9 +1,12 @@
 //! Text encoders from files of their own.
 
+use std::path::Path;
+
 use anyhow::{Context, bail};
 use redraft_engine::cx::Cx;
 use redraft_engine::error::Unsupported;
-use redraft_engine::node::Run;
+use redraft_engine::folders::FolderPaths;
+use redraft_engine::node::{Flaw, Offer, Run};
 use redraft_engine::{Combo, Node};
 
 use crate::files::weights::Weights;
@@ -71,6 +74,10 @@ impl Run for CLIPLoader {
         };
         Ok(Clip::new(Some(TextPart { recipe, encoders: vec![Some(weights)] })))
     }
+
+    fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {
+        flaw(offer, folders, "clip_name").into_iter().collect()
+    }
 }
 
 /// Opens the two text encoders of a model, in either order: CLIP-L and OpenCLIP-bigG for SDXL.
@@ -125,11 +132,24 @@ impl Run for DualCLIPLoader {
         };
         Ok(Clip::new(Some(TextPart { recipe: &text_recipes::SDXL, encoders })))
     }
+
+    fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {
+        ["clip_name1", "clip_name2"].into_iter().filter_map(|input| flaw(offer, folders, input)).collect()
+    }
 }
 
 /// A text encoder's file, and which of CLIP's it is.
 fn open(cx: &Cx, name: &str) -> anyhow::Result<(ClipKind, Weights)> {
-    let weights = Weights::open(super::file(cx, "text_encoders", name)?)?;
+    opened(&super::file(cx, "text_encoders", name)?)
+}
+
+/// What is wrong with a text encoder's file.
+fn flaw(offer: &Offer, folders: &FolderPaths, input: &str) -> Option<Flaw> {
+    Flaw::of_file(offer, folders, (input, "text_encoders"), |path| opened(path).map(drop))
+}
+
+fn opened(path: &Path) -> anyhow::Result<(ClipKind, Weights)> {
+    let weights = Weights::open(path)?;
     let encoder = recognise(&weights)?.text.and_then(|text| text.encoders.into_iter().flatten().next());
     let known = encoder.and_then(|encoder| Some((ClipKind::of(&encoder)?, encoder)));
     known.with_context(|| format!("{} holds no text encoder; choose another file", weights.path().display()))

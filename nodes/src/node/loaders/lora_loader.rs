@@ -1,9 +1,13 @@
 //! LoRAs over a model and its text encoders.
 
+use std::path::Path;
+
 use redraft_engine::cx::Cx;
-use redraft_engine::node::Run;
+use redraft_engine::folders::FolderPaths;
+use redraft_engine::node::{Flaw, Offer, Run};
 use redraft_engine::{Node, Outputs};
 
+use crate::files::weights::WeightsFile;
 use crate::lora::{Lora, layers};
 use crate::recipes::{Clip, Model};
 
@@ -21,10 +25,10 @@ struct LoraLoader {
     #[input(files = "loras")]
     lora_name: String,
     /// How much of it the model gets; below 0, it is taken away.
-    #[input(default = 1.0, min = -100.0, max = 100.0, step = 0.01)]
+    #[input(default = 1.0, min = -100.0, max = 100.0, step = 0.01, beyond = Both)]
     strength_model: f64,
     /// How much of it the text encoders get.
-    #[input(default = 1.0, min = -100.0, max = 100.0, step = 0.01)]
+    #[input(default = 1.0, min = -100.0, max = 100.0, step = 0.01, beyond = Both)]
     strength_clip: f64,
 }
 
@@ -51,6 +55,17 @@ impl Run for LoraLoader {
         let model = model.changed(fitted.delta(&of_model, strength_model));
         Ok(Changed { model, clip: clip.changed(|key, _| fitted.delta(&of_encoder(&of_clip, key), strength_clip)) })
     }
+
+    fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {
+        flaws(offer, folders)
+    }
+}
+
+/// What is wrong with the LoRA's file. One that is no `.safetensors` would have to be read whole.
+fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {
+    let mapped = |path: &Path| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("safetensors"));
+    let look = |path: &Path| if mapped(path) { WeightsFile::open(path).map(drop) } else { Ok(()) };
+    Flaw::of_file(offer, folders, ("lora_name", "loras"), look).into_iter().collect()
 }
 
 /// The layers of one text encoder.
@@ -65,7 +80,7 @@ struct LoraLoaderModelOnly {
     model: Model,
     #[input(files = "loras")]
     lora_name: String,
-    #[input(default = 1.0, min = -100.0, max = 100.0, step = 0.01)]
+    #[input(default = 1.0, min = -100.0, max = 100.0, step = 0.01, beyond = Both)]
     strength_model: f64,
 }
 
@@ -81,5 +96,9 @@ impl Run for LoraLoaderModelOnly {
         let layers = layers::unet(&model.part.weights);
         let delta = lora.fit(&layers).delta(&layers, strength_model);
         Ok(model.changed(delta))
+    }
+
+    fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {
+        flaws(offer, folders)
     }
 }

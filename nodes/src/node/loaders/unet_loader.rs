@@ -1,5 +1,6 @@
 use redraft_engine::cx::Cx;
-use redraft_engine::node::Run;
+use redraft_engine::folders::FolderPaths;
+use redraft_engine::node::{Flaw, Offer, Run};
 use redraft_engine::{Combo, Node};
 use tch::Kind;
 
@@ -45,5 +46,13 @@ impl Run for UNETLoader {
         };
         let names: Vec<String> = part.weights.names().iter().map(|name| part.weights.full_name(name)).collect();
         Ok(Model::new(part).changed(Delta::round(names, kind)))
+    }
+
+    fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {
+        Flaw::of_file(offer, folders, ("unet_name", "diffusion_models"), |path| {
+            recognise(&Weights::open(path)?)?.model().map(drop)
+        })
+        .into_iter()
+        .collect()
     }
 }

@@ -15,14 +15,14 @@ use crate::values::Mask;
 struct FeatherMask {
     mask: Mask,
     /// The width of the fade at the left edge in pixels.
-    #[input(default = 0, min = 0, max = 16384, step = 1)]
-    left: usize,
-    #[input(default = 0, min = 0, max = 16384, step = 1)]
-    top: usize,
-    #[input(default = 0, min = 0, max = 16384, step = 1)]
-    right: usize,
-    #[input(default = 0, min = 0, max = 16384, step = 1)]
-    bottom: usize,
+    #[input(default = 0, min = 0, max = 16384, step = 1, beyond = Both)]
+    left: i64,
+    #[input(default = 0, min = 0, max = 16384, step = 1, beyond = Both)]
+    top: i64,
+    #[input(default = 0, min = 0, max = 16384, step = 1, beyond = Both)]
+    right: i64,
+    #[input(default = 0, min = 0, max = 16384, step = 1, beyond = Both)]
+    bottom: i64,
 }
 
 impl Run for FeatherMask {
@@ -38,14 +38,14 @@ impl Run for FeatherMask {
     }
 }
 
-/// `count` factors, of which the first `reach` rise to 1.
-fn rise(reach: usize, count: usize) -> Vec<f32> {
-    let reach = reach.min(count);
+/// `count` factors, of which the first `reach` rise to 1; none if it is negative.
+fn rise(reach: i64, count: usize) -> Vec<f32> {
+    let reach = usize::try_from(reach).unwrap_or(0).min(count);
     (0..count).map(|place| if place < reach { ((place + 1) as f64 / reach as f64) as f32 } else { 1.0 }).collect()
 }
 
 /// [`rise`] counted from the other end, but with the lowest factor at the first place.
-fn fall(reach: usize, count: usize) -> Vec<f32> {
+fn fall(reach: i64, count: usize) -> Vec<f32> {
     let mut factors = rise(reach, count);
     if let Some(rest) = factors.get_mut(1..) {
         rest.reverse();

@@ -11,7 +11,7 @@ use crate::values::Mask;
 struct GrowMask {
     mask: Mask,
     /// The number of pixels.
-    #[input(default = 0, min = -16384, max = 16384, step = 1)]
+    #[input(default = 0, min = -16384, max = 16384, step = 1, beyond = Below)]
     expand: i64,
     /// Whether a single pixel grows to a diamond instead of a square.
     #[input(default = true)]

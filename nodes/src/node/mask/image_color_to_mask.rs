@@ -11,7 +11,7 @@ use crate::values::{Image, Mask};
 struct ImageColorToMask {
     image: Image,
     /// Red · 65536 + green · 256 + blue, each 0 to 255.
-    #[input(default = 0, min = 0, max = 0xFFFFFF, step = 1)]
+    #[input(default = 0, min = 0, max = 0xFFFFFF, step = 1, beyond = Below)]
     color: i64,
 }
 

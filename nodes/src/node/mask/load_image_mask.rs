@@ -1,6 +1,7 @@
 use anyhow::Context;
 use redraft_engine::cx::Cx;
-use redraft_engine::node::Run;
+use redraft_engine::folders::FolderPaths;
+use redraft_engine::node::{Flaw, Offer, Run};
 use redraft_engine::{Combo, Node};
 
 use crate::pictures::read;
@@ -37,5 +38,9 @@ impl Run for LoadImageMask {
             Channel::Blue => read::Channel::Blue,
         };
         Ok(Mask(read::read_mask(&path, channel)?))
+    }
+
+    fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {
+        Flaw::of_file(offer, folders, ("image", "input"), read::look).into_iter().collect()
     }
 }

@@ -9,7 +9,7 @@ use crate::values::Mask;
 #[derive(Node)]
 #[node(category = "mask")]
 struct SolidMask {
-    #[input(default = 1.0, min = 0.0, max = 1.0, step = 0.01)]
+    #[input(default = 1.0, min = 0.0, max = 1.0, step = 0.01, beyond = Both)]
     value: f64,
     /// Width in pixels.
     #[input(default = 512, min = 1, max = 16384, step = 1)]

@@ -10,7 +10,7 @@ use crate::values::Mask;
 #[node(category = "mask")]
 struct ThresholdMask {
     mask: Mask,
-    #[input(default = 0.5, min = 0.0, max = 1.0, step = 0.01)]
+    #[input(default = 0.5, min = 0.0, max = 1.0, step = 0.01, beyond = Both)]
     value: f64,
 }
 

@@ -13,13 +13,13 @@ use crate::recipes::{Clip, Model};
 #[node(category = "_for_testing/attention_experiments", experimental)]
 struct UNetSelfAttentionMultiply {
     model: Model,
-    #[input(default = 1.0, min = 0.0, max = 10.0, step = 0.01)]
+    #[input(default = 1.0, min = 0.0, max = 10.0, step = 0.01, beyond = Both)]
     q: f64,
-    #[input(default = 1.0, min = 0.0, max = 10.0, step = 0.01)]
+    #[input(default = 1.0, min = 0.0, max = 10.0, step = 0.01, beyond = Both)]
     k: f64,
-    #[input(default = 1.0, min = 0.0, max = 10.0, step = 0.01)]
+    #[input(default = 1.0, min = 0.0, max = 10.0, step = 0.01, beyond = Both)]
     v: f64,
-    #[input(default = 1.0, min = 0.0, max = 10.0, step = 0.01)]
+    #[input(default = 1.0, min = 0.0, max = 10.0, step = 0.01, beyond = Both)]
     out: f64,
 }
 

@@ -16,16 +16,16 @@ use crate::sampling::hooks::Hook;
 struct FreeU {
     model: Model,
     /// Factor on half of the channels of the deepest features.
-    #[input(default = 1.1, min = 0.0, max = 10.0, step = 0.01)]
+    #[input(default = 1.1, min = 0.0, max = 10.0, step = 0.01, beyond = Both)]
     b1: f64,
     /// The same, one level up.
-    #[input(default = 1.2, min = 0.0, max = 10.0, step = 0.01)]
+    #[input(default = 1.2, min = 0.0, max = 10.0, step = 0.01, beyond = Both)]
     b2: f64,
     /// Factor on the low frequencies of the deepest skip connections.
-    #[input(default = 0.9, min = 0.0, max = 10.0, step = 0.01)]
+    #[input(default = 0.9, min = 0.0, max = 10.0, step = 0.01, beyond = Both)]
     s1: f64,
     /// The same, one level up.
-    #[input(default = 0.2, min = 0.0, max = 10.0, step = 0.01)]
+    #[input(default = 0.2, min = 0.0, max = 10.0, step = 0.01, beyond = Both)]
     s2: f64,
 }
 
@@ -45,16 +45,16 @@ impl Run for FreeU {
 struct FreeU_V2 {
     model: Model,
     /// Factor on half of the channels of the deepest features, where these are strongest.
-    #[input(default = 1.3, min = 0.0, max = 10.0, step = 0.01)]
+    #[input(default = 1.3, min = 0.0, max = 10.0, step = 0.01, beyond = Both)]
     b1: f64,
     /// The same, one level up.
-    #[input(default = 1.4, min = 0.0, max = 10.0, step = 0.01)]
+    #[input(default = 1.4, min = 0.0, max = 10.0, step = 0.01, beyond = Both)]
     b2: f64,
     /// Factor on the low frequencies of the deepest skip connections.
-    #[input(default = 0.9, min = 0.0, max = 10.0, step = 0.01)]
+    #[input(default = 0.9, min = 0.0, max = 10.0, step = 0.01, beyond = Both)]
     s1: f64,
     /// The same, one level up.
-    #[input(default = 0.2, min = 0.0, max = 10.0, step = 0.01)]
+    #[input(default = 0.2, min = 0.0, max = 10.0, step = 0.01, beyond = Both)]
     s2: f64,
 }
 

@@ -32,7 +32,7 @@ struct CFGGuider {
     model: Model,
     positive: Conditioning,
     negative: Conditioning,
-    #[input(default = 8.0, min = 0.0, max = 100.0, step = 0.1, round = 0.01)]
+    #[input(default = 8.0, min = 0.0, max = 100.0, step = 0.1, round = 0.01, beyond = Both)]
     cfg: f64,
 }
 
@@ -53,10 +53,10 @@ struct DualCFGGuider {
     cond2: Conditioning,
     negative: Conditioning,
     /// The strength of guidance from the second to the first conditioning.
-    #[input(default = 8.0, min = 0.0, max = 100.0, step = 0.1, round = 0.01)]
+    #[input(default = 8.0, min = 0.0, max = 100.0, step = 0.1, round = 0.01, beyond = Both)]
     cfg_conds: f64,
     /// The strength of guidance from the negative to the second conditioning.
-    #[input(default = 8.0, min = 0.0, max = 100.0, step = 0.1, round = 0.01)]
+    #[input(default = 8.0, min = 0.0, max = 100.0, step = 0.1, round = 0.01, beyond = Both)]
     cfg_cond2_negative: f64,
     style: Style,
 }
@@ -92,9 +92,9 @@ struct PerpNegGuider {
     negative: Conditioning,
     /// The conditioning of an empty prompt.
     empty_conditioning: Conditioning,
-    #[input(default = 8.0, min = 0.0, max = 100.0, step = 0.1, round = 0.01)]
+    #[input(default = 8.0, min = 0.0, max = 100.0, step = 0.1, round = 0.01, beyond = Both)]
     cfg: f64,
-    #[input(default = 1.0, min = 0.0, max = 100.0, step = 0.01)]
+    #[input(default = 1.0, min = 0.0, max = 100.0, step = 0.01, beyond = Both)]
     neg_scale: f64,
 }
 

@@ -26,7 +26,7 @@ struct KSampler {
     #[input(default = 20, min = 1, max = 10000)]
     steps: usize,
     /// The strength of guidance (cfg) from the negative towards the positive conditioning; 1 leaves the negative out.
-    #[input(default = 8.0, min = 0.0, max = 100.0, step = 0.1, round = 0.01)]
+    #[input(default = 8.0, min = 0.0, max = 100.0, step = 0.1, round = 0.01, beyond = Both)]
     cfg: f64,
     /// The sampling method.
     sampler_name: &'static Sampler,
@@ -39,7 +39,7 @@ struct KSampler {
     /// The latent to start from.
     latent_image: Latent,
     /// The share of the schedule that is run, from its clean end.
-    #[input(default = 1.0, min = 0.0, max = 1.0, step = 0.01)]
+    #[input(default = 1.0, min = 0.0, max = 1.0, step = 0.01, beyond = Both)]
     denoise: f64,
 }
 

@@ -28,7 +28,7 @@ struct KSamplerAdvanced {
     #[input(default = 20, min = 1, max = 10000)]
     steps: usize,
     /// The strength of guidance (cfg) from the negative towards the positive conditioning; 1 leaves the negative out.
-    #[input(default = 8.0, min = 0.0, max = 100.0, step = 0.1, round = 0.01)]
+    #[input(default = 8.0, min = 0.0, max = 100.0, step = 0.1, round = 0.01, beyond = Both)]
     cfg: f64,
     /// The sampling method.
     sampler_name: &'static Sampler,

@@ -17,7 +17,7 @@ struct BasicScheduler {
     #[input(default = 20, min = 1, max = 10000)]
     steps: usize,
     /// The share of the schedule that is run, counted from its clean end.
-    #[input(default = 1.0, min = 0.0, max = 1.0, step = 0.01)]
+    #[input(default = 1.0, min = 0.0, max = 1.0, step = 0.01, beyond = Above)]
     denoise: f64,
 }
 
@@ -37,7 +37,7 @@ struct SDTurboScheduler {
     #[input(default = 1, min = 1, max = 10)]
     steps: usize,
     /// The share of the schedule that is run, rounded down to tenths.
-    #[input(default = 1.0, min = 0, max = 1.0, step = 0.01)]
+    #[input(default = 1.0, min = 0, max = 1.0, step = 0.01, beyond = Below)]
     denoise: f64,
 }
 
@@ -56,9 +56,9 @@ struct BetaSamplingScheduler {
     model: Model,
     #[input(default = 20, min = 1, max = 10000)]
     steps: usize,
-    #[input(default = 0.6, min = 0.0, max = 50.0, step = 0.01)]
+    #[input(default = 0.6, min = 0.0, max = 50.0, step = 0.01, beyond = Above)]
     alpha: f64,
-    #[input(default = 0.6, min = 0.0, max = 50.0, step = 0.01)]
+    #[input(default = 0.6, min = 0.0, max = 50.0, step = 0.01, beyond = Above)]
     beta: f64,
 }
 

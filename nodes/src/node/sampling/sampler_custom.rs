@@ -19,7 +19,7 @@ struct SamplerCustom {
     #[input(default = 0, min = 0, max = u64::MAX, control_after_generate)]
     noise_seed: u64,
     /// The strength of guidance (cfg) from the negative towards the positive conditioning.
-    #[input(default = 8.0, min = 0.0, max = 100.0, step = 0.1, round = 0.01)]
+    #[input(default = 8.0, min = 0.0, max = 100.0, step = 0.1, round = 0.01, beyond = Both)]
     cfg: f64,
     positive: Conditioning,
     negative: Conditioning,

@@ -47,10 +47,10 @@ macro_rules! stochastic {
         #[allow(non_camel_case_types, reason = "its name in workflow files")]
         struct $node {
             /// The share of noise that is replaced in each step: 0 is deterministic.
-            #[input(default = 1.0, min = 0.0, max = $eta, step = 0.01)]
+            #[input(default = 1.0, min = 0.0, max = $eta, step = 0.01, beyond = Both)]
             eta: f64,
             /// Factor on the added noise.
-            #[input(default = 1.0, min = 0.0, max = $s_noise, step = 0.01)]
+            #[input(default = 1.0, min = 0.0, max = $s_noise, step = 0.01, beyond = Both)]
             s_noise: f64,
             $(
             #[expect(dead_code, reason = "noise is drawn on the CPU on every device")]
@@ -85,9 +85,9 @@ stochastic! {
 #[expect(non_camel_case_types, reason = "its name in workflow files")]
 struct SamplerDPMPP_2M_SDE {
     solver_type: Correction,
-    #[input(default = 1.0, min = 0.0, max = 100.0, step = 0.01)]
+    #[input(default = 1.0, min = 0.0, max = 100.0, step = 0.01, beyond = Both)]
     eta: f64,
-    #[input(default = 1.0, min = 0.0, max = 100.0, step = 0.01)]
+    #[input(default = 1.0, min = 0.0, max = 100.0, step = 0.01, beyond = Both)]
     s_noise: f64,
     #[expect(dead_code, reason = "noise is drawn on the CPU on every device")]
     noise_device: NoiseDevice,
@@ -116,12 +116,12 @@ impl Run for SamplerDPMPP_2M_SDE {
 #[node(category = "sampling/custom_sampling/samplers")]
 #[expect(non_camel_case_types, reason = "its name in workflow files")]
 struct SamplerDPMPP_SDE {
-    #[input(default = 1.0, min = 0.0, max = 100.0, step = 0.01)]
+    #[input(default = 1.0, min = 0.0, max = 100.0, step = 0.01, beyond = Both)]
     eta: f64,
-    #[input(default = 1.0, min = 0.0, max = 100.0, step = 0.01)]
+    #[input(default = 1.0, min = 0.0, max = 100.0, step = 0.01, beyond = Both)]
     s_noise: f64,
     /// The position of the second evaluation in a step.
-    #[input(default = 0.5, min = 0.0, max = 100.0, step = 0.01)]
+    #[input(default = 0.5, min = 0.0, max = 100.0, step = 0.01, beyond = Both)]
     r: f64,
     #[expect(dead_code, reason = "noise is drawn on the CPU on every device")]
     noise_device: NoiseDevice,

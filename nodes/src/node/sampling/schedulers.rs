@@ -13,11 +13,11 @@ use crate::values::Sigmas;
 struct KarrasScheduler {
     #[input(default = 20, min = 1, max = 10000)]
     steps: usize,
-    #[input(default = 14.614642, min = 0.0, max = 5000.0, step = 0.01)]
+    #[input(default = 14.614642, min = 0.0, max = 5000.0, step = 0.01, beyond = Above)]
     sigma_max: f64,
-    #[input(default = 0.0291675, min = 0.0, max = 5000.0, step = 0.01)]
+    #[input(default = 0.0291675, min = 0.0, max = 5000.0, step = 0.01, beyond = Above)]
     sigma_min: f64,
-    #[input(default = 7.0, min = 0.0, max = 100.0, step = 0.01)]
+    #[input(default = 7.0, min = 0.0, max = 100.0, step = 0.01, beyond = Both)]
     rho: f64,
 }
 
@@ -36,9 +36,9 @@ impl Run for KarrasScheduler {
 struct ExponentialScheduler {
     #[input(default = 20, min = 1, max = 10000)]
     steps: usize,
-    #[input(default = 14.614642, min = 0.0, max = 5000.0, step = 0.01)]
+    #[input(default = 14.614642, min = 0.0, max = 5000.0, step = 0.01, beyond = Above)]
     sigma_max: f64,
-    #[input(default = 0.0291675, min = 0.0, max = 5000.0, step = 0.01)]
+    #[input(default = 0.0291675, min = 0.0, max = 5000.0, step = 0.01, beyond = Above)]
     sigma_min: f64,
 }
 
@@ -57,11 +57,11 @@ impl Run for ExponentialScheduler {
 struct PolyexponentialScheduler {
     #[input(default = 20, min = 1, max = 10000)]
     steps: usize,
-    #[input(default = 14.614642, min = 0.0, max = 5000.0, step = 0.01)]
+    #[input(default = 14.614642, min = 0.0, max = 5000.0, step = 0.01, beyond = Above)]
     sigma_max: f64,
-    #[input(default = 0.0291675, min = 0.0, max = 5000.0, step = 0.01)]
+    #[input(default = 0.0291675, min = 0.0, max = 5000.0, step = 0.01, beyond = Above)]
     sigma_min: f64,
-    #[input(default = 1.0, min = 0.0, max = 100.0, step = 0.01)]
+    #[input(default = 1.0, min = 0.0, max = 100.0, step = 0.01, beyond = Both)]
     rho: f64,
 }
 
@@ -81,13 +81,13 @@ struct LaplaceScheduler {
     /// The number of levels. They do not end with 0.
     #[input(default = 20, min = 1, max = 10000)]
     steps: usize,
-    #[input(default = 14.614642, min = 0.0, max = 5000.0, step = 0.01)]
+    #[input(default = 14.614642, min = 0.0, max = 5000.0, step = 0.01, beyond = Both)]
     sigma_max: f64,
-    #[input(default = 0.0291675, min = 0.0, max = 5000.0, step = 0.01)]
+    #[input(default = 0.0291675, min = 0.0, max = 5000.0, step = 0.01, beyond = Both)]
     sigma_min: f64,
-    #[input(default = 0.0, min = -10.0, max = 10.0, step = 0.1)]
+    #[input(default = 0.0, min = -10.0, max = 10.0, step = 0.1, beyond = Both)]
     mu: f64,
-    #[input(default = 0.5, min = 0.0, max = 10.0, step = 0.1)]
+    #[input(default = 0.5, min = 0.0, max = 10.0, step = 0.1, beyond = Both)]
     beta: f64,
 }
 
@@ -106,12 +106,12 @@ impl Run for LaplaceScheduler {
 struct VPScheduler {
     #[input(default = 20, min = 1, max = 10000)]
     steps: usize,
-    #[input(default = 19.9, min = 0.0, max = 5000.0, step = 0.01)]
+    #[input(default = 19.9, min = 0.0, max = 5000.0, step = 0.01, beyond = Above)]
     beta_d: f64,
-    #[input(default = 0.1, min = 0.0, max = 5000.0, step = 0.01)]
+    #[input(default = 0.1, min = 0.0, max = 5000.0, step = 0.01, beyond = Both)]
     beta_min: f64,
     /// The time at which the process ends.
-    #[input(default = 0.001, min = 0.0, max = 1.0, step = 0.0001)]
+    #[input(default = 0.001, min = 0.0, max = 1.0, step = 0.0001, beyond = Both)]
     eps_s: f64,
 }
 

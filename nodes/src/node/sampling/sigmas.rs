@@ -26,8 +26,8 @@ struct Parts {
 #[node(category = "sampling/custom_sampling/sigmas")]
 struct SplitSigmas {
     sigmas: Sigmas,
-    #[input(default = 0, min = 0, max = 10000)]
-    step: usize,
+    #[input(default = 0, min = 0, max = 10000, beyond = Both)]
+    step: i64,
 }
 
 impl Run for SplitSigmas {
@@ -35,9 +35,11 @@ impl Run for SplitSigmas {
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Parts> {
         let levels = &self.sigmas.0;
-        let high = levels.iter().take(self.step + 1).copied().collect();
-        let low = levels.iter().skip(self.step).copied().collect();
-        Ok(Parts { high: Sigmas(high), low: Sigmas(low) })
+        // As Python cuts lists: a negative place counts from the end.
+        let count = levels.len() as i64;
+        let place = |at: i64| if at < 0 { at.saturating_add(count).max(0) } else { at.min(count) } as usize;
+        let (high, low) = (place(self.step.saturating_add(1)), place(self.step));
+        Ok(Parts { high: Sigmas(levels[..high].to_vec()), low: Sigmas(levels[low..].to_vec()) })
     }
 }
 
@@ -87,7 +89,7 @@ impl Run for FlipSigmas {
 #[node(category = "sampling/custom_sampling/sigmas")]
 struct SetFirstSigma {
     sigmas: Sigmas,
-    #[input(default = 136.0, min = 0.0, max = 20000.0, step = 0.001)]
+    #[input(default = 136.0, min = 0.0, max = 20000.0, step = 0.001, beyond = Both)]
     sigma: f64,
 }
 
@@ -111,10 +113,10 @@ struct ExtendIntermediateSigmas {
     #[input(default = 2, min = 1, max = 100)]
     steps: i64,
     /// The highest level at which a step is divided; -1 sets no limit.
-    #[input(default = -1.0, min = -1.0, max = 20000.0, step = 0.01)]
+    #[input(default = -1.0, min = -1.0, max = 20000.0, step = 0.01, beyond = Both)]
     start_at_sigma: f64,
     /// The lowest level at which a step is divided.
-    #[input(default = 12.0, min = 0.0, max = 20000.0, step = 0.01)]
+    #[input(default = 12.0, min = 0.0, max = 20000.0, step = 0.01, beyond = Both)]
     end_at_sigma: f64,
     spacing: Choice,
 }
@@ -152,7 +154,7 @@ struct Level {
 struct SamplingPercentToSigma {
     model: Model,
     /// The position: 0 is pure noise, 1 the clean picture.
-    #[input(default = 0.0, min = 0.0, max = 1.0, step = 0.0001)]
+    #[input(default = 0.0, min = 0.0, max = 1.0, step = 0.0001, beyond = Both)]
     sampling_percent: f64,
     /// Whether 0 and 1 give the model's own highest and lowest level, instead of a very large one and 0.
     #[input(default = false)]

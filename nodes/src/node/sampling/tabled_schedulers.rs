@@ -16,7 +16,7 @@ struct AlignYourStepsScheduler {
     #[input(default = 10, min = 1, max = 10000)]
     steps: usize,
     /// The share of the steps that is made, counted from the clean end.
-    #[input(default = 1.0, min = 0.0, max = 1.0, step = 0.01)]
+    #[input(default = 1.0, min = 0.0, max = 1.0, step = 0.01, beyond = Above)]
     denoise: f64,
 }
 
@@ -53,7 +53,7 @@ struct GITSScheduler {
     #[input(default = 10, min = 2, max = 1000)]
     steps: usize,
     /// The share of the steps that is made, counted from the clean end.
-    #[input(default = 1.0, min = 0.0, max = 1.0, step = 0.01)]
+    #[input(default = 1.0, min = 0.0, max = 1.0, step = 0.01, beyond = Above)]
     denoise: f64,
 }
 

@@ -3,3 +3,5 @@ mod preview_any;
 mod primitives;
 mod regex;
 mod strings;
+
+pub(super) use strings::replaced;

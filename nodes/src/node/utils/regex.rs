@@ -1,10 +1,11 @@
 //! Searching and changing texts by Python's regular expressions.
 
 use redraft_engine::cx::Cx;
+use redraft_engine::memory::ask_text;
 use redraft_engine::node::Run;
 use redraft_engine::{Combo, Node, Outputs};
 
-use crate::python::regex::{Flags, Pattern};
+use crate::python::regex::{Budget, Flags, Pattern};
 
 #[derive(Outputs)]
 struct Matches {
@@ -33,10 +34,12 @@ struct RegexMatch {
 impl Run for RegexMatch {
     type Out = Matches;
 
-    fn run(self, _: &mut Cx) -> anyhow::Result<Matches> {
+    fn run(self, cx: &mut Cx) -> anyhow::Result<Matches> {
         let flags = Flags { ignore_case: self.case_insensitive, multiline: self.multiline, dot_all: self.dotall };
-        let Ok(pattern) = Pattern::new(&self.regex_pattern, flags) else { return Ok(Matches { matches: false }) };
-        Ok(Matches { matches: pattern.search(&self.string)?.is_some() })
+        let Ok(pattern) = Pattern::new(&self.regex_pattern, flags, self.string.len()) else {
+            return Ok(Matches { matches: false });
+        };
+        Ok(Matches { matches: pattern.search(&self.string, &Budget::new(&|| cx.check()))?.is_some() })
     }
 }
 
@@ -60,7 +63,7 @@ struct RegexExtract {
     #[input(default = false)]
     dotall: bool,
     /// The number of the group; 0 is the whole match.
-    #[input(default = 1, min = 0, max = 100)]
+    #[input(default = 1, min = 0, max = 100, beyond = Above)]
     group_index: usize,
 }
 
@@ -79,9 +82,9 @@ enum Wanted {
 impl Run for RegexExtract {
     type Out = String;
 
-    fn run(self, _: &mut Cx) -> anyhow::Result<String> {
+    fn run(self, cx: &mut Cx) -> anyhow::Result<String> {
         let flags = Flags { ignore_case: self.case_insensitive, multiline: self.multiline, dot_all: self.dotall };
-        let Ok(pattern) = Pattern::new(&self.regex_pattern, flags) else { return Ok(String::new()) };
+        let Ok(pattern) = Pattern::new(&self.regex_pattern, flags, self.string.len()) else { return Ok(String::new()) };
         let groups = pattern.groups();
         let has_group = groups >= self.group_index;
         let (group, wanted) = match self.mode {
@@ -91,10 +94,15 @@ impl Run for RegexExtract {
             Wanted::AllGroups => (self.group_index, if has_group && groups > 0 { usize::MAX } else { 0 }),
         };
         let mut found = Vec::new();
-        for captures in pattern.matches(&self.string).take(wanted) {
+        let mut bytes = 0_usize;
+        let stop = || cx.check();
+        let budget = Budget::new(&stop);
+        for captures in pattern.matches(&self.string, &budget).take(wanted) {
             let text = captures?.get(group).map_or("", |group| group.as_str());
+            bytes = bytes.saturating_add(text.len() + 1);
             found.push(text);
         }
+        ask_text(bytes)?;
         Ok(found.join("\n"))
     }
 }
@@ -117,20 +125,23 @@ struct RegexReplace {
     /// Whether a dot matches line breaks, too.
     #[input(default = false)]
     dotall: Option<bool>,
-    /// The number of matches that are replaced, from the first on; 0 replaces all.
-    #[input(default = 0, min = 0, max = 100)]
-    count: Option<usize>,
+    /// The number of matches that are replaced, from the first on; 0 replaces all, a negative number none.
+    #[input(default = 0, min = 0, max = 100, beyond = Both)]
+    count: Option<i64>,
 }
 
 impl Run for RegexReplace {
     type Out = String;
 
-    fn run(self, _: &mut Cx) -> anyhow::Result<String> {
+    fn run(self, cx: &mut Cx) -> anyhow::Result<String> {
         let flags = Flags {
             ignore_case: self.case_insensitive.unwrap_or(true),
             multiline: self.multiline.unwrap_or(false),
             dot_all: self.dotall.unwrap_or(false),
         };
-        Pattern::new(&self.regex_pattern, flags)?.replace(&self.string, &self.replace, self.count.unwrap_or(0))
+        let pattern = Pattern::new(&self.regex_pattern, flags, self.string.len())?;
+        let stop = || cx.check();
+        let Ok(count) = usize::try_from(self.count.unwrap_or(0)) else { return Ok(self.string) };
+        pattern.replace(&self.string, &self.replace, count, &Budget::new(&stop))
     }
 }

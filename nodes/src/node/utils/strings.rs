@@ -1,6 +1,7 @@
 //! Joining, cutting, searching and changing texts, by Python's rules.
 
 use redraft_engine::cx::Cx;
+use redraft_engine::memory::ask_text;
 use redraft_engine::node::Run;
 use redraft_engine::{Combo, Node, Outputs};
 
@@ -23,6 +24,7 @@ impl Run for StringConcatenate {
     type Out = String;
 
     fn run(self, _: &mut Cx) -> anyhow::Result<String> {
+        ask_text(self.string_a.len().saturating_add(self.delimiter.len()).saturating_add(self.string_b.len()))?;
         Ok(self.string_a + &self.delimiter + &self.string_b)
     }
 }
@@ -151,8 +153,20 @@ impl Run for StringReplace {
     type Out = String;
 
     fn run(self, _: &mut Cx) -> anyhow::Result<String> {
-        Ok(self.string.replace(&self.find, &self.replace))
+        replaced(&self.string, &self.find, &self.replace)
     }
+}
+
+/// A text with every occurrence of another replaced.
+///
+/// # Errors
+/// If the result takes more memory than there is.
+pub(in crate::node) fn replaced(text: &str, find: &str, replace: &str) -> anyhow::Result<String> {
+    if replace.len() > find.len() {
+        let more = text.matches(find).count().saturating_mul(replace.len() - find.len());
+        ask_text(text.len().saturating_add(more))?;
+    }
+    Ok(text.replace(find, replace))
 }
 
 /// Both texts, in lower case unless the comparison is case-sensitive.

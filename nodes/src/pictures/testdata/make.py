@@ -6,7 +6,7 @@ FNV-1a of the alpha bytes or "-" where LoadImage sees no alpha, FNV-1a of the al
 import struct, zlib
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, ImageSequence
+from PIL import Image, ImageFile, ImageOps, ImageSequence
 
 W, H = 13, 9
 y, x = np.mgrid[0:H, 0:W]
@@ -122,6 +122,24 @@ for name, factors in (("jpeg-440.jpg", 0x121111), ("jpeg-4x1.jpg", 0x411111)):
     bytes_of(name, cv2.imencode(".jpg", colours[..., ::-1], [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factors])[1].tobytes())
 
 
+# Files without their end, and truncated ones: ComfyUI reads them with what is left.
+for name in ("rgb.png", "jpeg-420.jpg", "jpeg-progressive.jpg", "still.gif"):
+    data = open(name, "rb").read()
+    stem, kind = name.rsplit(".", 1)
+    for cut in {"png": (12, 40), "jpg": (2, 6, 60), "gif": (1,)}[kind]:
+        bytes_of(f"{stem}-less-{cut}.{kind}", data[:-cut])
+save(rgb, "rgb.jp2", irreversible=False)
+save(rgba, "rgba.jp2", irreversible=False)
+save(grey, "grey.jp2", irreversible=False)
+save(rgb, "stream.j2k", irreversible=False, no_jp2=True)
+save(rgb, "rgb.tga")
+save(rgba, "rgba-rle.tga", compression="tga_rle")
+save(grey, "grey-up.tga", orientation=-1)
+save(palette, "palette.tga")
+save(Image.fromarray((x * 23.7 - 40 + y * 11).astype(np.float32)), "float.tif")
+save(Image.fromarray((x * 7000 - 9000 + y * 111).astype(np.int32)), "int32.tif")
+
+
 def fnv(data):
     value = 0xCBF29CE484222325
     for byte in data:
@@ -129,13 +147,25 @@ def fnv(data):
     return f"{value:016x}"
 
 
+def opened(name):
+    """As ComfyUI opens a picture: with what is left of it, if it is truncated."""
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    try:
+        Image.open(name).load()
+    except OSError:
+        ImageFile.LOAD_TRUNCATED_IMAGES = True
+    return Image.open(name)
+
+
 with open("expected.txt", "w") as table:
     for name in names:
         colour, masks, size = b"", b"", None
         frames = 0
-        file = Image.open(name)
+        file = opened(name)
         for image in ImageSequence.Iterator(file):
             image = ImageOps.exif_transpose(image)
+            if image.mode == "I":
+                image = image.point(lambda value: value * (1 / 255))
             size = size or image.size
             if image.size != size:
                 continue
@@ -143,6 +173,6 @@ with open("expected.txt", "w") as table:
             colour += np.array(image.convert("RGB")).tobytes()
             if "A" in image.getbands() or image.mode == "P" and "transparency" in image.info:
                 masks += np.array(image.convert("RGBA").getchannel("A")).tobytes()
-        first = ImageOps.exif_transpose(Image.open(name)).convert("RGBA").getchannel("A")
+        first = ImageOps.exif_transpose(opened(name)).convert("RGBA").getchannel("A")
         mask = fnv(masks) if masks else "-"
         print(name, frames, size[1], size[0], fnv(colour), mask, fnv(np.array(first).tobytes()), file=table)

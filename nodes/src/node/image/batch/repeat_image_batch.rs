@@ -10,7 +10,7 @@ use crate::values::Image;
 struct RepeatImageBatch {
     image: Image,
     /// How many times.
-    #[input(default = 1, min = 1, max = 4096)]
+    #[input(default = 1, min = 1, max = 4096, beyond = Above)]
     amount: i64,
 }
 

@@ -16,7 +16,7 @@ struct ImageBlend {
     /// The upper picture.
     image2: Image,
     /// The share of the blended picture: 0 gives the first picture alone.
-    #[input(default = 0.5, min = 0.0, max = 1.0, step = 0.01)]
+    #[input(default = 0.5, min = 0.0, max = 1.0, step = 0.01, beyond = Both)]
     blend_factor: f64,
     blend_mode: Mode,
 }

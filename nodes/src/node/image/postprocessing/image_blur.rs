@@ -14,7 +14,7 @@ struct ImageBlur {
     #[input(default = 1, min = 1, max = 31, step = 1)]
     blur_radius: i64,
     /// The standard deviation of the Gaussian, in multiples of the radius.
-    #[input(default = 1.0, min = 0.1, max = 10.0, step = 0.1)]
+    #[input(default = 1.0, min = 0.1, max = 10.0, step = 0.1, beyond = Both)]
     sigma: f64,
 }
 

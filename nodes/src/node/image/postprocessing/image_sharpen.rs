@@ -15,10 +15,10 @@ struct ImageSharpen {
     #[input(default = 1, min = 1, max = 31, step = 1)]
     sharpen_radius: i64,
     /// The standard deviation of the blur, in multiples of the radius.
-    #[input(default = 1.0, min = 0.1, max = 10.0, step = 0.01)]
+    #[input(default = 1.0, min = 0.1, max = 10.0, step = 0.01, beyond = Both)]
     sigma: f64,
     /// The strength, in tenths.
-    #[input(default = 1.0, min = 0.0, max = 5.0, step = 0.01)]
+    #[input(default = 1.0, min = 0.0, max = 5.0, step = 0.01, beyond = Both)]
     alpha: f64,
 }
 

@@ -14,7 +14,7 @@ struct Canny {
     #[input(default = 0.4, min = 0.01, max = 0.99, step = 0.01)]
     low_threshold: f64,
     /// An edge starts where the gradient is above this.
-    #[input(default = 0.8, min = 0.01, max = 0.99, step = 0.01)]
+    #[input(default = 0.8, min = 0.01, max = 0.99, step = 0.01, beyond = Above)]
     high_threshold: f64,
 }
 

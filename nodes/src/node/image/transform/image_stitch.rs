@@ -20,7 +20,7 @@ struct ImageStitch {
     #[input(default = true)]
     match_image_size: bool,
     /// The width of the gap between the pictures in pixels, rounded to an even number.
-    #[input(default = 0, min = 0, max = 1024, step = 2)]
+    #[input(default = 0, min = 0, max = 1024, step = 2, beyond = Both)]
     spacing_width: i64,
     /// The colour of the gap. If it is white, margins are white, too; otherwise they are black.
     #[input(default = "white")]

@@ -11,7 +11,7 @@ use crate::values::Image;
 struct ImageScaleBy {
     image: Image,
     upscale_method: ImageMethod,
-    #[input(default = 1.0, min = 0.01, max = 8.0, step = 0.01)]
+    #[input(default = 1.0, min = 0.01, max = 8.0, step = 0.01, beyond = Above)]
     scale_by: f64,
 }
 

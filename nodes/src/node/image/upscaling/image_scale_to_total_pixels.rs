@@ -12,7 +12,7 @@ struct ImageScaleToTotalPixels {
     image: Image,
     upscale_method: ImageMethod,
     /// In units of 1024 × 1024 pixels.
-    #[input(default = 1.0, min = 0.01, max = 16.0, step = 0.01)]
+    #[input(default = 1.0, min = 0.01, max = 16.0, step = 0.01, beyond = Above)]
     megapixels: f64,
     /// Width and height are rounded to multiples of this.
     #[input(default = 1, min = 1, max = 256)]

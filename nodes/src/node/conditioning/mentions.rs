@@ -1,0 +1,15 @@
+use redraft_engine::folders::FolderPaths;
+use redraft_engine::node::{Flaw, Offer};
+use serde_json::Value as Json;
+
+use crate::text::{EmbeddingFiles, missing_embeddings};
+
+/// The embeddings that texts mention and that are not there.
+pub(super) fn missing(offer: &Offer, folders: &FolderPaths, inputs: &[&str]) -> Vec<Flaw> {
+    let embeddings = EmbeddingFiles::new(folders.directories("embeddings").to_vec());
+    let texts = inputs.iter().filter_map(|input| Some((*input, offer.constant(input).and_then(Json::as_str)?)));
+    let flaw = |input: &str, name| Flaw { input: input.to_owned(), folder: "embeddings", name, unusable: None };
+    texts
+        .flat_map(|(input, text)| missing_embeddings(text, &embeddings).into_iter().map(move |name| flaw(input, name)))
+        .collect()
+}
