@@ -135,7 +135,7 @@ impl Check {
 
         let folder = tempfile::tempdir()?;
         let untrained = folder.path().join("untrained.safetensors");
-        write_random_checkpoint(&untrained, Layout::Sd1, Size::Tiny, self.settings.seed)?;
+        write_random_checkpoint(&untrained, Layout::Sd1, Size::Small, self.settings.seed, false)?;
         let untrained = self.judged(&self.painter(&untrained)?, &asked, GUIDANCE[1])?;
         report.row(&format!("untrained, guidance {}", GUIDANCE[1]), &untrained.confusion)?;
 
