@@ -18,10 +18,11 @@ use super::call::{Held, Inputs, call_over_lists, joined, needs};
 use super::run::{Assembled, Awaited, Begun, Run, Visited};
 use super::tasks::Slice;
 
-/// Fails if a number that a node is given lies outside of its input's range. Constants of a workflow were checked before; those
-/// that the class checks itself are left to it.
-fn within_ranges(step: &Step<'_>, inputs: &Inputs) -> Result<(), NodeError> {
-    for input in step.inputs.iter().filter(|input| !step.class.traits.validates(&input.name)) {
+/// Fails if a number that other nodes give lies outside of its input's range: over a link, or with a node that they `made`. Constants of a
+/// workflow are checked before it runs; inputs that the class checks itself are left to it.
+fn within_ranges(step: &Step<'_>, made: bool, inputs: &Inputs) -> Result<(), NodeError> {
+    let given = |input: &&StepInput<'_>| made || input.source.link().is_some();
+    for input in step.inputs.iter().filter(given).filter(|input| !step.class.traits.validates(&input.name)) {
         let Some(Held::Socket(socket)) = inputs.0.get(&input.name) else { continue };
         if let Some(why) = socket.iter().find_map(|value| ranges::refusal(input.declared, value)) {
             return Err(NodeError::Failed(format!("input '{}' {why}", input.name)));
@@ -68,7 +69,7 @@ impl Run<'_, '_> {
                 return Ok(Visited::NotYet(begun));
             }
         }
-        within_ranges(step, &inputs)?;
+        within_ranges(step, self.nodes.is_made(at), &inputs)?;
         let mut cx = Cx {
             node: &node,
             folders: &self.engine.folders,
