@@ -1,5 +1,6 @@
 //! How a run looks to a person: progress on stderr, the paths of saved files on stdout.
 
+use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -13,6 +14,10 @@ use crate::out::{plain, say_path, tell, tell_text};
 
 /// Lines of progress come no closer than this.
 const BETWEEN_LINES: Duration = Duration::from_secs(5);
+/// With more nodes than this, lines of nodes come no closer than the others either.
+const MANY: usize = 200;
+/// The longest text of a node that is shown, in bytes; `--json` has it whole.
+const LONGEST_TEXT: usize = 10_000;
 /// Over how many steps the pace is taken.
 const PACED: usize = 8;
 
@@ -64,7 +69,7 @@ impl Bars {
             Event::Executed { node, output, paths, .. } => {
                 self.bar.suspend(|| {
                     paths.iter().for_each(|path| say_path(path, self.print0));
-                    output.texts().for_each(|text| tell_text(format!("node {node}: {text}")));
+                    output.texts().for_each(|text| tell_text(format!("node {node}: {}", beginning(text))));
                 });
             }
             Event::Blocked { node, class, message, .. } => {
@@ -91,11 +96,17 @@ impl Bars {
         self.title = format!("node {number} of {of}: {} ({})", plain(title), plain(node.as_str()));
         self.pace = Pace::default();
         match self.how {
-            Progress::Plain if !again => tell(&self.title),
+            Progress::Plain if !again && (self.nodes <= MANY || self.is_due()) => {
+                self.last_line = Some(Instant::now());
+                tell(&self.title);
+            }
             Progress::Bar => self.spin(),
             _ => {}
         }
-        self.last_line = Some(Instant::now());
+    }
+
+    fn is_due(&self) -> bool {
+        self.last_line.is_none_or(|last| last.elapsed() >= BETWEEN_LINES)
     }
 
     fn spin(&self) {
@@ -114,8 +125,7 @@ impl Bars {
         let pace = self.pace.words(total.saturating_sub(done));
         match self.how {
             Progress::Plain => {
-                let due = self.last_line.is_none_or(|last| last.elapsed() >= BETWEEN_LINES);
-                if due || done == total {
+                if self.is_due() || done == total {
                     self.last_line = Some(Instant::now());
                     tell(format!("{}: step {done} of {total}{pace}", self.title));
                 }
@@ -133,6 +143,15 @@ impl Bars {
             Progress::None => {}
         }
     }
+}
+
+/// The beginning of a long text, with its length.
+fn beginning(text: &str) -> Cow<'_, str> {
+    if text.len() <= LONGEST_TEXT {
+        return Cow::Borrowed(text);
+    }
+    let end = (0..=LONGEST_TEXT).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    Cow::Owned(format!("{}... ({} bytes in all; --json has them)", &text[..end], text.len()))
 }
 
 /// How fast steps are done, over the last of them. Nothing is assumed of a step that is under way.

@@ -182,7 +182,7 @@ mod tests {
                 match below(3) {
                     0 => bytes[at] = below(256) as u8,
                     1 => drop(bytes.remove(at)),
-                    _ => bytes.insert(at, b"&*!|>-:{}[]$~\n\t\0"[below(17)]),
+                    _ => bytes.insert(at, b"&*!|>-:{}[]$~\n\t\0"[below(16)]),
                 }
             }
             fs_err::write(&yaml, &bytes).unwrap();

@@ -63,7 +63,7 @@ pub fn ask(bytes: impl TryInto<u64>, what: &str) -> Result<(), OutOfMemory> {
         return Ok(());
     }
     let (used, ceiling) = (used(), ceiling());
-    if used.saturating_add(bytes) <= ceiling {
+    if used.checked_add(bytes).is_some_and(|sum| sum <= ceiling && bytes < u64::MAX) {
         return Ok(());
     }
     Err(OutOfMemory(format!(

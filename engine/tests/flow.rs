@@ -465,7 +465,10 @@ fn what_is_wrong_with_nodes_made_at_run_time_is_told_of_the_node_that_made_them(
             "node 1 (Wrong): the nodes that it made depend on each other: 1.0.0.1 -> 1.0.0.2 -> 1 -> 1.0.0.1; remove one \
              of these links",
         ),
-        ("panic", "node 1 (Wrong), in node 1.0.0.bad (Show) that it made: it was told to"),
+        (
+            "panic",
+            "node 1 (Wrong), in node 1.0.0.bad (Show) that it made: it cannot work with these inputs; give it others",
+        ),
     ] {
         let mut bench = Bench::new();
         let nodes = json!({
@@ -511,7 +514,7 @@ fn nodes_that_wait_wait_together() {
 
 #[test]
 fn one_that_waits_may_fail() {
-    for (how, message) in [("error", "it slept badly"), ("panic", "it fell out of bed")] {
+    for (how, message) in [("error", "it slept badly"), ("panic", "it cannot work with these inputs; give it others")] {
         let (failure, _) = Bench::new().failure(sleepers(how, ""));
         assert_eq!((failure.node.as_str(), &*failure.message), ("3", message));
         assert_eq!(json!(failure.inputs), json!({"value": [5], "milliseconds": [11], "how": [how]}));

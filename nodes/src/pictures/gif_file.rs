@@ -30,6 +30,7 @@ pub(super) fn frames(bytes: &[u8], budget: &mut Budget) -> Result<Vec<Frame>> {
             Ok(Some(info)) => info,
             Ok(None) => break,
             // The pictures are all there; what is missing is the end marker.
+            Err(gif::DecodingError::UnexpectedEof) if !frames.is_empty() => break,
             Err(gif::DecodingError::Io(error)) if !frames.is_empty() && error.kind() == ErrorKind::UnexpectedEof => {
                 break;
             }
