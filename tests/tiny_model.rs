@@ -24,7 +24,9 @@ fn base() -> Base {
 fn drawn(base: &Base, prompt: &str, denoise: Option<f64>) -> RgbImage {
     let text = |text: &str| json!({ "class_type": "CLIPTextEncode", "inputs": { "text": text, "clip": ["4", 1] } });
     let latent = match denoise {
-        None => json!({ "class_type": "EmptyLatentImage", "inputs": { "width": SIDE, "height": SIDE, "batch_size": 1 } }),
+        None => {
+            json!({ "class_type": "EmptyLatentImage", "inputs": { "width": SIDE, "height": SIDE, "batch_size": 1 } })
+        }
         Some(_) => json!({ "class_type": "VAEEncode", "inputs": { "pixels": ["1", 0], "vae": ["4", 2] } }),
     };
     let file = base.write_json(

@@ -2,7 +2,7 @@
 //! RGB, and a file without colours stays grey.
 
 use std::borrow::Cow;
-use std::io::{Cursor, ErrorKind};
+use std::io::Cursor;
 
 use anyhow::{Context, Result, bail};
 use gif::DisposalMethod;
@@ -19,7 +19,7 @@ pub(super) fn frames(bytes: &[u8], budget: &mut Budget) -> Result<Vec<Frame>> {
     options.set_memory_limit(gif::MemoryLimit::Bytes(
         std::num::NonZeroU64::new(super::frame::MAX_PIXELS).context("the limit on pictures is zero")?,
     ));
-    let bytes = with_palette(bytes);
+    let bytes = with_end(with_palette(bytes));
     let mut decoder = options.read_info(Cursor::new(&*bytes)).context("is not a readable gif file: export it again")?;
     let global = decoder.global_palette().and_then(colours);
     let background = decoder.bg_color().and_then(|index| u8::try_from(index).ok()).unwrap_or(0);
@@ -29,11 +29,6 @@ pub(super) fn frames(bytes: &[u8], budget: &mut Budget) -> Result<Vec<Frame>> {
         let info = match decoder.next_frame_info() {
             Ok(Some(info)) => info,
             Ok(None) => break,
-            // The pictures are all there; what is missing is the end marker.
-            Err(gif::DecodingError::UnexpectedEof) if !frames.is_empty() => break,
-            Err(gif::DecodingError::Io(error)) if !frames.is_empty() && error.kind() == ErrorKind::UnexpectedEof => {
-                break;
-            }
             Err(error) => return Err(error).context("is a damaged gif file: export it again"),
         };
         let region = Region::of(info);
@@ -57,6 +52,15 @@ pub(super) fn frames(bytes: &[u8], budget: &mut Budget) -> Result<Vec<Frame>> {
         bail!("is a gif file without a picture in it: export it again");
     }
     Ok(frames)
+}
+
+/// The file, with the end marker that some lack. In the middle of a frame it is taken for data, and the file is still too short.
+fn with_end(bytes: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
+    const END: u8 = 0x3b;
+    match bytes.last() {
+        Some(&END) => bytes,
+        _ => Cow::Owned([&*bytes, &[END]].concat()),
+    }
 }
 
 /// The file, with a global palette of greys inserted if it has no palette. Pillow reads such a picture as grey; the gif
