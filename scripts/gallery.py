@@ -32,6 +32,7 @@ DOCUMENTED = [
     ("basic-workflows__ksampler-advanced__SD1.5_KSampler_(Advanced)-divide", {"6.text": "a blue circle on a white background", **SIZE}),
     ("basic-workflows__ksampler-advanced__SD1.5_KSampler_(Advanced)-Prompt_Editing",
      {"6.text": "a red circle on a white background", "17.text": "a red star on a white background", **SIZE}),
+    ("basic-workflows__sd15-lora__SD1.5_lora", {"6.text": "a red heart on a light blue background", **SIZE}),
     ("ai-capabilities__region-limited-generation__Conditioning_(Set_Mask)",
      {"6.text": "a yellow star on a blue background", "13.text": "a red heart on a blue background", "17.text": "a blue background", **SIZE}),
 ]

@@ -18,10 +18,13 @@ use crate::substitutes::USUAL;
 const NAME: &str = "redraft-tiny.safetensors";
 /// The checkpoint: UNet, text encoder and autoencoder. docs/tiny-model.md says what it can draw.
 static CHECKPOINT: &[u8] = include_bytes!("../models/redraft-tiny.safetensors");
+/// A drawing style for it, stained glass, and its name.
+static LORA: &[u8] = include_bytes!("../models/redraft-tiny-lora.safetensors");
+const LORA_NAME: &str = "redraft-tiny-lora.safetensors";
 /// For which names it stands in.
 static SUBSTITUTES: &str = include_str!("../workflows/substitutes.toml");
 
-/// Writes the checkpoint as a checkpoint and as a VAE, and the table of what it stands in for. Files that are there already and say the
+/// Writes the checkpoint as a checkpoint and as a VAE, its LoRA, and the table of what it stands in for. Files that are there already and say the
 /// same stay as they are.
 pub(crate) fn tiny_model(directories: &Directories) -> Outcome {
     let folders = directories::folders(directories)?;
@@ -32,6 +35,7 @@ pub(crate) fn tiny_model(directories: &Directories) -> Outcome {
     if vae.exists() || !linked(&checkpoint, &vae) {
         put(&vae, CHECKPOINT)?;
     }
+    put(&directory(&folders, "loras")?.join(LORA_NAME), LORA)?;
     let base = directories.base_directory.as_deref().unwrap_or(Path::new("."));
     put(&base.join(USUAL), SUBSTITUTES.as_bytes())?;
     Ok(Exit::Done)
