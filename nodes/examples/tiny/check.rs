@@ -8,14 +8,12 @@ use anyhow::Result;
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 use redraft_nodes::models::random::{Layout, Size, write_random_checkpoint};
-use redraft_nodes::ops::cuda::DeviceChoice;
 use tch::Tensor;
 
 use crate::checker::{Confusion, Found, Templates, find};
-use crate::contact_sheet;
 use crate::drawing::{Colour, HELD_OUT, Kind, Scene, Split};
-use crate::log::say;
-use crate::painter::{Painter, Part, Settings};
+use crate::painter::{Canvas, Painter, Part, Settings};
+use crate::report::{Report, framed_sheet};
 
 /// Counts how often the model draws the colour and the kind that a caption asks for.
 #[derive(Debug, clap::Args)]
@@ -24,10 +22,8 @@ pub(crate) struct Check {
     /// Where the table (check.md), the pictures (check.png) and what was found in each (check.txt) are written.
     #[arg(long)]
     out: PathBuf,
-    #[arg(long, default_value = "cpu")]
-    device: DeviceChoice,
-    #[arg(long, default_value_t = 128)]
-    size: u32,
+    #[command(flatten)]
+    canvas: Canvas,
     /// How many captions.
     #[arg(long, default_value_t = 200)]
     count: usize,
@@ -115,46 +111,51 @@ impl Check {
     pub(crate) fn run(&self) -> Result<()> {
         fs_err::create_dir_all(&self.out)?;
         let asked = asked(if self.seen { Split::Train } else { Split::HeldOut }, self.count);
-        let mut report = Report::begin(&self.settings, asked.len(), self.seen)?;
-        let drawn: Vec<Vec<u8>> = asked.iter().map(|asked| asked.scene.draw(self.size)).collect();
-        report.row("drawings of the captions", &Judged::new(drawn.clone(), &asked, self.size).confusion)?;
+        let which = if self.seen { "trained with" } else { "held out" };
+        let head = format!("{} captions of pairs of colour and kind {which}; {}\n", asked.len(), self.settings);
+        let mut report = Report::begin(&head)?;
+        report.line("| pictures | colour right | kind right | both | nothing found |\n|---|---|---|---|---|")?;
+        let drawn: Vec<Vec<u8>> = asked.iter().map(|asked| asked.scene.draw(self.canvas.size)).collect();
+        report
+            .line(&row("drawings of the captions", &Judged::new(drawn.clone(), &asked, self.canvas.size).confusion))?;
 
         let painter = self.painter(&self.checkpoint)?;
-        let through = painter.pictures(&painter.latents(&drawn, self.size)?)?;
-        report.row("the same through the VAE", &Judged::new(through, &asked, self.size).confusion)?;
+        let through = painter.pictures(&painter.latents(&drawn, self.canvas.size)?)?;
+        report.line(&row("the same through the VAE", &Judged::new(through, &asked, self.canvas.size).confusion))?;
         let mut shown: Option<Judged> = None;
         for guidance in GUIDANCE {
             let judged = self.judged(&painter, &asked, guidance)?;
-            report.row(&format!("the model, guidance {guidance}"), &judged.confusion)?;
+            report.line(&row(&format!("the model, guidance {guidance}"), &judged.confusion))?;
             shown = Some(judged);
         }
 
         if let Some(judged) = &shown {
-            report.row("the same against another caption", &judged.against(&others(&asked)))?;
+            report.line(&row("the same against another caption", &judged.against(&others(&asked))))?;
         }
 
         let folder = tempfile::tempdir()?;
         let untrained = folder.path().join("untrained.safetensors");
         write_random_checkpoint(&untrained, Layout::Sd1, Size::Small, self.settings.seed, false)?;
         let untrained = self.judged(&self.painter(&untrained)?, &asked, GUIDANCE[1])?;
-        report.row(&format!("untrained, guidance {}", GUIDANCE[1]), &untrained.confusion)?;
+        report.line(&row(&format!("untrained, guidance {}", GUIDANCE[1]), &untrained.confusion))?;
 
         if let Some(judged) = shown {
-            report.confusion(&judged.confusion)?;
+            let (guidance, confusion) = (GUIDANCE[1], &judged.confusion);
+            report.line(&format!("\nGuidance {guidance}, asked down, found across:\n\n```\n{confusion}```"))?;
             self.show(&judged, &asked)?;
         }
-        Ok(fs_err::write(self.out.join("check.md"), report.text)?)
+        report.keep(&self.out.join("check.md"))
     }
 
     fn painter(&self, checkpoint: &Path) -> Result<Painter> {
-        Painter::open(checkpoint, self.device.open(false)?, &self.settings)
+        Painter::open(checkpoint, self.canvas.device.open(false)?, &self.settings)
     }
 
     fn judged(&self, painter: &Painter, asked: &[Asked], guidance: f64) -> Result<Judged> {
         let captions: Vec<&str> = asked.iter().map(|asked| asked.caption.as_str()).collect();
-        let empty: Tensor = painter.empty(asked.len(), self.size);
+        let empty: Tensor = painter.empty(asked.len(), self.canvas.size);
         let latents = painter.sample(&captions, &empty, guidance, Part::Denoise(1.0))?;
-        Ok(Judged::new(painter.pictures(&latents)?, asked, self.size))
+        Ok(Judged::new(painter.pictures(&latents)?, asked, self.canvas.size))
     }
 
     /// The pictures, framed green where both are right, yellow where one is, red where none is; and the list of captions.
@@ -171,39 +172,16 @@ impl Check {
             let (row, column) = (i / COLUMNS as usize + 1, i % COLUMNS as usize + 1);
             writeln!(list, "{row}.{column}  {}  ->  {found}", asked.caption)?;
         }
-        contact_sheet::write(&framed, self.size, COLUMNS, &self.out.join("check.png"))?;
+        framed_sheet(&framed, self.canvas.size, COLUMNS, &self.out.join("check.png"))?;
         Ok(fs_err::write(self.out.join("check.txt"), list)?)
     }
 }
 
-/// The table, said and kept.
-struct Report {
-    text: String,
-}
-
-impl Report {
-    fn begin(settings: &Settings, count: usize, seen: bool) -> Result<Report> {
-        let which = if seen { "pairs of colour and kind trained with" } else { "pairs of colour and kind held out" };
-        let mut report = Report { text: String::new() };
-        report.line(&format!("{count} captions of {which}; {settings}\n"))?;
-        report.line("| pictures | colour right | kind right | both | nothing found |\n|---|---|---|---|---|")?;
-        Ok(report)
-    }
-
-    fn row(&mut self, name: &str, confusion: &Confusion) -> Result<()> {
-        let [colour, kind, both, none] =
-            [confusion.colour(), confusion.kind(), confusion.both(), confusion.none()].map(|part| part * 100.0);
-        self.line(&format!("| {name} | {colour:.1} % | {kind:.1} % | {both:.1} % | {none:.1} % |"))
-    }
-
-    fn confusion(&mut self, confusion: &Confusion) -> Result<()> {
-        self.line(&format!("\nGuidance {}, asked down, found across:\n\n```\n{confusion}```", GUIDANCE[1]))
-    }
-
-    fn line(&mut self, line: &str) -> Result<()> {
-        say(line)?;
-        Ok(writeln!(self.text, "{line}")?)
-    }
+/// A row of the table.
+fn row(name: &str, confusion: &Confusion) -> String {
+    let [colour, kind, both, none] =
+        [confusion.colour(), confusion.kind(), confusion.both(), confusion.none()].map(|part| part * 100.0);
+    format!("| {name} | {colour:.1} % | {kind:.1} % | {both:.1} % | {none:.1} % |")
 }
 
 #[cfg(test)]

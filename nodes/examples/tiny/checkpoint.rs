@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use redraft_engine::aside::Aside;
 use redraft_nodes::files::tensor_file;
 use redraft_nodes::files::weights::Weights;
 use tch::{Device, Kind, Tensor};
@@ -141,25 +142,12 @@ pub(crate) fn write_halves(path: &Path, tensors: &HashMap<String, Tensor>, about
 
 /// Writes a file aside and renames it.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || -> Result<()> {
-        let mut aside = readable().prefix(".tiny-").tempfile_in(directory)?;
+        let mut aside = Aside::of(path)?;
         aside.write_all(bytes)?;
-        aside.persist(path)?;
-        Ok(())
+        Ok(aside.stand_over()?)
     };
     write().with_context(|| format!("cannot write {}", path.display()))
-}
-
-/// A maker of temporary files that will be as readable as any other once renamed.
-fn readable() -> tempfile::Builder<'static, 'static> {
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    builder
 }
 
 /// Cuts a file into parts named `FILE.part0`, `FILE.part1`, … beside it, or in `into`.

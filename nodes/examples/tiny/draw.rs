@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use redraft_nodes::ops::cuda::DeviceChoice;
 
-use crate::painter::{Extras, Painter, Part, Settings};
+use crate::painter::{Canvas, Extras, Painter, Part, Settings};
 use crate::report::sheet;
 
 /// Draws a row of pictures for each prompt.
@@ -17,11 +16,8 @@ pub(crate) struct Draw {
     /// The picture that is written.
     #[arg(long)]
     out: PathBuf,
-    #[arg(long, default_value = "cpu")]
-    device: DeviceChoice,
-    /// Height and width of each picture.
-    #[arg(long, default_value_t = 128)]
-    size: u32,
+    #[command(flatten)]
+    canvas: Canvas,
     /// Pictures for each prompt, each from noise of its own.
     #[arg(long, default_value_t = 1)]
     each: usize,
@@ -47,14 +43,15 @@ impl Draw {
             embeddings: self.embeddings.as_deref(),
             unet: None,
         };
-        let painter = Painter::with(&self.checkpoint, self.device.open(false)?, &self.settings, extras)?;
+        let painter = Painter::with(&self.checkpoint, self.canvas.device.open(false)?, &self.settings, extras)?;
         let prompts: Vec<&String> =
             self.prompts.iter().flat_map(|prompt| std::iter::repeat_n(prompt, self.each)).collect();
-        let empty = painter.empty(prompts.len(), self.size);
+        let empty = painter.empty(prompts.len(), self.canvas.size);
         let latents = painter.sample(&prompts, &empty, self.guidance, Part::Denoise(1.0))?;
         let pictures = painter.pictures(&latents)?;
         let columns = if self.each == 1 { prompts.len().min(8) } else { self.each };
         let rows: Vec<_> = pictures.chunks(columns).map(<[_]>::to_vec).collect();
-        sheet(&rows, self.size, columns, &self.out).with_context(|| format!("cannot write {}", self.out.display()))
+        sheet(&rows, self.canvas.size, columns, &self.out)
+            .with_context(|| format!("cannot write {}", self.out.display()))
     }
 }

@@ -1,17 +1,14 @@
 //! How much of a draft image2image keeps, by where in the schedule it starts.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Result;
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
-use redraft_nodes::ops::cuda::DeviceChoice;
 
 use crate::checker::single;
-use crate::contact_sheet;
-use crate::log::say;
-use crate::painter::{Painter, Part, Settings};
+use crate::painter::{Canvas, Painter, Part, Settings};
+use crate::report::{Report, Row, sheet};
 
 /// Measures the correlation of image2image's pictures with their drafts.
 #[derive(Debug, clap::Args)]
@@ -20,10 +17,8 @@ pub(crate) struct Keeps {
     /// Where the tables (keeps.md) and the pictures (keeps.png) are written.
     #[arg(long)]
     out: PathBuf,
-    #[arg(long, default_value = "cpu")]
-    device: DeviceChoice,
-    #[arg(long, default_value_t = 128)]
-    size: u32,
+    #[command(flatten)]
+    canvas: Canvas,
     /// How many drafts.
     #[arg(long, default_value_t = 16)]
     count: usize,
@@ -46,20 +41,15 @@ impl Keeps {
         fs_err::create_dir_all(&self.out)?;
         let mut rng = Pcg64::seed_from_u64(DRAFTS);
         let scenes: Vec<_> = (0..self.count).map(|_| single(&mut rng)).collect();
-        let drafts: Vec<Vec<u8>> = scenes.iter().map(|scene| scene.draw(self.size)).collect();
+        let drafts: Vec<Vec<u8>> = scenes.iter().map(|scene| scene.draw(self.canvas.size)).collect();
         let own: Vec<String> = scenes.iter().map(|scene| scene.caption(&mut rng)).collect();
         // Each draft under the caption of the next.
         let mut other = own.clone();
         other.rotate_left(1);
 
-        let painter = Painter::open(&self.checkpoint, self.device.open(false)?, &self.settings)?;
-        let latents = painter.latents(&drafts, self.size)?;
-        let mut text = String::new();
-        let mut line = |line: String| -> Result<()> {
-            say(&line)?;
-            Ok(writeln!(text, "{line}")?)
-        };
-        line(format!(
+        let painter = Painter::open(&self.checkpoint, self.canvas.device.open(false)?, &self.settings)?;
+        let latents = painter.latents(&drafts, self.canvas.size)?;
+        let mut report = Report::begin(&format!(
             "Correlation of pixels with the draft, mean of {} drafts; {}, guidance {}\n",
             self.count, self.settings, self.guidance
         ))?;
@@ -68,7 +58,7 @@ impl Keeps {
         let starts = STARTS.map(|start| (format!("{}", start * steps / 20), Part::From(start * steps / 20)));
         let denoise = DENOISE.map(|denoise| (format!("{denoise}"), Part::Denoise(denoise)));
         for (name, parts) in [("start_at_step", &starts[..]), ("denoise", &denoise[..])] {
-            line(format!("| {name} | under another draft's caption | under its own |\n|---|---|---|"))?;
+            report.line(&format!("| {name} | under another draft's caption | under its own |\n|---|---|---|"))?;
             let mut falls = true;
             let mut before = [-1.0; 2];
             for (value, part) in parts {
@@ -82,20 +72,20 @@ impl Keeps {
                 }
                 falls &= kept.iter().zip(before).all(|(kept, before)| *kept >= before);
                 before = kept;
-                line(format!("| {value} | {:.3} | {:.3} |", kept[0], kept[1]))?;
+                report.line(&format!("| {value} | {:.3} | {:.3} |", kept[0], kept[1]))?;
             }
             let falls = if falls { "rises" } else { "does not rise" };
-            line(format!("\nFrom the top down the correlation {falls} at every step.\n"))?;
+            report.line(&format!("\nFrom the top down the correlation {falls} at every step.\n"))?;
         }
-        fs_err::write(self.out.join("keeps.md"), &text)?;
+        report.keep(&self.out.join("keeps.md"))?;
         self.show(&shown, &other)
     }
 
     /// A row for each draft: the draft, then what became of it from each start.
     fn show(&self, shown: &[Vec<Vec<u8>>], captions: &[String]) -> Result<()> {
-        let rows = (0..SHOWN.min(self.count)).flat_map(|row| shown.iter().map(move |column| column[row].as_slice()));
-        let framed: Vec<(&[u8], [u8; 3])> = rows.map(|picture| (picture, [255; 3])).collect();
-        contact_sheet::write(&framed, self.size, shown.len() as u32, &self.out.join("keeps.png"))?;
+        let row = |row: usize| shown.iter().map(|column| column[row].clone()).collect::<Row>();
+        let rows: Vec<Row> = (0..SHOWN.min(self.count)).map(row).collect();
+        sheet(&rows, self.canvas.size, shown.len(), &self.out.join("keeps.png"))?;
         let list: Vec<String> = captions.iter().take(SHOWN).map(|caption| format!("{caption}\n")).collect();
         Ok(fs_err::write(self.out.join("keeps.txt"), list.concat())?)
     }

@@ -8,7 +8,6 @@ mod check;
 mod checker;
 mod checkpoint;
 mod companion;
-mod contact_sheet;
 mod data;
 mod denoiser;
 mod draw;
@@ -32,7 +31,6 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use redraft_nodes::ops::cuda::DeviceChoice;
 
 /// Trains a tiny Stable Diffusion.
 #[derive(Parser)]
@@ -50,10 +48,8 @@ enum Command {
         /// Where the pictures are written.
         #[arg(long)]
         out: PathBuf,
-        #[arg(long, default_value = "cpu")]
-        device: DeviceChoice,
-        #[arg(long, default_value_t = 128)]
-        size: u32,
+        #[command(flatten)]
+        canvas: painter::Canvas,
         #[arg(long, default_value_t = 7.0)]
         guidance: f64,
     },
@@ -83,9 +79,9 @@ enum Command {
 fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Train(train) => train.run(),
-        Command::Sheet { checkpoint, out, device, size, guidance } => {
+        Command::Sheet { checkpoint, out, canvas, guidance } => {
             fs_err::create_dir_all(&out)?;
-            sheet::sheets(&checkpoint, &train::open(device, false, false)?, size, guidance, &out)
+            sheet::sheets(&checkpoint, &train::open(canvas.device, false, false)?, canvas.size, guidance, &out)
         }
         Command::Check(check) => check.run(),
         Command::Keeps(keeps) => keeps.run(),

@@ -10,6 +10,7 @@ use redraft_nodes::lora::{Lora, layers};
 use redraft_nodes::models::families::recognise;
 use redraft_nodes::models::vae::Vae;
 use redraft_nodes::networks::Networks;
+use redraft_nodes::ops::cuda::DeviceChoice;
 use redraft_nodes::ops::numerics::Numerics;
 use redraft_nodes::recipes::{Model, VaeRecipe};
 use redraft_nodes::sampling::guidance::Batching;
@@ -25,6 +26,16 @@ use tch::{Device, Kind, Tensor};
 
 /// Prompts that go through the network together.
 pub(crate) const TOGETHER: usize = 50;
+
+/// Where pictures are drawn, and how large.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Canvas {
+    #[arg(long, default_value = "cpu")]
+    pub(crate) device: DeviceChoice,
+    /// Height and width of each picture.
+    #[arg(long, default_value_t = 128)]
+    pub(crate) size: u32,
+}
 
 /// How pictures are sampled.
 #[derive(Clone, Debug, clap::Args)]
