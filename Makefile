@@ -26,7 +26,7 @@ test: libtorch
 
 # The tests that assert figures, with the kernels that libtorch, oneDNN and MKL take on CPUs without AVX-512 and without AVX2: they
 # round otherwise.
-FIGURES = --exclude redraft-testing-pack --lib --test figures --test bits --test claims --test model_changes --test samplers --test sampling_figures
+FIGURES = --exclude redraft-testing-pack --lib --test figures --test bits --test claims --test model_changes --test samplers --test sampling_figures --test tiny_model
 
 test-other-cpus: libtorch
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 $(TESTS) $(FIGURES)
@@ -48,12 +48,12 @@ FUZZ = cd fuzz && RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --fuzz-dir . --sanitizer n
 FUZZ_FILES = cd fuzz && ASAN_OPTIONS=detect_leaks=0 RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --fuzz-dir . --sanitizer address
 FUZZ_LIMITS = -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -max_len=20000
 
-fuzz:
+fuzz: libtorch
 	@mkdir -p $(addprefix fuzz/corpus/,ui api picture_metadata picture torch safetensors)
 	$(FUZZ) ui corpus/ui seeds/ui -- $(FUZZ_LIMITS) -dict=json.dict
 	$(FUZZ) api corpus/api seeds/api -- $(FUZZ_LIMITS) -dict=json.dict
 	$(FUZZ) picture_metadata corpus/picture_metadata ../engine/tests/data/metadata -- $(FUZZ_LIMITS) -dict=media.dict
-	$(FUZZ_FILES) picture corpus/picture ../engine/tests/data/metadata -- $(FUZZ_LIMITS) -dict=media.dict
+	$(FUZZ_FILES) picture corpus/picture ../engine/tests/data/metadata ../nodes/src/pictures/testdata -- $(FUZZ_LIMITS) -dict=media.dict
 	$(FUZZ_FILES) torch corpus/torch ../nodes/src/files/testdata -- $(FUZZ_LIMITS)
 	$(FUZZ_FILES) safetensors corpus/safetensors -- $(FUZZ_LIMITS) -dict=json.dict
 

@@ -147,16 +147,20 @@ pub(crate) struct Compute {
 
 /// A size in bytes: a number with a unit, or a share of the memory that there is.
 fn memory_size(text: &str) -> Result<u64, String> {
-    const UNITS: [(&str, f64); 5] =
-        [("%", 0.0), ("kb", 1024.0), ("mb", 1048576.0), ("gb", 1073741824.0), ("tb", 1099511627776.0)];
-    let lower = text.trim().to_lowercase().replace("ib", "b");
-    let unit = UNITS.into_iter().find(|(unit, _)| lower.ends_with(unit) || lower.ends_with(unit.trim_end_matches('b')));
-    let number = lower.trim_end_matches(|c: char| !c.is_ascii_digit()).parse::<f64>().ok().filter(|n| *n > 0.0);
-    match (number, unit) {
-        (Some(number), Some(("%", _))) if number <= 100.0 => Ok((memory::total() as f64 * number / 100.0) as u64),
-        (Some(number), Some((unit, bytes))) if unit != "%" => Ok((number * bytes) as u64),
-        _ => Err("is no size; write 8GB, 500MB or 75%".to_owned()),
-    }
+    const UNITS: [(&str, f64); 4] = [("k", 1024.0), ("m", 1048576.0), ("g", 1073741824.0), ("t", 1099511627776.0)];
+    let lower = text.trim().to_lowercase();
+    let positive =
+        |number: &str| number.trim().parse::<f64>().ok().filter(|number| *number > 0.0 && number.is_finite());
+    let size = match lower.strip_suffix('%') {
+        Some(share) => {
+            positive(share).filter(|share| *share <= 100.0).map(|share| memory::total() as f64 * share / 100.0)
+        }
+        None => {
+            let bare = lower.strip_suffix("ib").or_else(|| lower.strip_suffix('b')).unwrap_or(&lower);
+            UNITS.into_iter().find_map(|(unit, bytes)| Some(positive(bare.strip_suffix(unit)?)? * bytes))
+        }
+    };
+    size.map(|size| size as u64).ok_or_else(|| "is no size; write 8GB, 500MB or 75%".to_owned())
 }
 
 /// Changes to a workflow before it is checked.

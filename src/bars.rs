@@ -1,11 +1,11 @@
 //! How a run looks to a person: progress on stderr, the paths of saved files on stdout.
 
-use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use redraft_engine::error::beginning;
 use redraft_engine::event::Event;
 use redraft_engine::prompt::NodeId;
 
@@ -16,8 +16,6 @@ use crate::out::{plain, say_path, tell, tell_text};
 const BETWEEN_LINES: Duration = Duration::from_secs(5);
 /// With more nodes than this, lines of nodes come no closer than the others either.
 const MANY: usize = 200;
-/// The longest text of a node that is shown, in bytes; `--json` has it whole.
-const LONGEST_TEXT: usize = 10_000;
 /// Over how many steps the pace is taken.
 const PACED: usize = 8;
 
@@ -143,15 +141,6 @@ impl Bars {
             Progress::None => {}
         }
     }
-}
-
-/// The beginning of a long text, with its length.
-fn beginning(text: &str) -> Cow<'_, str> {
-    if text.len() <= LONGEST_TEXT {
-        return Cow::Borrowed(text);
-    }
-    let end = (0..=LONGEST_TEXT).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    Cow::Owned(format!("{}... ({} bytes in all; --json has them)", &text[..end], text.len()))
 }
 
 /// How fast steps are done, over the last of them. Nothing is assumed of a step that is under way.

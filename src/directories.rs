@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use redraft_engine::aside::Aside;
+use redraft_engine::aside::{self, Aside};
 use redraft_engine::digests::Digests;
 use redraft_engine::files;
 use redraft_engine::folders::FolderPaths;
@@ -81,10 +81,17 @@ fn usual_cache() -> Option<PathBuf> {
 /// Makes sure that a file can be written, before work is done for it: its folder is there and takes files, and nothing but a regular file has
 /// its name.
 pub(crate) fn require_writable(option: &str, file: Option<&Path>) -> anyhow::Result<()> {
-    let Some((file, parent)) = file.and_then(|file| Some((file, file.parent()?))) else { return Ok(()) };
+    let Some(file) = file else { return Ok(()) };
+    let parent = file.parent().filter(|_| file.file_name().is_some());
+    let parent = parent.with_context(|| format!("{option}: '{}' is no name of a file; give one", file.display()))?;
     let there = parent.as_os_str().is_empty() || parent.is_dir();
     anyhow::ensure!(there, "{option}: there is no folder {}; make it first", parent.display());
     Aside::of(file).map(drop).with_context(|| format!("{option}: {} cannot be written", file.display()))
+}
+
+/// Makes sure that a folder takes new files.
+pub(crate) fn require_takes_files(option: &str, folder: &Path) -> anyhow::Result<()> {
+    aside::takes_files(folder).with_context(|| format!("{option}: {} cannot be written", folder.display()))
 }
 
 fn add_extra(folders: &mut FolderPaths, file: &Path) -> anyhow::Result<()> {

@@ -81,10 +81,16 @@ pub(crate) fn watch<J: Send + 'static>(
                 }
                 () = late => {
                     process::abandon();
-                    let (job, interrupted) = under_way.interrupted();
-                    interrupted.into_iter().for_each(|event| show(job, Message::Event(event)));
-                    let stop = Stop::new(Exit::Cancelled, "cancelled");
-                    show(job, Message::Done(Some(Err(stop))));
+                    match under_way.job {
+                        Some(job) => {
+                            under_way.interrupted().into_iter().for_each(|event| show(job, Message::Event(event)));
+                            show(job, Message::Done(Some(Err(Stop::new(Exit::Cancelled, "cancelled")))));
+                        }
+                        // The device is still being opened.
+                        None if !under_way.begun => show(0, Message::Done(None)),
+                        // All is done, and what was done with is still being put away.
+                        None => {}
+                    }
                     return Ok(());
                 }
             }
@@ -99,26 +105,31 @@ const PATIENCE: Duration = Duration::from_millis(700);
 /// What runs, as far as the messages tell.
 #[derive(Default)]
 struct UnderWay {
-    job: JobId,
+    /// The job that is begun and not over.
+    job: Option<JobId>,
+    /// Whether any was begun.
+    begun: bool,
     node: Option<(NodeId, String)>,
     executed: Vec<NodeId>,
 }
 
 impl UnderWay {
     fn see(&mut self, job: JobId, message: &Message) {
-        if job != self.job {
-            *self = Self { job, ..Self::default() };
-        }
         match message {
+            Message::Begun => *self = Self { job: Some(job), begun: true, ..Self::default() },
+            Message::Done(_) => self.job = None,
             Message::Event(Event::Executing { node, class, .. }) => self.node = Some((node.clone(), class.clone())),
-            Message::Event(Event::Finished { node, .. }) => self.executed.push(node.clone()),
+            Message::Event(Event::Finished { node, .. }) => {
+                self.node = None;
+                self.executed.push(node.clone());
+            }
             _ => {}
         }
     }
 
     /// The event that the node under way would have sent.
-    fn interrupted(self) -> (JobId, Option<Event>) {
-        let Self { job, node, executed } = self;
-        (job, node.map(|(node, class)| Event::Interrupted { node, class, executed }))
+    fn interrupted(self) -> Option<Event> {
+        let Self { node, executed, .. } = self;
+        node.map(|(node, class)| Event::Interrupted { node, class, executed })
     }
 }

@@ -20,7 +20,7 @@ impl Previews {
 
     /// Writes the picture of a node after `done` steps, aside and then renamed.
     pub(crate) fn write(&self, node: &NodeId, done: usize, image: &[u8]) -> anyhow::Result<()> {
-        let mut aside = Aside::of(&self.folder.join(file_name(node.as_str(), done)))?;
+        let mut aside = Aside::of(&self.folder.join(file_name(node.as_str(), done)))?.passing();
         aside.write_all(image)?;
         Ok(aside.stand_over()?)
     }

@@ -60,8 +60,8 @@ pub(crate) fn run(args: RunArgs, quiet: bool) -> Outcome {
             prepare(&args, file, &substitutes, &registry, &folders, &mut |text| screen.note(Some(number), &text));
         match prepared {
             Ok(ready) => jobs.push((number, Job::Ready(Box::new(ready)))),
-            // Nothing runs before the first.
-            Err(stop) if jobs.is_empty() && first_failure.is_none() || stop.exit == Exit::Cancelled => {
+            // No workflow before it could save what it lacks.
+            Err(stop) if jobs.is_empty() && first_failure.is_none() => {
                 screen.begin(number);
                 let (exit, message) = (stop.exit, stop.message.clone());
                 let outcome = Err(stop);
@@ -84,7 +84,7 @@ pub(crate) fn run(args: RunArgs, quiet: bool) -> Outcome {
     }
     let output = &folders.output;
     fs_err::create_dir_all(output).map_err(|e| Stop::wrong(format!("{e}; choose another --output-directory")))?;
-    directories::require_writable("--output-directory", Some(&output.join("x")))?;
+    directories::require_takes_files("--output-directory", output)?;
 
     let args = Arc::new(args);
     let options = Options { previews: args.previews(), stop_at_failure: !args.keep_going };

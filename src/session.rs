@@ -26,7 +26,7 @@ pub(crate) struct Device {
 }
 
 pub(crate) fn device(compute: &Compute) -> Outcome<Device> {
-    let max_memory = compute.max_memory.unwrap_or_else(memory::usual_ceiling);
+    let max_memory = compute.max_memory.unwrap_or_else(memory::ceiling);
     memory::set_ceiling(max_memory, false);
     Ok(Device { choice: compute.device.parse()?, force_fp32: compute.force_fp32, max_memory })
 }

@@ -38,7 +38,7 @@ pub(crate) struct Substitute {
 pub(crate) fn named(changes: &Changes, directories: &Directories) -> Outcome<Vec<Substitute>> {
     let mut all = changes.substitutes.iter().map(|text| of_option(text)).collect::<Outcome<Vec<_>>>()?;
     let usual = directories.base_directory.as_deref().unwrap_or(Path::new(".")).join(USUAL);
-    let usual = usual.is_file().then_some(usual);
+    let usual = usual.symlink_metadata().is_ok().then_some(usual);
     for file in changes.substitute_files.iter().chain(&usual) {
         let wrong = |why: String| Stop::wrong(format!("{}: cannot be used as substitutes: {why}", file.display()));
         let text = files::read(file, MAX_BYTES).map_err(|error| wrong(error.to_string()))?;

@@ -44,9 +44,13 @@ fn send(signal: &str, id: u32) {
 fn a_hundred_runs_that_are_ended_leave_nothing_half() {
     let base = Base::new();
     let file = base.write_json("workflow.json", &prompt());
-    let started = Instant::now();
-    base.run(&file).finish().expect_code(0);
-    let whole = started.elapsed();
+    let timed = |_| {
+        let started = Instant::now();
+        base.run(&file).finish().expect_code(0);
+        started.elapsed()
+    };
+    // The shortest of some: the first reads the program from the disk.
+    let whole = (0..4).map(timed).min().unwrap();
     let mut state = 1_u64;
     let mut killed = 0;
     for n in 0..100 {

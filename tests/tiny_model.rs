@@ -54,8 +54,7 @@ fn drawn(base: &Base, prompt: &str, denoise: Option<f64>) -> RgbImage {
 fn middle_and_border(picture: &RgbImage) -> [[f64; 3]; 2] {
     let mean = |wanted: &dyn Fn(u32, u32) -> bool| {
         let (mut sum, mut count) = ([0.0; 3], 0.0);
-        for (x, y, pixel) in picture.enumerate_pixels().filter(|(x, y, _)| wanted(*x, *y)) {
-            let _ = (x, y);
+        for (_, _, pixel) in picture.enumerate_pixels().filter(|(x, y, _)| wanted(*x, *y)) {
             (0..3).for_each(|i| sum[i] += f64::from(pixel.0[i]));
             count += 1.0;
         }

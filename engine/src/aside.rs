@@ -7,7 +7,7 @@ use std::io::{self, Error, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tempfile::{NamedTempFile, TempPath};
+use tempfile::{NamedTempFile, TempDir, TempPath};
 
 use crate::files;
 
@@ -15,10 +15,13 @@ const PREFIX: &str = ".redraft-";
 const SUFFIX: &str = ".part";
 
 /// The files that are being written, and the folders that were swept.
-static STATE: Mutex<State> = Mutex::new(State { written: BTreeSet::new(), swept: BTreeSet::new() });
+static STATE: Mutex<State> =
+    Mutex::new(State { written: BTreeSet::new(), folders: BTreeSet::new(), swept: BTreeSet::new() });
 
 struct State {
     written: BTreeSet<PathBuf>,
+    /// Folders that go with this process.
+    folders: BTreeSet<PathBuf>,
     swept: BTreeSet<PathBuf>,
 }
 
@@ -32,6 +35,8 @@ pub struct Aside {
     /// None once it stands.
     path: Option<TempPath>,
     target: PathBuf,
+    /// Whether it is to survive a power failure.
+    lasting: bool,
 }
 
 impl Aside {
@@ -43,6 +48,10 @@ impl Aside {
     pub fn of(target: &Path) -> io::Result<Self> {
         files::may_be_written(target)?;
         let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Self::within(folder, target)
+    }
+
+    fn within(folder: &Path, target: &Path) -> io::Result<Self> {
         sweep(folder);
         let prefix = format!("{PREFIX}{}-", std::process::id());
         let mut builder = tempfile::Builder::new();
@@ -54,7 +63,13 @@ impl Aside {
         // Who sweeps does not take what is locked. Where there are no locks, the process number tells.
         lock(&file);
         state().written.insert(path.to_path_buf());
-        Ok(Self { file, path: Some(path), target: target.to_owned() })
+        Ok(Self { file, path: Some(path), target: target.to_owned(), lasting: true })
+    }
+
+    /// The same for what can be made again: nobody waits until it is on the disk.
+    pub fn passing(mut self) -> Self {
+        self.lasting = false;
+        self
     }
 
     /// Where it lies meanwhile, for writers that open files by name.
@@ -91,7 +106,9 @@ impl Aside {
         rename: impl FnOnce(NamedTempFile, PathBuf) -> Result<File, tempfile::PersistError>,
     ) -> io::Result<()> {
         // Else a name may survive a power failure, and the content not.
-        self.file.sync_all()?;
+        if self.lasting {
+            self.file.sync_all()?;
+        }
         let path = self.path.take().ok_or_else(|| Error::other("it stands already"))?;
         let aside = path.to_path_buf();
         let file = NamedTempFile::from_parts(self.file.try_clone()?, path);
@@ -124,6 +141,23 @@ impl Drop for Aside {
 pub fn abandon() {
     let written = std::mem::take(&mut state().written);
     written.iter().for_each(|path| drop(std::fs::remove_file(path)));
+    let folders = std::mem::take(&mut state().folders);
+    folders.iter().for_each(|path| drop(std::fs::remove_dir_all(path)));
+}
+
+/// Whether new files can be made in a folder.
+///
+/// # Errors
+/// If not, why.
+pub fn takes_files(folder: &Path) -> io::Result<()> {
+    Aside::within(folder, folder).map(drop)
+}
+
+/// A temporary folder, which is gone when it is dropped, and when this process ends without unwinding.
+pub(crate) fn temporary_folder(prefix: &str) -> io::Result<TempDir> {
+    let folder = tempfile::Builder::new().prefix(prefix).tempdir()?;
+    state().folders.insert(folder.path().to_owned());
+    Ok(folder)
 }
 
 /// Removes what processes that are gone have left in a folder; once for each folder.

@@ -1,6 +1,7 @@
 //! How a call of a node fails.
 
 use std::any::Any;
+use std::borrow::Cow;
 
 /// Raised by [`Cx::progress`](crate::cx::Cx::progress) once the user has cancelled. A node passes it on.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -104,6 +105,16 @@ fn first_line(text: &str) -> String {
     let text = text.split_once("Torch(\"").map_or(text, |(_, inner)| inner);
     let line = text.split("\\n").next().unwrap_or(text).lines().next().unwrap_or_default();
     line.trim().to_owned()
+}
+
+/// A text as people are shown it: of a long one the beginning, with its length.
+pub fn beginning(text: &str) -> Cow<'_, str> {
+    const LONGEST: usize = 10_000;
+    if text.len() <= LONGEST {
+        return Cow::Borrowed(text);
+    }
+    let end = (0..=LONGEST).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    Cow::Owned(format!("{}... ({} bytes in all)", &text[..end], text.len()))
 }
 
 /// The candidate most like `name`, if one is near enough to be meant.

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use indexmap::IndexMap;
 use tempfile::TempDir;
 
+use crate::aside;
 use crate::digests::{Digest, Digests};
 use crate::folder_kinds::{FolderKind, MODEL_EXTENSIONS};
 use crate::schema::Folders;
@@ -133,7 +134,7 @@ impl FolderPaths {
             );
         };
         if self.handed_in.get().is_none() {
-            let _ = self.handed_in.set(tempfile::Builder::new().prefix("redraft-input-").tempdir()?);
+            let _ = self.handed_in.set(aside::temporary_folder("redraft-input-")?);
         }
         let folder = self.handed_in.get().map(TempDir::path).unwrap_or(&self.temp);
         let path = folder.join(relative);

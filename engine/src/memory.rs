@@ -15,7 +15,7 @@ static MAPPED: AtomicU64 = AtomicU64::new(0);
 static EXCEEDED: AtomicBool = AtomicBool::new(false);
 
 /// From this size on it is worth asking.
-pub const LARGE: u64 = 1 << 20;
+const LARGE: u64 = 1 << 20;
 
 /// Bytes of memory of the machine, or of the container or the shell's limits if these are lower.
 pub fn total() -> u64 {
@@ -94,11 +94,20 @@ pub fn product(sizes: &[i64], each: u64) -> u64 {
     sizes.iter().try_fold(each, |bytes, size| bytes.checked_mul(u64::try_from(*size).ok()?)).unwrap_or(u64::MAX)
 }
 
-/// Says that a file of so many bytes is mapped privately, which does not count.
+/// Says that a file of so many bytes is about to be mapped privately, which does not count.
 pub fn mapped(bytes: u64) {
     let mapped = MAPPED.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
     if limits::is_enforced() {
         limits::enforce(ceiling().saturating_add(mapped));
+    }
+}
+
+/// Takes back what [`mapped`] said: the file is mapped no longer, or could not be.
+pub fn unmapped(bytes: u64) {
+    let left = |mapped: u64| Some(mapped.saturating_sub(bytes));
+    let _ = MAPPED.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left);
+    if limits::is_enforced() {
+        limits::enforce(ceiling().saturating_add(MAPPED.load(Ordering::Relaxed)));
     }
 }
 
@@ -150,7 +159,7 @@ mod limits {
         limits.into_iter().min().unwrap_or(u64::MAX)
     }
 
-    /// A limit that the system refuses, or that the shell has set lower, is none of ours.
+    /// A limit that the system refuses is none of ours, and none goes above what the shell allows at most.
     pub(super) fn enforce(bytes: u64) {
         let maximum = getrlimit(Resource::Data).maximum;
         let current = maximum.map_or(bytes, |maximum| maximum.min(bytes));

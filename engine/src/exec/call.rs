@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use serde_json::{Value as Json, json};
 
 use crate::cx::Cx;
-use crate::error::{NodeError, OutOfMemory};
+use crate::error::{NodeError, OutOfMemory, beginning};
 use crate::event::Event;
 use crate::files;
 use crate::flow::Blocker;
@@ -75,18 +75,9 @@ impl Inputs {
 /// How many values of a list an error report shows.
 const MOST_SHOWN: usize = 100;
 
-/// How many bytes of a text an error report shows.
-const LONGEST_SHOWN: usize = 10_000;
-
 /// A value as error reports show it; of a long text its beginning.
 fn shown(value: &Value) -> Json {
-    match value.downcast::<String>() {
-        Some(text) if text.len() > LONGEST_SHOWN => {
-            let end = (0..=LONGEST_SHOWN).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-            json!(format!("{}... ({} bytes in all)", &text[..end], text.len()))
-        }
-        _ => value.shown(),
-    }
+    value.downcast::<String>().map_or_else(|| value.shown(), |text| json!(beginning(text)))
 }
 
 /// The lazy inputs that the node asks for, in all of its calls.
@@ -116,22 +107,25 @@ pub(super) fn call_over_lists(
     for (n, args) in inputs.calls(class)?.into_iter().enumerate() {
         cx.cancel.check().map_err(|_| NodeError::Cancelled)?;
         (cx.call, cx.graphs) = (n, 0);
-        let slice = match blocker(&args) {
+        let called = match blocker(&args) {
             Some(blocker) => {
                 if let Some(message) = blocker.message {
                     let (node, class) = (cx.node.clone(), class.schema.class.clone());
                     cx.observer.event(Event::Blocked { node, class, message, executed: executed.to_vec() });
                 }
                 let outputs = class.schema.outputs.iter().map(|_| Blocker::silent().into_socket());
-                Slice::Done(Returned::Values(outputs.collect()))
+                Ok(Slice::Done(Returned::Values(outputs.collect())))
             }
-            None => Slice::new(class.call(Args::new(args), cx)?),
+            None => class.call(Args::new(args), cx).map(Slice::new),
         };
-        memory::settle().map_err(|OutOfMemory(text)| NodeError::OutOfMemory(text))?;
-        if files::was_shortened() {
+        // Both are asked whether it failed or not: the next node is to begin without them.
+        let (settled, shortened) = (memory::settle(), files::was_shortened());
+        if shortened {
             let text = "a file that it read was shortened meanwhile; run again when the file is complete";
             return Err(NodeError::Failed(text.to_owned()));
         }
+        let slice = called?;
+        settled.map_err(|OutOfMemory(text)| NodeError::OutOfMemory(text))?;
         slices.push(slice);
     }
     Ok(slices)

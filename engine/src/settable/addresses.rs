@@ -7,9 +7,6 @@ use crate::error::nearest;
 use crate::prompt::{NodeId, Prompt, PromptNode};
 use crate::schema::Schemas;
 
-/// Longer names are not offered in place of another.
-const LONGEST: usize = 256;
-
 /// The addresses of a prompt.
 pub struct Addresses<'p> {
     prompt: &'p Prompt,
@@ -86,7 +83,7 @@ impl<'p> Addresses<'p> {
     /// The title or class most like a name.
     fn near(&self, name: &str) -> Option<&'p str> {
         let classes = self.prompt.nodes.values().map(|node| node.class_type.as_str());
-        nearest(name, self.by_title.keys().copied().chain(classes).filter(|near| near.len() <= LONGEST))
+        nearest(name, self.by_title.keys().copied().chain(classes))
     }
 
     /// The one node of a title, if there is any.
@@ -111,7 +108,7 @@ fn has_input(node: &PromptNode, id: &NodeId, input: &str, schemas: &dyn Schemas)
     if names.is_empty() {
         names = node.inputs.keys().map(String::as_str).collect();
     }
-    let near = nearest(input, names.iter().copied().filter(|near| near.len() <= LONGEST));
+    let near = nearest(input, names.iter().copied());
     let near = near.map(|near| format!(" did you mean '{near}'?")).unwrap_or_default();
     Err(format!("node {id} ({}) has no input '{input}';{near} it has {}", node.class_type, names.join(", ")))
 }

@@ -151,10 +151,9 @@ impl<'a> Emission<'a> {
                     inputs.insert(input.name.clone(), given);
                 }
                 Fed::Muted(origin) => {
-                    let text =
-                        format!("input `{}` is fed by node `{origin}`, which is muted: it is left out", input.name);
-                    self.remarks.push(Remark::warning(&id, text));
-                    self.unfed.push(Unfed { node: NodeId::from(id.as_str()), input: input.name.clone(), by: origin });
+                    let unfed = Unfed { node: NodeId::from(id.as_str()), input: input.name.clone(), by: origin };
+                    self.remarks.push(unfed.remark());
+                    self.unfed.push(unfed);
                     inputs.shift_remove(&input.name);
                 }
             }

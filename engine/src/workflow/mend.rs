@@ -71,14 +71,8 @@ impl Workflow {
             self.remarks.push(remark(id.as_str(), text));
         }
         // What was said of their inputs is said by this.
-        let lacks: HashSet<&str> = lacking.iter().map(|unfed| unfed.node.as_str()).collect();
-        let told = |remark: &Remark| {
-            remark.text.ends_with("which is muted: it is left out")
-                && remark.node.as_deref().is_some_and(|node| lacks.contains(node))
-        };
-        let mut remarks = std::mem::take(&mut self.remarks);
-        remarks.retain(|remark| !told(remark));
-        self.remarks = remarks;
+        let told: Vec<Remark> = lacking.iter().map(|unfed| unfed.remark()).collect();
+        self.remarks.retain(|remark| !told.contains(remark));
         let out: HashSet<NodeId> = why.into_keys().collect();
         self.prompt.nodes.retain(|id, _| !out.contains(id));
         self.prompt_json = self.prompt.to_json();

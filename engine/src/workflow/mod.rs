@@ -64,7 +64,7 @@ pub fn read_with(bytes: &[u8], context: &Context<'_>, overrides: &[Override]) ->
         Some(texts) => read_media(texts?, context, overrides),
         None => {
             let (value, tolerated) = json::parse(bytes)?;
-            let mut workflow = read_set(&value, context, overrides)?;
+            let mut workflow = read_value_with(&value, context, overrides)?;
             if tolerated {
                 workflow.remarks.insert(0, nan_remark());
             }
@@ -78,7 +78,7 @@ pub fn read_with(bytes: &[u8], context: &Context<'_>, overrides: &[Override]) ->
 /// # Errors
 /// When the value is no workflow, or one that has no meaning.
 pub fn read_value(value: &Value, context: &Context<'_>) -> Result<Workflow, ReadError> {
-    read_set(value, context, &[])
+    read_value_with(value, context, &[])
 }
 
 /// The same with inputs set from outside; see [`read_with`].
@@ -86,10 +86,6 @@ pub fn read_value(value: &Value, context: &Context<'_>) -> Result<Workflow, Read
 /// # Errors
 /// As [`read_value`].
 pub fn read_value_with(value: &Value, context: &Context<'_>, overrides: &[Override]) -> Result<Workflow, ReadError> {
-    read_set(value, context, overrides)
-}
-
-fn read_set(value: &Value, context: &Context<'_>, overrides: &[Override]) -> Result<Workflow, ReadError> {
     let Body { prompt, editor, files } = body::find(value)?;
     let mut workflow = match (prompt, editor) {
         (Some(prompt), editor) => {
@@ -134,7 +130,7 @@ fn read_media(texts: media::Texts, context: &Context<'_>, overrides: &[Override]
     let Some(prompt) = text("prompt") else {
         let Some(editor) = editor else { return Err(ReadError::NoWorkflow(no_metadata(&texts))) };
         let (editor, _) = editor?;
-        let mut workflow = read_set(&editor, context, overrides)?;
+        let mut workflow = read_value_with(&editor, context, overrides)?;
         workflow.remarks.splice(0..0, problems);
         return Ok(workflow);
     };
@@ -148,13 +144,13 @@ fn read_media(texts: media::Texts, context: &Context<'_>, overrides: &[Override]
             }
             _ => prompt,
         };
-        Ok((read_set(&body, context, overrides)?, nan))
+        Ok((read_value_with(&body, context, overrides)?, nan))
     });
     let (mut workflow, tolerated) = match (executed, &editor) {
         (Ok(executed), _) => executed,
         // The editor's form is the better half of a damaged file.
         (Err(error), Some(Ok((editor, nan)))) => {
-            let workflow = read_set(editor, context, overrides).map_err(|_| error.clone())?;
+            let workflow = read_value_with(editor, context, overrides).map_err(|_| error.clone())?;
             problems.push(Remark::general(Severity::Warning, format!("{error}; its `workflow` is read instead")));
             (workflow, *nan)
         }

@@ -66,6 +66,14 @@ pub struct Unfed {
     pub by: String,
 }
 
+impl Unfed {
+    /// What is said of it.
+    pub(super) fn remark(&self) -> Remark {
+        let text = format!("input `{}` is fed by node `{}`, which is muted: it is left out", self.input, self.by);
+        Remark::warning(self.node.as_str(), text)
+    }
+}
+
 /// A file that came with a workflow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HandedIn {

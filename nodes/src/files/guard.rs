@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use memmap2::Mmap;
 use redraft_engine::files::SHORTENED;
+use redraft_engine::memory;
 
 /// How many maps are watched at once; of further ones the process dies, as it does where there are no signals.
 const MOST: usize = 1024;
@@ -22,9 +23,17 @@ pub(super) fn is_whole() -> bool {
     !SHORTENED.load(Ordering::Relaxed)
 }
 
-/// Watches a map for as long as the process lives: a tensor owns it.
+/// Watches a map that a tensor owns. Nobody says when that goes: it is forgotten when another map takes its place.
 pub(super) fn watch(start: usize, length: usize) {
     system::install();
+    for (first, end) in &WATCHED {
+        let (old, old_end) = (first.load(Ordering::Acquire), end.load(Ordering::Acquire));
+        if old != 0 && old < start + length && start < old_end {
+            end.store(0, Ordering::Release);
+            first.store(0, Ordering::Release);
+            memory::unmapped((old_end - old) as u64);
+        }
+    }
     for (first, end) in &WATCHED {
         if first.compare_exchange(0, start, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
             end.store(start + length, Ordering::Release);
@@ -100,8 +109,8 @@ mod system {
     }
 
     extern "C" fn missing(signal: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
-        // SAFETY: the system calls this with valid information of a SIGBUS; a page of a watched map is replaced by an empty one of the same
-        // protection, which its readers may read. `sysconf`, `mmap` and `signal` are system calls.
+        // SAFETY: the system calls this with valid information of a SIGBUS; a page of a watched map is replaced by an empty one, which its
+        // readers may read. `sysconf`, `mmap` and `signal` are system calls.
         unsafe {
             let page = libc::sysconf(libc::_SC_PAGESIZE).max(4096) as usize;
             let address = (*info).si_addr() as usize;

@@ -179,12 +179,14 @@ pub(crate) fn from_bytes(bytes: &[u8], size: &[i64], kind: Kind) -> Result<Tenso
 /// Everything a reader gives, or an error beyond `limit` bytes.
 pub(crate) fn bounded(mut reader: impl Read, limit: u64) -> Result<Vec<u8>> {
     /// Read between two looks at memory.
-    const AT_ONCE: u64 = 64 << 20;
+    const AT_ONCE: u64 = 16 << 20;
     let mut bytes = Vec::new();
     while bytes.len() as u64 <= limit {
         let wanted = AT_ONCE.min(limit.saturating_add(1) - bytes.len() as u64);
         // The vector doubles as it grows.
-        memory::ask(bytes.len().max(AT_ONCE as usize), "the file")?;
+        if !bytes.is_empty() {
+            memory::ask(bytes.len(), "the file")?;
+        }
         if (&mut reader).take(wanted).read_to_end(&mut bytes)? == 0 {
             return Ok(bytes);
         }

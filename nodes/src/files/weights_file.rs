@@ -205,8 +205,10 @@ impl WeightsFile {
             // What was opened, not what has its name now. Private pages: whoever writes into a view by mistake changes neither the file
             // nor another reader.
             let path = guard::path_of(&self.file)?;
-            let whole = Tensor::f_from_file(&path, false, size, (Kind::Uint8, Device::Cpu)).ok()?;
+            // The system counts such a map against the limit: that is raised first.
             memory::mapped(self.id.bytes);
+            let whole = Tensor::f_from_file(&path, false, size, (Kind::Uint8, Device::Cpu));
+            let whole = whole.inspect_err(|_| memory::unmapped(self.id.bytes)).ok()?;
             guard::watch(whole.data_ptr() as usize, self.map.bytes().len());
             Some(whole)
         });

@@ -235,11 +235,8 @@ impl Vae {
 /// Square tiles, wide ones and tall ones of the same area.
 fn tilings(tile: i64, overlap: i64) -> Result<[Tiling; 3]> {
     ensure!(tile >= 2 && overlap >= 0, "tiles of {tile} with an overlap of {overlap} cannot be cut; raise tile_size");
-    Ok([(tile, tile), (tile / 2, tile * 2), (tile * 2, tile / 2)].map(|(height, width)| Tiling {
-        height,
-        width,
-        overlap,
-    }))
+    let double = tile.saturating_mul(2);
+    Ok([(tile, tile), (tile / 2, double), (double, tile / 2)].map(|(height, width)| Tiling { height, width, overlap }))
 }
 
 /// Works a batch through in groups, as many pictures of that many pixels at once as [`PIXELS_AT_ONCE`] allows: small ones

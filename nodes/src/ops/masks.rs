@@ -39,7 +39,7 @@ pub fn grown(mask: &Tensor, steps: i64, diamond: bool) -> Result<Tensor> {
     let sign = if steps < 0 { -1.0 } else { 1.0 };
     let mut mask = mask.unsqueeze(1) * sign;
     // After height + width steps even a diamond has reached every corner.
-    for _ in 0..steps.abs().min(height + width) {
+    for _ in 0..steps.unsigned_abs().min((height + width).unsigned_abs()) {
         mask = match diamond {
             true => greatest(&mask, 3, 1).maximum(&greatest(&mask, 1, 3)),
             false => greatest(&mask, 3, 3),

@@ -1,7 +1,7 @@
 //! Reading a picture file as LoadImage and LoadImageMask do.
 //!
-//! Compared with ComfyUI 0.8.0 and Pillow 13.0. As there, a file that lacks its end marker is read, and of a truncated JPEG or PNG what
-//! is left of it, with a warning. Other files that are truncated or damaged are refused, where ComfyUI shows something.
+//! Compared with ComfyUI 0.8.0 and Pillow 13.0. As there, a file that lacks its end marker is read, and of a truncated JPEG, or a still PNG
+//! that is not interlaced, what is left of it, with a warning. Others that are truncated or damaged are refused, where ComfyUI shows something.
 
 use std::io::Read;
 use std::path::Path;
@@ -79,15 +79,15 @@ pub fn read(path: &Path) -> Result<Picture> {
 ///
 /// # Returns
 /// 1 × H × W, 32-bit floats in 0 … 1. `Channel::Alpha` is inverted (1 where the picture is transparent) and all zeros
-/// for a picture without alpha.
+/// for a picture without alpha. And whether the file ended before the picture did.
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_mask(path: &Path, channel: Channel) -> Result<Tensor> {
+pub fn read_mask(path: &Path, channel: Channel) -> Result<(Tensor, bool)> {
     let frame = load(path)?.swap_remove(0);
     let shape = [frame.height, frame.width];
     let colour = |c: usize| frame.rgb.iter().skip(c).step_by(3).copied().collect::<Vec<u8>>();
-    Ok(match channel {
+    let mask = match channel {
         Channel::Red => unit_floats(vec![colour(0)], &shape),
         Channel::Green => unit_floats(vec![colour(1)], &shape),
         Channel::Blue => unit_floats(vec![colour(2)], &shape),
@@ -95,7 +95,8 @@ pub fn read_mask(path: &Path, channel: Channel) -> Result<Tensor> {
             let alpha = frame.alpha.unwrap_or_else(|| vec![255; frame.width * frame.height]);
             1.0 - unit_floats(vec![alpha], &shape)
         }
-    })
+    };
+    Ok((mask, frame.cut))
 }
 
 /// The colours of a picture file's first frame as they are stored: not turned by its EXIF orientation, without alpha.
@@ -104,9 +105,10 @@ pub fn read_mask(path: &Path, channel: Channel) -> Result<Tensor> {
 /// 1 × H × W × 3, 32-bit floats in 0 … 1.
 ///
 /// # Errors
-/// As [`read`].
+/// As [`read`], and if the file ends before the picture does: ComfyUI refuses it where it reads data sets.
 pub fn read_stored(path: &Path) -> Result<Tensor> {
     let frame = stored(path)?.0.swap_remove(0);
+    ensure!(!frame.cut, "{}: is truncated: fetch it again", path.display());
     Ok(unit_floats(vec![frame.rgb], &[frame.height, frame.width, 3]))
 }
 

@@ -48,7 +48,7 @@ fn every_kind_of_file_reads_as_in_the_reference() {
             assert_eq!(picture.mask.size(), [frames, height, width], "{name}");
             assert_eq!(fnv(&alpha_of(&picture.mask)), mask, "{name}: mask");
         }
-        let alpha = read_mask(&testdata(name), Channel::Alpha).unwrap();
+        let alpha = read_mask(&testdata(name), Channel::Alpha).unwrap().0;
         assert_eq!(alpha.size(), [1, height, width], "{name}");
         assert_eq!(fnv(&alpha_of(&alpha)), key, "{name}: LoadImageMask");
         count += 1;
@@ -59,12 +59,12 @@ fn every_kind_of_file_reads_as_in_the_reference() {
 #[test]
 fn values_are_the_references_floats() {
     let picture = read(&testdata("rgba.png")).unwrap();
-    let red = read_mask(&testdata("rgba.png"), Channel::Red).unwrap();
+    let red = read_mask(&testdata("rgba.png"), Channel::Red).unwrap().0;
     // numpy: float32(19) / 255 and 1 - float32(20) / 255.
     assert_eq!(picture.image.double_value(&[0, 0, 1, 0]) as f32, 0.074_509_81);
     assert_eq!(picture.mask.double_value(&[0, 0, 1]) as f32, 1.0 - 20.0f32 / 255.0);
     assert_eq!(red.double_value(&[0, 0, 1]) as f32, 0.074_509_81);
-    let blue = read_mask(&testdata("rgba.png"), Channel::Blue).unwrap();
+    let blue = read_mask(&testdata("rgba.png"), Channel::Blue).unwrap().0;
     assert_eq!(blue.double_value(&[0, 1, 2]) as f32, 29.0 / 255.0);
 }
 

@@ -99,7 +99,7 @@ pub(super) fn tga(bytes: &[u8], budget: &mut Budget) -> Result<Vec<Frame>> {
     Ok(vec![eight_bits(DynamicImage::from_decoder(decoder).context(DAMAGED)?)?])
 }
 
-/// A JPEG 2000 file's one picture: of grey or RGB, with or without transparency, of up to eight bits a sample.
+/// A JPEG 2000 file's one picture: of grey or RGB, with or without transparency, of eight bits a sample.
 ///
 /// # Errors
 /// If the file is damaged, of another kind, or larger than `budget` allows.
@@ -109,7 +109,7 @@ pub(super) fn jpeg2000(bytes: &[u8], budget: &mut Budget) -> Result<Vec<Frame>> 
     let image = hayro_jpeg2000::Image::new(bytes, &DecodeSettings::default()).map_err(damaged)?;
     budget.take(image.width(), image.height())?;
     ensure!(
-        image.original_bit_depth() <= 8,
+        image.original_bit_depth() == 8,
         "is a jpeg 2000 file of {} bits a sample, which are not read: export it as png",
         image.original_bit_depth()
     );

@@ -11,7 +11,7 @@ use super::extras::Extras;
 #[derive(Debug, Clone, Default)]
 pub struct Conditioning(pub Vec<Entry>);
 
-/// One prompt of a [`Conditioning`]: its text, the place and the time where it acts, and what only some families read.
+/// One prompt of a [`Conditioning`]: its text, the area, mask and range of steps in which it acts, and what only some families read.
 #[derive(Debug)]
 pub struct Entry {
     /// The text embedding: 1×T×W, float32 (T tokens, W the encoder's width).
@@ -20,7 +20,7 @@ pub struct Entry {
     pub area: Option<Area>,
     /// Weight of the entry's prediction in the average; 1 if not set.
     pub strength: Option<f64>,
-    /// Weight per place: H×W or N×H×W, resized to the latent.
+    /// Weight of each point: H×W or N×H×W, resized to the latent.
     pub mask: Option<Tensor>,
     /// Factor on the mask; 1 if not set.
     pub mask_strength: Option<f64>,

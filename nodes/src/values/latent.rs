@@ -11,19 +11,19 @@ pub struct Latent {
     pub samples: Tensor,
     /// What sampling may change: 1 = repaint, 0 = keep. H×W, N×H×W or N×1×H×W at any size (resized when sampling).
     pub noise_mask: Option<Tensor>,
-    /// For each image its place in the batch that it was taken from: equal places draw equal noise.
+    /// For each image its index in the batch that it was taken from: equal indices draw equal noise.
     pub batch_index: Option<Vec<i64>>,
     /// What guidance remembers of the runs that it came from.
     pub memories: Memories,
 }
 
 impl Latent {
-    /// A latent without mask, batch places and past.
+    /// A latent without mask, batch indices and memories.
     pub fn new(samples: Tensor) -> Latent {
         Latent { samples, noise_mask: None, batch_index: None, memories: Memories::default() }
     }
 
-    /// The same mask, batch places and past around other samples.
+    /// The same mask, batch indices and memories around other samples.
     pub fn with_samples(&self, samples: Tensor) -> Latent {
         Latent { samples, ..self.clone() }
     }

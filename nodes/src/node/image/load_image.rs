@@ -51,13 +51,18 @@ impl Run for LoadImageOutput {
     }
 }
 
-pub(super) fn load(cx: &mut Cx, name: &str) -> anyhow::Result<(Image, Mask)> {
-    let gone = || format!("the picture '{name}' is not there any more; put it back");
-    let picture = read::read(&cx.folders.find("input", name).with_context(gone)?)?;
-    if picture.cut {
+/// Says that a file ended before its picture did.
+pub(crate) fn warn_if_cut(cx: &mut Cx, name: &str, cut: bool) {
+    if cut {
         cx.warn(format!(
             "the picture '{name}' is truncated, and what is missing of it is grey or black; fetch it again"
         ));
     }
+}
+
+pub(super) fn load(cx: &mut Cx, name: &str) -> anyhow::Result<(Image, Mask)> {
+    let gone = || format!("the picture '{name}' is not there any more; put it back");
+    let picture = read::read(&cx.folders.find("input", name).with_context(gone)?)?;
+    warn_if_cut(cx, name, picture.cut);
     Ok((Image(picture.image), Mask(picture.mask)))
 }

@@ -19,5 +19,6 @@ mod transform;
 mod upscaling;
 mod webcam_capture;
 
+pub(super) use load_image::warn_if_cut;
 pub(super) use preview_image::preview;
 pub(super) use save_image::{announce, metadata};

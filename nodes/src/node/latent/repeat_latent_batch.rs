@@ -1,5 +1,6 @@
 use redraft_engine::Node;
 use redraft_engine::cx::Cx;
+use redraft_engine::memory;
 use redraft_engine::node::Run;
 use tch::Tensor;
 
@@ -20,9 +21,13 @@ impl Run for RepeatLatentBatch {
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Latent> {
         let latent = self.samples;
-        let batch_index = latent.batch_index.map(|places| {
-            let span = places.iter().max().unwrap_or(&0) - places.iter().min().unwrap_or(&0) + 1;
-            (0..self.amount).flat_map(|n| places.iter().map(move |place| place + n * span)).collect()
+        let count = latent.batch_index.as_ref().map_or(0, Vec::len) as i64;
+        memory::ask(memory::product(&[self.amount, count], 8), "the batch")?;
+        memory::ask(memory::product(&[self.amount, latent.samples.numel() as i64], 4), "the batch")?;
+        let batch_index = latent.batch_index.map(|indices| {
+            let span = indices.iter().max().unwrap_or(&0) - indices.iter().min().unwrap_or(&0) + 1;
+            let moved = |n: i64| indices.iter().map(move |index| index.saturating_add(n.saturating_mul(span)));
+            (0..self.amount).flat_map(moved).collect()
         });
         // A single mask serves the whole batch.
         let noise_mask = latent.noise_mask.map(|mask| match mask.size()[0] {

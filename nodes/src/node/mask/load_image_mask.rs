@@ -4,6 +4,7 @@ use redraft_engine::folders::FolderPaths;
 use redraft_engine::node::{Flaw, Offer, Run};
 use redraft_engine::{Combo, Node};
 
+use crate::node::image::warn_if_cut;
 use crate::pictures::read;
 use crate::values::Mask;
 
@@ -37,7 +38,9 @@ impl Run for LoadImageMask {
             Channel::Green => read::Channel::Green,
             Channel::Blue => read::Channel::Blue,
         };
-        Ok(Mask(read::read_mask(&path, channel)?))
+        let (mask, cut) = read::read_mask(&path, channel)?;
+        warn_if_cut(cx, &self.image, cut);
+        Ok(Mask(mask))
     }
 
     fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {

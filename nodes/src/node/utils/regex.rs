@@ -1,7 +1,7 @@
 //! Searching and changing texts by Python's regular expressions.
 
 use redraft_engine::cx::Cx;
-use redraft_engine::memory::ask_text;
+use redraft_engine::memory::{ask, ask_text};
 use redraft_engine::node::Run;
 use redraft_engine::{Combo, Node, Outputs};
 
@@ -100,6 +100,10 @@ impl Run for RegexExtract {
         for captures in pattern.matches(&self.string, &budget).take(wanted) {
             let text = captures?.get(group).map_or("", |group| group.as_str());
             bytes = bytes.saturating_add(text.len() + 1);
+            // The list takes twice its length while it grows.
+            if found.len() == found.capacity() {
+                ask(found.len() * 2 * size_of::<&str>(), "the matches")?;
+            }
             found.push(text);
         }
         ask_text(bytes)?;

@@ -1,5 +1,6 @@
 use redraft_engine::Node;
 use redraft_engine::cx::Cx;
+use redraft_engine::memory;
 use redraft_engine::node::Run;
 
 use crate::values::Image;
@@ -18,6 +19,7 @@ impl Run for RepeatImageBatch {
     type Out = Image;
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Image> {
+        memory::ask(memory::product(&[self.amount, self.image.0.numel() as i64], 4), "the batch")?;
         Ok(Image(self.image.0.repeat([self.amount, 1, 1, 1])))
     }
 }

@@ -75,7 +75,7 @@ impl Run for ImageStitch {
             pictures.reverse();
         }
         if self.spacing_width > 0 {
-            let width = self.spacing_width + self.spacing_width % 2;
+            let width = self.spacing_width.saturating_add(self.spacing_width % 2);
             pictures.insert(1, gap(&pictures[0], width, self.direction, self.spacing_color));
         }
         Ok(Image(Tensor::cat(&pictures, self.direction.dim())))
