@@ -152,18 +152,21 @@ fn the_cache_command_tells_and_tidies() {
     }
     assert_eq!(all["classes"]["CLIPTextEncode"]["results"], 2);
     assert!(place.cache_command(&["info"]).finish().expect_code(0).stdout.contains("KSampler: 1 results"));
-    // A damaged result is found, removed, and made again.
-    let victim = place.results().remove(0);
-    let mut bytes = fs::read(&victim).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(&victim, &bytes).unwrap();
-    let done = place.cache_command(&["verify"]).finish().expect_code(1);
-    assert!(done.stderr.contains("is damaged; it is removed") && done.stdout.contains("1 were damaged"));
-    assert!(place.cache_command(&["verify"]).finish().expect_code(0).stdout.contains("0 were damaged"));
-    place.run(&[]);
+    // Damaged results are found, removed, and made again.
     let kept = place.results().len();
     assert_eq!(all["results"], kept);
+    for path in place.results() {
+        let mut bytes = fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+    }
+    let done = place.cache_command(&["verify"]).finish().expect_code(1);
+    assert!(done.stderr.contains("is damaged; it is removed"), "{}", done.stderr);
+    assert!(done.stdout.contains(&format!("0 results are whole, {kept} were damaged")), "{}", done.stdout);
+    place.run(&[]);
+    let said = place.cache_command(&["verify"]).finish().expect_code(0).stdout;
+    assert!(said.contains(&format!("{kept} results are whole, 0 were damaged")), "{said}");
     place.cache_command(&["prune", "--unused-for", "1"]).finish().expect_code(0);
     assert_eq!(place.results().len(), kept);
     let said = place.cache_command(&["prune", "--size", "1kb"]).finish().expect_code(0).stdout;

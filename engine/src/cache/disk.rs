@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Results;
 use crate::aside::Aside;
+use crate::codec::Lasting;
 use crate::cx::Shown;
 use crate::event::Ui;
 use crate::files;
@@ -123,7 +124,8 @@ impl Disk {
     }
 
     /// Keeps results, if they are data and left no files. What cannot be written is told once; the run goes on.
-    pub fn put(&mut self, key: &Key, class: &str, seconds: f64, results: &Results) {
+    /// Keys within them are written as `lasting` says.
+    pub fn put(&mut self, key: &Key, class: &str, seconds: f64, results: &Results, lasting: &Lasting) {
         let Some(own) = self.own.clone() else { return };
         // Another process may have been faster.
         if place(&own, key).is_file() {
@@ -133,7 +135,7 @@ impl Disk {
         if !fits || !results.shown.files.is_empty() || memory::ask(results.bytes() * 2, "keeping a result").is_err() {
             return;
         }
-        let Some(outputs) = results_file::to_bytes(&results.outputs) else { return };
+        let Some(outputs) = results_file::to_bytes(&results.outputs, lasting) else { return };
         let description = Description { class: class.to_owned(), seconds, ui: results.shown.ui.clone() };
         match write(&own, key, &description, &outputs) {
             Ok(bytes) => self.grown(&own, bytes),
@@ -301,7 +303,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("results");
         assert!(!disk(&folder).has(&key(1)));
-        disk(&folder).put(&key(1), "Text", 1.5, &results("a"));
+        disk(&folder).put(&key(1), "Text", 1.5, &results("a"), &Lasting::new());
         let other = Disk::new(None, vec![folder.clone()], 0);
         assert!(other.has(&key(1)) && !other.has(&key(2)));
         let found = other.get(&key(1)).unwrap().unwrap();
@@ -316,7 +318,7 @@ mod tests {
     fn a_damaged_file_is_told_once_and_removed() {
         let dir = tempfile::tempdir().unwrap();
         let mut disk = disk(dir.path());
-        disk.put(&key(1), "Text", 1.0, &results("a"));
+        disk.put(&key(1), "Text", 1.0, &results("a"), &Lasting::new());
         let path = entries(dir.path()).remove(0).path;
         let whole = std::fs::read(&path).unwrap();
         for at in 0..whole.len() {
@@ -336,7 +338,7 @@ mod tests {
     fn what_was_not_used_for_the_longest_time_goes() {
         let dir = tempfile::tempdir().unwrap();
         let mut disk = disk(dir.path());
-        disk.put(&key(0), "Text", 1.0, &results("a"));
+        disk.put(&key(0), "Text", 1.0, &results("a"), &Lasting::new());
         let one = entries(dir.path())[0].bytes;
         disk.limit = one * 10;
         let age = |n: u8, hours: u64| {
@@ -344,12 +346,12 @@ mod tests {
             file.set_modified(SystemTime::now() - Duration::from_secs(3600 * hours)).unwrap();
         };
         for n in 0..10 {
-            disk.put(&key(n), "Text", 1.0, &results("a"));
+            disk.put(&key(n), "Text", 1.0, &results("a"), &Lasting::new());
             age(n, 20 - u64::from(n));
         }
         // The oldest is used again.
         assert!(disk.get(&key(0)).unwrap().is_some());
-        disk.put(&key(10), "Text", 1.0, &results("a"));
+        disk.put(&key(10), "Text", 1.0, &results("a"), &Lasting::new());
         let left: Vec<u8> = (0..=10).filter(|n| disk.has(&key(*n))).collect();
         assert_eq!(left, [0, 3, 4, 5, 6, 7, 8, 9, 10]);
         assert_eq!(shrink(dir.path(), 0), 0);
@@ -363,12 +365,12 @@ mod tests {
         std::fs::write(&file, "").unwrap();
         // The folder cannot be made.
         let mut unwritable = disk(&file);
-        unwritable.put(&key(1), "Text", 1.0, &results("a"));
+        unwritable.put(&key(1), "Text", 1.0, &results("a"), &Lasting::new());
         assert!(!unwritable.has(&key(1)));
         let mut disk = disk(dir.path());
         let mut saved = results("a");
         saved.shown.files.push(file);
-        disk.put(&key(1), "Save", 1.0, &saved);
+        disk.put(&key(1), "Save", 1.0, &saved, &Lasting::new());
         assert!(!disk.has(&key(1)));
         assert!(Disk::is_worth(&results("a"), 0.01) && !Disk::is_worth(&results("a"), 0.001));
     }

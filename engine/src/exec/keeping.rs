@@ -8,6 +8,7 @@ use petgraph::graph::NodeIndex;
 
 use crate::cache::Results;
 use crate::cache::disk::Disk;
+use crate::codec;
 use crate::digests::Lasting;
 use crate::event::Event;
 use crate::key::Key;
@@ -107,12 +108,14 @@ impl Run<'_, '_> {
             return;
         }
         self.settle_keys();
+        let keys = self.keeping.settled.iter().flatten();
+        let lasting: codec::Lasting = keys.map(|(at, key)| (self.nodes.step(*at).key, *key)).collect();
         for (at, results, seconds) in std::mem::take(&mut self.keeping.waiting) {
             match self.lasting_key(at) {
                 Some(key) => {
                     let class = &self.nodes.step(at).class.schema.class;
                     if let Some(disk) = &mut self.engine.disk {
-                        disk.put(&key, class, seconds, &results);
+                        disk.put(&key, class, seconds, &results, &lasting);
                     }
                 }
                 // Nodes that others have put in their place have no such keys: the results of those others are kept.
