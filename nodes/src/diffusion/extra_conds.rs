@@ -17,6 +17,10 @@ pub enum ExtraCond {
     Planes(Tensor),
     /// N×…: something for each image of the batch.
     Rows(Tensor),
+    /// Several such, of any shapes.
+    Lists(Vec<Tensor>),
+    /// The name of a way to do something.
+    Constant(String),
 }
 
 /// All of a prompt's, under ComfyUI's names.
@@ -24,15 +28,29 @@ pub enum ExtraCond {
 pub struct ExtraConds(Vec<(&'static str, ExtraCond)>);
 
 impl ExtraCond {
-    fn tensor(&self) -> &Tensor {
-        let (Self::Planes(tensor) | Self::Rows(tensor)) = self;
-        tensor
+    fn tensors(&self) -> &[Tensor] {
+        match self {
+            Self::Planes(tensor) | Self::Rows(tensor) => std::slice::from_ref(tensor),
+            Self::Lists(tensors) => tensors,
+            Self::Constant(_) => &[],
+        }
     }
 
-    fn same_kind(&self, tensor: Tensor) -> Self {
+    /// The same with each of its tensors changed.
+    fn map(&self, mut change: impl FnMut(&Tensor) -> Tensor) -> Self {
         match self {
-            Self::Planes(_) => Self::Planes(tensor),
-            Self::Rows(_) => Self::Rows(tensor),
+            Self::Planes(tensor) => Self::Planes(change(tensor)),
+            Self::Rows(tensor) => Self::Rows(change(tensor)),
+            Self::Lists(tensors) => Self::Lists(tensors.iter().map(change).collect()),
+            Self::Constant(name) => Self::Constant(name.clone()),
+        }
+    }
+
+    fn fits(&self, other: &Self) -> bool {
+        let sizes = |cond: &Self| cond.tensors().iter().map(Tensor::size).collect::<Vec<_>>();
+        match (self, other) {
+            (Self::Constant(one), Self::Constant(two)) => one == two,
+            _ => std::mem::discriminant(self) == std::mem::discriminant(other) && sizes(self) == sizes(other),
         }
     }
 }
@@ -45,57 +63,76 @@ impl ExtraConds {
         self
     }
 
+    fn find(&self, name: &str) -> Option<&ExtraCond> {
+        self.0.iter().find(|(of, _)| *of == name).map(|(_, cond)| cond)
+    }
+
     /// A tensor by its name.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
-        self.0.iter().find(|(of, _)| *of == name).map(|(_, cond)| cond.tensor())
+        self.find(name)?.tensors().first()
+    }
+
+    /// Several tensors by their name; none if there is nothing of that name.
+    pub fn list(&self, name: &str) -> &[Tensor] {
+        self.find(name).map_or(&[], ExtraCond::tensors)
+    }
+
+    /// A constant by its name.
+    pub fn constant(&self, name: &str) -> Option<&str> {
+        match self.find(name)? {
+            ExtraCond::Constant(constant) => Some(constant),
+            _ => None,
+        }
     }
 
     /// For `batch` states, of which `cut` takes the part that the prompt acts on.
     pub fn for_states(&self, batch: i64, cut: impl Fn(&Tensor) -> Tensor) -> Self {
-        self.map(|cond| match cond {
-            ExtraCond::Planes(planes) => fill_batch(&cut(planes), batch),
-            ExtraCond::Rows(rows) => fill_batch(rows, batch),
+        self.map(|cond| {
+            let planes = matches!(cond, ExtraCond::Planes(_));
+            cond.map(|tensor| if planes { fill_batch(&cut(tensor), batch) } else { fill_batch(tensor, batch) })
         })
     }
 
     /// Whether two prompts' can go into one call: the same names, of equal shapes.
     pub fn fit(&self, other: &Self) -> bool {
         self.0.len() == other.0.len()
-            && self.0.iter().all(|(name, cond)| other.get(name).is_some_and(|its| its.size() == cond.tensor().size()))
+            && self.0.iter().all(|(name, cond)| other.find(name).is_some_and(|its| its.fits(cond)))
     }
 
     /// Those of several prompts that [`fit`](Self::fit) as one batch, in order.
     pub fn joined(all: &[&Self]) -> Self {
         let Some(first) = all.first() else { return Self::default() };
-        Self(
-            first
-                .0
-                .iter()
-                .map(|(name, cond)| {
-                    let parts: Vec<&Tensor> = all.iter().filter_map(|conds| conds.get(name)).collect();
-                    (*name, cond.same_kind(Tensor::cat(&parts, 0)))
-                })
-                .collect(),
-        )
+        let joined = |(name, cond): &(&'static str, ExtraCond)| {
+            let mut place = 0;
+            let cond = cond.map(|_| {
+                let parts: Vec<&Tensor> = all.iter().filter_map(|conds| conds.list(name).get(place)).collect();
+                place += 1;
+                Tensor::cat(&parts, 0)
+            });
+            (*name, cond)
+        };
+        Self(first.0.iter().map(joined).collect())
     }
 
     /// What of them belongs to some places `at` of a dimension of latents, which is `whole` long.
     pub fn within(&self, dim: i64, whole: i64, at: &Tensor) -> Self {
         self.map(|cond| {
-            let tensor = cond.tensor();
-            let has = (matches!(cond, ExtraCond::Planes(_)) || dim == 0) && tensor.size()[dim as usize] == whole;
-            if has { tensor.index_select(dim, at) } else { tensor.shallow_clone() }
+            let reaches = matches!(cond, ExtraCond::Planes(_)) || dim == 0;
+            cond.map(|tensor| match reaches && tensor.size()[dim as usize] == whole {
+                true => tensor.index_select(dim, at),
+                false => tensor.shallow_clone(),
+            })
         })
     }
 
-    fn map(&self, change: impl Fn(&ExtraCond) -> Tensor) -> Self {
-        Self(self.0.iter().map(|(name, cond)| (*name, cond.same_kind(change(cond)))).collect())
+    fn map(&self, change: impl Fn(&ExtraCond) -> ExtraCond) -> Self {
+        Self(self.0.iter().map(|(name, cond)| (*name, change(cond))).collect())
     }
 }
 
 impl Clone for ExtraConds {
     fn clone(&self) -> Self {
-        self.map(|cond| cond.tensor().shallow_clone())
+        self.map(|cond| cond.map(Tensor::shallow_clone))
     }
 }
 

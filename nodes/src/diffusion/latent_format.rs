@@ -7,7 +7,9 @@ use tch::{Device, Kind, Tensor};
 pub struct LatentFormat {
     /// Channels of a latent.
     pub channels: i64,
-    /// VAE units times this is the network's scale.
+    /// What is taken off a latent in VAE units.
+    pub shift: f64,
+    /// What is left, times this, is in the network's scale.
     pub scale: f64,
     /// Mean and spread of each channel in VAE units, which are taken off before the scale is applied.
     pub spread: Option<(&'static [f32], &'static [f32])>,
@@ -20,6 +22,7 @@ pub struct LatentFormat {
 /// Stable Diffusion 1.x and 2.x.
 pub static SD15: LatentFormat = LatentFormat {
     channels: 4,
+    shift: 0.0,
     scale: 0.18215,
     spread: None,
     rgb: &[[0.3512, 0.2297, 0.3227], [0.3250, 0.4974, 0.2350], [-0.2829, 0.1762, 0.2721], [-0.2120, -0.2616, -0.7177]],
@@ -29,6 +32,7 @@ pub static SD15: LatentFormat = LatentFormat {
 /// SDXL and its refiner.
 pub static SDXL: LatentFormat = LatentFormat {
     channels: 4,
+    shift: 0.0,
     scale: 0.13025,
     spread: None,
     rgb: &[
@@ -43,6 +47,7 @@ pub static SDXL: LatentFormat = LatentFormat {
 /// Playground v2.5.
 pub static PLAYGROUND: LatentFormat = LatentFormat {
     channels: 4,
+    shift: 0.0,
     scale: 0.5,
     spread: Some((&[-1.6574, 1.886, -1.383, 2.5155], &[8.4927, 5.9022, 6.5498, 5.2299])),
     rgb: &[
@@ -54,20 +59,57 @@ pub static PLAYGROUND: LatentFormat = LatentFormat {
     rgb_bias: [0.0; 3],
 };
 
+/// Flux.
+pub static FLUX: LatentFormat = LatentFormat {
+    channels: 16,
+    shift: 0.1159,
+    scale: 0.3611,
+    spread: None,
+    rgb: &[
+        [-0.0346, 0.0244, 0.0681],
+        [0.0034, 0.0210, 0.0687],
+        [0.0275, -0.0668, -0.0433],
+        [-0.0174, 0.0160, 0.0617],
+        [0.0859, 0.0721, 0.0329],
+        [0.0004, 0.0383, 0.0115],
+        [0.0405, 0.0861, 0.0915],
+        [-0.0236, -0.0185, -0.0259],
+        [-0.0245, 0.0250, 0.1180],
+        [0.1008, 0.0755, -0.0421],
+        [-0.0515, 0.0201, 0.0011],
+        [0.0428, -0.0012, -0.0036],
+        [0.0817, 0.0765, 0.0749],
+        [-0.1264, -0.0522, -0.1103],
+        [-0.0280, -0.0881, -0.0499],
+        [-0.1262, -0.0982, -0.0778],
+    ],
+    rgb_bias: [-0.0329, -0.0718, -0.0851],
+};
+
 impl LatentFormat {
-    /// A latent in VAE units in the network's scale. An empty one, all zeros, is not shifted.
+    /// A latent of a run in VAE units in the network's scale. An empty one, all zeros, is not shifted.
     pub fn in_network_scale(&self, latent: &Tensor) -> Tensor {
-        let Some((mean, spread)) = self.spread else { return latent * self.scale };
-        if latent.count_nonzero(None::<i64>).int64_value(&[]) == 0 {
+        let shifts = self.shift != 0.0 || self.spread.is_some();
+        if shifts && latent.count_nonzero(None::<i64>).int64_value(&[]) == 0 {
             return latent.shallow_clone();
         }
-        (latent - channels(mean, latent)) * self.scale / channels(spread, latent)
+        self.shown(latent)
+    }
+
+    /// A latent that is shown to a network, in its scale, whether it is empty or not.
+    pub fn shown(&self, latent: &Tensor) -> Tensor {
+        match self.spread {
+            Some((mean, spread)) => (latent - channels(mean, latent)) * self.scale / channels(spread, latent),
+            None if self.shift != 0.0 => (latent - self.shift) * self.scale,
+            None => latent * self.scale,
+        }
     }
 
     /// A latent in the network's scale as VAE units, float32 on the CPU.
     pub fn in_vae_units(&self, latent: &Tensor) -> Tensor {
         let latent = latent.to_kind(Kind::Float);
         let latent = match self.spread {
+            None if self.shift != 0.0 => latent / self.scale + self.shift,
             None => latent / self.scale,
             Some((mean, spread)) => &latent * channels(spread, &latent) / self.scale + channels(mean, &latent),
         };

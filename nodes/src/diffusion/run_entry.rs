@@ -40,11 +40,37 @@ impl RunEntry<'_> {
     pub fn shown_latent(&self, scale: Shown) -> Result<Tensor> {
         match self.entry.extras.get(CONCAT_LATENT) {
             Some(shown) if scale == Shown::InNetworkScale => {
-                as_run(&self.latent_format.in_network_scale(&shown), self.latent)
+                as_run(&self.latent_format.shown(&shown), self.latent)
             }
             Some(shown) => as_run(&shown, self.latent),
             None => Ok(self.latent.zeros_like()),
         }
+    }
+
+    /// The same in the network's scale, where an empty latent in VAE units stands for none: what flow models are shown.
+    pub fn shown_or_empty(&self) -> Result<Tensor> {
+        let shown = match self.entry.extras.get(CONCAT_LATENT) {
+            Some(shown) => as_run(&shown, self.latent)?,
+            None => self.latent.zeros_like(),
+        };
+        Ok(self.latent_format.shown(&shown))
+    }
+
+    /// The mask that the prompt brings, or the run's own, or ones: B×64×h×w, each of the 8×8 pixels under a latent point a channel.
+    pub fn mask_by_pixel(&self) -> Result<Tensor> {
+        let latent = self.latent;
+        let (batch, _, height, width) = latent.size4()?;
+        let mask = match self.entry.extras.get(CONCAT_MASK).or(self.noise_mask.map(Tensor::shallow_clone)) {
+            Some(mask) => mask.to_kind(Kind::Float),
+            None => latent.narrow(1, 0, 1).ones_like(),
+        };
+        let size = mask.size();
+        ensure!(size.len() >= 2, "the inpainting mask is shaped {size:?}, but masks are height x width");
+        let mask = if size.len() == 4 { mask } else { mask.reshape([-1, 1, size[size.len() - 2], size[size.len() - 1]]) };
+        let mask = mask.mean_dim([1i64].as_slice(), true, Kind::Float).to_device(latent.device());
+        let mask = fitted(&mask, height * 8, width * 8).reshape([-1, height, 8, width, 8]);
+        let by_pixel = mask.permute([0, 2, 4, 1, 3]).reshape([-1, 64, height, width]);
+        Ok(spread_over_batch(&by_pixel, batch))
     }
 
     /// The rounded mask, then the latent of the picture with the masked part greyed: what inpainting networks are shown,
@@ -66,7 +92,7 @@ impl RunEntry<'_> {
         let mask = mask.reshape([-1, 1, size[size.len() - 2], size[size.len() - 1]]).to_kind(Kind::Float);
         let mask = spread_over_batch(&fitted(&mask, height, width).round(), batch);
         let shown = match self.entry.extras.get(CONCAT_LATENT) {
-            Some(shown) => as_run(&self.latent_format.in_network_scale(&shown.to_kind(Kind::Float)), latent)?,
+            Some(shown) => as_run(&self.latent_format.shown(&shown.to_kind(Kind::Float)), latent)?,
             None => latent.shallow_clone(),
         };
         Ok(Tensor::cat(&[mask.to_device(latent.device()), shown], 1))

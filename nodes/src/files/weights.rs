@@ -152,6 +152,17 @@ impl Weights {
         }
     }
 
+    /// The element type that a tensor has in its file.
+    pub fn kind(&self, name: &str) -> Result<Kind> {
+        self.file.kind(&self.full_name(name))
+    }
+
+    /// How many numbers lie below the prefix.
+    pub fn numel(&self) -> u64 {
+        let numel = |name: &str| self.file.shape(name).map_or(0, |shape| shape.iter().product::<i64>().unsigned_abs());
+        self.file.names_under(&self.prefix).map(numel).sum()
+    }
+
     /// Reads a tensor that must have this shape, where it is wanted.
     ///
     /// Errors name the tensor, the file, and what was expected and found.

@@ -1,14 +1,17 @@
 //! How prompts become conditionings: which text encoders a family has, how each is used, and how their outputs are joined.
 
+use std::fmt;
 use std::rc::Rc;
 
 use anyhow::{Result, bail};
 use tch::Tensor;
 
 use super::clip_text::{ClipKind, ClipText};
+use super::t5::T5;
 use crate::files::weights::Weights;
 use crate::networks::Networks;
 use crate::text::encode::{ClipEncoder, ClipUse, Encoded, TextEncoder};
+use crate::text::t5::{T5Encoder, T5Use};
 
 /// A row: how a family encodes its prompts.
 pub struct TextRecipe {
@@ -26,6 +29,42 @@ pub struct EncoderUse {
     pub open: fn(&Networks, &Weights) -> Result<Rc<dyn TextEncoder>>,
 }
 
+/// What a file with a text encoder alone holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EncoderKind {
+    Clip(ClipKind),
+    T5Xxl,
+}
+
+impl EncoderKind {
+    /// What the text encoder below `weights` is, if it is one that a recipe uses.
+    pub fn of(weights: &Weights) -> Option<EncoderKind> {
+        if T5::is_in(weights) {
+            return Some(EncoderKind::T5Xxl);
+        }
+        ClipKind::of(weights).map(EncoderKind::Clip)
+    }
+
+    /// Its name in recipes, embedding files and LoRAs.
+    pub fn key(self) -> &'static str {
+        match self {
+            EncoderKind::Clip(ClipKind::L) => "clip_l",
+            EncoderKind::Clip(ClipKind::H) => "clip_h",
+            EncoderKind::Clip(ClipKind::G) => "clip_g",
+            EncoderKind::T5Xxl => "t5xxl",
+        }
+    }
+}
+
+impl fmt::Display for EncoderKind {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            EncoderKind::Clip(kind) => kind.fmt(f),
+            EncoderKind::T5Xxl => f.write_str("T5-XXL"),
+        }
+    }
+}
+
 /// What CLIP's end-of-text token fills up.
 const END: u32 = 49407;
 
@@ -39,6 +78,18 @@ macro_rules! clip {
                     network: networks.get(weights, |w, n| ClipText::load(w, n).map(Rc::new))?,
                     usage: &USAGE,
                 }))
+            },
+        }
+    };
+}
+
+macro_rules! t5 {
+    ($key:literal, $least:literal) => {
+        EncoderUse {
+            key: $key,
+            open: |networks, weights| {
+                static USAGE: T5Use = T5Use { key: $key, least: $least };
+                Ok(Rc::new(T5Encoder { network: networks.get(weights, |w, n| T5::load(w, n).map(Rc::new))?, usage: &USAGE }))
             },
         }
     };
@@ -65,6 +116,18 @@ pub static SDXL: TextRecipe = TextRecipe {
 /// SDXL's refiner: OpenCLIP-bigG.
 pub static SDXL_REFINER: TextRecipe =
     TextRecipe { encoders: &[clip!("clip_g", ClipUse { pad: 0, projects: true, ..PENULTIMATE })], joined: only };
+
+/// Flux: T5's states, CLIP-L's pooled vector.
+pub static FLUX: TextRecipe = TextRecipe {
+    encoders: &[clip!("clip_l", LAST), t5!("t5xxl", 256)],
+    joined: |all| {
+        let mut all = all.into_iter();
+        match (all.next(), all.next()) {
+            (Some(clip), Some(t5)) => Ok(Encoded { cond: t5.cond, pooled: clip.pooled }),
+            _ => bail!("a prompt was encoded by too few encoders; this is a bug"),
+        }
+    },
+};
 
 impl TextRecipe {
     /// The recipe for a file that is a CLIP text encoder alone, and the encoder's tensors.

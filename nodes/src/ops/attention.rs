@@ -60,6 +60,43 @@ pub fn causal_attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: i64) -> Tenso
     joined(&scores.softmax(-1, None::<Kind>).bmm(&v), heads)
 }
 
+/// Attention whose inputs are split into heads already: B×H×N×D and B×H×M×D, in any memory layout. The result is B×N×(H·D).
+pub fn attention_of_heads(q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
+    let (batch, heads, width) = (q.size()[0], q.size()[1], q.size()[3]);
+    if q.device() != Device::Cpu {
+        let out = Tensor::scaled_dot_product_attention(q, k, v, None::<&Tensor>, 0.0, false, None, false);
+        return out.transpose(1, 2).reshape([batch, -1, heads * width]);
+    }
+    let [q, k, v] = [q, k, v].map(|t| t.reshape([batch * heads, -1, width]));
+    // Here the transposed keys are not copied, unlike in [`attention`]: another kernel multiplies.
+    let k = k.movedim_int(1, 2);
+    let scale = (width as f64).powf(-0.5);
+    let attended = in_pieces(&q, k.size()[2], |head, heads, row, rows| {
+        let (q, k) = (q.narrow(0, head, heads).narrow(1, row, rows), k.narrow(0, head, heads));
+        let scores = Tensor::empty([1, 1, 1], (q.kind(), q.device())).baddbmm(&q, &k, 0.0, scale);
+        scores.softmax(-1, None::<Kind>).bmm(&v.narrow(0, head, heads))
+    });
+    joined(&attended, heads)
+}
+
+/// Attention with something added to the weights' logarithms: `bias` is B×H×N×M, or 1 in place of B. `q`, `k`, `v` and the result are as
+/// in [`attention`].
+pub fn biased_attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: i64, bias: &Tensor) -> Tensor {
+    if q.device() != Device::Cpu {
+        let (batch, width) = (q.size()[0], q.size()[2]);
+        let split = |t: &Tensor| t.view([batch, -1, heads, width / heads]).transpose(1, 2);
+        let out = Tensor::scaled_dot_product_attention(&split(q), &split(k), &split(v), Some(bias), 0.0, false, None, false);
+        return out.transpose(1, 2).reshape([batch, -1, width]);
+    }
+    let batch = q.size()[0];
+    let [q, k, v] = [q, k, v].map(|t| by_head(t, batch, heads).contiguous());
+    let scale = (q.size()[2] as f64).powf(-0.5);
+    let (n, m) = (q.size()[1], k.size()[1]);
+    let bias = bias.expand([batch, heads, n, m], false).reshape([-1, n, m]);
+    let scores = q.bmm(&k.transpose(1, 2)) * scale + bias;
+    joined(&scores.softmax(-1, None::<Kind>).bmm(&v), heads)
+}
+
 /// Self-attention of pixels with one head, as in an autoencoder. `q`, `k`, `v` and the result are B×C×N.
 pub fn pixel_attention(q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
     let q = q.transpose(1, 2);
@@ -136,6 +173,17 @@ mod tests {
         let [q, k, v] = [1, 2, 3].map(|seed| randn(seed, &[2, 7, 32]));
         assert!(near(&causal_attention(&q, &k, &v, 4), &plain(&q, &k, &v, 4, true)));
         assert!(near(&fused(&q, &k, &v, 4, true), &plain(&q, &k, &v, 4, true)));
+    }
+
+    #[test]
+    fn split_and_biased_attention_agree_with_the_definition() {
+        let [q, k, v] = [1, 2, 3].map(|seed| randn(seed, &[2, 9, 32]));
+        let expected = plain(&q, &k, &v, 4, false);
+        let split = |t: &Tensor| t.view([2, 9, 4, 8]).transpose(1, 2);
+        assert!(near(&attention_of_heads(&split(&q), &split(&k), &split(&v)), &expected));
+        assert!(near(&biased_attention(&q, &k, &v, 4, &Tensor::zeros([1, 1, 1, 1], (Kind::Float, Device::Cpu))), &expected));
+        let later = Tensor::full([9, 9], -1e9, (Kind::Float, Device::Cpu)).triu(1).view([1, 1, 9, 9]);
+        assert!(near(&biased_attention(&q, &k, &v, 4, &later), &plain(&q, &k, &v, 4, true)));
     }
 
     #[test]

@@ -151,6 +151,28 @@ impl LayerNorm {
     }
 }
 
+/// Root mean square normalisation over the last dimension (Zhang and Sennrich 2019, arXiv:1910.07467), eps 1e-6.
+pub struct RmsNorm {
+    weight: Tensor,
+}
+
+impl RmsNorm {
+    /// Reads the factors, a tensor of this name.
+    pub fn load(weights: &Weights, name: &str, width: i64) -> Result<Self> {
+        Ok(Self { weight: weights.tensor(name, &[width])? })
+    }
+
+    /// Normalises a tensor of shape …×width.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        x.rms_norm(self.weight.size(), Some(&self.weight.to_kind(x.kind())), 1e-6)
+    }
+}
+
+/// Layer normalisation over the last dimension, of `width`, without factors, eps 1e-6.
+pub fn normalised(x: &Tensor, width: i64) -> Tensor {
+    x.layer_norm([width], None::<&Tensor>, None::<&Tensor>, 1e-6, true)
+}
+
 /// `x` + `y`, in place unless a gradient is being recorded: layers that took `x` need it again then.
 ///
 /// `x` must be nobody else's.

@@ -21,4 +21,5 @@ pub mod numerics;
 pub mod porter_duff;
 pub mod quantise;
 pub mod resize;
+pub mod rotary;
 pub mod token_merge;

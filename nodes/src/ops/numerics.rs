@@ -1,6 +1,9 @@
 //! Device, element types and memory format. They are decided here and nowhere else.
 
+use redraft_engine::memory;
 use tch::{Device, Kind, Tensor};
+
+use crate::files::weights::Weights;
 
 /// Where the tensors of one network live, in which element type, and in which memory format.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -90,6 +93,17 @@ impl Numerics {
     /// Where the UNet and everything of its kind (ControlNets) live.
     pub fn unet(&self) -> Placement {
         self.place(self.unet)
+    }
+
+    /// Where a transformer's weights live. They are computed with in float32 on a CPU: where they would take more than half of the memory
+    /// so, they stay as the file has them, and each is widened when it is used.
+    pub fn transformer(&self, weights: &Weights) -> Placement {
+        let room = memory::ceiling().min(memory::total()) / 2;
+        let own = weights.names().iter().find_map(|name| weights.kind(name).ok().filter(|kind| *kind != Kind::Float));
+        match own {
+            Some(kind) if !self.device.is_cuda() && weights.numel() * 4 > room => self.place(kind),
+            _ => self.place(if self.device.is_cuda() { self.vae } else { self.unet }),
+        }
     }
 
     /// Where the VAE lives.

@@ -180,8 +180,9 @@ impl Clip {
         }
         warn_of_missing(text, &embeddings, cx);
         if let Text::Each(_) = text {
+            // One that takes a prompt whole has one chunk.
             let longest = chunks.iter().map(Vec::len).max().unwrap_or(0);
-            for (encoder, chunks) in opened.iter().zip(&mut chunks) {
+            for (encoder, chunks) in opened.iter().zip(&mut chunks).filter(|(encoder, _)| encoder.is_chunked()) {
                 while chunks.len() < longest {
                     chunks.extend(encoder.chunks("", &embeddings)?);
                 }

@@ -59,9 +59,27 @@ pub struct Chunking<'a> {
 /// # Errors
 /// `embedding:` without a name.
 pub fn chunks(prompt: &str, chunking: &Chunking) -> Result<Vec<Chunk>> {
-    let embeddings = chunking.embeddings;
     let mut filler = Filler::new(chunking.pad);
-    let mut loaded = Loaded { chunking, vectors: HashMap::new() };
+    for group in groups(prompt, chunking.embeddings, chunking.key, chunking.width, &tokenize)? {
+        filler.add(group);
+    }
+    Ok(filler.finish())
+}
+
+/// A prompt as groups of tokens that belong together, each with its weight: those of a text between weights and embeddings, and the vectors
+/// of an embedding. `key` is the encoder's name in embedding files, `width` its width, `tokenize` its vocabulary.
+///
+/// # Errors
+/// `embedding:` without a name.
+pub(super) fn groups(
+    prompt: &str,
+    embeddings: &EmbeddingFiles,
+    key: &str,
+    width: i64,
+    tokenize: &dyn Fn(&str) -> Vec<u32>,
+) -> Result<Vec<Chunk>> {
+    let mut groups = Vec::new();
+    let mut loaded = Loaded { embeddings, key, width, vectors: HashMap::new() };
     for Segment { text, weight } in parse_weights(prompt) {
         for piece in pieces(&text) {
             let text = match reference(piece, embeddings)? {
@@ -69,17 +87,17 @@ pub fn chunks(prompt: &str, chunking: &Chunking) -> Result<Vec<Chunk>> {
                 Some(reference) => {
                     let (vectors, rest) = loaded.resolve(&reference);
                     match vectors {
-                        Some(vectors) => filler.add(rows(vectors).into_iter().map(|row| (row, weight)).collect()),
+                        Some(vectors) => groups.push(rows(vectors).into_iter().map(|row| (row, weight)).collect()),
                         // Whoever encodes a prompt tells what is missing.
                         None => debug!("embedding:{} is left out", reference.text),
                     }
                     rest
                 }
             };
-            filler.add(tokenize(&text).into_iter().map(|id| (Token::Id(id), weight)).collect());
+            groups.push(tokenize(&text).into_iter().map(|id| (Token::Id(id), weight)).collect());
         }
     }
-    Ok(filler.finish())
+    Ok(groups)
 }
 
 /// The chunk of an empty prompt.
@@ -170,7 +188,9 @@ fn reference<'a>(piece: &'a str, embeddings: &EmbeddingFiles) -> Result<Option<R
 
 /// Embeddings that the prompt has referred to so far.
 struct Loaded<'a> {
-    chunking: &'a Chunking<'a>,
+    embeddings: &'a EmbeddingFiles,
+    key: &'a str,
+    width: i64,
     vectors: HashMap<String, Option<Tensor>>,
 }
 
@@ -190,8 +210,7 @@ impl Loaded<'_> {
     }
 
     fn load(&mut self, name: &str) -> bool {
-        let Chunking { embeddings, key, width, .. } = *self.chunking;
-        let load = || embeddings.load(name, width, key);
+        let load = || self.embeddings.load(name, self.width, self.key);
         self.vectors.entry(name.to_owned()).or_insert_with(load).is_some()
     }
 

@@ -26,6 +26,11 @@ pub trait TextEncoder {
     /// `embedding:` without a name.
     fn chunks(&self, prompt: &str, embeddings: &EmbeddingFiles) -> Result<Vec<Chunk>>;
 
+    /// Whether a prompt is split into chunks of one length, of which several encoders are to have equally many.
+    fn is_chunked(&self) -> bool {
+        true
+    }
+
     /// Encodes a prompt's chunks. `last_layer` is CLIPSetLastLayer's choice: −1 is the last layer, −2 the one before; beyond the
     /// first layer it counts as the last.
     ///
@@ -153,20 +158,28 @@ impl<N: ClipNetwork> TextEncoder for ClipEncoder<N> {
 }
 
 /// Which hidden states a choice of layer, counted from the end, stands for. A layer before the first means the last.
-fn layer(layers: usize, from_end: Option<i64>, normed: bool) -> Result<HiddenLayer> {
-    let Some(skip) = from_end else { return Ok(HiddenLayer::Last) };
+fn layer(layers: usize, choice: Option<i64>, normed: bool) -> Result<HiddenLayer> {
+    Ok(from_end(layers, choice)?.map_or(HiddenLayer::Last, |count| HiddenLayer::Hidden { count, normed }))
+}
+
+/// After how many layers a choice of layer, counted from the end, takes the states; nothing if it is none, or before the first layer.
+///
+/// # Errors
+/// If it is not negative.
+pub(super) fn from_end(layers: usize, choice: Option<i64>) -> Result<Option<usize>> {
+    let Some(skip) = choice else { return Ok(None) };
     ensure!(
         skip < 0,
         "stop_at_clip_layer is {skip} and counts from the end: use -1 for the last layer, -2 for the one before"
     );
     let from_end = usize::try_from(skip.unsigned_abs()).unwrap_or(usize::MAX);
-    Ok(if from_end > layers { HiddenLayer::Last } else { HiddenLayer::Hidden { count: layers + 1 - from_end, normed } })
+    Ok((from_end <= layers).then(|| layers + 1 - from_end))
 }
 
 /// z becomes (z − e) · w + e at each position with a weight w other than 1, with e the empty prompt's state there.
 ///
 /// The weights count positions of the chunk as it was written, also when vectors of another width were dropped from it.
-fn weigh(state: &Tensor, empty: &Tensor, chunk: &Chunk) -> Tensor {
+pub(super) fn weigh(state: &Tensor, empty: &Tensor, chunk: &Chunk) -> Tensor {
     let weights: Vec<f32> = chunk.iter().map(|(_, weight)| *weight as f32).collect();
     let kept: Vec<bool> = chunk.iter().map(|(_, weight)| *weight == 1.0).collect();
     let column = |values: Tensor| values.to_device(state.device()).unsqueeze(1);
@@ -175,7 +188,7 @@ fn weigh(state: &Tensor, empty: &Tensor, chunk: &Chunk) -> Tensor {
     state.where_self(&column(Tensor::from_slice(&kept)), &moved)
 }
 
-/// One row of the network's input.
+/// One row of a CLIP network's input.
 struct Input {
     /// 77 × W
     embeds: Tensor,
@@ -184,41 +197,51 @@ struct Input {
 }
 
 impl Input {
-    /// Embeds a chunk. Vectors of another width than the network's are dropped, and as many pad tokens put at the end.
     fn new(chunk: &Chunk, model: &dyn ClipNetwork, pad: u32) -> Result<Self> {
-        let fits = |token: &Token| match token {
-            Token::Id(_) => true,
-            Token::Vector(vector) => {
-                let width = vector.size().last().copied().unwrap_or(0);
-                if width != model.width() {
-                    warn!(
-                        "shape mismatch: a vector of an embedding has width {width}, the text encoder {}; it is ignored",
-                        model.width()
-                    );
-                }
-                width == model.width()
-            }
-        };
-        let kept: Vec<&Token> = chunk.iter().map(|(token, _)| token).filter(|token| fits(token)).collect();
-        // A vector's place gets any token's embedding first.
-        let id = |token: Option<&&Token>| if let Some(Token::Id(id)) = token { *id } else { pad };
-        let ids: Vec<i64> = (0..CHUNK_LENGTH).map(|at| i64::from(id(kept.get(at)))).collect();
-        let mut embeds = model.embed(&Tensor::from_slice(&ids))?;
-        if kept.iter().any(|token| matches!(token, Token::Vector(_))) {
-            let rows: Vec<Tensor> = (0..CHUNK_LENGTH)
-                .map(|at| match kept.get(at) {
-                    Some(Token::Vector(vector)) => vector.to_kind(embeds.kind()).to_device(embeds.device()),
-                    _ => embeds.get(at as i64),
-                })
-                .collect();
-            embeds = Tensor::stack(&rows, 0);
-        }
+        let (embeds, kept) = embedded(chunk, model.width(), pad, &|tokens| model.embed(tokens))?;
         Ok(Self { embeds, pooled_at: pooled_at(&kept) })
     }
 }
 
+/// Embeds a chunk, N×`width`. Vectors of another width are dropped, and as many pad tokens put at the end. Gives the tokens that are left,
+/// too.
+pub(super) fn embedded<'c>(
+    chunk: &'c Chunk,
+    width: i64,
+    pad: u32,
+    embed: &dyn Fn(&Tensor) -> Result<Tensor>,
+) -> Result<(Tensor, Vec<&'c Token>)> {
+    let fits = |token: &Token| match token {
+        Token::Id(_) => true,
+        Token::Vector(vector) => {
+            let its = vector.size().last().copied().unwrap_or(0);
+            if its != width {
+                warn!(
+                    "shape mismatch: a vector of an embedding has width {its}, the text encoder {width}; it is ignored"
+                );
+            }
+            its == width
+        }
+    };
+    let kept: Vec<&Token> = chunk.iter().map(|(token, _)| token).filter(|token| fits(token)).collect();
+    // A vector's place gets any token's embedding first.
+    let id = |token: Option<&&Token>| if let Some(Token::Id(id)) = token { *id } else { pad };
+    let ids: Vec<i64> = (0..chunk.len()).map(|at| i64::from(id(kept.get(at)))).collect();
+    let mut embeds = embed(&Tensor::from_slice(&ids))?;
+    if kept.iter().any(|token| matches!(token, Token::Vector(_))) {
+        let rows: Vec<Tensor> = (0..chunk.len())
+            .map(|at| match kept.get(at) {
+                Some(Token::Vector(vector)) => vector.to_kind(embeds.kind()).to_device(embeds.device()),
+                _ => embeds.get(at as i64),
+            })
+            .collect();
+        embeds = Tensor::stack(&rows, 0);
+    }
+    Ok((embeds, kept))
+}
+
 /// Float32 on the CPU, where conditionings live.
-fn host(x: &Tensor) -> Tensor {
+pub(super) fn host(x: &Tensor) -> Tensor {
     x.to_device_(Device::Cpu, Kind::Float, false, false)
 }
 

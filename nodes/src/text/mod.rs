@@ -9,7 +9,9 @@ mod embedding_file;
 pub mod embeddings;
 pub mod encode;
 pub mod prompt_weights;
+pub mod t5;
 pub mod tokenizer;
+mod vocabularies;
 
 pub use chunks::{CHUNK_LENGTH, Chunk, Token, chunks, missing_embeddings, referenced_embeddings};
 pub use embeddings::EmbeddingFiles;

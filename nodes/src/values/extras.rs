@@ -30,6 +30,13 @@ pub const TARGET_HEIGHT: Property<i64> = Property::new("target_height");
 /// How beautiful SDXL's refiner takes a training picture to have been found, about 1 to 10.
 pub const AESTHETIC_SCORE: Property<f64> = Property::new("aesthetic_score");
 
+/// How strongly Flux follows the text; null: it is not told.
+pub const GUIDANCE: Property<f64> = Property::new("guidance");
+/// Latents of pictures to go by, B×C×h×w each in VAE units.
+pub const REFERENCE_LATENTS: Property<Vec<Tensor>> = Property::new("reference_latents");
+/// Where Flux takes these to lie: `offset`, `index` or `uxo`.
+pub const REFERENCE_METHOD: Property<String> = Property::new("reference_latents_method");
+
 /// The name of a property whose values are of type `T`.
 #[derive(Debug, Clone, Copy)]
 pub struct Property<T> {
@@ -97,6 +104,16 @@ macro_rules! plain {
 }
 plain!(i64: as_i64, f64: as_f64, bool: as_bool);
 
+impl ExtraType for String {
+    fn into_extra(self) -> Extra {
+        Extra::Plain(self.into())
+    }
+
+    fn from_extra(extra: &Extra) -> Option<Self> {
+        if let Extra::Plain(json) = extra { json.as_str().map(str::to_owned) } else { None }
+    }
+}
+
 /// The properties of a prompt, in the order in which they were set. A clone shares the tensors.
 #[derive(Debug, Default)]
 pub struct Extras(IndexMap<String, Extra>);
@@ -105,6 +122,16 @@ impl Extras {
     /// The value of a property, if it is set.
     pub fn get<T: ExtraType>(&self, property: Property<T>) -> Option<T> {
         self.0.get(property.name).and_then(T::from_extra)
+    }
+
+    /// Whether a property is set to null.
+    pub fn is_null<T>(&self, property: Property<T>) -> bool {
+        matches!(self.0.get(property.name), Some(Extra::Plain(Json::Null)))
+    }
+
+    /// Sets a property to null, which is something else than not setting it.
+    pub fn set_null<T>(&mut self, property: Property<T>) {
+        self.insert(property.name, Extra::Plain(Json::Null));
     }
 
     /// Sets a property.

@@ -1,5 +1,6 @@
 //! The table of families of models, and what recognises a file of weights by its tensors' names and shapes.
 
+mod flux;
 mod others;
 mod stable_diffusion;
 
@@ -44,7 +45,7 @@ redraft_engine::open_table!(
 
 /// The families that are built in.
 pub static FAMILIES: &[Family] =
-    &[stable_diffusion::SD1, stable_diffusion::SD2, stable_diffusion::SDXL, stable_diffusion::SDXL_REFINER];
+    &[stable_diffusion::SD1, stable_diffusion::SD2, stable_diffusion::SDXL, stable_diffusion::SDXL_REFINER, flux::FLUX];
 
 impl fmt::Debug for Family {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
@@ -109,7 +110,7 @@ pub fn recognise(weights: &Weights) -> Result<Contents> {
     if let Some(what) = others::found(others::OTHERS, weights) {
         bail!(what);
     }
-    let model = unet_of(weights).map(|network| model_part(weights, network)).transpose()?;
+    let model = model_of(weights)?;
     let text = match &model {
         Some(model) => text_part(weights, model.family),
         None => TextRecipe::alone(weights).map(|(recipe, encoder)| TextPart { recipe, encoders: vec![Some(encoder)] }),
@@ -151,14 +152,23 @@ fn supported() -> String {
     Family::all().iter().map(|family| family.name).collect::<Vec<_>>().join(", ")
 }
 
-fn model_part(file: &Weights, network: Weights) -> Result<ModelPart> {
-    let Some(family) = Family::all().iter().copied().find(|family| (family.recognise)(&network)) else {
+/// The denoising network of a file, in a checkpoint or alone.
+fn model_of(file: &Weights) -> Result<Option<ModelPart>> {
+    let places = [file.at("model.diffusion_model"), file.clone()];
+    let found = places.into_iter().find_map(|network| {
+        let family = Family::all().iter().copied().find(|family| (family.recognise)(&network))?;
+        Some((family, network))
+    });
+    let Some((family, network)) = found else {
+        if unet_of(file).is_none() {
+            return Ok(None);
+        }
         let file = file.path().display();
         let what = format!("{file} holds a UNet of a family that is not supported; use one of {}", supported());
         return Err(Unsupported(what).into());
     };
     let (latent_format, parameterisation) = (family.sampled)(&NetworkInFile { file, network: &network })?;
-    Ok(ModelPart { family, weights: network, latent_format, parameterisation: Rc::new(parameterisation) })
+    Ok(Some(ModelPart { family, weights: network, latent_format, parameterisation: Rc::new(parameterisation) }))
 }
 
 /// A checkpoint's text encoders; nothing if it has none.
@@ -170,28 +180,29 @@ fn text_part(file: &Weights, family: &'static Family) -> Option<TextPart> {
 
 /// The tensors of a UNet in the original's layout, in a checkpoint or alone.
 fn unet_of(weights: &Weights) -> Option<Weights> {
-    [weights.at("model.diffusion_model"), weights.clone()]
-        .into_iter()
-        .find(|w| w.contains("input_blocks.0.0.weight") && w.contains("time_embed.0.weight"))
+    [weights.at("model.diffusion_model"), weights.clone()].into_iter().find(stable_diffusion::is_unet)
 }
 
-/// The tensors of an autoencoder for latents of 4 channels, in a checkpoint or alone.
+/// The tensors of an autoencoder for pictures, in a checkpoint or alone.
 fn vae_of(weights: &Weights) -> Result<Option<Weights>> {
     let found = [weights.at("first_stage_model"), weights.at("vae"), weights.clone()]
         .into_iter()
         .find(|w| w.contains("decoder.conv_in.weight") && w.contains("encoder.conv_in.weight"));
     let Some(vae) = found else { return Ok(None) };
     let channels = vae.dim("decoder.conv_in.weight", 1)?;
-    if vae.shape("decoder.conv_in.weight")?.len() != 4 || channels != 4 {
+    if vae.shape("decoder.conv_in.weight")?.len() != 4 || !LATENT_CHANNELS.contains(&channels) {
         let file = vae.path().display();
         let what = format!(
-            "{file} is a VAE for latents of {channels} channels or for video, which is not supported yet; Stable Diffusion 1.x \
-             has pictures of 4"
+            "{file} is a VAE for latents of {channels} channels or for video, which is not supported yet; use one for pictures, of 4 \
+             or 16 channels"
         );
         return Err(Unsupported(what).into());
     }
     Ok(Some(vae))
 }
+
+/// How many channels the latents of supported families have.
+const LATENT_CHANNELS: [i64; 2] = [4, 16];
 
 #[cfg(test)]
 mod tests;

@@ -32,10 +32,14 @@ pub(super) const NOT_YET: &[(Test, &str)] = &[
     ),
     (
         |w| {
-            any_model(w, "double_blocks.0.img_attn.norm.key_norm.scale")
-                || any_model(w, "double_blocks.0.img_attn.qkv.weight")
+            any_model(w, "double_blocks.0.img_attn.qkv.weight")
+                && !any_model(w, "vector_in.in_layer.weight")
         },
-        "a Flux model, which is not supported yet; use one of Stable Diffusion 1.x, 2.x or SDXL",
+        "a relative of Flux (Flux 2, Chroma, HunyuanImage) that is not supported yet; use Flux itself",
+    ),
+    (
+        |w| any_model(w, "txt_in.individual_token_refiner.blocks.0.norm1.weight"),
+        "a HunyuanVideo model, which is not supported yet",
     ),
     (
         |w| any_model(w, "transformer_blocks.0.txt_mod.1.weight"),
@@ -66,10 +70,6 @@ pub(super) const NOT_YET: &[(Test, &str)] = &[
     (
         |w| w.contains("down_blocks.0.resnets.0.norm1.weight") && w.contains("conv_in.weight"),
         "a UNet in the layout of diffusers, which is not supported yet; use a single-file checkpoint",
-    ),
-    (
-        |w| w.contains("encoder.block.0.layer.0.SelfAttention.q.weight"),
-        "a T5 text encoder, which no supported family uses",
     ),
     (
         |w| w.contains("model.layers.0.input_layernorm.weight"),

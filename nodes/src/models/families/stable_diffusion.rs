@@ -23,7 +23,7 @@ use crate::values::extras::{
 /// Stable Diffusion 1.x.
 pub(super) const SD1: Family = Family {
     name: "Stable Diffusion 1.x",
-    recognise: |unet| !is_class_conditional(unet) && !has_linear_projections(unet),
+    recognise: |w| is_unet(w) && !is_class_conditional(w) && !has_linear_projections(w),
     sampled: |found| {
         input_channels(found.network)?;
         Ok((&latent_format::SD15, Parameterisation::sd15()))
@@ -37,7 +37,7 @@ pub(super) const SD1: Family = Family {
 /// Stable Diffusion 2.x.
 pub(super) const SD2: Family = Family {
     name: "Stable Diffusion 2.x",
-    recognise: |unet| !is_class_conditional(unet) && has_linear_projections(unet),
+    recognise: |w| is_unet(w) && !is_class_conditional(w) && has_linear_projections(w),
     sampled: |found| {
         let prediction = if sd2_predicts_velocity(found.network)? { Prediction::Velocity } else { Prediction::Epsilon };
         Ok((&latent_format::SD15, Parameterisation::discrete(prediction, false)))
@@ -51,7 +51,7 @@ pub(super) const SD2: Family = Family {
 /// SDXL's base model, and those of its layout (SSD-1B, Segmind Vega, KOALA, Playground v2.5).
 pub(super) const SDXL: Family = Family {
     name: "SDXL",
-    recognise: |unet| is_class_conditional(unet) && levels(unet) == 3,
+    recognise: |w| is_unet(w) && is_class_conditional(w) && levels(w) == 3,
     sampled: sdxl_sampled,
     text: &text_recipes::SDXL,
     text_places: &[&["conditioner.embedders.0.transformer"], &["conditioner.embedders.1.model"]],
@@ -72,7 +72,7 @@ pub(super) const SDXL: Family = Family {
 /// SDXL's refiner.
 pub(super) const SDXL_REFINER: Family = Family {
     name: "SDXL refiner",
-    recognise: |unet| is_class_conditional(unet) && levels(unet) == 4 && takes_an_aesthetic_score(unet),
+    recognise: |w| is_unet(w) && is_class_conditional(w) && levels(w) == 4 && takes_an_aesthetic_score(w),
     sampled: |found| {
         input_channels(found.network)?;
         Ok((&latent_format::SDXL, Parameterisation::sd15()))
@@ -98,6 +98,11 @@ const SPREAD: i64 = 256;
 fn load(weights: &Weights, numerics: &Numerics) -> Result<Rc<dyn Network>> {
     let width = if weights.dim("input_blocks.0.0.weight", 0)? < 64 { 16 } else { 64 };
     Ok(Rc::new(UNet::load(weights, numerics, Heads::Width(width))?))
+}
+
+/// Whether the tensors are those of a UNet in the original's layout.
+pub(super) fn is_unet(w: &Weights) -> bool {
+    w.contains("input_blocks.0.0.weight") && w.contains("time_embed.0.weight")
 }
 
 /// Whether it takes a vector besides the text.

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use redraft_engine::cx::Cx;
 use redraft_engine::error::Unsupported;
+use redraft_engine::io::Combo as _;
 use redraft_engine::folders::FolderPaths;
 use redraft_engine::node::{Flaw, Offer, Run};
 use redraft_engine::{Combo, Node};
@@ -12,7 +13,7 @@ use redraft_engine::{Combo, Node};
 use crate::files::weights::Weights;
 use crate::models::clip_text::ClipKind;
 use crate::models::families::{TextPart, recognise};
-use crate::models::text_recipes;
+use crate::models::text_recipes::{self, EncoderKind};
 use crate::recipes::Clip;
 
 /// Opens a text encoder that lies in a file of its own: CLIP-L (Stable Diffusion 1.x), OpenCLIP-H (2.x), or OpenCLIP-bigG alone
@@ -64,6 +65,7 @@ impl Run for CLIPLoader {
 
     fn run(self, cx: &mut Cx) -> anyhow::Result<Clip> {
         let (kind, weights) = open(cx, &self.clip_name)?;
+        let EncoderKind::Clip(kind) = kind else { return Err(unsupported::<ClipType>(self.r#type as usize)) };
         let recipe = match (kind, self.r#type) {
             (ClipKind::L | ClipKind::G, ClipType::Sd3 | ClipType::HiDream) | (ClipKind::G, ClipType::StableCascade) => {
                 return Err(unsupported::<ClipType>(self.r#type as usize));
@@ -80,7 +82,7 @@ impl Run for CLIPLoader {
     }
 }
 
-/// Opens the two text encoders of a model, in either order: CLIP-L and OpenCLIP-bigG for SDXL.
+/// Opens the two text encoders of a model, in either order: CLIP-L and OpenCLIP-bigG for SDXL, CLIP-L and T5-XXL for Flux.
 #[derive(Node)]
 #[node(category = "advanced/loaders")]
 struct DualCLIPLoader {
@@ -118,19 +120,33 @@ impl Run for DualCLIPLoader {
     type Out = Clip;
 
     fn run(self, cx: &mut Cx) -> anyhow::Result<Clip> {
-        if self.r#type != DualClipType::Sdxl {
-            return Err(unsupported::<DualClipType>(self.r#type as usize));
-        }
-        let (first, second) = (open(cx, &self.clip_name1)?, open(cx, &self.clip_name2)?);
-        let encoders = match [first, second] {
-            [(ClipKind::G, g), (ClipKind::L, l)] | [(ClipKind::L, l), (ClipKind::G, g)] => vec![Some(l), Some(g)],
-            [(first, _), (second, _)] => bail!(
-                "'{}' is a {first} and '{}' a {second}, and SDXL has a CLIP-L and an OpenCLIP-bigG; choose one of each",
-                self.clip_name1,
-                self.clip_name2
-            ),
+        let recipe = match self.r#type {
+            DualClipType::Sdxl => &text_recipes::SDXL,
+            DualClipType::Flux => &text_recipes::FLUX,
+            _ => return Err(unsupported::<DualClipType>(self.r#type as usize)),
         };
-        Ok(Clip::new(Some(TextPart { recipe: &text_recipes::SDXL, encoders })))
+        let names = [&self.clip_name1, &self.clip_name2];
+        let mut files = Vec::with_capacity(2);
+        for name in names {
+            files.push(open(cx, name)?);
+        }
+        let wanted = recipe.encoders.iter().map(|usage| {
+            let place = files.iter().position(|(kind, _)| kind.key() == usage.key);
+            place.map(|place| files[place].1.clone())
+        });
+        let encoders: Vec<_> = wanted.collect();
+        if encoders.iter().any(Option::is_none) {
+            bail!(
+                "'{}' is a {} and '{}' a {}, and a model of type {} has {}; choose one of each",
+                names[0],
+                files[0].0,
+                names[1],
+                files[1].0,
+                DualClipType::names()[self.r#type as usize],
+                recipe.encoders.iter().map(|usage| usage.key).collect::<Vec<_>>().join(" and ")
+            );
+        }
+        Ok(Clip::new(Some(TextPart { recipe, encoders })))
     }
 
     fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {
@@ -138,8 +154,8 @@ impl Run for DualCLIPLoader {
     }
 }
 
-/// A text encoder's file, and which of CLIP's it is.
-fn open(cx: &Cx, name: &str) -> anyhow::Result<(ClipKind, Weights)> {
+/// A text encoder's file, and what it is.
+fn open(cx: &Cx, name: &str) -> anyhow::Result<(EncoderKind, Weights)> {
     opened(&super::file(cx, "text_encoders", name)?)
 }
 
@@ -148,10 +164,13 @@ fn flaw(offer: &Offer, folders: &FolderPaths, input: &str) -> Option<Flaw> {
     Flaw::of_file(offer, folders, (input, "text_encoders"), |path| opened(path).map(drop))
 }
 
-fn opened(path: &Path) -> anyhow::Result<(ClipKind, Weights)> {
+fn opened(path: &Path) -> anyhow::Result<(EncoderKind, Weights)> {
     let weights = Weights::open(path)?;
+    if let Some(kind) = EncoderKind::of(&weights) {
+        return Ok((kind, weights));
+    }
     let encoder = recognise(&weights)?.text.and_then(|text| text.encoders.into_iter().flatten().next());
-    let known = encoder.and_then(|encoder| Some((ClipKind::of(&encoder)?, encoder)));
+    let known = encoder.and_then(|encoder| Some((EncoderKind::of(&encoder)?, encoder)));
     known.with_context(|| format!("{} holds no text encoder; choose another file", weights.path().display()))
 }
 

@@ -1,0 +1,232 @@
+//! Flux (Black Forest Labs 2024): a transformer over the tokens of text and picture, a rectified flow.
+
+use anyhow::{Context, Result, ensure};
+use tch::{Device, Kind, Tensor};
+
+use super::flux_blocks::{DoubleBlock, Embedder, LastLayer, SingleBlock, Sizes};
+use super::patches;
+use crate::diffusion::extra_conds::VECTOR;
+use crate::diffusion::network::{Inputs, Network};
+use crate::files::weights::Weights;
+use crate::models::unet::sinusoids;
+use crate::ops::layers::Linear;
+use crate::ops::numerics::{Numerics, Placement};
+use crate::ops::rotary;
+
+/// Flux's name for how strongly it follows the text, one number for each state.
+pub const GUIDANCE: &str = "guidance";
+/// Latents of pictures to go by, and where they are taken to lie: one of [`Positions::NAMES`].
+pub const REFERENCES: &str = "ref_latents";
+/// See [`REFERENCES`].
+pub const REFERENCE_METHOD: &str = "ref_latents_method";
+
+/// How many latent points make a token, along a side.
+const PATCH: i64 = 2;
+/// How wide noise level and guidance are spread.
+const SPREAD: i64 = 256;
+/// What noise level and guidance are multiplied by before.
+const TIME_FACTOR: f64 = 1000.0;
+
+/// The network. Every size is read off the weights.
+pub struct Flux {
+    placement: Placement,
+    picture: Linear,
+    text: Linear,
+    time: Embedder,
+    /// What embeds the guidance, in models that were distilled with one.
+    guidance: Option<Embedder>,
+    vector: Option<Embedder>,
+    double: Vec<DoubleBlock>,
+    single: Vec<SingleBlock>,
+    last: LastLayer,
+    /// Channels of a head that are turned by index, y and x.
+    axes: [i64; 3],
+}
+
+impl Flux {
+    /// Builds the network from the tensors below `weights` (`img_in.*`, `double_blocks.*`, …).
+    ///
+    /// Errors name the tensor that is missing or has another shape than its neighbours call for.
+    pub fn load(weights: &Weights, numerics: &Numerics) -> Result<Self> {
+        let placement = numerics.transformer(weights);
+        let w = &weights.placed(placement);
+        let (width, columns) = (w.dim("img_in.weight", 0)?, w.dim("img_in.weight", 1)?);
+        let head = w.dim("double_blocks.0.img_attn.norm.key_norm.scale", 0)?;
+        ensure!(
+            width % head == 0 && head % 16 == 0,
+            "{} is {width} wide with heads of {head}, which do not share it; the file is damaged",
+            w.path().display()
+        );
+        let sizes = Sizes { width, heads: width / head };
+        let embedder = |name: &str| Embedder::load(&w.at(name), width);
+        let optional = |name: &str| (!w.at(name).is_empty()).then(|| embedder(name)).transpose();
+        let blocks = |name: &str| (w.at(name), w.at(name).children());
+        let ((double, doubles), (single, singles)) = (blocks("double_blocks"), blocks("single_blocks"));
+        Ok(Self {
+            placement,
+            picture: Linear::load(&w.at("img_in"), columns, width)?,
+            text: Linear::load(&w.at("txt_in"), w.dim("txt_in.weight", 1)?, width)?,
+            time: embedder("time_in")?,
+            guidance: optional("guidance_in")?,
+            vector: optional("vector_in")?,
+            double: (0..doubles).map(|i| DoubleBlock::load(&double.at(i), sizes)).collect::<Result<_>>()?,
+            single: (0..singles).map(|i| SingleBlock::load(&single.at(i), sizes)).collect::<Result<_>>()?,
+            last: LastLayer::load(&w.at("final_layer"), width)?,
+            axes: [head / 8, head * 7 / 16, head * 7 / 16],
+        })
+    }
+
+    /// Channels of the input: 16, 32 where a picture is shown beside the latent, 96 where a mask is, too.
+    pub fn in_channels(&self) -> i64 {
+        self.picture.inputs() / (PATCH * PATCH)
+    }
+
+    /// The embedded noise level, guidance and pooled text, B×width.
+    fn vector(&self, inputs: &Inputs) -> Result<Tensor> {
+        let spread = |numbers: &Tensor| sinusoids(&(numbers * TIME_FACTOR), SPREAD, self.placement.device);
+        let mut vector = self.time.forward(&spread(inputs.timestep));
+        if let (Some(embedder), Some(guidance)) = (&self.guidance, inputs.extra.get(GUIDANCE)) {
+            vector = vector + embedder.forward(&spread(guidance));
+        }
+        let Some(embedder) = &self.vector else { return Ok(vector) };
+        let pooled = match inputs.extra.get(VECTOR) {
+            Some(pooled) => {
+                let (has, takes) = (pooled.size().last().copied().unwrap_or(0), embedder.inputs());
+                ensure!(
+                    has >= takes,
+                    "the prompt's pooled output is {has} wide and the model takes {takes}: encode the prompt with a text encoder of \
+                     the model's family"
+                );
+                pooled.narrow(-1, 0, takes).to_kind(Kind::Float)
+            }
+            None => Tensor::zeros([vector.size()[0], embedder.inputs()], (Kind::Float, vector.device())),
+        };
+        Ok(vector + embedder.forward(&pooled))
+    }
+
+    /// The tokens of the states and of the pictures to go by, and their positions.
+    fn picture_tokens(&self, inputs: &Inputs) -> Result<(Tensor, Tensor)> {
+        let device = self.placement.device;
+        let (_, _, height, width) = inputs.x.size4().context("Flux takes latents of pictures, B x C x h x w")?;
+        let (rows, columns) = (patches::halved(height), patches::halved(width));
+        let mut tokens = vec![patches::tokens(inputs.x, PATCH)];
+        let mut ids = vec![rotary::grid(0.0, (0.0, 0.0), (rows, columns), device)];
+        let mut placed = Placing::new(inputs.extra.constant(REFERENCE_METHOD), [rows * PATCH, columns * PATCH]);
+        for reference in inputs.extra.list(REFERENCES) {
+            let (_, _, height, width) = reference.size4().context("reference latents are those of pictures")?;
+            let (index, top, left) = placed.place(height, width);
+            let at = (patches::halved(top) as f64, patches::halved(left) as f64);
+            tokens.push(patches::tokens(reference, PATCH));
+            ids.push(rotary::grid(index, at, (patches::halved(height), patches::halved(width)), device));
+        }
+        Ok((Tensor::cat(&tokens, 1), Tensor::cat(&ids, 0)))
+    }
+}
+
+impl Network for Flux {
+    fn predict(&self, inputs: &Inputs) -> Result<Tensor> {
+        let place = |x: &Tensor| x.to_device_(self.placement.device, Kind::Float, false, false);
+        let (batch, _, height, width) = inputs.x.size4().context("Flux takes latents of pictures, B x C x h x w")?;
+        let (has, takes) = (inputs.context.size().last().copied().unwrap_or(0), self.text.inputs());
+        ensure!(
+            has == takes,
+            "the prompt's embedding is {has} wide and the model takes {takes}: encode it with a text encoder of the model's family"
+        );
+        let (tokens, picture_ids) = self.picture_tokens(inputs)?;
+        ensure!(
+            tokens.size()[2] == self.picture.inputs(),
+            "the latent has {} channels, and the model takes {}: use a latent and a VAE of the model's family",
+            tokens.size()[2] / (PATCH * PATCH),
+            self.in_channels()
+        );
+        let own_tokens = patches::halved(height) * patches::halved(width);
+        let mut picture = self.picture.forward(&place(&tokens));
+        let vector = self.vector(inputs)?;
+        let mut text = self.text.forward(&place(inputs.context));
+        let text_tokens = text.size()[1];
+        let text_ids = Tensor::zeros([text_tokens, 3], (Kind::Float, self.placement.device));
+        let turns = rotary::turns(&Tensor::cat(&[text_ids, picture_ids], 0), &self.axes);
+        for block in &self.double {
+            (picture, text) = block.forward(picture, text, &vector, &turns);
+        }
+        let mut all = Tensor::cat(&[text, picture], 1);
+        for block in &self.single {
+            all = block.forward(all, &vector, &turns);
+        }
+        let picture = all.narrow(1, text_tokens, all.size()[1] - text_tokens);
+        let out = self.last.forward(&picture, &vector).narrow(1, 0, own_tokens);
+        Ok(patches::picture(&out, batch, PATCH, [height, width]))
+    }
+
+    fn device(&self) -> Device {
+        self.placement.device
+    }
+}
+
+/// Where pictures to go by are taken to lie.
+struct Placing {
+    method: Positions,
+    /// Height and width of the picture that is drawn, in latent points.
+    own: [i64; 2],
+    /// How far the references placed so far reach.
+    reach: [i64; 2],
+    index: f64,
+}
+
+/// The three ways.
+#[derive(Clone, Copy, PartialEq)]
+enum Positions {
+    /// In a plane behind the picture, side by side.
+    Offset,
+    /// Each in a plane of its own.
+    Index,
+    /// In the picture's plane, beyond its lower right corner (USO, UXO).
+    Diagonal,
+}
+
+impl Placing {
+    fn new(method: Option<&str>, own: [i64; 2]) -> Self {
+        let method = match method {
+            Some("index") => Positions::Index,
+            Some("uxo") => Positions::Diagonal,
+            _ => Positions::Offset,
+        };
+        Self { method, own, reach: [0, 0], index: 0.0 }
+    }
+
+    /// Index, top and left edge of the next reference.
+    fn place(&mut self, height: i64, width: i64) -> (f64, i64, i64) {
+        let [down, right] = self.reach;
+        match self.method {
+            Positions::Index => {
+                self.index += 1.0;
+                (self.index, 0, 0)
+            }
+            Positions::Diagonal => {
+                self.reach = [down + height, right + width];
+                (0.0, self.own[0] + down, self.own[1] + right)
+            }
+            Positions::Offset => {
+                let (top, left) = if height + down > width + right { (0, right) } else { (down, 0) };
+                self.reach = [down.max(height + top), right.max(width + left)];
+                (1.0, top, left)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_lie_as_the_reference_lays_them() {
+        let places = |method| {
+            let mut placing = Placing::new(method, [8, 6]);
+            [(4, 4), (2, 6), (6, 2)].map(|(height, width)| placing.place(height, width))
+        };
+        assert_eq!(places(None), [(1.0, 0, 0), (1.0, 4, 0), (1.0, 0, 6)]);
+        assert_eq!(places(Some("index")), [(1.0, 0, 0), (2.0, 0, 0), (3.0, 0, 0)]);
+        assert_eq!(places(Some("uxo")), [(0.0, 8, 6), (0.0, 12, 10), (0.0, 14, 16)]);
+    }
+}

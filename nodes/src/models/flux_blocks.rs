@@ -1,0 +1,185 @@
+//! The blocks of Flux.
+
+use anyhow::Result;
+use tch::Tensor;
+
+use crate::files::weights::Weights;
+use crate::ops::attention::attention_of_heads;
+use crate::ops::layers::{Linear, RmsNorm, added, normalised};
+use crate::ops::rotary::turned;
+
+/// What all blocks have in common.
+#[derive(Clone, Copy)]
+pub(super) struct Sizes {
+    pub width: i64,
+    pub heads: i64,
+}
+
+/// Two linear layers with SiLU in between.
+pub(super) struct Embedder {
+    first: Linear,
+    second: Linear,
+}
+
+impl Embedder {
+    pub(super) fn load(w: &Weights, width: i64) -> Result<Self> {
+        let inputs = w.dim("in_layer.weight", 1)?;
+        let first = Linear::load(&w.at("in_layer"), inputs, width)?;
+        Ok(Self { first, second: Linear::load(&w.at("out_layer"), width, width)? })
+    }
+
+    pub(super) fn inputs(&self) -> i64 {
+        self.first.inputs()
+    }
+
+    pub(super) fn forward(&self, x: &Tensor) -> Tensor {
+        self.second.forward(&self.first.forward(x).silu())
+    }
+}
+
+/// `count` tensors of B×1×width, made of the vector: what shifts, scales and gates a block.
+fn modulation(layer: &Linear, vector: &Tensor, count: i64) -> Vec<Tensor> {
+    layer.forward(&vector.unsqueeze(1).silu()).chunk(count, -1)
+}
+
+/// `x`, normalised, scaled by 1 + `scale` and shifted.
+fn modulated(x: &Tensor, width: i64, shift: &Tensor, scale: &Tensor) -> Tensor {
+    shift.addcmul(&normalised(x, width), &(1.0 + scale))
+}
+
+/// Queries, keys and values of the heads, B×H×N×D, from B×N×(3·width); queries and keys normalised.
+fn heads(qkv: &Tensor, heads: i64, [query, key]: [&RmsNorm; 2]) -> [Tensor; 3] {
+    let (batch, tokens) = (qkv.size()[0], qkv.size()[1]);
+    let split = qkv.view([batch, tokens, 3, heads, -1]).permute([2, 0, 3, 1, 4]);
+    [query.forward(&split.get(0)), key.forward(&split.get(1)), split.get(2)]
+}
+
+fn attended([q, k, v]: [&Tensor; 3], turns: &Tensor) -> Tensor {
+    attention_of_heads(&turned(q, turns), &turned(k, turns), v)
+}
+
+/// One side, text or picture, of a block in which both have weights of their own.
+struct Stream {
+    sizes: Sizes,
+    modulation: Linear,
+    qkv: Linear,
+    query_norm: RmsNorm,
+    key_norm: RmsNorm,
+    out: Linear,
+    up: Linear,
+    down: Linear,
+}
+
+impl Stream {
+    fn load(w: &Weights, side: &str, sizes: Sizes) -> Result<Self> {
+        let Sizes { width, heads } = sizes;
+        let (attention, feed) = (w.at(format!("{side}_attn")), w.at(format!("{side}_mlp")));
+        let hidden = feed.dim("0.weight", 0)?;
+        Ok(Self {
+            sizes,
+            modulation: Linear::load(&w.at(format!("{side}_mod")).at("lin"), width, 6 * width)?,
+            qkv: Linear::load(&attention.at("qkv"), width, 3 * width)?,
+            query_norm: RmsNorm::load(&attention, "norm.query_norm.scale", width / heads)?,
+            key_norm: RmsNorm::load(&attention, "norm.key_norm.scale", width / heads)?,
+            out: Linear::load(&attention.at("proj"), width, width)?,
+            up: Linear::load(&feed.at(0), width, hidden)?,
+            down: Linear::load(&feed.at(2), hidden, width)?,
+        })
+    }
+
+    fn heads(&self, x: &Tensor, shift: &Tensor, scale: &Tensor) -> [Tensor; 3] {
+        let qkv = self.qkv.forward(&modulated(x, self.sizes.width, shift, scale));
+        heads(&qkv, self.sizes.heads, [&self.query_norm, &self.key_norm])
+    }
+
+    /// Adds what attention gave, and what the feed-forward layers make of the sum. `x` is nobody else's.
+    fn finish(&self, x: Tensor, attended: &Tensor, parts: &[Tensor]) -> Tensor {
+        let x = added(x, &(self.out.forward(attended) * &parts[2]));
+        let h = self.up.forward(&modulated(&x, self.sizes.width, &parts[3], &parts[4])).gelu("tanh");
+        added(x, &(self.down.forward(&h) * &parts[5]))
+    }
+}
+
+/// A block in which text and picture attend to each other with weights of their own.
+pub(super) struct DoubleBlock {
+    picture: Stream,
+    text: Stream,
+}
+
+impl DoubleBlock {
+    pub(super) fn load(w: &Weights, sizes: Sizes) -> Result<Self> {
+        Ok(Self { picture: Stream::load(w, "img", sizes)?, text: Stream::load(w, "txt", sizes)? })
+    }
+
+    /// Picture and text, B×N×width each and nobody else's, in that order as in the result.
+    pub(super) fn forward(&self, picture: Tensor, text: Tensor, vector: &Tensor, turns: &Tensor) -> (Tensor, Tensor) {
+        let of_picture = modulation(&self.picture.modulation, vector, 6);
+        let of_text = modulation(&self.text.modulation, vector, 6);
+        let ours = self.picture.heads(&picture, &of_picture[0], &of_picture[1]);
+        let theirs = self.text.heads(&text, &of_text[0], &of_text[1]);
+        let [q, k, v] = [0, 1, 2].map(|i| Tensor::cat(&[&theirs[i], &ours[i]], 2));
+        let attended = attended([&q, &k, &v], turns);
+        let (tokens, all) = (text.size()[1], attended.size()[1]);
+        let picture = self.picture.finish(picture, &attended.narrow(1, tokens, all - tokens), &of_picture);
+        (picture, self.text.finish(text, &attended.narrow(1, 0, tokens), &of_text))
+    }
+}
+
+/// A block in which all tokens share their weights, with attention and feed-forward layers side by side.
+pub(super) struct SingleBlock {
+    sizes: Sizes,
+    modulation: Linear,
+    first: Linear,
+    second: Linear,
+    query_norm: RmsNorm,
+    key_norm: RmsNorm,
+    hidden: i64,
+}
+
+impl SingleBlock {
+    pub(super) fn load(w: &Weights, sizes: Sizes) -> Result<Self> {
+        let Sizes { width, heads } = sizes;
+        let hidden = w.dim("linear1.weight", 0)? - 3 * width;
+        Ok(Self {
+            sizes,
+            modulation: Linear::load(&w.at("modulation.lin"), width, 3 * width)?,
+            first: Linear::load(&w.at("linear1"), width, 3 * width + hidden)?,
+            second: Linear::load(&w.at("linear2"), width + hidden, width)?,
+            query_norm: RmsNorm::load(w, "norm.query_norm.scale", width / heads)?,
+            key_norm: RmsNorm::load(w, "norm.key_norm.scale", width / heads)?,
+            hidden,
+        })
+    }
+
+    /// `x`, B×N×width, is nobody else's.
+    pub(super) fn forward(&self, x: Tensor, vector: &Tensor, turns: &Tensor) -> Tensor {
+        let Sizes { width, heads: count } = self.sizes;
+        let parts = modulation(&self.modulation, vector, 3);
+        let both = self.first.forward(&modulated(&x, width, &parts[0], &parts[1]));
+        let (qkv, h) = (both.narrow(-1, 0, 3 * width), both.narrow(-1, 3 * width, self.hidden));
+        let [q, k, v] = heads(&qkv, count, [&self.query_norm, &self.key_norm]);
+        let attended = attended([&q, &k, &v], turns);
+        let out = self.second.forward(&Tensor::cat(&[attended, h.gelu("tanh")], 2));
+        added(x, &(out * &parts[2]))
+    }
+}
+
+/// From tokens to patches.
+pub(super) struct LastLayer {
+    width: i64,
+    modulation: Linear,
+    out: Linear,
+}
+
+impl LastLayer {
+    pub(super) fn load(w: &Weights, width: i64) -> Result<Self> {
+        let outputs = w.dim("linear.weight", 0)?;
+        let modulation = Linear::load(&w.at("adaLN_modulation.1"), width, 2 * width)?;
+        Ok(Self { width, modulation, out: Linear::load(&w.at("linear"), width, outputs)? })
+    }
+
+    pub(super) fn forward(&self, x: &Tensor, vector: &Tensor) -> Tensor {
+        let parts = modulation(&self.modulation, vector, 2);
+        self.out.forward(&modulated(x, self.width, &parts[0], &parts[1]))
+    }
+}

@@ -1,0 +1,99 @@
+//! From a prompt to conditioning by T5: tokens of one long chunk, weights around the empty prompt.
+
+use std::rc::Rc;
+
+use anyhow::Result;
+use tch::Tensor;
+
+use super::chunks::{Chunk, Token, groups};
+use super::embeddings::EmbeddingFiles;
+use super::encode::{Encoded, TextEncoder, embedded, from_end, host, weigh};
+use super::vocabularies;
+
+/// The token that ends a text.
+const END: u32 = 1;
+/// The token that fills a text up to its least length.
+const PAD: u32 = 0;
+
+/// A T5 network.
+pub trait T5Network {
+    /// Width of embeddings and outputs: 4096 for XXL.
+    fn width(&self) -> i64;
+
+    /// Number of layers: 24 for XXL.
+    fn layers(&self) -> usize;
+
+    /// Token embeddings: int64 of size N to float32 of size N×W.
+    fn embed(&self, tokens: &Tensor) -> Result<Tensor>;
+
+    /// Runs the network on embeddings of size B×N×W. Gives what leaves the first so many layers, or all, after the final normalisation:
+    /// float32 of size B×N×W. `present`, B×N, is 0 for tokens that no other sees.
+    fn forward(&self, embeds: &Tensor, layer: Option<usize>, present: Option<&Tensor>) -> Tensor;
+}
+
+/// How a family of models uses a T5 network.
+#[derive(Debug)]
+pub struct T5Use {
+    /// Its name in embedding files and LoRAs: `t5xxl`.
+    pub key: &'static str,
+    /// The least number of tokens; fewer are filled up.
+    pub least: usize,
+}
+
+/// A T5 network as a family uses it.
+pub struct T5Encoder<N> {
+    /// The network.
+    pub network: Rc<N>,
+    /// How it is used.
+    pub usage: &'static T5Use,
+}
+
+impl<N: T5Network> TextEncoder for T5Encoder<N> {
+    fn key(&self) -> &'static str {
+        self.usage.key
+    }
+
+    fn chunks(&self, prompt: &str, embeddings: &EmbeddingFiles) -> Result<Vec<Chunk>> {
+        let vocabulary = vocabularies::t5()?;
+        let tokenize = |text: &str| vocabulary.tokens(text);
+        let mut chunk: Chunk = groups(prompt, embeddings, self.usage.key, self.network.width(), &tokenize)?.concat();
+        chunk.push((Token::Id(END), 1.0));
+        if chunk.len() < self.usage.least {
+            chunk.resize(self.usage.least, (Token::Id(PAD), 1.0));
+        }
+        Ok(vec![chunk])
+    }
+
+    fn is_chunked(&self) -> bool {
+        false
+    }
+
+    fn encode(&self, chunks: Vec<Chunk>, last_layer: Option<i64>) -> Result<Encoded> {
+        let network = &*self.network;
+        let layer = from_end(network.layers(), last_layer)?;
+        let embed = |tokens: &Tensor| network.embed(tokens);
+        let longest = chunks.iter().map(Vec::len).max().unwrap_or(0);
+        let empty = |length: usize| -> Chunk {
+            let id = |at: usize| if at == 0 { END } else { PAD };
+            (0..length).map(|at| (Token::Id(id(at)), 1.0)).collect()
+        };
+        let run = |chunk: &Chunk| -> Result<Tensor> {
+            let (embeds, _) = embedded(chunk, network.width(), PAD, &embed)?;
+            Ok(host(&network.forward(&embeds.unsqueeze(0), layer, None)).squeeze_dim(0))
+        };
+        let weighted = chunks.iter().flatten().any(|(_, weight)| *weight != 1.0);
+        let mut rows = Vec::with_capacity(chunks.len());
+        for chunk in &chunks {
+            if !weighted {
+                rows.push(run(chunk)?);
+                continue;
+            }
+            // Beside the empty text in one batch, as in the reference: the shape decides how products are rounded.
+            let (full, _) = embedded(chunk, network.width(), PAD, &embed)?;
+            let (none, _) = embedded(&empty(longest), network.width(), PAD, &embed)?;
+            let states = host(&network.forward(&Tensor::stack(&[full, none], 0), layer, None));
+            rows.push(weigh(&states.get(0), &states.get(1), chunk));
+        }
+        Ok(Encoded { cond: Tensor::cat(&rows, 0).unsqueeze(0), pooled: None })
+    }
+}
