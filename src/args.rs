@@ -42,6 +42,8 @@ pub(crate) enum Command {
     Graph(GraphArgs),
     /// Holds nodes against recorded outputs, tensor by tensor
     Verify(VerifyArgs),
+    /// Looks at the results that are kept from run to run, or removes some
+    Cache(CacheArgs),
     /// Lists the nodes, or prints one node's documentation
     Nodes { name: Option<String> },
     /// Prints the nodes' declarations as ComfyUI's /object_info does
@@ -123,12 +125,26 @@ pub(crate) struct Directories {
     pub(crate) output_directory: Option<PathBuf>,
     #[arg(long, value_name = "DIR")]
     pub(crate) temp_directory: Option<PathBuf>,
-    /// Keeps digests of model files from run to run [default: redraft below $XDG_CACHE_HOME or ~/.cache]
+    /// Holds results and digests of model files from run to run [default: $REDRAFT_CACHE_DIR, or redraft below $XDG_CACHE_HOME or ~/.cache]
     #[arg(long, value_name = "DIR")]
     pub(crate) cache_directory: Option<PathBuf>,
     /// More model folders, in the format of ComfyUI's extra_model_paths.yaml
     #[arg(long, value_name = "FILE")]
     pub(crate) extra_model_paths_config: Vec<PathBuf>,
+}
+
+/// What is kept from process to process.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Keeping {
+    /// Compute everything: neither take results of earlier runs nor keep any
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+    /// Take results from this cache directory as well, and write nothing there
+    #[arg(long, value_name = "DIR", conflicts_with = "no_cache")]
+    pub(crate) cache_from: Vec<PathBuf>,
+    /// The most that results may take in the cache directory [default: 10GB, or a tenth of its disk if that is less]
+    #[arg(long, value_name = "SIZE", value_parser = size_in_bytes, conflicts_with = "no_cache")]
+    pub(crate) cache_size: Option<u64>,
 }
 
 /// What the numbers are computed on.
@@ -145,22 +161,29 @@ pub(crate) struct Compute {
     pub(crate) max_memory: Option<u64>,
 }
 
-/// A size in bytes: a number with a unit, or a share of the memory that there is.
+/// A size in bytes, or a share of the memory that there is.
 fn memory_size(text: &str) -> Result<u64, String> {
+    let share = text.trim().strip_suffix('%').map(positive);
+    match share {
+        Some(share) => {
+            share.filter(|share| *share <= 100.0).map(|share| (memory::total() as f64 * share / 100.0) as u64)
+        }
+        None => size_in_bytes(text).ok(),
+    }
+    .ok_or_else(|| "is no size; write 8GB, 500MB or 75%".to_owned())
+}
+
+/// A size in bytes: a number with a unit.
+pub(crate) fn size_in_bytes(text: &str) -> Result<u64, String> {
     const UNITS: [(&str, f64); 4] = [("k", 1024.0), ("m", 1048576.0), ("g", 1073741824.0), ("t", 1099511627776.0)];
     let lower = text.trim().to_lowercase();
-    let positive =
-        |number: &str| number.trim().parse::<f64>().ok().filter(|number| *number > 0.0 && number.is_finite());
-    let size = match lower.strip_suffix('%') {
-        Some(share) => {
-            positive(share).filter(|share| *share <= 100.0).map(|share| memory::total() as f64 * share / 100.0)
-        }
-        None => {
-            let bare = lower.strip_suffix("ib").or_else(|| lower.strip_suffix('b')).unwrap_or(&lower);
-            UNITS.into_iter().find_map(|(unit, bytes)| Some(positive(bare.strip_suffix(unit)?)? * bytes))
-        }
-    };
-    size.map(|size| size as u64).ok_or_else(|| "is no size; write 8GB, 500MB or 75%".to_owned())
+    let bare = lower.strip_suffix("ib").or_else(|| lower.strip_suffix('b')).unwrap_or(&lower);
+    let size = UNITS.into_iter().find_map(|(unit, bytes)| Some(positive(bare.strip_suffix(unit)?)? * bytes));
+    size.map(|size| size as u64).ok_or_else(|| "is no size; write 8GB or 500MB".to_owned())
+}
+
+fn positive(number: &str) -> Option<f64> {
+    number.trim().parse::<f64>().ok().filter(|number| *number > 0.0 && number.is_finite())
 }
 
 /// Changes to a workflow before it is checked.
@@ -196,6 +219,8 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) directories: Directories,
     #[command(flatten)]
+    pub(crate) keeping: Keeping,
+    #[command(flatten)]
     pub(crate) compute: Compute,
     #[command(flatten)]
     pub(crate) changes: Changes,
@@ -215,7 +240,7 @@ pub(crate) struct RunArgs {
     /// Do not write the workflow into saved files
     #[arg(long)]
     pub(crate) disable_metadata: bool,
-    /// Write every tensor that left a node into a file, keyed node/slot[/part]
+    /// Write every tensor that left a node into a file, keyed node/slot[/part]; every node is called for it, as with --no-cache
     #[arg(long, value_name = "FILE.safetensors")]
     pub(crate) dump: Option<PathBuf>,
     /// Write what a sampler has under way into this folder, one picture a step: NODE-STEP.jpg
@@ -233,6 +258,37 @@ pub(crate) struct RunArgs {
     /// How progress is shown [default: bar on a terminal, else plain; none with --json]
     #[arg(long, value_enum, value_name = "HOW")]
     pub(crate) progress: Option<Progress>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CacheArgs {
+    #[command(subcommand)]
+    pub(crate) command: CacheCommand,
+    /// [default: $REDRAFT_CACHE_DIR, or redraft below $XDG_CACHE_HOME or ~/.cache]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(crate) cache_directory: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// Says where the results lie, how many there are, of which classes, and how large they are
+    Info {
+        #[arg(long)]
+        json: bool,
+    },
+    /// Removes all results, and the digests of model files
+    Clear,
+    /// Reads every result and removes what is damaged; exit code 1 if anything was
+    Verify,
+    /// Removes results that were not used for the longest time
+    Prune {
+        /// How much may stay [default: what --cache-size defaults to]
+        #[arg(long, value_name = "SIZE", value_parser = size_in_bytes)]
+        size: Option<u64>,
+        /// Remove what was not used for so many days
+        #[arg(long, value_name = "DAYS")]
+        unused_for: Option<f64>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

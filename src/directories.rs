@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use redraft_engine::aside::{self, Aside};
-use redraft_engine::digests::Digests;
 use redraft_engine::files;
 use redraft_engine::folders::FolderPaths;
 use serde_yaml_ng::Value as Yaml;
@@ -42,9 +41,6 @@ pub(crate) fn folders(directories: &Directories) -> anyhow::Result<FolderPaths> 
             place.clone_from(own);
         }
     }
-    if let Some(cache) = directories.cache_directory.clone().or_else(usual_cache) {
-        folders.digests = Digests::kept_in(cache.join("digests"));
-    }
     // ComfyUI reads a file of this name beside it without being told.
     let usual = base.join("extra_model_paths.yaml");
     // A pipe or a device of that name is told of, not left out.
@@ -69,13 +65,6 @@ fn better_base(base: &Path) -> Option<PathBuf> {
         entries.map(|entry| entry.path()).find(|path| path.is_dir() && laid_out(path))
     };
     around.or_else(inside)
-}
-
-/// Where programs keep what they can make again, by the XDG Base Directory Specification.
-fn usual_cache() -> Option<PathBuf> {
-    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
-    cache.map(|cache| cache.join("redraft"))
 }
 
 /// Makes sure that a file can be written, before work is done for it: its folder is there and takes files, and nothing but a regular file has

@@ -2,6 +2,7 @@
 
 mod args;
 mod bars;
+mod cache;
 mod changes;
 mod check;
 mod directories;
@@ -86,6 +87,7 @@ fn dispatch(command: Command, quiet: bool) -> Outcome {
         Command::Inputs(args) => inputs::inputs(&args),
         Command::Graph(args) => graph::graph(&args),
         Command::Verify(args) => verify::verify(args),
+        Command::Cache(args) => cache::cache(&args),
         Command::Nodes { name } => nodes::nodes(name.as_deref()),
         Command::ObjectInfo(directories) => nodes::object_info(&directories),
         Command::Survey { directory } => survey::survey(&directory),

@@ -24,7 +24,7 @@ use crate::screen::Screen;
 use crate::session::{self, of_problems};
 use crate::substitutes::{self, Substitute};
 use crate::worker::{Line, Message, Options, Worker};
-use crate::{directories, front, workflow_file};
+use crate::{cache, directories, front, workflow_file};
 
 /// A workflow in the queue.
 enum Job {
@@ -52,7 +52,13 @@ pub(crate) fn run(args: RunArgs, quiet: bool) -> Outcome {
     let device = session::device(&args.compute)?;
     let mut screen = Screen::new(&args, quiet)?;
     let registry = Arc::new(Registry::linked()?);
-    let folders = Arc::new(directories::folders(&args.directories)?);
+    let mut folders = directories::folders(&args.directories)?;
+    let disk = match args.dump {
+        // Every node is to be called.
+        Some(_) => None,
+        None => cache::open(&args.directories, &args.keeping, &mut folders),
+    };
+    let folders = Arc::new(folders);
     let substitutes = substitutes::named(&args.changes, &args.directories)?;
     let (mut jobs, mut first_failure) = (Vec::new(), None);
     for (number, file) in args.files.iter().enumerate() {
@@ -90,7 +96,7 @@ pub(crate) fn run(args: RunArgs, quiet: bool) -> Outcome {
     let options = Options { previews: args.previews(), stop_at_failure: !args.keep_going };
     let command = Arc::clone(&args);
     let (mut worker, messages) = Worker::start(options, move || {
-        let mut engine = session::engine(folders, device, command.cache)?;
+        let mut engine = session::engine(folders, device, command.cache, disk)?;
         let salt = session::salt(&engine);
         Ok(move |job: Job, line: &mut Line, cancel: &Cancel| {
             let ready = match job {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use redraft_engine::cache::Policy;
+use redraft_engine::cache::disk::Disk;
 use redraft_engine::cx::Services;
 use redraft_engine::exec::Engine;
 use redraft_engine::folders::FolderPaths;
@@ -31,18 +32,22 @@ pub(crate) fn device(compute: &Compute) -> Outcome<Device> {
     Ok(Device { choice: compute.device.parse()?, force_fp32: compute.force_fp32, max_memory })
 }
 
-/// An engine on a device.
-pub(crate) fn engine(folders: Arc<FolderPaths>, device: Device, cache: Policy) -> Outcome<Engine> {
+/// An engine on a device. Without a disk nothing outlasts it.
+pub(crate) fn engine(folders: Arc<FolderPaths>, device: Device, cache: Policy, disk: Option<Disk>) -> Outcome<Engine> {
     let numerics = device.choice.open(device.force_fp32)?;
     memory::set_ceiling(device.max_memory, numerics.device == tch::Device::Cpu);
     let mut services = Services::default();
     redraft_nodes::provide(&mut services, numerics);
-    Ok(Engine::with_cache(folders, services, cache))
+    let engine = Engine::with_cache(folders, services, cache);
+    Ok(match disk {
+        Some(disk) => engine.with_disk(disk),
+        None => engine,
+    })
 }
 
 /// What changes the numbers of every node: part of all cache keys.
 pub(crate) fn salt(engine: &Engine) -> String {
-    engine.services.get::<Numerics>().map(|numerics| numerics.describe()).unwrap_or_default()
+    engine.services.get::<Numerics>().map(|numerics| numerics.salt()).unwrap_or_default()
 }
 
 /// A workflow with problems: all of them, one a line, with what its editor's form says of them; and the exit code.

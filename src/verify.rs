@@ -67,7 +67,7 @@ fn all(args: &VerifyArgs, line: &Line, cancel: &Cancel) -> Outcome {
     let mut base = directories::folders(&args.directories)?;
     base.output = scratch.path().join("output");
     base.temp = scratch.path().join("temp");
-    let mut engine = session::engine(Arc::new(base), session::device(&args.compute)?, Policy::default())?;
+    let mut engine = session::engine(Arc::new(base), session::device(&args.compute)?, Policy::default(), None)?;
 
     let mut verdicts = Vec::new();
     for folder in &folders {

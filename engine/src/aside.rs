@@ -46,8 +46,16 @@ impl Aside {
     /// If there is no such folder, nothing can be written there, or something other than a regular file has the name: nothing is written
     /// through a link, and no device is replaced.
     pub fn of(target: &Path) -> io::Result<Self> {
-        files::may_be_written(target)?;
         let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Self::in_folder(folder, target)
+    }
+
+    /// The same, with the file lying in `folder` meanwhile, which is on the target's disk: of many folders, one is swept.
+    ///
+    /// # Errors
+    /// As [`Aside::of`].
+    pub(crate) fn in_folder(folder: &Path, target: &Path) -> io::Result<Self> {
+        files::may_be_written(target)?;
         Self::within(folder, target)
     }
 

@@ -1,11 +1,16 @@
-//! Content digests of files, for cache keys. A file is read once: as long as its path, size and time of change are the same,
-//! so is its digest.
+//! What files are known by in cache keys: a digest of their content.
+//!
+//! A small file is read when it is asked for. A large one takes seconds to read, which nobody should wait for: as long as its digest is
+//! not known it goes by a hash of its path, size, time of change and inode, and is read beside the run. Its digest is kept on the disk, so
+//! that each file is read once. One that was moved or fetched again is recognised by its two ends, and then it is waited for, because
+//! results of it may lie in the store.
 
 use std::collections::HashMap;
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
-use std::time::UNIX_EPOCH;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
 
 use crate::aside::Aside;
 use crate::files;
@@ -13,58 +18,197 @@ use crate::files;
 /// BLAKE3 of a file's content.
 pub type Digest = [u8; 32];
 
-/// Files above this size have their digests kept on the disk, if there is a place for them: a smaller one is read in no time.
-const KEPT_FROM: u64 = 64 << 20;
+/// Files from this size on are large.
+pub const LARGE: u64 = 64 << 20;
+
+/// How much of each end of a file its look is made of, in bytes.
+const END: u64 = 64 << 10;
+
+/// Whether another process, or this one later, finds by a key what this one keeps under it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lasting {
+    /// It depends on something that is bound to this process, or not known before the node runs.
+    No,
+    /// It depends on a file that is still being read.
+    NotYet,
+    #[default]
+    Yes,
+}
+
+/// What a file goes by in keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Print {
+    pub digest: Digest,
+    pub lasting: Lasting,
+}
 
 /// The digests that were asked for, in memory; those of large files in a folder as well, from process to process.
 #[derive(Debug, Default)]
-pub struct Digests {
-    /// By path: what the file looked like, and its digest.
-    known: Mutex<HashMap<PathBuf, (Stamp, Digest)>>,
-    folder: Option<PathBuf>,
+pub struct Digests(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    known: Mutex<HashMap<PathBuf, Known>>,
+    /// Told when a file was read.
+    read: Condvar,
+    /// Where digests of large files are kept. Without it these are not read at all.
+    own: Option<PathBuf>,
+    /// Where they are looked for besides.
+    others: Vec<PathBuf>,
 }
 
-/// What tells whether a file was changed: a hash of its path, size and time of change.
+#[derive(Debug)]
+struct Known {
+    stamp: Stamp,
+    content: Content,
+    /// Whether keys of this process have the stamp in place of the digest. Once some do, all do.
+    by_stamp: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    Digest(Digest),
+    Reading,
+    /// It was not read, or could not be.
+    Unknown,
+}
+
+/// What tells whether a file was changed: a hash of its path, size, time of change and inode.
 type Stamp = [u8; 32];
 
 impl Digests {
-    /// Keeps the digests of large files in this folder, which is made when the first is written.
-    pub fn kept_in(folder: PathBuf) -> Self {
-        Self { folder: Some(folder), ..Self::default() }
+    /// Reads large files too, and keeps their digests in `own`, which is made when the first is written; looks for them in `others`
+    /// besides.
+    pub fn kept_in(own: Option<PathBuf>, others: Vec<PathBuf>) -> Self {
+        Self(Arc::new(Shared { own, others, ..Shared::default() }))
     }
 
-    /// The digest of a file's content. Only the first call for a file reads it.
+    /// What a file goes by in this process. Only the first call for a file reads it.
     ///
     /// # Errors
     /// If the file cannot be read.
-    pub fn of(&self, path: &Path) -> io::Result<Digest> {
-        let (stamp, size) = stamp(path)?;
-        if let Some((_, digest)) = self.lock().get(path).filter(|(known, _)| *known == stamp) {
-            return Ok(*digest);
-        }
-        // The lock is not held while the file is read: that may take seconds, and others ask for other files.
-        let kept = self.folder.as_ref().filter(|_| size >= KEPT_FROM).map(|folder| folder.join(hex(&stamp)));
-        let digest = match kept.as_deref().and_then(read) {
-            Some(digest) => digest,
-            None => {
-                // Read, not mapped: a file that is shortened meanwhile would end the process.
-                let digest = *blake3::Hasher::new().update_reader(files::open(path)?)?.finalize().as_bytes();
-                if self::stamp(path)?.0 != stamp {
-                    // It was changed meanwhile: this digest may be of neither content.
-                    return Ok(digest);
-                }
-                if let Some(Err(error)) = kept.as_deref().map(|kept| write(kept, &digest)) {
-                    tracing::warn!("the digest of {} is not kept: {error}", path.display());
-                }
-                digest
-            }
-        };
-        self.lock().insert(path.to_owned(), (stamp, digest));
-        Ok(digest)
+    pub fn of(&self, path: &Path) -> io::Result<Print> {
+        self.print(path, true)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<PathBuf, (Stamp, Digest)>> {
+    /// What a file goes by in every process: as [`Digests::of`], but its digest once that is known.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn settled(&self, path: &Path) -> io::Result<Print> {
+        self.print(path, false)
+    }
+
+    fn print(&self, path: &Path, in_process: bool) -> io::Result<Print> {
+        let (stamp, size) = stamp(path)?;
+        let by_content = |digest| Print { digest, lasting: Lasting::Yes };
+        if let Some(known) = self.0.lock().get_mut(path).filter(|known| known.stamp == stamp) {
+            match known.content {
+                Content::Digest(digest) if !(in_process && known.by_stamp) => return Ok(by_content(digest)),
+                Content::Digest(_) | Content::Reading => return Ok(Print { digest: stamp, lasting: Lasting::NotYet }),
+                Content::Unknown => return Ok(Print { digest: stamp, lasting: Lasting::No }),
+            }
+        }
+        // The lock is not held while a file is read: that may take seconds, and others ask for other files.
+        let content = self.content(path, &stamp, size)?;
+        let by_stamp = !matches!(content, Content::Digest(_));
+        self.0.lock().insert(path.to_owned(), Known { stamp, content, by_stamp });
+        Ok(match content {
+            Content::Digest(digest) => by_content(digest),
+            Content::Reading => {
+                self.read_beside(path.to_owned(), stamp);
+                Print { digest: stamp, lasting: Lasting::NotYet }
+            }
+            Content::Unknown => Print { digest: stamp, lasting: Lasting::No },
+        })
+    }
+
+    /// The digest of a file: of a small one now, of a large one if it is kept or its look is.
+    fn content(&self, path: &Path, stamp: &Stamp, size: u64) -> io::Result<Content> {
+        if size < LARGE {
+            return Ok(self.0.digest(path, stamp)?.map_or(Content::Unknown, Content::Digest));
+        }
+        if let Some(digest) = self.0.folders().find_map(|folder| read(&folder.join(hex(stamp)))) {
+            return Ok(Content::Digest(digest));
+        }
+        let seen = look(path).map(|look| self.0.folders().any(|folder| folder.join(look_name(&look)).exists()));
+        if seen.unwrap_or(false) {
+            let digest = self.0.digest(path, stamp)?;
+            digest.into_iter().for_each(|digest| self.0.keep(path, stamp, &digest));
+            return Ok(digest.map_or(Content::Unknown, Content::Digest));
+        }
+        Ok(if self.0.own.is_some() { Content::Reading } else { Content::Unknown })
+    }
+
+    /// Reads a file on a thread of its own.
+    fn read_beside(&self, path: PathBuf, stamp: Stamp) {
+        let (shared, file) = (Arc::clone(&self.0), path.clone());
+        let work = move || {
+            let content = match shared.digest(&file, &stamp) {
+                Ok(Some(digest)) => {
+                    shared.keep(&file, &stamp, &digest);
+                    Content::Digest(digest)
+                }
+                Ok(None) | Err(_) => Content::Unknown,
+            };
+            shared.settle(&file, &stamp, content);
+        };
+        if std::thread::Builder::new().name("digest".into()).spawn(work).is_err() {
+            self.0.settle(&path, &stamp, Content::Unknown);
+        }
+    }
+
+    /// Whether a file is being read.
+    pub fn is_reading(&self) -> bool {
+        self.0.lock().values().any(|known| known.content == Content::Reading)
+    }
+
+    /// Waits until all files are read, or `long` has passed.
+    pub fn wait(&self, long: Duration) {
+        let reading = |known: &mut HashMap<PathBuf, Known>| known.values().any(|k| k.content == Content::Reading);
+        drop(self.0.read.wait_timeout_while(self.0.lock(), long, reading).map_err(PoisonError::into_inner));
+    }
+
+    /// Whether a file that was asked for has changed since. Tells of each change once.
+    pub fn changed(&self) -> bool {
+        let mut known = self.0.lock();
+        let before = known.len();
+        known.retain(|path, known| stamp(path).is_ok_and(|(stamp, _)| stamp == known.stamp));
+        known.len() < before
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, HashMap<PathBuf, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn folders(&self) -> impl Iterator<Item = &PathBuf> {
+        self.own.iter().chain(&self.others)
+    }
+
+    fn settle(&self, path: &Path, stamp: &Stamp, content: Content) {
+        if let Some(known) = self.lock().get_mut(path).filter(|known| known.stamp == *stamp) {
+            known.content = content;
+        }
+        self.read.notify_all();
+    }
+
+    /// The digest of a file's content; nothing if the file was changed meanwhile, so that it may be of neither content.
+    fn digest(&self, path: &Path, stamp: &Stamp) -> io::Result<Option<Digest>> {
+        // Read, not mapped: a file that is shortened meanwhile would end the process.
+        let digest = *blake3::Hasher::new().update_reader(files::open(path)?)?.finalize().as_bytes();
+        Ok((self::stamp(path)?.0 == *stamp).then_some(digest))
+    }
+
+    /// Keeps a digest, and the file's look.
+    fn keep(&self, path: &Path, stamp: &Stamp, digest: &Digest) {
+        let Some(own) = &self.own else { return };
+        let kept = write(&own.join(hex(stamp)), hex(digest).as_bytes())
+            .and_then(|()| write(&own.join(look_name(&look(path)?)), b""));
+        if let Err(error) = kept {
+            tracing::warn!("the digest of {} is not kept: {error}", path.display());
+        }
     }
 }
 
@@ -75,11 +219,30 @@ fn stamp(path: &Path) -> io::Result<(Stamp, u64)> {
     hasher.update(std::path::absolute(path)?.as_os_str().as_encoded_bytes());
     hasher.update(&meta.len().to_le_bytes());
     hasher.update(&modified.to_le_bytes());
+    #[cfg(unix)]
+    hasher.update(&std::os::unix::fs::MetadataExt::ino(&meta).to_le_bytes());
     Ok((*hasher.finalize().as_bytes(), meta.len()))
+}
+
+/// A hash of a file's size and its two ends: files of equal content look alike.
+fn look(path: &Path) -> io::Result<Digest> {
+    let mut file = files::open(path)?;
+    let size = file.metadata()?.len();
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&size.to_le_bytes());
+    let mut end = |file: &mut File| hasher.update_reader(file.take(END)).map(drop);
+    end(&mut file)?;
+    file.seek(SeekFrom::Start(size.saturating_sub(END)))?;
+    end(&mut file)?;
+    Ok(*hasher.finalize().as_bytes())
 }
 
 fn hex(bytes: &[u8; 32]) -> String {
     blake3::Hash::from(*bytes).to_hex().to_string()
+}
+
+fn look_name(look: &Digest) -> String {
+    format!("{}.look", hex(look))
 }
 
 /// A kept digest; nothing if there is none, or something else.
@@ -88,12 +251,12 @@ fn read(kept: &Path) -> Option<Digest> {
     blake3::Hash::from_hex(digest).ok().map(|hash| *hash.as_bytes())
 }
 
-/// Writes a digest aside and renames it: others may read it at any time.
-fn write(kept: &Path, digest: &Digest) -> io::Result<()> {
+/// Writes a file aside and renames it: others may read it at any time.
+fn write(kept: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = kept.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
     let mut aside = Aside::of(kept)?.passing();
-    aside.write_all(hex(digest).as_bytes())?;
+    aside.write_all(bytes)?;
     aside.stand_over()
 }
 
@@ -103,8 +266,8 @@ mod tests {
 
     use super::*;
 
-    fn content(bytes: &[u8]) -> Digest {
-        *blake3::hash(bytes).as_bytes()
+    fn content(bytes: &[u8]) -> Print {
+        Print { digest: *blake3::hash(bytes).as_bytes(), lasting: Lasting::Yes }
     }
 
     #[test]
@@ -116,30 +279,82 @@ mod tests {
         let digests = Digests::default();
         assert_eq!(digests.of(&one).unwrap(), content(b"x"));
         assert_eq!(digests.of(&two).unwrap(), content(b"x"), "whatever the file is called");
+        assert!(!digests.changed());
         std::fs::write(&one, "yy").unwrap();
+        assert!(digests.changed());
+        assert!(!digests.changed(), "it is told once");
         assert_eq!(digests.of(&one).unwrap(), content(b"yy"));
         assert!(digests.of(&dir.path().join("none")).is_err());
     }
 
-    /// A file of zeros that takes no room on the disk stands for a checkpoint.
+    /// A file that takes no room on the disk stands for a checkpoint.
+    fn large(path: &Path, end: &[u8]) {
+        let mut file = std::fs::File::create(path).unwrap();
+        file.set_len(LARGE).unwrap();
+        file.seek(SeekFrom::Start(LARGE - 10)).unwrap();
+        file.write_all(end).unwrap();
+    }
+
+    fn open(folder: &Path) -> Digests {
+        Digests::kept_in(Some(folder.to_owned()), Vec::new())
+    }
+
     #[test]
-    fn a_large_file_is_read_once_by_all_processes() {
+    fn a_large_file_is_read_beside_the_run_and_once_by_all_processes() {
         let dir = tempfile::tempdir().unwrap();
         let (file, folder) = (dir.path().join("model"), dir.path().join("digests"));
-        std::fs::File::create(&file).unwrap().set_len(KEPT_FROM).unwrap();
-        let digest = Digests::kept_in(folder.clone()).of(&file).unwrap();
-        let kept: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-        assert_eq!(kept.len(), 1);
-        assert_eq!(read(&kept[0]), Some(digest));
-        // Another process believes what is kept, and reads the file where that is no digest.
-        std::fs::write(&kept[0], hex(&[7; 32])).unwrap();
-        assert_eq!(Digests::kept_in(folder.clone()).of(&file).unwrap(), [7; 32]);
-        std::fs::write(&kept[0], "no digest").unwrap();
-        assert_eq!(Digests::kept_in(folder.clone()).of(&file).unwrap(), digest);
-        // A small file's is not kept.
-        let small = dir.path().join("small");
-        std::fs::write(&small, "x").unwrap();
-        Digests::kept_in(folder.clone()).of(&small).unwrap();
-        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+        large(&file, b"a");
+        let digests = open(&folder);
+        let first = digests.of(&file).unwrap();
+        assert_eq!(first.lasting, Lasting::NotYet);
+        digests.wait(Duration::from_secs(600));
+        assert!(!digests.is_reading());
+        // In this process it goes by what it went by before; elsewhere by its content.
+        assert_eq!(digests.of(&file).unwrap(), first);
+        let settled = digests.settled(&file).unwrap();
+        assert_eq!(settled.lasting, Lasting::Yes);
+        assert_ne!(settled.digest, first.digest);
+        assert_eq!(open(&folder).of(&file).unwrap(), settled);
+        // A process believes what is kept, and reads the file where that is no digest.
+        let (stamp, _) = stamp(&file).unwrap();
+        std::fs::write(folder.join(hex(&stamp)), hex(&[7; 32])).unwrap();
+        assert_eq!(open(&folder).of(&file).unwrap().digest, [7; 32]);
+        std::fs::write(folder.join(hex(&stamp)), "no digest").unwrap();
+        assert_eq!(open(&folder).of(&file).unwrap(), settled);
+        // Kept elsewhere, and not to be written there.
+        let reader = Digests::kept_in(None, vec![folder.clone()]);
+        assert_eq!(reader.of(&file).unwrap(), settled);
+    }
+
+    #[test]
+    fn a_file_that_was_moved_is_known_at_once_and_a_changed_one_is_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, two, folder) = (dir.path().join("one"), dir.path().join("two"), dir.path().join("digests"));
+        large(&one, b"a");
+        let digests = open(&folder);
+        digests.of(&one).unwrap();
+        digests.wait(Duration::from_secs(600));
+        let known = digests.settled(&one).unwrap();
+        std::fs::rename(&one, &two).unwrap();
+        assert_eq!(open(&folder).of(&two).unwrap(), known);
+        // Changed in the middle: it looks the same, and is read.
+        let mut file = std::fs::OpenOptions::new().write(true).open(&two).unwrap();
+        file.seek(SeekFrom::Start(LARGE / 2)).unwrap();
+        file.write_all(b"b").unwrap();
+        drop(file);
+        let changed = open(&folder).of(&two).unwrap();
+        assert_eq!(changed.lasting, Lasting::Yes);
+        assert_ne!(changed, known);
+    }
+
+    #[test]
+    fn without_a_place_large_files_are_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("model");
+        large(&file, b"a");
+        let digests = Digests::default();
+        let print = digests.of(&file).unwrap();
+        assert_eq!((print.lasting, digests.is_reading()), (Lasting::No, false));
+        assert_eq!(digests.settled(&file).unwrap(), print);
     }
 }

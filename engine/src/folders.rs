@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use tempfile::TempDir;
 
 use crate::aside;
-use crate::digests::{Digest, Digests};
+use crate::digests::{Digests, Lasting, Print};
 use crate::folder_kinds::{FolderKind, MODEL_EXTENSIONS};
 use crate::schema::Folders;
 use crate::table::Row;
@@ -153,36 +153,50 @@ impl FolderPaths {
     ///
     /// # Errors
     /// If a file cannot be read.
-    pub fn digest(&self, path: &Path) -> std::io::Result<Digest> {
+    pub fn digest(&self, path: &Path, settled: bool) -> std::io::Result<Print> {
+        let print = |path: &Path| if settled { self.digests.settled(path) } else { self.digests.of(path) };
         if !path.is_dir() {
-            return self.digests.of(path);
+            return print(path);
         }
         let mut names = Vec::new();
         walk(path, String::new(), MAX_DEPTH, &|_| true, &mut names);
         names.sort();
-        let mut hasher = blake3::Hasher::new();
+        let mut all = Gathered::default();
         for name in names {
-            add(&mut hasher, &name, &self.digests.of(&path.join(&name))?);
+            all.add(&name, print(&path.join(&name))?);
         }
-        Ok(*hasher.finalize().as_bytes())
+        Ok(all.print())
     }
 
     /// One digest for all files of a kind of model: of their names and contents.
-    pub fn digest_of_kind(&self, kind: &str) -> Digest {
-        let mut hasher = blake3::Hasher::new();
+    pub fn digest_of_kind(&self, kind: &str, settled: bool) -> Print {
+        let mut all = Gathered::default();
         for name in self.list(kind) {
-            let digest = self.find(kind, &name).and_then(|path| self.digests.of(&path).ok());
-            add(&mut hasher, &name, &digest.unwrap_or_default());
+            let print = self.find(kind, &name).and_then(|path| self.digest(&path, settled).ok());
+            all.add(&name, print.unwrap_or(Print { digest: Default::default(), lasting: Lasting::No }));
         }
-        *hasher.finalize().as_bytes()
+        all.print()
     }
 }
 
-/// Adds a file to the digest of several.
-fn add(hasher: &mut blake3::Hasher, name: &str, digest: &Digest) {
-    hasher.update(&(name.len() as u64).to_le_bytes());
-    hasher.update(name.as_bytes());
-    hasher.update(digest);
+/// One digest of several files.
+#[derive(Default)]
+struct Gathered {
+    hasher: blake3::Hasher,
+    lasting: Lasting,
+}
+
+impl Gathered {
+    fn add(&mut self, name: &str, print: Print) {
+        self.hasher.update(&(name.len() as u64).to_le_bytes());
+        self.hasher.update(name.as_bytes());
+        self.hasher.update(&print.digest);
+        self.lasting = self.lasting.min(print.lasting);
+    }
+
+    fn print(self) -> Print {
+        Print { digest: *self.hasher.finalize().as_bytes(), lasting: self.lasting }
+    }
 }
 
 impl Folders for FolderPaths {

@@ -4,40 +4,52 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::Value as Json;
 
+use crate::digests::{Lasting, Print};
 use crate::folders::FolderPaths;
 use crate::key::Key;
 use crate::node::{Class, Fingerprint};
 use crate::prompt::NodeId;
 use crate::schema::{Kind, Options};
 
-/// Part of every key, because what nodes compute may change from one version of redraft to the next.
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// Part of every key, because what nodes compute may change from one build of redraft to the next.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "-", env!("REDRAFT_SOURCES"));
 
 /// Gathers one node's key. Inputs are added in declared order.
 pub(crate) struct KeyBuilder<'a> {
     hasher: blake3::Hasher,
     folders: &'a FolderPaths,
+    settled: bool,
+    lasting: Lasting,
 }
 
 impl<'a> KeyBuilder<'a> {
-    /// `salt` stands for what changes every node's numbers: device kind, dtypes, libtorch version.
-    pub(crate) fn new(class: &Class, id: &NodeId, salt: &str, folders: &'a FolderPaths) -> Self {
-        Self::of_version(VERSION, class, id, salt, folders)
+    /// `salt` stands for what changes every node's numbers: device kind, dtypes, libtorch version. `settled` says whether large files go by
+    /// their content, once that is known, in place of what they go by in this process.
+    pub(crate) fn new(class: &Class, id: &NodeId, salt: &str, folders: &'a FolderPaths, settled: bool) -> Self {
+        Self { settled, ..Self::of_version(VERSION, class, id, salt, folders) }
     }
 
     fn of_version(version: &str, class: &Class, id: &NodeId, salt: &str, folders: &'a FolderPaths) -> Self {
-        let mut this = Self { hasher: blake3::Hasher::new(), folders };
+        let (hasher, lasting) = (blake3::Hasher::new(), Lasting::Yes);
+        let mut this = Self { hasher, folders, settled: false, lasting };
         this.part(version.as_bytes());
         this.part(class.schema.class.as_bytes());
         this.part(&class.traits.revision.to_le_bytes());
         this.part(salt.as_bytes());
         if class.traits.not_idempotent {
             this.part(id.as_str().as_bytes());
+            // Another workflow may have the id for another node.
+            this.lasting = Lasting::No;
         }
         for folder in class.traits.reads {
-            this.part(&folders.digest_of_kind(folder));
+            this.file(folders.digest_of_kind(folder, this.settled));
         }
         this
+    }
+
+    fn file(&mut self, print: Print) {
+        self.part(&print.digest);
+        self.lasting = self.lasting.min(print.lasting);
     }
 
     /// Length first, so that no two sequences of parts look alike.
@@ -51,8 +63,8 @@ impl<'a> KeyBuilder<'a> {
         self.part(name.as_bytes());
         self.part(converted.to_string().as_bytes());
         if let (Kind::Combo { options: Options::Files { folder, .. }, .. }, Json::String(file)) = (kind, converted) {
-            let print = self.folders.find(folder, file).and_then(|path| self.folders.digest(&path).ok());
-            self.part(&print.unwrap_or_default());
+            let print = self.folders.find(folder, file).and_then(|path| self.folders.digest(&path, self.settled).ok());
+            self.file(print.unwrap_or(Print { digest: Default::default(), lasting: Lasting::No }));
         }
     }
 
@@ -76,17 +88,21 @@ impl<'a> KeyBuilder<'a> {
         self.part(&COUNTER.fetch_add(1, Ordering::Relaxed).to_le_bytes());
         self.part(&std::process::id().to_le_bytes());
         self.part(&now.as_nanos().to_le_bytes());
+        self.lasting = Lasting::No;
     }
 
-    pub(crate) fn link(&mut self, name: &str, source: Key, slot: usize) {
+    pub(crate) fn link(&mut self, name: &str, kind: &Kind, (source, lasting): (Key, Lasting), slot: usize) {
         self.part(b"link");
         self.part(name.as_bytes());
         self.part(source.as_bytes());
         self.part(&slot.to_le_bytes());
+        // Which file a linked name stands for is not known before the node runs.
+        let names_file = matches!(kind, Kind::Combo { options: Options::Files { .. }, .. });
+        self.lasting = self.lasting.min(if names_file { Lasting::No } else { lasting });
     }
 
-    pub(crate) fn finish(self) -> Key {
-        Key::from_bytes(*self.hasher.finalize().as_bytes())
+    pub(crate) fn finish(self) -> (Key, Lasting) {
+        (Key::from_bytes(*self.hasher.finalize().as_bytes()), self.lasting)
     }
 }
 
@@ -137,7 +153,7 @@ mod tests {
         let options = Options::Files { folder: "checkpoints".into(), besides: Vec::new() };
         let kind = Kind::Combo { options, default: None, upload: None, control: Control::Unset };
         key.constant("ckpt_name", &kind, &json!(file));
-        key.finish()
+        key.finish().0
     }
 
     #[test]

@@ -8,7 +8,9 @@ use petgraph::visit::{Dfs, NodeFiltered, Reversed};
 
 use crate::check::{Runnable, beside, check};
 use crate::constant;
+use crate::digests::Lasting;
 use crate::folders::FolderPaths;
+use crate::key::Key;
 use crate::links::Links;
 use crate::live::Live;
 use crate::node::Registry;
@@ -69,7 +71,7 @@ impl<'r> Plan<'r> {
         let needed = links.needed_by(&targets);
         let ordered = links.sources_first(&needed).into_iter().map(|id| (id.clone(), prompt.nodes[id].clone()));
         let beside = beside(&prompt, &links, registry, folders, &needed);
-        let builder = StepBuilder { salt, folders };
+        let builder = StepBuilder { salt, folders, settled: false };
         let mut graph: DiGraph<Step, ()> = DiGraph::new();
         let mut index: HashMap<NodeId, NodeIndex> = HashMap::new();
         for (id, node) in ordered.chain(beside) {
@@ -82,7 +84,7 @@ impl<'r> Plan<'r> {
                 })
             };
             let Ok(mut step) = builder.step(id.clone(), class, node.title.clone(), &node.inputs, source);
-            step.key = builder.key(&step, &node.inputs, |from| graph[from].key);
+            (step.key, step.lasting) = builder.key(&step, &node.inputs, |from| (graph[from].key, graph[from].lasting));
             let sources: Vec<_> = step.links().map(|(from, _)| from).collect();
             let at = graph.add_node(step);
             for from in sources {
@@ -115,6 +117,27 @@ impl<'r> Plan<'r> {
     /// What the run is for, in document order.
     pub fn targets(&self) -> &[NodeIndex] {
         &self.targets
+    }
+
+    /// The keys under which other processes find the results of nodes, now that all files are read; of those alone whose keys were
+    /// [not yet lasting](Lasting::NotYet).
+    pub(crate) fn settled_keys(&self, folders: &FolderPaths) -> HashMap<NodeIndex, Key> {
+        let builder = StepBuilder { salt: &self.salt, folders, settled: true };
+        let mut settled: HashMap<NodeIndex, Key> = HashMap::new();
+        for at in self.order() {
+            let step = self.step(at);
+            let Some(node) = self.prompt.nodes.get(&step.id).filter(|_| step.lasting == Lasting::NotYet) else {
+                continue;
+            };
+            let source = |from| match settled.get(&from) {
+                Some(key) => (*key, Lasting::Yes),
+                None => (self.step(from).key, self.step(from).lasting),
+            };
+            if let (key, Lasting::Yes) = builder.key(step, &node.inputs, source) {
+                settled.insert(at, key);
+            }
+        }
+        settled
     }
 
     /// Every node, sources first.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use safetensors::SafeTensors;
 use serde_json::{Map, Value as Json, json};
 
-use crate::codec::{Blob, Codec, Data, Decoder, Encoder, Malformed, Part, Parts};
+use crate::codec::{Blob, Codec, Data, Decoder, Encoder, Lasting, Malformed, Part, Parts};
 use crate::io::{CONSTANT, Socket, Value, Wire};
 use crate::table::Row;
 
@@ -78,18 +78,18 @@ impl Data for Value {
 /// The parts of a value; nothing if it is no data.
 pub fn parts(value: &Value) -> Option<Parts<'static>> {
     let mut parts = Parts::new();
-    value.is_data().then(|| Value::encode(value, &mut Encoder::new(&mut parts)))?;
+    value.is_data().then(|| Value::encode(value, &mut Encoder::new(&mut parts, &Lasting::new())))?;
     Some(parts)
 }
 
-/// The outputs of a node as bytes; nothing if a value among them is no data.
-pub fn to_bytes(outputs: &[Socket]) -> Option<Vec<u8>> {
+/// The outputs of a node as bytes; nothing if a value among them is no data. Keys in them are written as `lasting` says.
+pub fn to_bytes(outputs: &[Socket], lasting: &Lasting) -> Option<Vec<u8>> {
     if !outputs.iter().flat_map(|socket| socket.iter()).all(Value::is_data) {
         return None;
     }
     let mut parts = Parts::new();
     let lists: Vec<Vec<Value>> = outputs.iter().map(|socket| socket.to_vec()).collect();
-    lists.encode(&mut Encoder::new(&mut parts).at("outputs"));
+    lists.encode(&mut Encoder::new(&mut parts, lasting).at("outputs"));
     let plain = parts.iter().filter_map(|(name, part)| match part {
         Part::Plain(json) => Some((name.clone(), json.clone())),
         Part::Blob(_) => None,
@@ -184,9 +184,9 @@ mod tests {
 
         #[test]
         fn plain_values_are_read_as_they_were_written(outputs in outputs()) {
-            let bytes = to_bytes(&outputs).unwrap();
+            let bytes = to_bytes(&outputs, &Lasting::new()).unwrap();
             prop_assert_eq!(all_parts(&from_bytes(&bytes).unwrap()), all_parts(&outputs));
-            prop_assert_eq!(to_bytes(&from_bytes(&bytes).unwrap()).unwrap(), bytes);
+            prop_assert_eq!(to_bytes(&from_bytes(&bytes).unwrap(), &Lasting::new()).unwrap(), bytes);
         }
 
         #[test]
@@ -195,7 +195,7 @@ mod tests {
             changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
             cut in prop::option::of(any::<prop::sample::Index>()),
         ) {
-            let mut bytes = to_bytes(&outputs).unwrap();
+            let mut bytes = to_bytes(&outputs, &Lasting::new()).unwrap();
             for (at, byte) in changes {
                 let at = at.index(bytes.len());
                 bytes[at] = byte;
@@ -205,7 +205,7 @@ mod tests {
             }
             // Whatever is read can be written.
             if let Ok(read) = from_bytes(&bytes) {
-                prop_assert!(to_bytes(&read).is_some());
+                prop_assert!(to_bytes(&read, &Lasting::new()).is_some());
             }
         }
 
@@ -246,6 +246,6 @@ mod tests {
 
     #[test]
     fn a_value_that_is_no_data_is_not_written() {
-        assert!(to_bytes(&[[Value::new("LINK", 5u8)].into()]).is_none());
+        assert!(to_bytes(&[[Value::new("LINK", 5u8)].into()], &Lasting::new()).is_none());
     }
 }

@@ -4,6 +4,7 @@ use indexmap::IndexMap;
 use petgraph::graph::NodeIndex;
 use serde_json::{Value as Json, json};
 
+use crate::digests::Lasting;
 use crate::folders::FolderPaths;
 use crate::io::Value;
 use crate::key::Key;
@@ -48,6 +49,8 @@ pub struct Step<'r> {
     /// In declared order; inputs that were given nothing are not here.
     pub inputs: Vec<StepInput<'r>>,
     pub key: Key,
+    /// Whether the key means the same to other processes.
+    pub lasting: Lasting,
 }
 
 impl Step<'_> {
@@ -63,6 +66,8 @@ pub(crate) struct StepBuilder<'a> {
     /// Part of every key.
     pub salt: &'a str,
     pub folders: &'a FolderPaths,
+    /// Whether keys are made of the content of large files, once that is known, in place of what these go by in this process.
+    pub settled: bool,
 }
 
 impl StepBuilder<'_> {
@@ -89,20 +94,20 @@ impl StepBuilder<'_> {
             }
         }
         let title = title.unwrap_or_else(|| class.schema.display_name.clone());
-        Ok(Step { id, class, title, inputs, key: Key::default() })
+        Ok(Step { id, class, title, inputs, key: Key::default(), lasting: Lasting::No })
     }
 
-    /// The key of a step's outputs. `source_key` is the key of a step that feeds it.
+    /// The key of a step's outputs. `source_key` gives the key of a step that feeds it.
     pub(crate) fn key(
         self,
         step: &Step<'_>,
         given: &IndexMap<String, Given>,
-        source_key: impl Fn(NodeIndex) -> Key,
-    ) -> Key {
-        let mut key = KeyBuilder::new(step.class, &step.id, self.salt, self.folders);
+        source_key: impl Fn(NodeIndex) -> (Key, Lasting),
+    ) -> (Key, Lasting) {
+        let mut key = self.builder(step);
         for StepInput { name, declared, source, .. } in &step.inputs {
             match source {
-                Source::Link { from, slot } => key.link(name, source_key(*from), *slot),
+                Source::Link { from, slot } => key.link(name, &declared.kind, source_key(*from), *slot),
                 Source::Constant(value) => match plain(value) {
                     Some(json) => key.constant(name, &declared.kind, &json),
                     None => key.unique(),
@@ -114,10 +119,14 @@ impl StepBuilder<'_> {
     }
 
     /// A key that no other step ever has.
-    pub(crate) fn unique_key(self, step: &Step<'_>) -> Key {
-        let mut key = KeyBuilder::new(step.class, &step.id, self.salt, self.folders);
+    pub(crate) fn unique_key(self, step: &Step<'_>) -> (Key, Lasting) {
+        let mut key = self.builder(step);
         key.unique();
         key.finish()
+    }
+
+    fn builder(&self, step: &Step<'_>) -> KeyBuilder<'_> {
+        KeyBuilder::new(step.class, &step.id, self.salt, self.folders, self.settled)
     }
 }
 

@@ -165,7 +165,7 @@ impl Redraft {
         }
         command.env_remove("RUST_BACKTRACE").env_remove("REDRAFT_LOG");
         // Nothing is kept from test to test.
-        command.env_remove("XDG_CACHE_HOME").env_remove("HOME");
+        command.env_remove("REDRAFT_CACHE_DIR").env_remove("XDG_CACHE_HOME").env_remove("HOME");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Self(command)
     }

@@ -1,6 +1,8 @@
-//! Results kept between runs. What is kept, and how long, is a policy: ComfyUI's four.
+//! Results kept between runs. What is kept in memory, and how long, is a policy: ComfyUI's four. Below it lies the disk, which other
+//! processes see, too.
 
 mod classic;
+pub mod disk;
 mod lru;
 mod ram;
 

@@ -9,11 +9,13 @@
 mod blob;
 mod plain;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value as Json;
 
 pub use blob::{Blob, Dtype, Element};
+
+use crate::key::Key;
 
 /// A part of a value.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,11 +49,20 @@ pub struct Malformed {
 pub struct Encoder<'e> {
     parts: &'e mut Parts<'static>,
     name: String,
+    lasting: &'e Lasting,
 }
 
+/// For keys that mean something to this process alone: those that mean the same to every process.
+pub type Lasting = HashMap<Key, Key>;
+
 impl<'e> Encoder<'e> {
-    pub(crate) fn new(parts: &'e mut Parts<'static>) -> Self {
-        Self { parts, name: String::new() }
+    pub(crate) fn new(parts: &'e mut Parts<'static>, lasting: &'e Lasting) -> Self {
+        Self { parts, name: String::new(), lasting }
+    }
+
+    /// The key by which every process knows what this one knows by `key`.
+    pub(crate) fn lasting(&self, key: Key) -> Key {
+        self.lasting.get(&key).copied().unwrap_or(key)
     }
 
     /// Writes this value as JSON.
@@ -71,7 +82,7 @@ impl<'e> Encoder<'e> {
 
     /// What takes a field of this value.
     pub fn at(&mut self, name: &str) -> Encoder<'_> {
-        Encoder { name: below(&self.name, name), parts: self.parts }
+        Encoder { name: below(&self.name, name), parts: self.parts, lasting: self.lasting }
     }
 }
 

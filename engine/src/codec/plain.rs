@@ -128,7 +128,7 @@ impl Data for Key {
 
 impl Data for Identity {
     fn encode(&self, to: &mut Encoder<'_>) {
-        to.field("key", &self.0);
+        to.field("key", &to.lasting(self.0));
         to.field("call", &self.1);
     }
 

@@ -110,7 +110,7 @@ impl<'a, 'r> Nodes<'a, 'r> {
             }
             self.made.insert(id.clone(), *at);
         }
-        let builder = StepBuilder { salt: &self.plan.salt, folders };
+        let builder = StepBuilder { salt: &self.plan.salt, folders, settled: false };
         let mut all_given = Vec::with_capacity(made.len());
         for (id, mut node) in graph.nodes {
             let class = self.plan.registry.class(&node.class);
@@ -157,11 +157,14 @@ impl<'a, 'r> Nodes<'a, 'r> {
         for at in order.as_deref().unwrap_or(made).iter().copied() {
             let step = self.step(at);
             let key = match &order {
-                Ok(_) => builder.key(step, &given[at.index() - first.index()], |from| self.step(from).key),
+                Ok(_) => {
+                    let source = |from| (self.step(from).key, self.step(from).lasting);
+                    builder.key(step, &given[at.index() - first.index()], source)
+                }
                 Err(_) => builder.unique_key(step),
             };
             if let Node::Made(made) = &mut self.graph[at] {
-                made.step.key = key;
+                (made.step.key, made.step.lasting) = key;
             }
         }
     }

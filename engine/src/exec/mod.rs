@@ -7,6 +7,7 @@ mod agenda;
 mod call;
 mod failing;
 mod graph;
+mod keeping;
 mod run;
 mod tasks;
 mod visit;
@@ -14,6 +15,7 @@ mod visit;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::cache::disk::Disk;
 use crate::cache::{Cache, Policy, Present};
 use crate::cx::{Cancel, Kept, Metadata, Services};
 use crate::event::{Event, Observer};
@@ -31,12 +33,13 @@ pub enum Outcome {
     Cancelled,
 }
 
-/// What runs have in common: the cache, and what nodes may ask for. It lives on one thread; others may share its folders, to check
+/// What runs have in common: the results that are kept, and what nodes may ask for. It lives on one thread; others may share its folders, to check
 /// workflows while it runs one.
 pub struct Engine {
     pub folders: Arc<FolderPaths>,
     pub services: Services,
     pub(crate) cache: Box<dyn Cache>,
+    pub(crate) disk: Option<Disk>,
     pub(crate) kept: Kept,
 }
 
@@ -46,7 +49,12 @@ impl Engine {
     }
 
     pub fn with_cache(folders: impl Into<Arc<FolderPaths>>, services: Services, policy: Policy) -> Self {
-        Self { folders: folders.into(), services, cache: policy.open(), kept: Kept::default() }
+        Self { folders: folders.into(), services, cache: policy.open(), disk: None, kept: Kept::default() }
+    }
+
+    /// The same, with results that last from process to process.
+    pub fn with_disk(self, disk: Disk) -> Self {
+        Self { disk: Some(disk), ..self }
     }
 
     /// Runs a plan. The observer sees everything; finished results are kept whatever happens to later nodes.
@@ -62,6 +70,7 @@ impl Engine {
         let mut run = Run::new(self, plan, metadata, observer, cancel);
         run.announce();
         let outcome = run.all();
+        run.finish_keeping();
         match &outcome {
             Outcome::Done => observer.event(Event::Success { seconds: started.elapsed().as_secs_f64() }),
             Outcome::Failed(failure) => observer.event(Event::Error(failure.clone())),

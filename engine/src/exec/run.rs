@@ -16,6 +16,7 @@ use crate::prompt::NodeId;
 
 use super::agenda::Agenda;
 use super::graph::Nodes;
+use super::keeping::Keeping;
 use super::tasks::{Slice, Tasks};
 use super::{Engine, Outcome};
 
@@ -39,6 +40,7 @@ pub(super) struct Run<'a, 'r> {
     /// The lazy inputs that nodes have asked for.
     pub(super) asked: HashSet<(NodeIndex, String)>,
     pub(super) executed: Vec<NodeId>,
+    pub(super) keeping: Keeping,
 }
 
 /// A node that has begun.
@@ -108,13 +110,16 @@ impl<'a, 'r> Run<'a, 'r> {
             begun: HashMap::new(),
             asked: HashSet::new(),
             executed: Vec::new(),
+            keeping: Keeping::default(),
         }
     }
 
     /// Reports which results are cached, and how many nodes may have to be called.
     pub(super) fn announce(&mut self) {
+        self.settle_keys();
         let order: Vec<_> = self.plan.order().collect();
-        let cached: HashSet<_> = order.into_iter().filter(|at| self.cached(*at).is_some()).collect();
+        let cached: HashSet<_> =
+            order.into_iter().filter(|at| self.in_memory(*at).is_some() || self.is_on_disk(*at)).collect();
         let needed = self.plan.needed(&cached);
         self.observer.event(Event::Start { nodes: needed.len() });
         let in_prompt = self.plan.prompt.nodes.keys().filter_map(|id| Some((id, self.plan.find(id)?)));
@@ -219,8 +224,13 @@ impl<'a, 'r> Run<'a, 'r> {
         true
     }
 
-    /// What the cache holds. Results whose files have been removed since are not used.
+    /// Results that were kept: in memory, else on the disk.
     pub(super) fn cached(&mut self, at: NodeIndex) -> Option<Rc<Results>> {
+        self.in_memory(at).or_else(|| self.from_disk(at))
+    }
+
+    /// What the cache holds. Results whose files have been removed since are not used.
+    fn in_memory(&mut self, at: NodeIndex) -> Option<Rc<Results>> {
         let results = self.engine.cache.get(&self.nodes.step(at).key)?;
         results.shown.files.iter().all(|file| file.exists()).then_some(results)
     }
@@ -239,12 +249,12 @@ impl<'a, 'r> Run<'a, 'r> {
         let step = self.nodes.step(at);
         let (id, key) = (step.id.clone(), step.key);
         let sources: Vec<_> = step.links().map(|(from, _)| from).collect();
-        let owner: Option<Owner> = self.nodes.is_made(at).then(|| {
-            let root = self.nodes.step(self.nodes.root(at));
-            (root.id.clone(), root.class.schema.class.clone())
-        });
+        let owner = self.owner(at);
         self.observer.outputs(&id, &results.outputs);
         self.engine.cache.put(key, results.clone(), owner);
+        if let Some(seconds) = called {
+            self.keep(at, &results, seconds);
+        }
         if self.uses[at.index()] > 0 {
             self.done.insert(at, results);
         }
@@ -254,6 +264,14 @@ impl<'a, 'r> Run<'a, 'r> {
             self.executed.push(id);
         }
         self.agenda.complete(at);
+    }
+
+    /// The node of the workflow that a node made at run time descends from.
+    pub(super) fn owner(&self, at: NodeIndex) -> Option<Owner> {
+        self.nodes.is_made(at).then(|| {
+            let root = self.nodes.step(self.nodes.root(at));
+            (root.id.clone(), root.class.schema.class.clone())
+        })
     }
 
     /// One user of a node's results is done. After the last one they are dropped.

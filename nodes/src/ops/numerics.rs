@@ -29,6 +29,22 @@ impl Placement {
     }
 }
 
+/// What tells which kernels libtorch takes on a CPU, which round otherwise: instruction sets, what the environment says of them, and the
+/// number of threads.
+fn kernels() -> String {
+    #[cfg(target_arch = "x86_64")]
+    let sets = [
+        std::is_x86_feature_detected!("avx2"),
+        std::is_x86_feature_detected!("avx512f"),
+        std::is_x86_feature_detected!("avx512vnni"),
+        std::is_x86_feature_detected!("avx512bf16"),
+    ];
+    #[cfg(not(target_arch = "x86_64"))]
+    let sets = std::env::consts::ARCH;
+    let told = ["ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS"].map(std::env::var_os);
+    format!("threads={} sets={sets:?} told={told:?}", tch::get_num_threads())
+}
+
 /// The same B×C×H×W tensor, channels-last in memory.
 pub fn channels_last(x: &Tensor) -> Tensor {
     x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
@@ -90,8 +106,13 @@ impl Numerics {
         Placement { device: self.device, kind, channels_last: self.channels_last }
     }
 
-    /// A description that differs if results may differ. It is part of cache keys.
-    pub fn describe(&self) -> String {
+    /// All that results depend on besides the inputs: these numerics, the build, and which kernels libtorch takes. Part of cache keys.
+    pub fn salt(&self) -> String {
+        format!("{} {} sources={}", self.describe(), kernels(), env!("REDRAFT_SOURCES"))
+    }
+
+    /// A description that differs if results may differ on one machine.
+    fn describe(&self) -> String {
         let device = if self.device.is_cuda() { "cuda" } else { "cpu" };
         format!(
             "{device} unet={:?} vae={:?} text={:?} channels-last={} libtorch=2.11.0",

@@ -4,15 +4,19 @@
 use std::rc::Rc;
 
 use proptest::prelude::*;
-use redraft_engine::codec::Parts;
+use redraft_engine::codec::{Lasting, Parts};
 use redraft_engine::cx::Identity;
 use redraft_engine::io::{Socket, Value, Wire};
 use redraft_engine::node::Registry;
-use redraft_engine::results_file::{from_bytes, parts, to_bytes};
+use redraft_engine::results_file::{self, from_bytes, parts};
 use redraft_engine::table::Row;
 
 use super::*;
 use crate::values::memories::{Memories, Memory};
+
+fn to_bytes(outputs: &[Socket]) -> Option<Vec<u8>> {
+    results_file::to_bytes(outputs, &Lasting::new())
+}
 
 /// A tensor of a kind, a shape and a memory layout, with any bits in it.
 fn tensor(rank: impl Into<prop::collection::SizeRange>) -> impl Strategy<Value = Tensor> {
