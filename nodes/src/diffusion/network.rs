@@ -28,6 +28,11 @@ pub trait Network {
     /// The network's raw output, with the latent's number of channels.
     fn predict(&self, inputs: &Inputs) -> Result<Tensor>;
 
+    /// Whether it makes no difference if a text is repeated, so that texts of several lengths may share a call.
+    fn repeats_text(&self) -> bool {
+        true
+    }
+
     /// Where the network computes.
     fn device(&self) -> Device {
         Device::Cpu

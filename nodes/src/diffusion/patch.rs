@@ -1,4 +1,4 @@
-//! What may be changed inside of a UNet while it computes.
+//! What may be changed inside of a network while it computes.
 
 use std::fmt::Debug;
 
@@ -35,6 +35,20 @@ pub trait Patch: Debug {
     fn before_output_block(&self, h: Tensor, skip: Tensor, _site: &Site) -> (Tensor, Tensor) {
         (h, skip)
     }
+
+    /// Whether a block of a transformer is left out: what enters it leaves it.
+    fn skips(&self, _block: TransformerBlock) -> bool {
+        false
+    }
+}
+
+/// A block of a transformer, by its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransformerBlock {
+    /// One in which text and picture have weights of their own.
+    Double(usize),
+    /// One in which they share them.
+    Single(usize),
 }
 
 /// A part of the network.
@@ -73,6 +87,12 @@ impl Call<'_> {
     /// A call without patches.
     pub fn plain() -> Call<'static> {
         Call { sigma: 0.0, lists: &[], size: (0, 0), patches: &[] }
+    }
+}
+
+impl Call<'_> {
+    pub(crate) fn skips(&self, block: TransformerBlock) -> bool {
+        self.patches.iter().any(|patch| patch.skips(block))
     }
 }
 

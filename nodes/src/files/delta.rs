@@ -19,12 +19,14 @@ pub struct Slot {
     pub rows: Option<Range<i64>>,
     /// Whether the file holds the matrix transposed to the one that the change is about.
     pub transposed: bool,
+    /// Whether the file holds the second half of the rows in front of the first.
+    pub halves_swapped: bool,
 }
 
 impl Slot {
     /// A whole tensor, by its full name in the file.
     pub fn whole(name: impl Into<String>) -> Self {
-        Self { name: name.into(), rows: None, transposed: false }
+        Self { name: name.into(), rows: None, transposed: false, halves_swapped: false }
     }
 
     /// The shape of the part that the change is about, in a tensor of this shape. An error if the part does not lie in it.
@@ -48,6 +50,10 @@ impl Slot {
 
     /// Changes the part in `whole`, which is nobody else's.
     fn change(&self, whole: Tensor, change: &dyn Change) -> Result<Tensor> {
+        if self.halves_swapped {
+            let swapped = |tensor: &Tensor| Tensor::cat(&tensor.chunk(2, 0).into_iter().rev().collect::<Vec<_>>(), 0);
+            return Ok(swapped(&change.apply(&swapped(&whole))?));
+        }
         if self.rows.is_none() && !self.transposed {
             return change.apply(&whole);
         }
@@ -189,4 +195,5 @@ pub fn hash_slot(hasher: &mut blake3::Hasher, slot: &Slot) {
     hasher.update(slot.name.as_bytes());
     let rows = slot.rows.clone().unwrap_or(-1..-1);
     hasher.update(&rows.start.to_le_bytes()).update(&rows.end.to_le_bytes()).update(&[u8::from(slot.transposed)]);
+    hasher.update(&[u8::from(slot.halves_swapped)]);
 }

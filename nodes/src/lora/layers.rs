@@ -1,6 +1,6 @@
 //! The layers of a model that a LoRA may change, by their names in ComfyUI.
 
-use super::diffusers;
+use super::{diffusers, transformers};
 use crate::files::delta::Slot;
 use crate::files::weights::Weights;
 use crate::models::clip_names;
@@ -33,6 +33,8 @@ pub struct Layer {
     pub short: String,
     /// Its names in diffusers, for a UNet's weights.
     pub diffusers: Vec<String>,
+    /// Its name in diffusers, for a transformer's weights, which may be parts of the original's.
+    pub transformer: Option<String>,
     /// Where the file holds it.
     pub slot: Slot,
 }
@@ -44,10 +46,19 @@ pub fn unet(weights: &Weights) -> Vec<Layer> {
         part: Part::Unet,
         name: format!("diffusion_model.{short}"),
         diffusers: diffusers.get(&short).cloned().unwrap_or_default(),
+        transformer: None,
         slot: Slot::whole(weights.full_name(&short)),
         short,
     };
-    weights.names().into_iter().map(layer).collect()
+    let split = transformers::flux(weights).into_iter().map(|(theirs, slot)| Layer {
+        part: Part::Unet,
+        name: format!("transformer.{theirs}.weight"),
+        short: String::new(),
+        diffusers: Vec::new(),
+        transformer: Some(theirs),
+        slot,
+    });
+    weights.names().into_iter().map(layer).chain(split).collect()
 }
 
 /// The tensors of a text encoder of this key.
@@ -57,6 +68,7 @@ pub fn encoder(key: &str, beside_clip_l: bool, weights: &Weights) -> Vec<Layer> 
         name: format!("{key}.transformer.{short}"),
         short,
         diffusers: Vec::new(),
+        transformer: None,
         slot,
     };
     clip_names::slots(weights).into_iter().map(layer).collect()

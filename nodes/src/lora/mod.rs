@@ -9,6 +9,7 @@ mod file;
 pub mod kinds;
 pub mod layers;
 pub mod spellings;
+mod transformers;
 
 use std::path::Path;
 use std::rc::Rc;

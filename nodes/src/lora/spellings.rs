@@ -10,12 +10,12 @@ struct Spelling {
 }
 
 /// Every spelling that ComfyUI 0.8.0 knows for Stable Diffusion. Where a file names a layer in several, the last counts.
-static SPELLINGS: [Spelling; 13] = [
+static SPELLINGS: [Spelling; 17] = [
     Spelling {
         of: "kohya, original names",
         keys: |layer| unet_weight(layer).map(|name| format!("lora_unet_{}", flat(name))).into_iter().collect(),
     },
-    Spelling { of: "ComfyUI, UNet", keys: |layer| unet(layer).into_iter().map(str::to_owned).collect() },
+    Spelling { of: "ComfyUI, network", keys: |layer| unet(layer).into_iter().map(str::to_owned).collect() },
     Spelling {
         of: "kohya, diffusers' names",
         keys: |layer| diffusers(layer, |name| format!("lora_unet_{}", flat(name))),
@@ -45,6 +45,16 @@ static SPELLINGS: [Spelling; 13] = [
         keys: |layer| named(second(layer), |name| format!("text_encoder_2.{name}")),
     },
     Spelling { of: "OneTrainer and Stable Cascade", keys: others },
+    Spelling { of: "OneTrainer, T5", keys: t5 },
+    Spelling { of: "diffusers, transformer", keys: |layer| transformer(layer, |name| format!("transformer.{name}")) },
+    Spelling {
+        of: "SimpleTuner's LyCORIS, transformer",
+        keys: |layer| transformer(layer, |name| format!("lycoris_{}", flat(name))),
+    },
+    Spelling {
+        of: "OneTrainer, transformer",
+        keys: |layer| transformer(layer, |name| format!("lora_transformer_{}", flat(name))),
+    },
 ];
 
 /// A key that a layer may have in a file.
@@ -78,9 +88,23 @@ fn unet_weight(layer: &Layer) -> Option<&str> {
     layer.short.strip_suffix(".weight").filter(|_| layer.part == Part::Unet)
 }
 
-/// A tensor of the UNet: a weight without `.weight`, anything else as it is.
+/// A tensor of the network: a weight without `.weight`, anything else as it is.
 fn unet(layer: &Layer) -> Option<&str> {
-    (layer.part == Part::Unet).then(|| layer.name.strip_suffix(".weight").unwrap_or(&layer.name))
+    let own = layer.part == Part::Unet && layer.transformer.is_none();
+    own.then(|| layer.name.strip_suffix(".weight").unwrap_or(&layer.name))
+}
+
+/// A weight of a transformer, by diffusers' name.
+fn transformer(layer: &Layer, key: impl FnOnce(&str) -> String) -> Vec<String> {
+    named(layer.transformer.as_deref(), key)
+}
+
+/// A weight of T5, which is counted behind the other encoders: second beside CLIP-L in Flux's case, and then third, too.
+fn t5(layer: &Layer) -> Vec<String> {
+    let Part::Encoder { key, beside_clip_l } = &layer.part else { return Vec::new() };
+    let Some(name) = layer.short.strip_suffix(".weight").filter(|_| key == "t5xxl") else { return Vec::new() };
+    let places: &[u8] = if *beside_clip_l { &[2, 3] } else { &[1] };
+    places.iter().map(|place| format!("lora_te{place}_{}", flat(name))).collect()
 }
 
 fn diffusers(layer: &Layer, key: impl Fn(&str) -> String) -> Vec<String> {

@@ -77,7 +77,10 @@ const LAYER_PARTS: [(&str, &str); 5] = [
 /// The tensors of the text encoder below `weights`: their names in Hugging Face's spelling (`text_model.…`,
 /// `text_projection.weight`), and where the file holds them. None if it is no CLIP text encoder.
 pub fn slots(weights: &Weights) -> Vec<(String, Slot)> {
-    let Some(names) = Spelled::of(weights) else { return Vec::new() };
+    let Some(names) = Spelled::of(weights) else {
+        let names = weights.names().into_iter();
+        return names.map(|name| (name.clone(), Slot::whole(weights.full_name(&name)))).collect();
+    };
     let mut found = Vec::new();
     for name in names.model.names() {
         if name.starts_with("text_projection") {

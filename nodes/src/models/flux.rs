@@ -7,6 +7,7 @@ use super::flux_blocks::{DoubleBlock, Embedder, LastLayer, SingleBlock, Sizes};
 use super::patches;
 use crate::diffusion::extra_conds::VECTOR;
 use crate::diffusion::network::{Inputs, Network};
+use crate::diffusion::patch::TransformerBlock;
 use crate::files::weights::Weights;
 use crate::models::unet::sinusoids;
 use crate::ops::layers::Linear;
@@ -24,6 +25,8 @@ pub const REFERENCE_METHOD: &str = "ref_latents_method";
 const PATCH: i64 = 2;
 /// How wide noise level and guidance are spread.
 const SPREAD: i64 = 256;
+/// The base of the rotary frequencies.
+const THETA: f64 = 10000.0;
 /// What noise level and guidance are multiplied by before.
 const TIME_FACTOR: f64 = 1000.0;
 
@@ -145,17 +148,25 @@ impl Network for Flux {
         let mut text = self.text.forward(&place(inputs.context));
         let text_tokens = text.size()[1];
         let text_ids = Tensor::zeros([text_tokens, 3], (Kind::Float, self.placement.device));
-        let turns = rotary::turns(&Tensor::cat(&[text_ids, picture_ids], 0), &self.axes);
-        for block in &self.double {
-            (picture, text) = block.forward(picture, text, &vector, &turns);
+        let turns = rotary::turns(&Tensor::cat(&[text_ids, picture_ids], 0), &self.axes, THETA);
+        for (i, block) in self.double.iter().enumerate() {
+            if !inputs.call.skips(TransformerBlock::Double(i)) {
+                (picture, text) = block.forward(picture, text, &vector, &turns);
+            }
         }
         let mut all = Tensor::cat(&[text, picture], 1);
-        for block in &self.single {
-            all = block.forward(all, &vector, &turns);
+        for (i, block) in self.single.iter().enumerate() {
+            if !inputs.call.skips(TransformerBlock::Single(i)) {
+                all = block.forward(all, &vector, &turns);
+            }
         }
         let picture = all.narrow(1, text_tokens, all.size()[1] - text_tokens);
         let out = self.last.forward(&picture, &vector).narrow(1, 0, own_tokens);
         Ok(patches::picture(&out, batch, PATCH, [height, width]))
+    }
+
+    fn repeats_text(&self) -> bool {
+        false
     }
 
     fn device(&self) -> Device {

@@ -8,6 +8,8 @@ pub mod flux;
 mod flux_blocks;
 mod patches;
 pub mod random;
+pub mod sd3;
+mod sd3_blocks;
 pub mod t5;
 pub mod text_recipes;
 pub mod unet;
@@ -15,6 +17,7 @@ pub mod unet_blocks;
 pub mod vae;
 pub mod vae_blocks;
 pub mod vae_tiled;
+pub mod z_image;
 
 #[cfg(test)]
 pub(crate) mod reference;

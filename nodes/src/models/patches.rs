@@ -19,6 +19,23 @@ pub(super) fn picture(tokens: &Tensor, batch: i64, patch: i64, [height, width]: 
     split.reshape([batch, -1, rows * patch, columns * patch]).narrow(2, 0, height).narrow(3, 0, width)
 }
 
+/// B×C×h×w as B×N×(p·p·C) tokens: as [`tokens`], with the channels of a point next to each other.
+pub(super) fn tokens_last(x: &Tensor, patch: i64) -> Tensor {
+    let size = x.size();
+    let (batch, channels) = (size[0], size[1]);
+    let x = wrapped(x, patch);
+    let (rows, columns) = (x.size()[2] / patch, x.size()[3] / patch);
+    let split = x.reshape([batch, channels, rows, patch, columns, patch]).permute([0, 2, 4, 3, 5, 1]);
+    split.reshape([batch, rows * columns, patch * patch * channels])
+}
+
+/// The inverse of [`tokens_last`], cut to a height and width.
+pub(super) fn picture_last(tokens: &Tensor, batch: i64, patch: i64, [height, width]: [i64; 2]) -> Tensor {
+    let (rows, columns) = ((height + patch - 1) / patch, (width + patch - 1) / patch);
+    let split = tokens.reshape([batch, rows, columns, patch, patch, -1]).permute([0, 5, 1, 3, 2, 4]);
+    split.reshape([batch, -1, rows * patch, columns * patch]).narrow(2, 0, height).narrow(3, 0, width)
+}
+
 /// A picture whose sides are multiples of `patch`: what is missing below and to the right is taken from the other edge.
 pub(super) fn wrapped(x: &Tensor, patch: i64) -> Tensor {
     let size = x.size();
@@ -47,5 +64,6 @@ mod tests {
         // The last row of tokens goes on with the first row of the picture.
         let first: Vec<f32> = all.get(0).get(4).narrow(0, 0, 4).try_into().unwrap_or_default();
         assert_eq!(first, [16.0, 17.0, 0.0, 1.0]);
+        assert_eq!(picture_last(&tokens_last(&x, 2), 2, 2, [5, 4]), x);
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use anyhow::{Result, bail};
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
 use super::clip_text::{ClipKind, ClipText};
 use super::t5::T5;
@@ -17,8 +17,11 @@ use crate::text::t5::{T5Encoder, T5Use};
 pub struct TextRecipe {
     /// The encoders, in the order in which their outputs are joined.
     pub encoders: &'static [EncoderUse],
-    /// What each encoder made of a prompt, in that order, as one.
-    pub joined: fn(Vec<Encoded>) -> Result<Encoded>,
+    /// What each encoder made of a prompt, in that order, as one. Where an encoder made nothing, there is none: only of those that a model
+    /// can do without.
+    pub joined: fn(Vec<Option<Encoded>>) -> Result<Encoded>,
+    /// Whether a model can do without some of them.
+    pub optional: bool,
 }
 
 /// One encoder of a recipe.
@@ -99,34 +102,51 @@ const LAST: ClipUse = ClipUse { key: "", pad: END, layer: None, norms_hidden: tr
 const PENULTIMATE: ClipUse = ClipUse { layer: Some(-2), norms_hidden: false, ..LAST };
 
 /// Stable Diffusion 1.x: CLIP-L.
-pub static SD1: TextRecipe = TextRecipe { encoders: &[clip!("clip_l", LAST)], joined: only };
+pub static SD1: TextRecipe = TextRecipe { encoders: &[clip!("clip_l", LAST)], joined: only, optional: false };
 
 /// Stable Diffusion 2.x: OpenCLIP-H.
 pub static SD2: TextRecipe = TextRecipe {
     encoders: &[clip!("clip_h", ClipUse { pad: 0, norms_hidden: true, projects: true, ..PENULTIMATE })],
     joined: only,
+    optional: false,
 };
 
 /// SDXL: CLIP-L and OpenCLIP-bigG.
 pub static SDXL: TextRecipe = TextRecipe {
     encoders: &[clip!("clip_l", PENULTIMATE), clip!("clip_g", ClipUse { pad: 0, projects: true, ..PENULTIMATE })],
-    joined: along_channels,
+    joined: |all| along_channels(all.into_iter().flatten().collect()),
+    optional: false,
 };
 
 /// SDXL's refiner: OpenCLIP-bigG.
-pub static SDXL_REFINER: TextRecipe =
-    TextRecipe { encoders: &[clip!("clip_g", ClipUse { pad: 0, projects: true, ..PENULTIMATE })], joined: only };
+pub static SDXL_REFINER: TextRecipe = TextRecipe {
+    encoders: &[clip!("clip_g", ClipUse { pad: 0, projects: true, ..PENULTIMATE })],
+    joined: only,
+    optional: false,
+};
 
 /// Flux: T5's states, CLIP-L's pooled vector.
 pub static FLUX: TextRecipe = TextRecipe {
     encoders: &[clip!("clip_l", LAST), t5!("t5xxl", 256)],
-    joined: |all| {
-        let mut all = all.into_iter();
-        match (all.next(), all.next()) {
-            (Some(clip), Some(t5)) => Ok(Encoded { cond: t5.cond, pooled: clip.pooled }),
-            _ => bail!("a prompt was encoded by too few encoders; this is a bug"),
-        }
+    joined: |all| match <[Option<Encoded>; 2]>::try_from(all) {
+        Ok([Some(clip), Some(t5)]) => Ok(Encoded { cond: t5.cond, pooled: clip.pooled }),
+        _ => bail!("a prompt was encoded by too few encoders; this is a bug"),
     },
+    optional: false,
+};
+
+/// Stable Diffusion 3: CLIP-L and OpenCLIP-bigG side by side, filled up to T5's width, then T5; any of them may be missing.
+pub static SD3: TextRecipe = TextRecipe {
+    encoders: &[
+        clip!("clip_l", PENULTIMATE),
+        clip!("clip_g", ClipUse { pad: 0, projects: true, ..PENULTIMATE }),
+        t5!("t5xxl", 77),
+    ],
+    joined: |all| match <[Option<Encoded>; 3]>::try_from(all) {
+        Ok([l, g, t5]) => Ok(sd3_joined(l, g, t5)),
+        Err(_) => bail!("a prompt was encoded by too few encoders; this is a bug"),
+    },
+    optional: true,
 };
 
 impl TextRecipe {
@@ -142,11 +162,41 @@ impl TextRecipe {
 }
 
 /// Of one encoder.
-fn only(mut all: Vec<Encoded>) -> Result<Encoded> {
+fn only(mut all: Vec<Option<Encoded>>) -> Result<Encoded> {
     match (all.pop(), all.is_empty()) {
-        (Some(only), true) => Ok(only),
+        (Some(Some(only)), true) => Ok(only),
         _ => bail!("a prompt was encoded more than once; this is a bug"),
     }
+}
+
+/// Widths of CLIP-L, of OpenCLIP-bigG and of T5-XXL, which zeros have where these are missing.
+const WIDTHS: [i64; 3] = [768, 1280, 4096];
+
+fn sd3_joined(l: Option<Encoded>, g: Option<Encoded>, t5: Option<Encoded>) -> Encoded {
+    let zeros = |shape: &[i64]| Tensor::zeros(shape, (Kind::Float, Device::Cpu));
+    let pooled = |of: &Option<Encoded>, width: i64| {
+        let pooled = of.as_ref().and_then(|encoded| encoded.pooled.as_ref());
+        pooled.map_or_else(|| zeros(&[1, width]), Tensor::shallow_clone)
+    };
+    let [wide_l, wide_g, wide_t5] = WIDTHS;
+    let pooled = Tensor::cat(&[pooled(&l, wide_l), pooled(&g, wide_g)], -1);
+    let clips = match (l, g) {
+        (Some(l), Some(g)) => {
+            let tokens = l.cond.size()[1].min(g.cond.size()[1]);
+            Some(Tensor::cat(&[l.cond.narrow(1, 0, tokens), g.cond.narrow(1, 0, tokens)], -1))
+        }
+        (Some(l), None) => Some(l.cond),
+        (None, Some(g)) => Some(g.cond.constant_pad_nd([wide_l, 0])),
+        (None, None) => None,
+    };
+    let width = t5.as_ref().map_or(wide_t5, |t5| t5.cond.size()[2]);
+    let clips = clips.map(|clips| {
+        let missing = width - clips.size()[2];
+        clips.constant_pad_nd([0, missing])
+    });
+    let parts: Vec<Tensor> = clips.into_iter().chain(t5.map(|t5| t5.cond)).collect();
+    let cond = if parts.is_empty() { zeros(&[1, 77, wide_t5]) } else { Tensor::cat(&parts, 1) };
+    Encoded { cond, pooled: Some(pooled) }
 }
 
 /// Side by side along the channels; the longer text is cut to the shorter. The last encoder's pooled vector counts.

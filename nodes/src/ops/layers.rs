@@ -151,20 +151,27 @@ impl LayerNorm {
     }
 }
 
-/// Root mean square normalisation over the last dimension (Zhang and Sennrich 2019, arXiv:1910.07467), eps 1e-6.
+/// Root mean square normalisation over the last dimension (Zhang and Sennrich 2019, arXiv:1910.07467), eps 1e-6 unless said otherwise.
 pub struct RmsNorm {
     weight: Tensor,
+    eps: Option<f64>,
 }
 
 impl RmsNorm {
     /// Reads the factors, a tensor of this name.
     pub fn load(weights: &Weights, name: &str, width: i64) -> Result<Self> {
-        Ok(Self { weight: weights.tensor(name, &[width])? })
+        Ok(Self { weight: weights.tensor(name, &[width])?, eps: Some(1e-6) })
+    }
+
+    /// The same with another eps; without one it is the smallest difference of numbers near 1.
+    #[must_use]
+    pub fn with_eps(self, eps: Option<f64>) -> Self {
+        Self { eps, ..self }
     }
 
     /// Normalises a tensor of shape …×width.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        x.rms_norm(self.weight.size(), Some(&self.weight.to_kind(x.kind())), 1e-6)
+        x.rms_norm(self.weight.size(), Some(&self.weight.to_kind(x.kind())), self.eps)
     }
 }
 

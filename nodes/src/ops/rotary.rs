@@ -3,15 +3,12 @@
 
 use tch::{Device, Kind, Tensor};
 
-/// The base of the frequencies.
-const THETA: f64 = 10000.0;
-
 /// What turns tokens at their positions, 1×1×N×D/2×2×2 float32, for `ids` of N×axes and a head of D channels, of which each axis has
-/// its `widths`. Angles are computed in float64.
-pub fn turns(ids: &Tensor, widths: &[i64]) -> Tensor {
+/// its `widths`. `theta` is the base of the frequencies. Angles are computed in float64.
+pub fn turns(ids: &Tensor, widths: &[i64], theta: f64) -> Tensor {
     let of_axis = |(axis, width): (i64, i64)| {
         let scale = Tensor::linspace(0.0, (width - 2) as f64 / width as f64, width / 2, (Kind::Double, ids.device()));
-        let omega = Tensor::from(THETA).to_device(ids.device()).pow(&scale).reciprocal();
+        let omega = Tensor::pow_scalar(theta, &scale).reciprocal();
         let angles = ids.select(-1, axis).to_kind(Kind::Float).to_kind(Kind::Double).unsqueeze(-1) * omega;
         let (cos, sin) = (angles.cos(), angles.sin());
         let rows = Tensor::stack(&[&cos, &-&sin, &sin, &cos], -1);
@@ -48,7 +45,7 @@ mod tests {
     fn a_turn_keeps_lengths_and_depends_on_distance_alone() {
         let ids = grid(0.0, (0.0, 0.0), (3, 4), Device::Cpu);
         assert_eq!(ids.size(), [12, 3]);
-        let all = turns(&ids, &[4, 6, 6]);
+        let all = turns(&ids, &[4, 6, 6], 10000.0);
         assert_eq!(all.size(), [1, 1, 12, 8, 2, 2]);
         // The same two vectors at all places.
         let [q, k] = [1, 2].map(|seed| randn(seed, &[1, 1, 1, 16]).expand([1, 1, 12, 16], false));

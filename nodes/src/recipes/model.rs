@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Result, anyhow, ensure};
 use indexmap::IndexSet;
 use redraft_engine::cx::Cx;
 use redraft_engine::memory;
@@ -58,8 +58,8 @@ const LONGEST_PROMPT: usize = 1 << 22;
 pub enum Text<'a> {
     /// By all encoders.
     Same(&'a str),
-    /// By each encoder its own, under the encoders' keys (`clip_l`). Shorter ones are filled up with chunks of the empty text.
-    Each(&'a [(&'static str, &'a str)]),
+    /// By each encoder its own, under the encoders' keys (`clip_l`), or none. Shorter ones are filled up with chunks of the empty text.
+    Each(&'a [(&'static str, Option<&'a str>)]),
 }
 
 impl Model {
@@ -155,7 +155,7 @@ impl Clip {
         }
         let longest = match text {
             Text::Same(text) => text.len(),
-            Text::Each(texts) => texts.iter().map(|(_, text)| text.len()).max().unwrap_or(0),
+            Text::Each(texts) => texts.iter().filter_map(|(_, text)| Some((*text)?.len())).max().unwrap_or(0),
         };
         ensure!(
             longest <= LONGEST_PROMPT,
@@ -166,16 +166,21 @@ impl Clip {
         let mut opened = Vec::new();
         let mut chunks: Vec<Vec<Chunk>> = Vec::new();
         for (usage, weights) in recipe.encoders.iter().zip(encoders) {
-            let weights = weights.as_ref().with_context(|| {
-                format!("the checkpoint lacks the text encoder {}; load all of them with DualCLIPLoader", usage.key)
-            })?;
+            let Some(weights) = weights else {
+                ensure!(
+                    recipe.optional,
+                    "the checkpoint lacks the text encoder {}; load all of them with DualCLIPLoader",
+                    usage.key
+                );
+                continue;
+            };
             let encoder = (usage.open)(&networks, weights)?;
             let own = match text {
-                Text::Same(text) => text,
-                Text::Each(texts) => texts.iter().find(|(key, _)| *key == usage.key).map_or("", |(_, text)| text),
+                Text::Same(text) => Some(text),
+                Text::Each(texts) => texts.iter().find(|(key, _)| *key == usage.key).map_or(Some(""), |(_, text)| *text),
             };
             cx.check()?;
-            chunks.push(encoder.chunks(own, &embeddings)?);
+            chunks.push(own.map(|own| encoder.chunks(own, &embeddings)).transpose()?.unwrap_or_default());
             opened.push(encoder);
         }
         warn_of_missing(text, &embeddings, cx);
@@ -188,8 +193,17 @@ impl Clip {
                 }
             }
         }
-        let encoded = opened.iter().zip(chunks).map(|(encoder, chunks)| encoder.encode(chunks, self.last_layer));
-        Ok((recipe.joined)(encoded.collect::<Result<_>>()?)?.into())
+        let mut encoded = Vec::with_capacity(recipe.encoders.len());
+        let mut each = opened.iter().zip(chunks);
+        for weights in encoders {
+            encoded.push(match weights.as_ref().and_then(|_| each.next()) {
+                Some((encoder, chunks)) if !chunks.is_empty() || !encoder.is_chunked() => {
+                    Some(encoder.encode(chunks, self.last_layer)?)
+                }
+                _ => None,
+            });
+        }
+        Ok((recipe.joined)(encoded)?.into())
     }
 }
 
@@ -197,7 +211,7 @@ impl Clip {
 fn warn_of_missing(text: Text, embeddings: &EmbeddingFiles, cx: &mut Cx) {
     let texts = match text {
         Text::Same(text) => vec![text],
-        Text::Each(texts) => texts.iter().map(|(_, text)| *text).collect(),
+        Text::Each(texts) => texts.iter().filter_map(|(_, text)| *text).collect(),
     };
     let missing: IndexSet<_> = texts.into_iter().flat_map(|text| missing_embeddings(text, embeddings)).collect();
     for name in missing {

@@ -266,7 +266,10 @@ impl Prompts<'_> {
 
     /// Removes from `jobs` those that run next, in the order in which they stand in the batch: last first.
     fn take_batch<'r>(&self, jobs: &mut Vec<Job<'r>>) -> Vec<Job<'r>> {
-        let mut fitting: Vec<usize> = (0..jobs.len()).filter(|&index| fit_together(&jobs[index], &jobs[0])).collect();
+        let mut fitting: Vec<usize> = {
+            let repeats = self.network.repeats_text();
+            (0..jobs.len()).filter(|&index| fit_together(&jobs[index], &jobs[0], repeats)).collect()
+        };
         fitting.reverse();
         if self.batching == Batching::Separate {
             fitting.truncate(1);

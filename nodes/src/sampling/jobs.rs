@@ -69,10 +69,13 @@ fn uncovered(jobs: &[Job], x: &Tensor) -> Tensor {
     rest.relu()
 }
 
-/// Whether two jobs can share a call: equal crops and shapes of what goes with them, and texts whose lengths have a common multiple
-/// not more than four times the shorter one.
-pub(super) fn fit_together(one: &Job, other: &Job) -> bool {
+/// Whether two jobs can share a call: equal crops and shapes of what goes with them, and texts of one length or, where they may be
+/// repeated, of lengths with a common multiple not more than four times the shorter one.
+pub(super) fn fit_together(one: &Job, other: &Job, repeats_text: bool) -> bool {
     let (a, b) = (one.region.context.size(), other.region.context.size());
+    if !repeats_text && a != b {
+        return false;
+    }
     one.input.size() == other.input.size()
         && one.extra.fit(&other.extra)
         && a[2] == b[2]

@@ -81,6 +81,9 @@ impl<N: T5Network> TextEncoder for T5Encoder<N> {
             let (embeds, _) = embedded(chunk, network.width(), PAD, &embed)?;
             Ok(host(&network.forward(&embeds.unsqueeze(0), layer, None)).squeeze_dim(0))
         };
+        // Of a text that is left out, its end token stays.
+        let nothing = [empty(1)];
+        let chunks = if chunks.is_empty() { nothing.to_vec() } else { chunks };
         let weighted = chunks.iter().flatten().any(|(_, weight)| *weight != 1.0);
         let mut rows = Vec::with_capacity(chunks.len());
         for chunk in &chunks {

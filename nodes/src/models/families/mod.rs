@@ -2,6 +2,7 @@
 
 mod flux;
 mod others;
+mod sd3;
 mod stable_diffusion;
 
 use std::fmt;
@@ -45,7 +46,7 @@ redraft_engine::open_table!(
 
 /// The families that are built in.
 pub static FAMILIES: &[Family] =
-    &[stable_diffusion::SD1, stable_diffusion::SD2, stable_diffusion::SDXL, stable_diffusion::SDXL_REFINER, flux::FLUX];
+    &[stable_diffusion::SD1, stable_diffusion::SD2, stable_diffusion::SDXL, stable_diffusion::SDXL_REFINER, sd3::SD3, flux::FLUX];
 
 impl fmt::Debug for Family {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {

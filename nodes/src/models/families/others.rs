@@ -27,10 +27,6 @@ pub(super) const ADDITIONS: &[(Test, &str)] = &[
 /// Models, and parts of models, of families that are not supported yet.
 pub(super) const NOT_YET: &[(Test, &str)] = &[
     (
-        |w| any_model(w, "joint_blocks.0.context_block.attn.qkv.weight"),
-        "a Stable Diffusion 3 model, which is not supported yet; use one of Stable Diffusion 1.x, 2.x or SDXL",
-    ),
-    (
         |w| {
             any_model(w, "double_blocks.0.img_attn.qkv.weight")
                 && !any_model(w, "vector_in.in_layer.weight")

@@ -43,7 +43,7 @@ impl Run for CLIPTextEncodeSDXL {
     type Out = Conditioning;
 
     fn run(self, cx: &mut Cx) -> anyhow::Result<Conditioning> {
-        let texts = [("clip_g", self.text_g.as_str()), ("clip_l", self.text_l.as_str())];
+        let texts = [("clip_g", Some(self.text_g.as_str())), ("clip_l", Some(self.text_l.as_str()))];
         let mut entry = self.clip.encode(Text::Each(&texts), cx)?;
         for (property, value) in [
             (WIDTH, self.width),

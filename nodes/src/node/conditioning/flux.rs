@@ -31,7 +31,7 @@ impl Run for CLIPTextEncodeFlux {
     type Out = Conditioning;
 
     fn run(self, cx: &mut Cx) -> anyhow::Result<Conditioning> {
-        let texts = [("clip_l", self.clip_l.as_str()), ("t5xxl", self.t5xxl.as_str())];
+        let texts = [("clip_l", Some(self.clip_l.as_str())), ("t5xxl", Some(self.t5xxl.as_str()))];
         let mut entry = self.clip.encode(Text::Each(&texts), cx)?;
         entry.extras.set(GUIDANCE, self.guidance);
         Ok(Conditioning(vec![entry]))

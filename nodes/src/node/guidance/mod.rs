@@ -9,6 +9,7 @@ mod perturbed_attention_guidance;
 mod renorm_cfg;
 mod rescale_cfg;
 mod self_attention_guidance;
+mod skip_layer_guidance;
 mod tcfg;
 mod temporal_score_rescaling;
 mod video_cfg_guidance;

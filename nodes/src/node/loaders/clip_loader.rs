@@ -13,7 +13,7 @@ use redraft_engine::{Combo, Node};
 use crate::files::weights::Weights;
 use crate::models::clip_text::ClipKind;
 use crate::models::families::{TextPart, recognise};
-use crate::models::text_recipes::{self, EncoderKind};
+use crate::models::text_recipes::{self, EncoderKind, TextRecipe};
 use crate::recipes::Clip;
 
 /// Opens a text encoder that lies in a file of its own: CLIP-L (Stable Diffusion 1.x), OpenCLIP-H (2.x), or OpenCLIP-bigG alone
@@ -65,14 +65,14 @@ impl Run for CLIPLoader {
 
     fn run(self, cx: &mut Cx) -> anyhow::Result<Clip> {
         let (kind, weights) = open(cx, &self.clip_name)?;
-        let EncoderKind::Clip(kind) = kind else { return Err(unsupported::<ClipType>(self.r#type as usize)) };
         let recipe = match (kind, self.r#type) {
-            (ClipKind::L | ClipKind::G, ClipType::Sd3 | ClipType::HiDream) | (ClipKind::G, ClipType::StableCascade) => {
-                return Err(unsupported::<ClipType>(self.r#type as usize));
-            }
-            (ClipKind::L, _) => &text_recipes::SD1,
-            (ClipKind::H, _) => &text_recipes::SD2,
-            (ClipKind::G, _) => &text_recipes::SDXL_REFINER,
+            (_, ClipType::Sd3) => return of_recipe(cx, "sd3", &text_recipes::SD3, &[&self.clip_name]),
+            (EncoderKind::Clip(ClipKind::L | ClipKind::G), ClipType::HiDream)
+            | (EncoderKind::Clip(ClipKind::G), ClipType::StableCascade)
+            | (EncoderKind::T5Xxl, _) => return Err(unsupported::<ClipType>(self.r#type as usize)),
+            (EncoderKind::Clip(ClipKind::L), _) => &text_recipes::SD1,
+            (EncoderKind::Clip(ClipKind::H), _) => &text_recipes::SD2,
+            (EncoderKind::Clip(ClipKind::G), _) => &text_recipes::SDXL_REFINER,
         };
         Ok(Clip::new(Some(TextPart { recipe, encoders: vec![Some(weights)] })))
     }
@@ -122,36 +122,63 @@ impl Run for DualCLIPLoader {
     fn run(self, cx: &mut Cx) -> anyhow::Result<Clip> {
         let recipe = match self.r#type {
             DualClipType::Sdxl => &text_recipes::SDXL,
+            DualClipType::Sd3 => &text_recipes::SD3,
             DualClipType::Flux => &text_recipes::FLUX,
             _ => return Err(unsupported::<DualClipType>(self.r#type as usize)),
         };
-        let names = [&self.clip_name1, &self.clip_name2];
-        let mut files = Vec::with_capacity(2);
-        for name in names {
-            files.push(open(cx, name)?);
-        }
-        let wanted = recipe.encoders.iter().map(|usage| {
-            let place = files.iter().position(|(kind, _)| kind.key() == usage.key);
-            place.map(|place| files[place].1.clone())
-        });
-        let encoders: Vec<_> = wanted.collect();
-        if encoders.iter().any(Option::is_none) {
-            bail!(
-                "'{}' is a {} and '{}' a {}, and a model of type {} has {}; choose one of each",
-                names[0],
-                files[0].0,
-                names[1],
-                files[1].0,
-                DualClipType::names()[self.r#type as usize],
-                recipe.encoders.iter().map(|usage| usage.key).collect::<Vec<_>>().join(" and ")
-            );
-        }
-        Ok(Clip::new(Some(TextPart { recipe, encoders })))
+        let kind = DualClipType::names()[self.r#type as usize];
+        of_recipe(cx, kind, recipe, &[&self.clip_name1, &self.clip_name2])
     }
 
     fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {
         ["clip_name1", "clip_name2"].into_iter().filter_map(|input| flaw(offer, folders, input)).collect()
     }
+}
+
+/// Opens the three text encoders of Stable Diffusion 3, in any order: CLIP-L, OpenCLIP-bigG and T5-XXL.
+#[derive(Node)]
+#[node(category = "advanced/loaders")]
+struct TripleCLIPLoader {
+    /// One text encoder's file.
+    #[input(files = "text_encoders")]
+    clip_name1: String,
+    /// Another's.
+    #[input(files = "text_encoders")]
+    clip_name2: String,
+    /// The third's.
+    #[input(files = "text_encoders")]
+    clip_name3: String,
+}
+
+impl Run for TripleCLIPLoader {
+    type Out = Clip;
+
+    fn run(self, cx: &mut Cx) -> anyhow::Result<Clip> {
+        of_recipe(cx, "sd3", &text_recipes::SD3, &[&self.clip_name1, &self.clip_name2, &self.clip_name3])
+    }
+
+    fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {
+        let inputs = ["clip_name1", "clip_name2", "clip_name3"];
+        inputs.into_iter().filter_map(|input| flaw(offer, folders, input)).collect()
+    }
+}
+
+/// The encoders of a recipe from files of their own, in any order.
+fn of_recipe(cx: &Cx, kind: &str, recipe: &'static TextRecipe, names: &[&str]) -> anyhow::Result<Clip> {
+    let mut files = Vec::with_capacity(names.len());
+    for name in names {
+        files.push((*name, open(cx, name)?));
+    }
+    let find = |key: &str| files.iter().position(|(_, (kind, _))| kind.key() == key);
+    let places: Vec<_> = recipe.encoders.iter().map(|usage| find(usage.key)).collect();
+    let used = places.iter().flatten().count();
+    if used < names.len() || (used < places.len() && !recipe.optional) {
+        let given = files.iter().map(|(name, (kind, _))| format!("'{name}' is a {kind}")).collect::<Vec<_>>();
+        let wanted: Vec<_> = recipe.encoders.iter().map(|usage| usage.key).collect();
+        bail!("{}, and a model of type {kind} has {}; choose one of each", given.join(", "), wanted.join(", "));
+    }
+    let encoders = places.into_iter().map(|place| place.map(|place| files[place].1.1.clone())).collect();
+    Ok(Clip::new(Some(TextPart { recipe, encoders })))
 }
 
 /// A text encoder's file, and what it is.
