@@ -39,9 +39,7 @@ impl RunEntry<'_> {
     /// The latent that the prompt shows, or zeros, for each of the run's latents: what InstructPix2Pix is shown.
     pub fn shown_latent(&self, scale: Shown) -> Result<Tensor> {
         match self.entry.extras.get(CONCAT_LATENT) {
-            Some(shown) if scale == Shown::InNetworkScale => {
-                as_run(&self.latent_format.shown(&shown), self.latent)
-            }
+            Some(shown) if scale == Shown::InNetworkScale => as_run(&self.latent_format.shown(&shown), self.latent),
             Some(shown) => as_run(&shown, self.latent),
             None => Ok(self.latent.zeros_like()),
         }
@@ -66,7 +64,8 @@ impl RunEntry<'_> {
         };
         let size = mask.size();
         ensure!(size.len() >= 2, "the inpainting mask is shaped {size:?}, but masks are height x width");
-        let mask = if size.len() == 4 { mask } else { mask.reshape([-1, 1, size[size.len() - 2], size[size.len() - 1]]) };
+        let mask =
+            if size.len() == 4 { mask } else { mask.reshape([-1, 1, size[size.len() - 2], size[size.len() - 1]]) };
         let mask = mask.mean_dim([1i64].as_slice(), true, Kind::Float).to_device(latent.device());
         let mask = fitted(&mask, height * 8, width * 8).reshape([-1, height, 8, width, 8]);
         let by_pixel = mask.permute([0, 2, 4, 1, 3]).reshape([-1, 64, height, width]);

@@ -53,7 +53,10 @@ pub(super) fn flux(weights: &Weights) -> Vec<(String, Slot)> {
     ] {
         all.whole(their.to_owned(), our.to_owned());
     }
-    all.add("norm_out.linear".to_owned(), "final_layer.adaLN_modulation.1", |slot| Slot { halves_swapped: true, ..slot });
+    all.add("norm_out.linear".to_owned(), "final_layer.adaLN_modulation.1", |slot| Slot {
+        halves_swapped: true,
+        ..slot
+    });
     all.found
 }
 

@@ -7,6 +7,7 @@ pub mod families;
 pub mod flux;
 mod flux_blocks;
 mod patches;
+pub mod qwen;
 pub mod random;
 pub mod sd3;
 mod sd3_blocks;

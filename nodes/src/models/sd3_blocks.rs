@@ -123,10 +123,7 @@ pub(super) struct JointBlock {
 
 impl JointBlock {
     pub(super) fn load(w: &Weights, sizes: Sizes) -> Result<Self> {
-        Ok(Self {
-            text: Stream::load(&w.at("context_block"), sizes)?,
-            picture: Stream::load(&w.at("x_block"), sizes)?,
-        })
+        Ok(Self { text: Stream::load(&w.at("context_block"), sizes)?, picture: Stream::load(&w.at("x_block"), sizes)? })
     }
 
     /// Text and picture, B×N×width each. The last block gives no text.

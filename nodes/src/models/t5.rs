@@ -84,7 +84,8 @@ impl T5Network for T5 {
         let length = x.size()[1];
         // Absent tokens are hidden from all.
         let hidden = present.map(|present| {
-            let absent = (1f64 - present.to_kind(Kind::Float)).view([-1, 1, 1, length]).expand([-1, 1, length, length], false);
+            let absent =
+                (1f64 - present.to_kind(Kind::Float)).view([-1, 1, 1, length]).expand([-1, 1, length, length], false);
             absent.masked_fill(&absent.to_kind(Kind::Bool), -f64::from(f32::MAX))
         });
         let (mut bias, mut taken) = (None, None);
@@ -112,7 +113,8 @@ fn distances(table: &Tensor, length: i64, heads: i64) -> Tensor {
     let offset = places.unsqueeze(0) - places.unsqueeze(1);
     let (ahead, distance) = (offset.gt(0).to_kind(Kind::Int64) * BUCKETS, offset.abs());
     let exact = BUCKETS / 2;
-    let far = (distance.to_kind(Kind::Float) / exact as f64).log() / (FAR / exact as f64).ln() * (BUCKETS - exact) as f64;
+    let far =
+        (distance.to_kind(Kind::Float) / exact as f64).log() / (FAR / exact as f64).ln() * (BUCKETS - exact) as f64;
     let far = (far.to_kind(Kind::Int64) + exact).clamp_max(BUCKETS - 1);
     let bucket = ahead + distance.where_self(&distance.lt(exact), &far);
     let values = table.to_kind(Kind::Float).index_select(0, &bucket.flatten(0, -1));

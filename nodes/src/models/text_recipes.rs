@@ -7,10 +7,12 @@ use anyhow::{Result, bail};
 use tch::{Device, Kind, Tensor};
 
 use super::clip_text::{ClipKind, ClipText};
+use super::qwen::Qwen;
 use super::t5::T5;
 use crate::files::weights::Weights;
 use crate::networks::Networks;
 use crate::text::encode::{ClipEncoder, ClipUse, Encoded, TextEncoder};
+use crate::text::language::{LanguageEncoder, LanguageUse};
 use crate::text::t5::{T5Encoder, T5Use};
 
 /// A row: how a family encodes its prompts.
@@ -37,6 +39,7 @@ pub struct EncoderUse {
 pub enum EncoderKind {
     Clip(ClipKind),
     T5Xxl,
+    Qwen3,
 }
 
 impl EncoderKind {
@@ -44,6 +47,9 @@ impl EncoderKind {
     pub fn of(weights: &Weights) -> Option<EncoderKind> {
         if T5::is_in(weights) {
             return Some(EncoderKind::T5Xxl);
+        }
+        if Qwen::is_in(weights) && weights.contains("model.layers.0.self_attn.q_norm.weight") {
+            return Some(EncoderKind::Qwen3);
         }
         ClipKind::of(weights).map(EncoderKind::Clip)
     }
@@ -55,6 +61,7 @@ impl EncoderKind {
             EncoderKind::Clip(ClipKind::H) => "clip_h",
             EncoderKind::Clip(ClipKind::G) => "clip_g",
             EncoderKind::T5Xxl => "t5xxl",
+            EncoderKind::Qwen3 => "qwen3_4b",
         }
     }
 }
@@ -64,6 +71,7 @@ impl fmt::Display for EncoderKind {
         match self {
             EncoderKind::Clip(kind) => kind.fmt(f),
             EncoderKind::T5Xxl => f.write_str("T5-XXL"),
+            EncoderKind::Qwen3 => f.write_str("Qwen 3"),
         }
     }
 }
@@ -92,7 +100,10 @@ macro_rules! t5 {
             key: $key,
             open: |networks, weights| {
                 static USAGE: T5Use = T5Use { key: $key, least: $least };
-                Ok(Rc::new(T5Encoder { network: networks.get(weights, |w, n| T5::load(w, n).map(Rc::new))?, usage: &USAGE }))
+                Ok(Rc::new(T5Encoder {
+                    network: networks.get(weights, |w, n| T5::load(w, n).map(Rc::new))?,
+                    usage: &USAGE,
+                }))
             },
         }
     };
@@ -147,6 +158,26 @@ pub static SD3: TextRecipe = TextRecipe {
         Err(_) => bail!("a prompt was encoded by too few encoders; this is a bug"),
     },
     optional: true,
+};
+
+/// Z-Image: Qwen 3 4B, the layer before the last.
+pub static Z_IMAGE: TextRecipe = TextRecipe {
+    encoders: &[EncoderUse {
+        key: "qwen3_4b",
+        open: |networks, weights| {
+            static USAGE: LanguageUse = LanguageUse {
+                key: "qwen3_4b",
+                template: ("<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n"),
+                layer: Some(-2),
+                norms_hidden: false,
+                dropped: |_| 0,
+            };
+            let network = networks.get(weights, |w, n| Qwen::load(w, n).map(Rc::new))?;
+            Ok(Rc::new(LanguageEncoder { network, usage: &USAGE }))
+        },
+    }],
+    joined: only,
+    optional: false,
 };
 
 impl TextRecipe {

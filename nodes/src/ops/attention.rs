@@ -79,22 +79,39 @@ pub fn attention_of_heads(q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
     joined(&attended, heads)
 }
 
-/// Attention with something added to the weights' logarithms: `bias` is B×H×N×M, or 1 in place of B. `q`, `k`, `v` and the result are as
-/// in [`attention`].
+/// [`biased_attention`] whose inputs are split into heads already, as those of [`attention_of_heads`].
+pub fn biased_attention_of_heads(q: &Tensor, k: &Tensor, v: &Tensor, bias: &Tensor) -> Tensor {
+    let (batch, heads, width) = (q.size()[0], q.size()[1], q.size()[3]);
+    if q.device() != Device::Cpu {
+        let out = Tensor::scaled_dot_product_attention(q, k, v, Some(bias), 0.0, false, None, false);
+        return out.transpose(1, 2).reshape([batch, -1, heads * width]);
+    }
+    let [q, k, v] = [q, k, v].map(|t| t.reshape([batch * heads, -1, width]));
+    biased(&q, &k, &v, heads, bias)
+}
+
+/// Attention with something added to the weights' logarithms: `bias` is B×H×N×M, or 1 in place of B and H. `q`, `k`, `v` and the result are
+/// as in [`attention`].
 pub fn biased_attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: i64, bias: &Tensor) -> Tensor {
     if q.device() != Device::Cpu {
         let (batch, width) = (q.size()[0], q.size()[2]);
         let split = |t: &Tensor| t.view([batch, -1, heads, width / heads]).transpose(1, 2);
-        let out = Tensor::scaled_dot_product_attention(&split(q), &split(k), &split(v), Some(bias), 0.0, false, None, false);
+        let out =
+            Tensor::scaled_dot_product_attention(&split(q), &split(k), &split(v), Some(bias), 0.0, false, None, false);
         return out.transpose(1, 2).reshape([batch, -1, width]);
     }
     let batch = q.size()[0];
     let [q, k, v] = [q, k, v].map(|t| by_head(t, batch, heads).contiguous());
+    biased(&q, &k, &v, heads, bias)
+}
+
+/// The same for (B·heads)×N×D.
+fn biased(q: &Tensor, k: &Tensor, v: &Tensor, heads: i64, bias: &Tensor) -> Tensor {
     let scale = (q.size()[2] as f64).powf(-0.5);
-    let (n, m) = (q.size()[1], k.size()[1]);
+    let (batch, n, m) = (q.size()[0] / heads, q.size()[1], k.size()[1]);
     let bias = bias.expand([batch, heads, n, m], false).reshape([-1, n, m]);
     let scores = q.bmm(&k.transpose(1, 2)) * scale + bias;
-    joined(&scores.softmax(-1, None::<Kind>).bmm(&v), heads)
+    joined(&scores.softmax(-1, None::<Kind>).bmm(v), heads)
 }
 
 /// Self-attention of pixels with one head, as in an autoencoder. `q`, `k`, `v` and the result are B×C×N.
@@ -181,7 +198,10 @@ mod tests {
         let expected = plain(&q, &k, &v, 4, false);
         let split = |t: &Tensor| t.view([2, 9, 4, 8]).transpose(1, 2);
         assert!(near(&attention_of_heads(&split(&q), &split(&k), &split(&v)), &expected));
-        assert!(near(&biased_attention(&q, &k, &v, 4, &Tensor::zeros([1, 1, 1, 1], (Kind::Float, Device::Cpu))), &expected));
+        assert!(near(
+            &biased_attention(&q, &k, &v, 4, &Tensor::zeros([1, 1, 1, 1], (Kind::Float, Device::Cpu))),
+            &expected
+        ));
         let later = Tensor::full([9, 9], -1e9, (Kind::Float, Device::Cpu)).triu(1).view([1, 1, 9, 9]);
         assert!(near(&biased_attention(&q, &k, &v, 4, &later), &plain(&q, &k, &v, 4, true)));
     }

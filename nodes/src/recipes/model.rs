@@ -177,7 +177,9 @@ impl Clip {
             let encoder = (usage.open)(&networks, weights)?;
             let own = match text {
                 Text::Same(text) => Some(text),
-                Text::Each(texts) => texts.iter().find(|(key, _)| *key == usage.key).map_or(Some(""), |(_, text)| *text),
+                Text::Each(texts) => {
+                    texts.iter().find(|(key, _)| *key == usage.key).map_or(Some(""), |(_, text)| *text)
+                }
             };
             cx.check()?;
             chunks.push(own.map(|own| encoder.chunks(own, &embeddings)).transpose()?.unwrap_or_default());
@@ -185,9 +187,10 @@ impl Clip {
         }
         warn_of_missing(text, &embeddings, cx);
         if let Text::Each(_) = text {
-            // One that takes a prompt whole has one chunk.
-            let longest = chunks.iter().map(Vec::len).max().unwrap_or(0);
-            for (encoder, chunks) in opened.iter().zip(&mut chunks).filter(|(encoder, _)| encoder.is_chunked()) {
+            let mut chunked: Vec<_> =
+                opened.iter().zip(&mut chunks).filter(|(encoder, _)| encoder.is_chunked()).collect();
+            let longest = chunked.iter().map(|(_, chunks)| chunks.len()).max().unwrap_or(0);
+            for (encoder, chunks) in &mut chunked {
                 while chunks.len() < longest {
                     chunks.extend(encoder.chunks("", &embeddings)?);
                 }

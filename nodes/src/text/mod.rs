@@ -8,6 +8,7 @@ mod clip_vocabulary;
 mod embedding_file;
 pub mod embeddings;
 pub mod encode;
+pub mod language;
 pub mod prompt_weights;
 pub mod t5;
 pub mod tokenizer;

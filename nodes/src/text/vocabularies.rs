@@ -3,16 +3,56 @@
 use std::io::Read;
 use std::sync::OnceLock;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
+use serde_json::{Map, Value as Json, json};
 use tokenizers::Tokenizer;
 
-/// T5's: a unigram model of 32,100 pieces.
+/// T5's: a unigram model of 32,100 pieces, as a `tokenizer.json`.
 static T5: &[u8] = include_bytes!("vocabularies/t5.json.gz");
+/// Qwen 2's: the merges of its byte pair encoding, first ones first.
+static QWEN2: &[u8] = include_bytes!("vocabularies/qwen2.merges.gz");
+
+/// How Qwen 2 splits a text before pairs are merged.
+const QWEN2_WORDS: &str =
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+/// Qwen 2's tokens that are written out in prompts, behind the pieces.
+const QWEN2_SPECIAL: [&str; 26] = [
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|object_ref_start|>",
+    "<|object_ref_end|>",
+    "<|box_start|>",
+    "<|box_end|>",
+    "<|quad_start|>",
+    "<|quad_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|vision_pad|>",
+    "<|image_pad|>",
+    "<|video_pad|>",
+    "<tool_call>",
+    "</tool_call>",
+    "<|fim_prefix|>",
+    "<|fim_middle|>",
+    "<|fim_suffix|>",
+    "<|fim_pad|>",
+    "<|repo_name|>",
+    "<|file_sep|>",
+    "<tool_response>",
+    "</tool_response>",
+    "<think>",
+    "</think>",
+];
 
 /// A vocabulary that is ready to split texts.
 pub(super) struct Vocabulary(Tokenizer);
 
 impl Vocabulary {
+    fn of_json(json: &[u8]) -> Result<Self> {
+        Tokenizer::from_bytes(json).map(Self).map_err(|error| anyhow!("{error}"))
+    }
+
     /// The numbers of a text's tokens, without those that mark its beginning or end.
     pub(super) fn tokens(&self, text: &str) -> Vec<u32> {
         // It fails only for a model that cannot be; the ones here are tested.
@@ -20,15 +60,73 @@ impl Vocabulary {
     }
 }
 
+/// A vocabulary that is read once.
+type Opened = OnceLock<std::result::Result<Vocabulary, String>>;
+
+fn opened(
+    place: &'static Opened,
+    name: &str,
+    open: impl FnOnce() -> Result<Vocabulary>,
+) -> Result<&'static Vocabulary> {
+    let opened = place.get_or_init(|| open().map_err(|error| format!("{error:#}")));
+    opened.as_ref().map_err(|why| anyhow!("the vocabulary of {name} cannot be read: {why}; this is a bug"))
+}
+
+fn unpacked(packed: &[u8]) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    flate2::read::GzDecoder::new(packed).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// T5's vocabulary.
 pub(super) fn t5() -> Result<&'static Vocabulary> {
-    static OPENED: OnceLock<std::result::Result<Vocabulary, String>> = OnceLock::new();
-    let opened = OPENED.get_or_init(|| {
-        let mut json = Vec::new();
-        flate2::read::GzDecoder::new(T5).read_to_end(&mut json).map_err(|error| error.to_string())?;
-        Tokenizer::from_bytes(&json).map(Vocabulary).map_err(|error| error.to_string())
+    static OPENED: Opened = OnceLock::new();
+    opened(&OPENED, "T5", || Vocabulary::of_json(&unpacked(T5)?))
+}
+
+/// Qwen 2's vocabulary, which Qwen 2.5 and 3 have, too.
+pub(super) fn qwen2() -> Result<&'static Vocabulary> {
+    static OPENED: Opened = OnceLock::new();
+    opened(&OPENED, "Qwen 2", || {
+        let text = String::from_utf8(unpacked(QWEN2)?).context("it is no text")?;
+        Vocabulary::of_json(byte_pairs(&text, QWEN2_WORDS, &QWEN2_SPECIAL).to_string().as_bytes())
+    })
+}
+
+/// A `tokenizer.json` of a byte pair encoding: the 256 bytes are its first pieces, then each merge gives one, then come the special ones.
+fn byte_pairs(merges: &str, words: &str, special: &[&str]) -> Json {
+    let merges: Vec<&str> = merges.lines().filter(|line| !line.is_empty()).collect();
+    let mut vocabulary = Map::new();
+    let pieces =
+        bytes_as_characters().into_iter().map(String::from).chain(merges.iter().map(|pair| pair.replace(' ', "")));
+    for piece in pieces {
+        let next = vocabulary.len();
+        vocabulary.entry(piece).or_insert(json!(next));
+    }
+    let added = special.iter().zip(vocabulary.len()..).map(|(content, id)| {
+        json!({
+            "id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
+            "special": true,
+        })
     });
-    opened.as_ref().map_err(|why| anyhow!("the vocabulary of T5 cannot be read: {why}; this is a bug"))
+    json!({
+        "version": "1.0",
+        "added_tokens": added.collect::<Vec<_>>(),
+        "normalizer": { "type": "NFC" },
+        "pre_tokenizer": { "type": "Sequence", "pretokenizers": [
+            { "type": "Split", "pattern": { "Regex": words }, "behavior": "Isolated", "invert": false },
+            { "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false },
+        ] },
+        "model": { "type": "BPE", "vocab": vocabulary, "merges": merges },
+    })
+}
+
+/// The characters that stand for bytes in such vocabularies, in the order in which they are numbered: those that can be seen stand for
+/// themselves and come first, the others are counted from U+0100.
+fn bytes_as_characters() -> Vec<char> {
+    let seen = |byte: &u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
+    let (seen, others): (Vec<u8>, Vec<u8>) = (0..=u8::MAX).partition(seen);
+    seen.into_iter().map(char::from).chain((0x100..).zip(others).filter_map(|(code, _)| char::from_u32(code))).collect()
 }
 
 #[cfg(test)]
@@ -36,7 +134,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    /// Figures from ComfyUI 0.8.0's tokenizer.
+    /// Figures from ComfyUI 0.8.0's tokenizers.
     #[test]
     fn t5_splits_texts_as_the_reference() {
         let table: &[(&str, &[u32])] = &[
@@ -59,6 +157,32 @@ mod tests {
         ];
         for (text, tokens) in table {
             assert_eq!(t5().unwrap().tokens(text), *tokens, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn qwen_splits_texts_as_the_reference() {
+        let table: &[(&str, &[u32])] = &[
+            ("", &[]),
+            ("a cat", &[64, 8251]),
+            (
+                "<|im_start|>user\na (cat:1.2) ball<|im_end|>\n<|im_start|>assistant\n",
+                &[151644, 872, 198, 64, 320, 4616, 25, 16, 13, 17, 8, 4935, 151645, 198, 151644, 77091, 198],
+            ),
+            (
+                "naïve café — 日本語 12345",
+                &[3376, 37572, 586, 51950, 1959, 75402, 21894, 102819, 220, 16, 17, 18, 19, 20],
+            ),
+            ("x\n\n y\t z  ", &[87, 271, 379, 197, 1147, 256]),
+            ("don't I'M", &[15007, 944, 358, 27603]),
+            ("<|vision_start|><|image_pad|><|vision_end|>", &[151652, 151655, 151653]),
+            ("😀 e\u{301} ½", &[141334, 3958, 220, 26062]),
+            ("  two  spaces", &[220, 1378, 220, 12621]),
+            ("a<|endoftext|>b", &[64, 151643, 65]),
+            ("<tool_call> </tool_call>", &[151657, 220, 151658]),
+        ];
+        for (text, tokens) in table {
+            assert_eq!(qwen2().unwrap().tokens(text), *tokens, "{text:?}");
         }
     }
 }

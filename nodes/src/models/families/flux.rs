@@ -31,14 +31,12 @@ pub(super) const FLUX: Family = Family {
     sampled: |found| {
         // schnell needs no guidance, and its levels are not shifted.
         let guided = found.network.contains("guidance_in.in_layer.weight");
-        let sampling = if guided { Parameterisation::log_shifted_flow(SHIFT) } else { Parameterisation::flow(1.0, 1.0) };
+        let sampling =
+            if guided { Parameterisation::log_shifted_flow(SHIFT) } else { Parameterisation::flow(1.0, 1.0) };
         Ok((&latent_format::FLUX, sampling))
     },
     text: &text_recipes::FLUX,
-    text_places: &[
-        &["text_encoders.clip_l.transformer"],
-        &["text_encoders.t5xxl.transformer"],
-    ],
+    text_places: &[&["text_encoders.clip_l.transformer"], &["text_encoders.t5xxl.transformer"]],
     load: |weights, numerics| Ok(Rc::new(Flux::load(weights, numerics)?)),
     extra_conds: |part, prompt| {
         let extras = &prompt.entry.extras;
@@ -50,7 +48,8 @@ pub(super) const FLUX: Family = Family {
             conds = conds.with(VECTOR, ExtraCond::Rows(pooled));
         }
         // None at all, as FluxDisableGuidance asks for, is another thing than the usual one.
-        let guidance = if extras.is_null(GUIDANCE) { None } else { Some(extras.get(GUIDANCE).unwrap_or(USUAL_GUIDANCE)) };
+        let guidance =
+            if extras.is_null(GUIDANCE) { None } else { Some(extras.get(GUIDANCE).unwrap_or(USUAL_GUIDANCE)) };
         if let Some(guidance) = guidance {
             conds = conds.with(flux::GUIDANCE, ExtraCond::Rows(Tensor::from_slice(&[guidance as f32])));
         }

@@ -4,6 +4,7 @@ mod flux;
 mod others;
 mod sd3;
 mod stable_diffusion;
+mod z_image;
 
 use std::fmt;
 use std::rc::Rc;
@@ -45,8 +46,15 @@ redraft_engine::open_table!(
 );
 
 /// The families that are built in.
-pub static FAMILIES: &[Family] =
-    &[stable_diffusion::SD1, stable_diffusion::SD2, stable_diffusion::SDXL, stable_diffusion::SDXL_REFINER, sd3::SD3, flux::FLUX];
+pub static FAMILIES: &[Family] = &[
+    stable_diffusion::SD1,
+    stable_diffusion::SD2,
+    stable_diffusion::SDXL,
+    stable_diffusion::SDXL_REFINER,
+    sd3::SD3,
+    flux::FLUX,
+    z_image::Z_IMAGE,
+];
 
 impl fmt::Debug for Family {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {

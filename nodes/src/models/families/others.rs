@@ -27,10 +27,7 @@ pub(super) const ADDITIONS: &[(Test, &str)] = &[
 /// Models, and parts of models, of families that are not supported yet.
 pub(super) const NOT_YET: &[(Test, &str)] = &[
     (
-        |w| {
-            any_model(w, "double_blocks.0.img_attn.qkv.weight")
-                && !any_model(w, "vector_in.in_layer.weight")
-        },
+        |w| any_model(w, "double_blocks.0.img_attn.qkv.weight") && !any_model(w, "vector_in.in_layer.weight"),
         "a relative of Flux (Flux 2, Chroma, HunyuanImage) that is not supported yet; use Flux itself",
     ),
     (
@@ -42,8 +39,8 @@ pub(super) const NOT_YET: &[(Test, &str)] = &[
         "a Qwen-Image model, which is not supported yet; use one of Stable Diffusion 1.x, 2.x or SDXL",
     ),
     (
-        |w| any_model(w, "cap_embedder.1.weight"),
-        "a Lumina or Z-Image model, which is not supported yet; use one of Stable Diffusion 1.x, 2.x or SDXL",
+        |w| any_model(w, "cap_embedder.1.weight") && !any_model(w, "cap_pad_token"),
+        "a Lumina model, which is not supported yet",
     ),
     (
         |w| any_model(w, "head.modulation"),
@@ -68,7 +65,9 @@ pub(super) const NOT_YET: &[(Test, &str)] = &[
         "a UNet in the layout of diffusers, which is not supported yet; use a single-file checkpoint",
     ),
     (
-        |w| w.contains("model.layers.0.input_layernorm.weight"),
+        |w| {
+            w.contains("model.layers.0.input_layernorm.weight") && !w.contains("model.layers.0.self_attn.q_norm.weight")
+        },
         "a language model, which no supported family uses as its text encoder",
     ),
 ];

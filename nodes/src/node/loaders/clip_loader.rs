@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use redraft_engine::cx::Cx;
 use redraft_engine::error::Unsupported;
-use redraft_engine::io::Combo as _;
 use redraft_engine::folders::FolderPaths;
+use redraft_engine::io::Combo as _;
 use redraft_engine::node::{Flaw, Offer, Run};
 use redraft_engine::{Combo, Node};
 
@@ -70,6 +70,7 @@ impl Run for CLIPLoader {
             (EncoderKind::Clip(ClipKind::L | ClipKind::G), ClipType::HiDream)
             | (EncoderKind::Clip(ClipKind::G), ClipType::StableCascade)
             | (EncoderKind::T5Xxl, _) => return Err(unsupported::<ClipType>(self.r#type as usize)),
+            (EncoderKind::Qwen3, _) => &text_recipes::Z_IMAGE,
             (EncoderKind::Clip(ClipKind::L), _) => &text_recipes::SD1,
             (EncoderKind::Clip(ClipKind::H), _) => &text_recipes::SD2,
             (EncoderKind::Clip(ClipKind::G), _) => &text_recipes::SDXL_REFINER,

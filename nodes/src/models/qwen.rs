@@ -1,0 +1,186 @@
+//! Qwen's language models as text encoders: Qwen 2.5 (arXiv:2412.15115) and Qwen 3 (arXiv:2505.09388).
+
+use anyhow::{Result, ensure};
+use tch::{Device, Kind, Tensor};
+
+use crate::files::weights::Weights;
+use crate::ops::attention::biased_attention_of_heads;
+use crate::ops::layers::{Linear, RmsNorm};
+use crate::ops::numerics::{Numerics, Placement};
+use crate::text::language::LanguageModel;
+
+/// How wide a head is.
+const HEAD: i64 = 128;
+/// The base of the rotary frequencies.
+const THETA: f64 = 1_000_000.0;
+
+/// The language model: token embeddings, and layers of causal self-attention in which several heads share keys and values.
+///
+/// Weights are held as the file has them if that is half precision or less, else in half precision, and computed with in float32: on a
+/// CPU they stay mapped pages of the file. Sizes are read off the weights.
+pub struct Qwen {
+    tokens: Tensor,
+    blocks: Vec<Block>,
+    norm: RmsNorm,
+}
+
+impl Qwen {
+    /// Whether the tensors are those of such a model.
+    pub fn is_in(weights: &Weights) -> bool {
+        weights.contains("model.embed_tokens.weight") && weights.contains("model.layers.0.self_attn.k_proj.weight")
+    }
+
+    /// Builds the model from the tensors below `weights` (`model.embed_tokens.weight`, `model.layers.*`, …).
+    ///
+    /// Errors name the tensor that is missing or has another shape than its neighbours call for.
+    pub fn load(weights: &Weights, numerics: &Numerics) -> Result<Self> {
+        let kind = match weights.kind("model.embed_tokens.weight")? {
+            kind @ (Kind::BFloat16 | Kind::Float8e4m3fn | Kind::Float8e5m2) => kind,
+            _ => numerics.text().kind,
+        };
+        let w = &weights.placed(Placement { kind, ..numerics.text() }).at("model");
+        let (vocabulary, width) = (w.dim("embed_tokens.weight", 0)?, w.dim("embed_tokens.weight", 1)?);
+        let layers = w.at("layers");
+        Ok(Self {
+            tokens: w.tensor("embed_tokens.weight", &[vocabulary, width])?,
+            blocks: (0..layers.children()).map(|i| Block::load(&layers.at(i), width)).collect::<Result<_>>()?,
+            norm: RmsNorm::load(w, "norm.weight", width)?,
+        })
+    }
+}
+
+impl LanguageModel for Qwen {
+    fn width(&self) -> i64 {
+        self.tokens.size()[1]
+    }
+
+    fn layers(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// An error if a token is not in the vocabulary of this file.
+    fn embed(&self, tokens: &Tensor) -> Result<Tensor> {
+        let vocabulary = self.tokens.size()[0];
+        if tokens.numel() > 0 {
+            let (low, high) = (tokens.min().int64_value(&[]), tokens.max().int64_value(&[]));
+            ensure!(
+                low >= 0 && high < vocabulary,
+                "tokens {low} to {high} do not all lie in this text encoder's vocabulary of {vocabulary}"
+            );
+        }
+        let tokens = tokens.to_device_(self.tokens.device(), Kind::Int64, false, false);
+        Ok(self.tokens.index_select(0, &tokens).to_kind(Kind::Float))
+    }
+
+    fn forward(&self, embeds: &Tensor, layer: Option<usize>, normed: bool) -> Tensor {
+        let mut x = embeds.to_device_(self.tokens.device(), Kind::Float, false, false);
+        let length = x.size()[1];
+        let options = (Kind::Float, x.device());
+        let turns = Turns::at(&Tensor::arange(length, options), x.device());
+        let later = Tensor::full([length, length], f64::NEG_INFINITY, options).triu(1).view([1, 1, length, length]);
+        let mut taken = None;
+        for (i, block) in self.blocks.iter().enumerate() {
+            x = block.forward(&x, &turns, &later);
+            if layer == Some(i + 1) {
+                taken = Some(x.shallow_clone());
+            }
+        }
+        match taken {
+            Some(hidden) if normed => self.norm.forward(&hidden),
+            Some(hidden) => hidden,
+            None => self.norm.forward(&x),
+        }
+    }
+}
+
+/// What turns tokens at their positions: the first half of a head's channels is paired with the second.
+struct Turns {
+    cos: Tensor,
+    sin: Tensor,
+}
+
+impl Turns {
+    fn at(positions: &Tensor, device: Device) -> Self {
+        let numerator = Tensor::arange_start_step(0, HEAD, 2, (Kind::Int64, device)).to_kind(Kind::Float);
+        let frequencies = Tensor::pow_scalar(THETA, &(numerator / HEAD as f64)).reciprocal();
+        let angles = frequencies.view([1, -1, 1]).matmul(&positions.view([1, 1, -1])).transpose(1, 2);
+        let angles = Tensor::cat(&[&angles, &angles], -1);
+        Self { cos: angles.cos().unsqueeze(1), sin: angles.sin().unsqueeze(1) }
+    }
+
+    /// `x`, B×H×N×D, turned.
+    fn turn(&self, x: &Tensor) -> Tensor {
+        let half = x.size()[3] / 2;
+        let swapped = Tensor::cat(&[-x.narrow(-1, half, half), x.narrow(-1, 0, half)], -1);
+        x * &self.cos + swapped * &self.sin
+    }
+}
+
+struct Block {
+    norm1: RmsNorm,
+    q: Linear,
+    k: Linear,
+    v: Linear,
+    /// Qwen 3's, of queries and keys.
+    norms: Option<[RmsNorm; 2]>,
+    out: Linear,
+    norm2: RmsNorm,
+    gate: Linear,
+    up: Linear,
+    down: Linear,
+    heads: i64,
+    /// How many heads keys and values have.
+    shared: i64,
+}
+
+impl Block {
+    fn load(w: &Weights, width: i64) -> Result<Self> {
+        let (attention, feed) = (w.at("self_attn"), w.at("mlp"));
+        let (inner, kept) = (attention.dim("q_proj.weight", 0)?, attention.dim("k_proj.weight", 0)?);
+        ensure!(
+            inner % HEAD == 0 && kept % HEAD == 0 && inner % kept == 0,
+            "attention in {} is {inner} and {kept} wide, which heads of {HEAD} cannot share; the file is damaged",
+            w.path().display()
+        );
+        let hidden = feed.dim("gate_proj.weight", 0)?;
+        let matrix = |w: &Weights, name: &str, inputs: i64, outputs: i64| Linear::load(&w.at(name), inputs, outputs);
+        Ok(Self {
+            norm1: RmsNorm::load(w, "input_layernorm.weight", width)?,
+            q: matrix(&attention, "q_proj", width, inner)?,
+            k: matrix(&attention, "k_proj", width, kept)?,
+            v: matrix(&attention, "v_proj", width, kept)?,
+            norms: match attention.contains("q_norm.weight") {
+                true => Some([
+                    RmsNorm::load(&attention, "q_norm.weight", HEAD)?,
+                    RmsNorm::load(&attention, "k_norm.weight", HEAD)?,
+                ]),
+                false => None,
+            },
+            out: matrix(&attention, "o_proj", inner, width)?,
+            norm2: RmsNorm::load(w, "post_attention_layernorm.weight", width)?,
+            gate: matrix(&feed, "gate_proj", width, hidden)?,
+            up: matrix(&feed, "up_proj", width, hidden)?,
+            down: matrix(&feed, "down_proj", hidden, width)?,
+            heads: inner / HEAD,
+            shared: kept / HEAD,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, turns: &Turns, later: &Tensor) -> Tensor {
+        let (batch, tokens) = (x.size()[0], x.size()[1]);
+        let n = self.norm1.forward(x);
+        let split = |t: Tensor, heads: i64| t.view([batch, tokens, heads, HEAD]).transpose(1, 2);
+        let mut q = split(self.q.forward(&n), self.heads);
+        let mut k = split(self.k.forward(&n), self.shared);
+        let v = split(self.v.forward(&n), self.shared);
+        if let Some([query, key]) = &self.norms {
+            (q, k) = (query.forward(&q), key.forward(&k));
+        }
+        let whole = |t: &Tensor| t.repeat_interleave_self_int(self.heads / self.shared, 1, None);
+        let (k, v) = (whole(&turns.turn(&k)), whole(&v));
+        let x = x + self.out.forward(&biased_attention_of_heads(&turns.turn(&q), &k, &v, later));
+        let n = self.norm2.forward(&x);
+        let h = self.gate.forward(&n).silu() * self.up.forward(&n);
+        &x + self.down.forward(&h)
+    }
+}
