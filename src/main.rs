@@ -100,6 +100,7 @@ fn dispatch(command: Command, quiet: bool) -> Outcome {
                 CheckpointKind::Sdxl => Layout::Sdxl,
                 CheckpointKind::SdxlInpainting => Layout::SdxlInpainting,
                 CheckpointKind::SdxlRefiner => Layout::SdxlRefiner,
+                CheckpointKind::Flux => Layout::Flux,
             };
             let size = match size {
                 CheckpointSize::Tiny => Size::Tiny,

@@ -181,14 +181,18 @@ pub static Z_IMAGE: TextRecipe = TextRecipe {
 };
 
 impl TextRecipe {
-    /// The recipe for a file that is a CLIP text encoder alone, and the encoder's tensors.
-    pub fn alone(weights: &Weights) -> Option<(&'static TextRecipe, Weights)> {
-        let recipe = match ClipKind::of(weights)? {
-            ClipKind::L => &SD1,
-            ClipKind::H => &SD2,
-            ClipKind::G => &SDXL_REFINER,
+    /// A recipe for a file that is a text encoder alone, and the tensors of each of its encoders.
+    pub fn alone(weights: &Weights) -> Option<(&'static TextRecipe, Vec<Option<Weights>>)> {
+        let kind = EncoderKind::of(weights)?;
+        let recipe = match kind {
+            EncoderKind::Clip(ClipKind::L) => &SD1,
+            EncoderKind::Clip(ClipKind::H) => &SD2,
+            EncoderKind::Clip(ClipKind::G) => &SDXL_REFINER,
+            EncoderKind::T5Xxl => &FLUX,
+            EncoderKind::Qwen3 => &Z_IMAGE,
         };
-        Some((recipe, weights.clone()))
+        let its = |usage: &EncoderUse| (usage.key == kind.key()).then(|| weights.clone());
+        Some((recipe, recipe.encoders.iter().map(its).collect()))
     }
 }
 

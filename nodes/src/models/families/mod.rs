@@ -122,7 +122,7 @@ pub fn recognise(weights: &Weights) -> Result<Contents> {
     let model = model_of(weights)?;
     let text = match &model {
         Some(model) => text_part(weights, model.family),
-        None => TextRecipe::alone(weights).map(|(recipe, encoder)| TextPart { recipe, encoders: vec![Some(encoder)] }),
+        None => TextRecipe::alone(weights).map(|(recipe, encoders)| TextPart { recipe, encoders }),
     };
     let contents = Contents { model, text, vae: vae_of(weights)? };
     if contents.model.is_none() && contents.text.is_none() && contents.vae.is_none() {

@@ -1,6 +1,9 @@
 //! Which networks a checkpoint holds, and how large they are.
 
+use tch::Kind;
+
 use super::networks::{autoencoder, open_clip, text_encoder, unet};
+use super::transformers::{FluxPlan, flux, t5};
 use super::{Builder, Size, Spec};
 
 /// What a random checkpoint is a checkpoint of.
@@ -20,6 +23,8 @@ pub enum Layout {
     SdxlInpainting,
     /// SDXL's refiner.
     SdxlRefiner,
+    /// Flux dev, with its two text encoders.
+    Flux,
 }
 
 /// A UNet's structure.
@@ -50,7 +55,10 @@ struct TextPlan {
 
 impl Layout {
     pub(super) fn tensors(self, size: Size) -> Vec<Spec> {
-        let mut b = Builder { tensors: Vec::new(), prefix: String::new() };
+        let mut b = Builder { tensors: Vec::new(), prefix: String::new(), kind: Kind::Half };
+        if self == Layout::Flux {
+            return flux_checkpoint(b, size);
+        }
         for plan in self.text(size) {
             let encoder = if plan.open_clip { open_clip } else { text_encoder };
             b.below(plan.place, |b| encoder(b, plan.width, plan.layers));
@@ -60,7 +68,7 @@ impl Layout {
             Size::Small => [64, 64, 128, 128],
             Size::Real => [128, 256, 512, 512],
         };
-        b.below("first_stage_model", |b| autoencoder(b, autoencoder_widths));
+        b.below("first_stage_model", |b| autoencoder(b, autoencoder_widths, 4, true));
         b.below("model.diffusion_model", |b| unet(b, &self.unet(size)));
         b.tensors.sort_by(|a, b| a.name.cmp(&b.name));
         b.tensors
@@ -84,6 +92,7 @@ impl Layout {
                 vec![l("conditioner.embedders.0.transformer.text_model"), g("conditioner.embedders.1.model")]
             }
             Layout::SdxlRefiner => vec![g("conditioner.embedders.0.model")],
+            Layout::Flux => Vec::new(),
         }
     }
 
@@ -113,7 +122,7 @@ impl Layout {
                 UNetPlan { linear: false, width: 64, levels: &[1, 1, 2, 2], ..plan }
             }
             Layout::Sd1 | Layout::Sd1Inpainting | Layout::Sd1InstructPix2Pix => UNetPlan { linear: false, ..plan },
-            Layout::Sd2 => plan,
+            Layout::Sd2 | Layout::Flux => plan,
             Layout::Sdxl | Layout::SdxlInpainting => {
                 UNetPlan { levels: &[1, 2, 4], depths: &[0, 2, 10], middle: 10, vector: Some(pooled + 6 * 256), ..plan }
             }
@@ -122,4 +131,33 @@ impl Layout {
             }
         }
     }
+}
+
+/// Everything that Flux needs in one file. Of real size, its transformer and T5 are floats of 8 bits, as most people have them.
+fn flux_checkpoint(mut b: Builder, size: Size) -> Vec<Spec> {
+    let tiny = size != Size::Real;
+    let (pooled, layers) = if tiny { (64, 3) } else { (768, 12) };
+    b.below("text_encoders.clip_l.transformer.text_model", |b| text_encoder(b, pooled, layers));
+    let widths = if tiny { [32, 64, 128, 128] } else { [128, 256, 512, 512] };
+    b.below("vae", |b| autoencoder(b, widths, 16, false));
+    let text = if tiny { 64 } else { 4096 };
+    let plan = FluxPlan {
+        width: if tiny { 64 } else { 3072 },
+        head: if tiny { 32 } else { 128 },
+        double: if tiny { 2 } else { 19 },
+        single: if tiny { 2 } else { 38 },
+        text,
+        pooled,
+        channels: 16,
+        guidance: true,
+    };
+    b.kind = if tiny { Kind::Half } else { Kind::Float8e4m3fn };
+    b.below("text_encoders.t5xxl.transformer", |b| match tiny {
+        // Told from other T5s by its depth.
+        true => t5(b, text, 64, 128, 4, 24),
+        false => t5(b, text, 4096, 10240, 64, 24),
+    });
+    b.below("model.diffusion_model", |b| flux(b, &plan));
+    b.tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    b.tensors
 }

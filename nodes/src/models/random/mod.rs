@@ -2,6 +2,7 @@
 
 mod layouts;
 mod networks;
+mod transformers;
 
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -26,7 +27,7 @@ pub enum Size {
     Real,
 }
 
-/// Writes a checkpoint with random weights, in half precision.
+/// Writes a checkpoint with random weights, in half precision; those of transformers of real size in floats of 8 bits.
 ///
 /// The same `layout`, `size` and `seed` give the same bytes; layouts that differ in the UNet's input channels share all other
 /// tensors. Weights are scaled so that activations stay in half precision's range and outputs vary. One tensor at a time is in memory. The file is written aside and renamed, so `path` is never half a file.
@@ -66,8 +67,9 @@ fn write_header(out: &mut dyn Write, tensors: &[Spec], seed: u64) -> Result<()> 
     let mut end = 0;
     for tensor in tensors {
         let start = end;
-        end += 2 * tensor.shape.iter().product::<i64>();
-        let entry = serde_json::json!({"dtype": "F16", "shape": tensor.shape, "data_offsets": [start, end]});
+        let (dtype, bytes) = if tensor.kind == Kind::Half { ("F16", 2) } else { ("F8_E4M3", 1) };
+        end += bytes * tensor.shape.iter().product::<i64>();
+        let entry = serde_json::json!({"dtype": dtype, "shape": tensor.shape, "data_offsets": [start, end]});
         header.insert(tensor.name.clone(), entry);
     }
     let mut header = serde_json::to_string(&header)?;
@@ -84,19 +86,20 @@ struct Spec {
     shape: Vec<i64>,
     mean: f64,
     std: f64,
+    /// Half precision, or a float of 8 bits.
+    kind: Kind,
 }
 
 impl Spec {
-    /// Its values in half precision, as little-endian bytes.
+    /// Its values as little-endian bytes.
     fn draw(&self, seed: u64) -> Vec<u8> {
-        let values = (randn(seed, &self.shape) * self.std + self.mean).to_kind(Kind::Half);
-        bytes(&values)
+        bytes(&(randn(seed, &self.shape) * self.std + self.mean).to_kind(self.kind))
     }
 }
 
-fn bytes(half: &Tensor) -> Vec<u8> {
-    let mut bytes = vec![0; 2 * half.numel()];
-    half.copy_data_u8(&mut bytes, half.numel());
+fn bytes(values: &Tensor) -> Vec<u8> {
+    let mut bytes = vec![0; values.kind().elt_size_in_bytes() * values.numel()];
+    values.copy_data_u8(&mut bytes, values.numel());
     bytes
 }
 
@@ -104,6 +107,7 @@ fn bytes(half: &Tensor) -> Vec<u8> {
 struct Builder {
     tensors: Vec<Spec>,
     prefix: String,
+    kind: Kind,
 }
 
 impl Builder {
@@ -115,7 +119,13 @@ impl Builder {
     }
 
     fn push(&mut self, name: &str, shape: &[i64], mean: f64, std: f64) {
-        self.tensors.push(Spec { name: format!("{}{name}", self.prefix), shape: shape.to_vec(), mean, std });
+        self.tensors.push(Spec {
+            name: format!("{}{name}", self.prefix),
+            shape: shape.to_vec(),
+            mean,
+            std,
+            kind: self.kind,
+        });
     }
 
     /// Weight and bias. `gain` is the ratio of the output's scale to the input's.

@@ -4,9 +4,9 @@ use super::Builder;
 use super::layouts::UNetPlan;
 
 /// Gain of a layer whose output is added to its branch's input: less than 1, so that sums do not grow.
-const BRANCH: f64 = 0.5;
+pub(super) const BRANCH: f64 = 0.5;
 /// Gain of any other layer.
-const PLAIN: f64 = 0.9;
+pub(super) const PLAIN: f64 = 0.9;
 
 pub(super) fn text_encoder(b: &mut Builder, width: i64, layers: usize) {
     b.push("embeddings.token_embedding.weight", &[49408, width], 0.0, 0.4);
@@ -45,8 +45,9 @@ pub(super) fn open_clip(b: &mut Builder, width: i64, layers: usize) {
     b.push("text_projection", &[width, width], 0.0, PLAIN / (width as f64).sqrt());
 }
 
-/// `widths` are the channels of its four levels, the one of full resolution first.
-pub(super) fn autoencoder(b: &mut Builder, widths: [i64; 4]) {
+/// `widths` are the channels of its four levels, the one of full resolution first; `latent` those of its latents. `quantised` says whether
+/// a layer lies between these and the rest.
+pub(super) fn autoencoder(b: &mut Builder, widths: [i64; 4], latent: i64, quantised: bool) {
     let [first, .., top] = widths;
     b.below("encoder", |b| {
         b.dense("conv_in", &[first, 3, 3, 3], PLAIN);
@@ -62,10 +63,10 @@ pub(super) fn autoencoder(b: &mut Builder, widths: [i64; 4]) {
         }
         autoencoder_middle(b, top);
         b.norm("norm_out", top);
-        b.dense("conv_out", &[8, top, 3, 3], PLAIN);
+        b.dense("conv_out", &[2 * latent, top, 3, 3], PLAIN);
     });
     b.below("decoder", |b| {
-        b.dense("conv_in", &[top, 4, 3, 3], PLAIN);
+        b.dense("conv_in", &[top, latent, 3, 3], PLAIN);
         autoencoder_middle(b, top);
         let mut channels = top;
         for (i, width) in widths.into_iter().enumerate().rev() {
@@ -80,8 +81,10 @@ pub(super) fn autoencoder(b: &mut Builder, widths: [i64; 4]) {
         b.norm("norm_out", first);
         b.dense("conv_out", &[3, first, 3, 3], BRANCH);
     });
-    b.dense("quant_conv", &[8, 8, 1, 1], PLAIN);
-    b.dense("post_quant_conv", &[4, 4, 1, 1], PLAIN);
+    if quantised {
+        b.dense("quant_conv", &[2 * latent, 2 * latent, 1, 1], PLAIN);
+        b.dense("post_quant_conv", &[latent, latent, 1, 1], PLAIN);
+    }
 }
 
 fn autoencoder_block(b: &mut Builder, name: &str, input: i64, output: i64) {

@@ -29,6 +29,14 @@ fn the_real_size_has_the_real_number_of_parameters() {
     assert_eq!(of("conditioner.embedders.0"), 123_060_480);
     assert_eq!(of("conditioner.embedders.1"), 694_659_840);
     assert_eq!(Layout::Sd1.tensors(Size::Tiny).iter().filter(|t| t.name.starts_with("first_stage_model")).count(), 248);
+    let flux = Layout::Flux.tensors(Size::Real);
+    let of = |part: &str| {
+        let tensors = flux.iter().filter(|t| t.name.starts_with(part));
+        tensors.map(|t| t.shape.iter().product::<i64>()).sum::<i64>()
+    };
+    assert_eq!(of("model.diffusion_model"), 11_901_408_320);
+    assert_eq!(of("text_encoders.t5xxl"), 4_762_310_656);
+    assert_eq!(of("vae"), 83_819_683);
 }
 
 #[test]

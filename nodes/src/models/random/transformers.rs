@@ -1,0 +1,83 @@
+//! The tensors of transformers and of their text encoders, by name and shape.
+
+use super::Builder;
+use super::networks::{BRANCH, PLAIN};
+
+/// Flux's sizes.
+pub(super) struct FluxPlan {
+    pub width: i64,
+    pub head: i64,
+    pub double: usize,
+    pub single: usize,
+    /// Widths of the text, and of the vector that goes with it.
+    pub text: i64,
+    pub pooled: i64,
+    /// Channels of the latent.
+    pub channels: i64,
+    /// Whether it was distilled with a guidance.
+    pub guidance: bool,
+}
+
+pub(super) fn flux(b: &mut Builder, plan: &FluxPlan) {
+    let FluxPlan { width, head, .. } = *plan;
+    let patch = plan.channels * 4;
+    let embedder = |b: &mut Builder, name: &str, inputs: i64| {
+        b.dense(&format!("{name}.in_layer"), &[width, inputs], PLAIN);
+        b.dense(&format!("{name}.out_layer"), &[width, width], PLAIN);
+    };
+    let norms = |b: &mut Builder, at: &str| {
+        b.push(&format!("{at}.query_norm.scale"), &[head], 1.0, 0.1);
+        b.push(&format!("{at}.key_norm.scale"), &[head], 1.0, 0.1);
+    };
+    b.dense("img_in", &[width, patch], PLAIN);
+    b.dense("txt_in", &[width, plan.text], PLAIN);
+    embedder(b, "time_in", 256);
+    embedder(b, "vector_in", plan.pooled);
+    if plan.guidance {
+        embedder(b, "guidance_in", 256);
+    }
+    for i in 0..plan.double {
+        b.below(&format!("double_blocks.{i}"), |b| {
+            for side in ["img", "txt"] {
+                b.dense(&format!("{side}_mod.lin"), &[6 * width, width], BRANCH);
+                b.dense(&format!("{side}_attn.qkv"), &[3 * width, width], PLAIN);
+                norms(b, &format!("{side}_attn.norm"));
+                b.dense(&format!("{side}_attn.proj"), &[width, width], BRANCH);
+                b.dense(&format!("{side}_mlp.0"), &[4 * width, width], PLAIN);
+                b.dense(&format!("{side}_mlp.2"), &[width, 4 * width], BRANCH);
+            }
+        });
+    }
+    for i in 0..plan.single {
+        b.below(&format!("single_blocks.{i}"), |b| {
+            b.dense("modulation.lin", &[3 * width, width], BRANCH);
+            b.dense("linear1", &[7 * width, width], PLAIN);
+            b.dense("linear2", &[width, 5 * width], BRANCH);
+            norms(b, "norm");
+        });
+    }
+    b.dense("final_layer.adaLN_modulation.1", &[2 * width, width], BRANCH);
+    b.dense("final_layer.linear", &[patch, width], PLAIN);
+}
+
+/// T5's encoder: width, width within attention, width of the feed-forward layers, heads, layers.
+pub(super) fn t5(b: &mut Builder, width: i64, inner: i64, hidden: i64, heads: i64, layers: usize) {
+    b.push("shared.weight", &[32128, width], 0.0, 1.0);
+    for i in 0..layers {
+        b.below(&format!("encoder.block.{i}.layer"), |b| {
+            for name in ["q", "k", "v"] {
+                b.matrix(&format!("0.SelfAttention.{name}"), &[inner, width], PLAIN / 8.0);
+            }
+            b.matrix("0.SelfAttention.o", &[width, inner], BRANCH);
+            if i == 0 {
+                b.push("0.SelfAttention.relative_attention_bias.weight", &[32, heads], 0.0, 1.0);
+            }
+            b.push("0.layer_norm.weight", &[width], 1.0, 0.1);
+            b.matrix("1.DenseReluDense.wi_0", &[hidden, width], PLAIN);
+            b.matrix("1.DenseReluDense.wi_1", &[hidden, width], PLAIN);
+            b.matrix("1.DenseReluDense.wo", &[width, hidden], BRANCH);
+            b.push("1.layer_norm.weight", &[width], 1.0, 0.1);
+        });
+    }
+    b.push("encoder.final_layer_norm.weight", &[width], 1.0, 0.1);
+}
