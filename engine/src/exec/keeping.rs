@@ -46,7 +46,7 @@ impl Run<'_, '_> {
     }
 
     /// The results that the disk has of a node. They go into memory, too.
-    pub(super) fn from_disk(&mut self, at: NodeIndex) -> Option<Rc<Results>> {
+    pub(super) fn read_from_disk(&mut self, at: NodeIndex) -> Option<Rc<Results>> {
         let key = self.lasting_key(at)?;
         match self.engine.disk.as_ref()?.get(&key) {
             Ok(results) => {

@@ -226,7 +226,7 @@ impl<'a, 'r> Run<'a, 'r> {
 
     /// Results that were kept: in memory, else on the disk.
     pub(super) fn cached(&mut self, at: NodeIndex) -> Option<Rc<Results>> {
-        self.in_memory(at).or_else(|| self.from_disk(at))
+        self.in_memory(at).or_else(|| self.read_from_disk(at))
     }
 
     /// What the cache holds. Results whose files have been removed since are not used.

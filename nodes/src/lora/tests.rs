@@ -46,6 +46,7 @@ fn layer(short: &str) -> Layer {
         part: Part::Unet,
         name: format!("diffusion_model.{short}"),
         short: short.to_owned(),
+        transformer: None,
         diffusers: Vec::new(),
         slot: Slot::whole(short),
     }

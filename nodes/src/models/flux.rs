@@ -89,7 +89,7 @@ impl Flux {
         let spread = |numbers: &Tensor| sinusoids(&(numbers * TIME_FACTOR), SPREAD, self.placement.device);
         let mut vector = self.time.forward(&spread(inputs.timestep));
         if let (Some(embedder), Some(guidance)) = (&self.guidance, inputs.extra.get(GUIDANCE)) {
-            vector = vector + embedder.forward(&spread(guidance));
+            vector += embedder.forward(&spread(guidance));
         }
         let Some(embedder) = &self.vector else { return Ok(vector) };
         let pooled = match inputs.extra.get(VECTOR) {

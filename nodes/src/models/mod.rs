@@ -6,6 +6,7 @@ pub mod esrgan;
 pub mod families;
 pub mod flux;
 mod flux_blocks;
+pub mod footprint;
 mod patches;
 pub mod qwen;
 pub mod random;

@@ -45,6 +45,8 @@ redraft_engine::open_table!(
     pub FAMILY_TABLES: Family = FAMILIES, "family of models"
 );
 
+pub(crate) use stable_diffusion::is_unet;
+
 /// The families that are built in.
 pub static FAMILIES: &[Family] = &[
     stable_diffusion::SD1,

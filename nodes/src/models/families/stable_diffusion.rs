@@ -101,7 +101,7 @@ fn load(weights: &Weights, numerics: &Numerics) -> Result<Rc<dyn Network>> {
 }
 
 /// Whether the tensors are those of a UNet in the original's layout.
-pub(super) fn is_unet(w: &Weights) -> bool {
+pub(crate) fn is_unet(w: &Weights) -> bool {
     w.contains("input_blocks.0.0.weight") && w.contains("time_embed.0.weight")
 }
 
