@@ -8,6 +8,7 @@ mod check;
 mod directories;
 mod dump;
 mod exit;
+mod footprint;
 mod front;
 mod graph;
 mod inputs;

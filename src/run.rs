@@ -1,6 +1,5 @@
 //! `redraft run`.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,17 +7,13 @@ use redraft_engine::check::{Checked, Runnable, check};
 use redraft_engine::cx::{Cancel, Metadata};
 use redraft_engine::exec::{Engine, Outcome as RunOutcome};
 use redraft_engine::folders::FolderPaths;
-use redraft_engine::memory::in_words;
 use redraft_engine::node::Registry;
 use redraft_engine::plan::Plan;
 use redraft_engine::problem::{Problem, ProblemKind, Problems};
-use redraft_engine::prompt::{Given, Prompt, Targets};
-use redraft_engine::schema::{Kind, Options};
+use redraft_engine::prompt::{Prompt, Targets};
 use redraft_engine::settable::Addresses;
 use redraft_engine::stock::Known;
 use redraft_engine::workflow::{Hints, Severity, Workflow};
-use redraft_nodes::models::footprint::Footprint;
-use redraft_nodes::ops::numerics::Numerics;
 use serde_json::Value as Json;
 
 use crate::args::RunArgs;
@@ -29,7 +24,7 @@ use crate::screen::Screen;
 use crate::session::{self, of_problems};
 use crate::substitutes::{self, Substitute};
 use crate::worker::{Line, Message, Options, Worker};
-use crate::{cache, directories, front, workflow_file};
+use crate::{cache, directories, footprint, front, workflow_file};
 
 /// A workflow in the queue.
 enum Job {
@@ -111,7 +106,7 @@ pub(crate) fn run(args: RunArgs, quiet: bool) -> Outcome {
                 }
             };
             let plan = Plan::of(ready.runnable, &registry, &engine.folders, &salt);
-            footprint(&plan.prompt, &registry, &engine).into_iter().for_each(|text| line.note(text));
+            footprint::of(&plan.prompt, &registry, &engine).into_iter().for_each(|text| line.note(text));
             let extra = ready.editor.map(|editor| ("workflow".to_owned(), editor)).into_iter().collect();
             let disabled = command.disable_metadata;
             let metadata = Metadata { prompt: plan.prompt.to_json(), extra, disabled };
@@ -147,37 +142,6 @@ pub(crate) fn run(args: RunArgs, quiet: bool) -> Outcome {
         (Ok(_), Some(exit)) => Ok(exit),
         (end, _) => end,
     }
-}
-
-/// From so many bytes on it is said how much memory models will take.
-const LARGE_MODELS: u64 = 4 << 30;
-
-/// How much memory the models of a workflow will take, if that is much.
-fn footprint(prompt: &Prompt, registry: &Registry, engine: &Engine) -> Option<String> {
-    let numerics = engine.services.get::<Numerics>()?;
-    let mut files = BTreeSet::new();
-    for node in prompt.nodes.values() {
-        let Some(class) = registry.class(&node.class_type) else { continue };
-        for input in &class.schema.inputs {
-            if let Kind::Combo { options: Options::Files { folder, .. }, .. } = &input.kind
-                && let Some(Given::Constant(Json::String(name))) = node.inputs.get(&input.name)
-                && folder != "input"
-            {
-                files.extend(engine.folders.find(folder, name));
-            }
-        }
-    }
-    // What is no model counts for nothing here.
-    let each = files.iter().filter_map(|path| Footprint::of_file(path, &numerics).ok());
-    let Footprint { held, mapped } = each.fold(Footprint::default(), Footprint::and);
-    (held + mapped > LARGE_MODELS).then(|| {
-        let stays = if mapped > 0 {
-            format!(", and {} stay in their files and are read from there", in_words(mapped))
-        } else {
-            String::new()
-        };
-        format!("the models take about {} of memory{stays}", in_words(held))
-    })
 }
 
 /// Runs one workflow.
