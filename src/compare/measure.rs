@@ -123,7 +123,9 @@ mod tests {
         let distance = distance(&expected, &found);
         assert_eq!(distance.at, Some(At { position: vec![0, 1, 0], expected: 0.0, found: -0.5 }));
         assert_eq!(distance.size, 0.5);
-        assert!(distance.what.starts_with("largest difference 5.000e-1 at [0, 1, 0] (expected 0.000000, found -0.500000)"));
+        assert!(
+            distance.what.starts_with("largest difference 5.000e-1 at [0, 1, 0] (expected 0.000000, found -0.500000)")
+        );
         let _ = found.get(1).get(0).get(1).fill_(f64::NAN);
         assert_eq!(super::distance(&expected, &found).at.map(|at| at.position), Some(vec![1, 0, 1]));
     }

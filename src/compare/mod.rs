@@ -5,15 +5,16 @@ pub(crate) mod changed;
 mod measure;
 mod place;
 mod saved;
+pub(crate) mod upstream;
 
 use std::collections::HashMap;
 
 use redraft_engine::prompt::{NodeId, Prompt};
 use serde_json::{Value as Json, json};
 
-pub(crate) use self::measure::{At, Distance, distance};
+pub(crate) use self::measure::{Distance, distance};
 pub(crate) use self::place::Place;
-pub(crate) use self::saved::{PICTURE_STEP, SavedPicture, of_pictures};
+pub(crate) use self::saved::{PICTURE_STEP, SavedPicture, of_pictures, with_alpha};
 use crate::dump::Taken;
 
 /// How far one output is from what is expected.
@@ -57,9 +58,8 @@ impl std::fmt::Display for Deviation {
 /// Everything that is expected against what was found under the same keys, in the order in which the nodes were done. `prompt` says
 /// what the nodes are.
 pub(crate) fn compare(expected: &Taken, found: &Taken, tolerance: f64, prompt: &Prompt) -> Vec<Deviation> {
-    let deviation = |key: &str, distance| {
-        Deviation { key: key.to_owned(), place: Place::of_key(key, prompt), distance, tolerance }
-    };
+    let deviation =
+        |key: &str, distance| Deviation { key: key.to_owned(), place: Place::of_key(key, prompt), distance, tolerance };
     let mut all = Vec::with_capacity(expected.tensors.len() + expected.plain.len());
     for (key, expected) in &expected.tensors {
         let distance = found.tensors.get(key).map_or_else(Distance::no_output, |found| distance(expected, found));
