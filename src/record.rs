@@ -39,7 +39,7 @@ pub(crate) fn record(args: RecordArgs) -> Outcome {
     outcome
 }
 
-fn all(args: &RecordArgs, line: &Line, cancel: &Cancel, finished: &dyn Fn(&Path)) -> Outcome {
+pub(crate) fn all(args: &RecordArgs, line: &Line, cancel: &Cancel, finished: &dyn Fn(&Path)) -> Outcome {
     let targets = case_folders(args)?;
     let registry = Registry::linked()?;
     let folders = directories::folders(&args.directories)?;
@@ -101,22 +101,25 @@ fn case_name(file: &Path) -> String {
 /// Runs a workflow, measures how far its outputs may vary, and writes the case.
 fn one(
     args: &RecordArgs,
-    prepared: Prepared,
+    mut prepared: Prepared,
     folder: &Path,
     registry: &Registry,
     bench: &mut Bench,
     line: &Line,
     cancel: &Cancel,
 ) -> Outcome<()> {
-    let stop = |stop: Stop| stop.of_file(&prepared.name);
+    let name = prepared.name.clone();
+    let stop = |stop: Stop| stop.of_file(&name);
     bench.forget_handed_in();
     // The run reads the case's own pictures, as `verify` will.
     for picture in &prepared.pictures {
         bench.engine.folders.hand_in(&picture.name, &picture.bytes)?;
     }
-    let salt = session::salt(&bench.engine);
+    // A salt of its own: every node runs, whatever other workflows have in common with this one.
+    let salt = format!("{} recorded {}", session::salt(&bench.engine), folder.display());
     let plan = Plan::of(prepared.runnable.clone(), registry, &bench.engine.folders, &salt);
     let ran = bench.run(&plan, line, cancel).map_err(stop)?;
+    prepared.boundaries.keep_done(&ran.taken);
     let surroundings = bench.surroundings();
     let second = match args.tolerance {
         Some(_) => None,

@@ -18,7 +18,7 @@ use self::html::Page;
 use self::known::KnownDifferences;
 use self::report::Counts;
 pub(crate) use self::run::Stand;
-use self::verdict::{CaseOutcome, Verdict};
+use self::verdict::CaseOutcome;
 use crate::args::VerifyArgs;
 use crate::bench::Bench;
 use crate::exit::{Exit, Outcome, Stop};

@@ -47,6 +47,12 @@ impl Line {
         self.send(Message::At(text.into()));
     }
 
+    /// One that nobody listens to.
+    #[cfg(test)]
+    pub(crate) fn unheard() -> Self {
+        Self { job: 0, sender: unbounded_channel().0, previews: false }
+    }
+
     fn send(&self, message: Message) {
         // If nobody listens any more, the work is done all the same.
         let _ = self.sender.send((self.job, message));

@@ -51,7 +51,8 @@ impl Deviation {
 
 impl std::fmt::Display for Deviation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}, tolerance {:.1e}", self.place, self.distance.what, self.tolerance)
+        write!(f, "{}: {}", self.place, self.distance.what)?;
+        if self.tolerance > 0.0 { write!(f, ", tolerance {:.1e}", self.tolerance) } else { Ok(()) }
     }
 }
 

@@ -57,14 +57,14 @@ impl<'p> Matching<'p> {
                 continue;
             }
             let node = &self.a.nodes[id];
-            let open = by_class.get(node.class_type.as_str()).into_iter().flatten();
-            let open = open.filter(|other| !self.taken.contains(*other)).take(CANDIDATES);
-            let score = |other: &&&NodeId| {
-                let shared = roles_a.get(id).zip(roles_b.get(*other)).map_or(0, |(a, b)| a.intersection(b).count());
-                3 * shared + 3 * usize::from(id == **other) + self.likeness(node, &self.b.nodes[**other])
+            let open = by_class.get(node.class_type.as_str()).into_iter().flatten().copied();
+            let open: Vec<_> = open.filter(|other| !self.taken.contains(other)).take(CANDIDATES).collect();
+            let score = |other: &NodeId| {
+                let shared = roles_a.get(id).zip(roles_b.get(other)).map_or(0, |(a, b)| a.intersection(b).count());
+                3 * shared + 3 * usize::from(id == other) + self.likeness(node, &self.b.nodes[other])
             };
             // Of those that are equally alike the first.
-            let best = open.rev_max(score);
+            let best = open.into_iter().rev().max_by_key(|other| score(other));
             if let Some(other) = best {
                 self.take(id, other);
             }
@@ -88,22 +88,6 @@ impl<'p> Matching<'p> {
         self.taken.insert(b);
     }
 }
-
-/// The first of those with the highest score.
-trait RevMax: Iterator + Sized {
-    fn rev_max(self, score: impl Fn(&Self::Item) -> usize) -> Option<Self::Item> {
-        let mut best: Option<(usize, Self::Item)> = None;
-        for item in self {
-            let score = score(&item);
-            if best.as_ref().is_none_or(|(most, _)| score > *most) {
-                best = Some((score, item));
-            }
-        }
-        best.map(|(_, item)| item)
-    }
-}
-
-impl<I: Iterator> RevMax for I {}
 
 /// By node: what it computes, as a digest of class, constants and the same of its sources. In a cycle a link counts by its slot alone.
 fn digests(prompt: &Prompt) -> HashMap<&NodeId, Digest> {

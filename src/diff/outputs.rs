@@ -15,6 +15,7 @@ use crate::bench::Bench;
 use crate::case::named_files;
 use crate::compare::cause::{Cause, Evidence};
 use crate::compare::changed::{Change, ChangeKind, Changed};
+use crate::compare::upstream::only_needed;
 use crate::compare::{Deviation, Place, compare};
 use crate::dump::Taken;
 use crate::exit::{Outcome, Stop};
@@ -114,7 +115,7 @@ impl Outputs {
     }
 }
 
-/// Runs a side that is a workflow: what it saves or shows, and what else is known of the other.
+/// Runs a side that is a workflow: what it saves or shows, what else is known of the other, and all that these need.
 fn run(
     side: &mut Side,
     known: Vec<NodeId>,
@@ -127,7 +128,9 @@ fn run(
     let mut targets = outputs(prompt, registry);
     targets.extend(known);
     let salt = session::salt(&bench.engine);
-    let plan = Plan::new(prompt.clone(), registry, &bench.engine.folders, &Targets::Only(targets), &salt);
+    // Every node is a target, so that its outputs are told also where they are at hand from the other side.
+    let needed = only_needed(prompt, &targets);
+    let plan = Plan::new(needed, registry, &bench.engine.folders, &Targets::All, &salt);
     let plan = plan.map_err(|mut problems| of_problems(&mut problems, None).of_file(&side.name))?;
     line.at(&side.name);
     let ran = bench.run(&plan, line, cancel).map_err(|stop: Stop| stop.of_file(&side.name))?;

@@ -41,6 +41,15 @@ impl Boundaries {
         all
     }
 
+    /// Leaves out the nodes that were not run: what is behind a switch, say.
+    pub(super) fn keep_done(&mut self, taken: &Taken) {
+        self.0.retain(|id, _| taken.order.contains(id));
+    }
+
+    pub(super) fn nodes(&self) -> impl Iterator<Item = &NodeId> {
+        self.0.keys()
+    }
+
     fn add_whole(&mut self, id: &NodeId, prompt: &Prompt, registry: &Registry) {
         let class = prompt.nodes.get(id).and_then(|node| registry.class(&node.class_type));
         let outputs = class.map_or(0, |class| class.schema.outputs.len());

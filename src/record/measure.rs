@@ -31,7 +31,7 @@ pub(super) fn measure(
     cancel: &Cancel,
 ) -> Outcome<(Measured, Vec<f64>)> {
     // Another salt: no result of the first run is used again.
-    let salt = format!("{} measured", session::salt(&bench.engine));
+    let salt = format!("{} measured {}", session::salt(&bench.engine), prepared.name);
     let plan = Plan::of(prepared.runnable.clone(), registry, &bench.engine.folders, &salt);
     let threads = Threads::other();
     let second = with_fused_kernels(|| bench.run(&plan, line, cancel))?;

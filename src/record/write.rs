@@ -72,6 +72,9 @@ fn fill(
         files.copy(&path, &Path::new(INPUT).join(&picture.name))?;
     }
     let named = named_files(prompt, registry);
+    // The nodes of which something is expected are targets, so that they are told of also where results are at hand.
+    let mut targets = prepared.runnable.targets.clone();
+    targets.extend(prepared.boundaries.nodes().filter(|id| !prepared.runnable.targets.contains(id)).cloned());
     let case = CaseFile {
         tolerance: *tolerance,
         measured: measured.clone(),
@@ -80,7 +83,7 @@ fn fill(
             seconds: (ran.seconds * 100.0).round() / 100.0,
             prompt: digest_of_prompt(&json),
         }),
-        targets: prepared.runnable.targets.clone(),
+        targets,
         nodes: prepared.boundaries.list(prompt),
         models: model_digests(&named, folders),
         pictures: named.iter().filter(|file| file.is_users()).filter_map(|file| file.digest(folders)).collect(),

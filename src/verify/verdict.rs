@@ -49,18 +49,6 @@ impl CaseOutcome {
             Self::Known(what) | Self::Failed(what) => Some(what.clone()),
         }
     }
-
-    /// One word for it.
-    pub(super) fn name(&self) -> &'static str {
-        match self {
-            Self::Passed => "passed",
-            Self::Known(_) => "known",
-            Self::NotThere(_) => "not there",
-            Self::Missing(_) => "missing",
-            Self::Accepted(_) => "accepted",
-            Self::Failed(_) => "failed",
-        }
-    }
 }
 
 impl Verdict {
