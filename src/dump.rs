@@ -44,6 +44,12 @@ impl Taken {
         }
     }
 
+    /// Whether anything of a node was taken.
+    pub(crate) fn has_outputs_of(&self, node: &NodeId) -> bool {
+        let of_node = |key: &String| key.strip_prefix(node.as_str()).is_some_and(|rest| rest.starts_with('/'));
+        self.tensors.keys().any(of_node) || self.plain.keys().any(of_node)
+    }
+
     /// Writes the tensors as safetensors, aside and then renamed. The header says in which order the nodes were done, and what `prompt`
     /// says they are.
     pub(crate) fn write(&self, path: &Path, prompt: Option<&Json>) -> anyhow::Result<()> {

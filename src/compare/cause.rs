@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::changed::{Change, ChangeKind, Changed};
 use super::upstream::with_sources;
 use super::{Deviation, Place};
+use crate::dump::Taken;
 use crate::out::plain;
 
 /// How many of several nodes or changes are named.
@@ -40,6 +41,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) changed: &'a Changed,
     /// Everything that was compared, in execution order.
     pub(crate) deviations: &'a [Deviation],
+    /// What the nodes gave.
+    pub(crate) found: &'a Taken,
     /// What else is other: device, threads, versions; empty if nothing is.
     pub(crate) surroundings: &'a str,
 }
@@ -81,8 +84,11 @@ impl Evidence<'_> {
             return Cause { kind: CauseKind::Inputs, words };
         }
         let is_compared = |id: &NodeId| self.deviations.iter().any(|deviation| deviation.place.node == *id);
+        // Models are nothing that can be compared; their files and the nodes that change them are known.
+        let is_comparable = |id: &NodeId| self.found.has_outputs_of(id);
         let sources = self.prompt.nodes.get(node).into_iter().flat_map(|node| node.inputs.values());
-        let mut unknown: Vec<_> = sources.filter_map(Given::source).filter(|id| !is_compared(id)).collect();
+        let mut unknown: Vec<_> =
+            sources.filter_map(Given::source).filter(|id| is_comparable(id) && !is_compared(id)).collect();
         unknown.dedup();
         let rest = match unknown.is_empty() {
             true => "what comes in is equal, and no parameter and no file that is known of was changed".to_owned(),

@@ -73,7 +73,13 @@ impl Outputs {
         let cause = first.zip(graphs).map(|(first, graphs)| {
             let changed = with_files(graphs, (a, b), registry, &bench);
             let surroundings = surroundings(a, b, &bench);
-            let evidence = Evidence { prompt, changed: &changed, deviations: &deviations, surroundings: &surroundings };
+            let evidence = Evidence {
+                prompt,
+                changed: &changed,
+                deviations: &deviations,
+                found: taken_b,
+                surroundings: &surroundings,
+            };
             evidence.cause(&first.place.node)
         });
         Ok(Self { deviations, cause, only_b })

@@ -55,6 +55,7 @@ impl Compared {
             prompt: &self.prompt,
             changed: &self.changed,
             deviations: &self.deviations,
+            found: &self.ran.taken,
             surroundings: &self.surroundings,
         }
     }

@@ -41,7 +41,7 @@ pub(super) fn of(place: &Place, expected: &Tensor, found: &Tensor) -> Option<Str
     };
     let differences = (&expected - &found).abs();
     let largest = differences.max().double_value(&[]);
-    let factor = 10f64.powf((peak / largest).log10().floor().clamp(0.0, 12.0));
+    let factor = round_below(peak / largest);
     let mut rows = String::new();
     for frame in 0..expected.size().first().copied()?.min(FRAMES) {
         let [a, b, d] = [&expected, &found, &differences].map(|tensor| tensor.narrow(0, frame, 1));
@@ -72,6 +72,12 @@ pub(super) fn of(place: &Place, expected: &Tensor, found: &Tensor) -> Option<Str
         measures.concat(),
         chart.unwrap_or_default()
     ))
+}
+
+/// The largest of 1, 2, 5, 10, 20, … that is not above a number; from 1 to 5 · 10^12.
+fn round_below(number: f64) -> f64 {
+    let power = 10f64.powf(number.log10().floor().clamp(0.0, 12.0));
+    [5.0, 2.0].into_iter().map(|step| step * power).find(|step| *step <= number).unwrap_or(power)
 }
 
 /// What a tensor of such a shape at such a place shows.
@@ -147,11 +153,11 @@ fn note(shows: Shows, batch: i64) -> String {
         Shows::Image => "picture; values 0 to 1",
         Shows::Mask => "mask; values 0 to 1",
         Shows::Latent => {
-            "latent; four channels as Stable Diffusion 1.x's rough colours, others as greys side by side; PSNR and SSIM over its range"
+            "latent; four channels as Stable Diffusion 1.x's rough colours, others as greys side by side; difference, PSNR and SSIM over its range"
         }
     };
     let batch = if batch > FRAMES { format!("; the first {FRAMES} of a batch of {batch}") } else { String::new() };
-    format!("{what}{batch}; SSIM by a Gaussian window of 11 × 11 pixels, spread 1.5")
+    format!("{what}{batch}")
 }
 
 #[cfg(test)]
@@ -170,6 +176,12 @@ mod tests {
         assert_eq!(shows(&place("samples"), &[1, 16, 8, 8]), Some(Shows::Latent));
         assert_eq!(shows(&place("0/cond"), &[1, 77, 768]), None);
         assert_eq!(shows(&place(""), &[21]), None);
+    }
+
+    #[test]
+    fn amplification_is_a_round_number() {
+        let rounded = [0.5, 1.0, 4.3, 7.0, 43.0, 1e3, f64::INFINITY].map(round_below);
+        assert_eq!(rounded, [1.0, 1.0, 2.0, 5.0, 20.0, 1e3, 5e12]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! How alike two pictures are: PSNR and SSIM.
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 /// The side and the spread of SSIM's Gaussian window, in pixels, and its two constants (Wang et al. 2004).
 const WINDOW: i64 = 11;
@@ -21,9 +21,9 @@ pub(super) fn ssim(expected: &Tensor, found: &Tensor, peak: f64) -> f64 {
         _ => return f64::NAN,
     };
     let fitting = height.min(width).min(WINDOW);
-    let kernel = window(if fitting % 2 == 0 { fitting - 1 } else { fitting });
+    let weights = window(if fitting % 2 == 0 { fitting - 1 } else { fitting });
     let planes = |x: &Tensor| x.to_kind(Kind::Double).reshape([batch * channels, 1, height, width]);
-    let mean = |x: &Tensor| x.conv2d(&kernel, None::<&Tensor>, [1, 1], [0, 0], [1, 1], 1);
+    let mean = |x: &Tensor| weighted(&weighted(x, 3, &weights), 2, &weights);
     let (x, y) = (planes(expected), planes(found));
     let (mean_x, mean_y) = (mean(&x), mean(&y));
     let spread = |a: &Tensor, b: &Tensor, means: &Tensor| mean(&(a * b)) - means;
@@ -34,17 +34,25 @@ pub(super) fn ssim(expected: &Tensor, found: &Tensor, peak: f64) -> f64 {
     like.mean(Kind::Double).double_value(&[])
 }
 
-/// 1 × 1 × side × side, its sum 1.
-fn window(side: i64) -> Tensor {
-    let offsets = Tensor::arange(side, (Kind::Double, Device::Cpu)) - (side - 1) as f64 / 2.0;
-    let row = (offsets.square() / (-2.0 * SPREAD * SPREAD)).exp();
-    let row = &row / row.sum(Kind::Double);
-    row.outer(&row).view([1, 1, side, side])
+/// The weighted mean of neighbours along a dimension, wherever all of them are there. (libtorch's convolution of doubles is far slower.)
+fn weighted(x: &Tensor, dim: i64, weights: &[f64]) -> Tensor {
+    let length = x.size()[dim as usize] - weights.len() as i64 + 1;
+    let shifted = weights.iter().zip(0..).map(|(weight, start)| x.narrow(dim, start, length) * *weight);
+    shifted.reduce(|sum, next| sum + next).unwrap_or_else(|| x.shallow_clone())
+}
+
+/// A Gaussian window of `side` weights whose sum is 1.
+fn window(side: i64) -> Vec<f64> {
+    let middle = (side - 1) as f64 / 2.0;
+    let weights = (0..side).map(|at| (-(at as f64 - middle).powi(2) / (2.0 * SPREAD * SPREAD)).exp());
+    let sum: f64 = weights.clone().sum();
+    weights.map(|weight| weight / sum).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use redraft_nodes::ops::noise::randn;
+    use tch::Device;
 
     use super::*;
 

@@ -21,6 +21,10 @@ use crate::compare::{Deviation, with_alpha};
 
 const STYLE: &str = include_str!("style.css");
 
+const FOOT: &str = "</main>\n<footer class=\"quiet\">Differences are over the largest expected value or 1, those under pictures as they are. \
+    SSIM is by a Gaussian window of 11 × 11 pixels with a spread of 1.5. Pictures are scaled down to 512 pixels; of differences the \
+    largest are kept.</footer>\n</body>\n</html>\n";
+
 /// Of how many outputs of a case the pictures are shown, and how many are listed.
 const SHOWN: usize = 8;
 const LISTED: usize = 200;
@@ -28,20 +32,26 @@ const LISTED: usize = 200;
 /// The page, as far as cases are done.
 pub(super) struct Page {
     surroundings: Surroundings,
-    /// Those that differ.
+    /// Those that differ, how many they are, and links to them.
     cases: String,
+    shown: usize,
+    index: String,
 }
 
 impl Page {
     pub(super) fn new(surroundings: &Surroundings) -> Self {
-        Self { surroundings: surroundings.clone(), cases: String::new() }
+        Self { surroundings: surroundings.clone(), cases: String::new(), shown: 0, index: String::new() }
     }
 
     /// Adds a case that ran, if anything in it is beyond its tolerance.
     pub(super) fn show(&mut self, verdict: &Verdict, compared: &Compared) {
         let Some(first) = compared.first() else { return };
         let case = escaped(&verdict.name);
-        self.cases.push_str(&format!("<article>\n<h2>{case} <span class=\"bad\">differs</span></h2>\n"));
+        self.shown += 1;
+        let number = self.shown;
+        self.index.push_str(&format!("<li><a href=\"#case-{number}\">{case}</a></li>\n"));
+        let heading = format!("<h2>{case} <span class=\"bad\">differs</span></h2>");
+        self.cases.push_str(&format!("<article id=\"case-{number}\">\n{heading}\n"));
         self.cases.push_str(&format!(
             "<p>First to part: <strong>{}</strong>, slot {}: {}; tolerance {:.1e}.</p>\n",
             escaped(&first.place.node_in_words()),
@@ -69,13 +79,14 @@ impl Page {
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <meta name=\"color-scheme\" content=\"light dark\">\n<title>redraft verify: {title}</title>\n\
              <style>\n{STYLE}</style>\n</head>\n<body>\n<header>\n<h1>redraft verify</h1>\n<p class=\"counts\">{title}</p>\n\
-             <p class=\"quiet\">{} in {}; redraft {}, {}, {threads} threads, {}, {}</p>\n</header>\n<main>\n{}",
+             <p class=\"quiet\">{} in {}; redraft {}, {}, {threads} threads, {}, {}</p>\n</header>\n<main>\n{}{}",
             chrono::Local::now().format("%Y-%m-%d %H:%M"),
             in_words(seconds),
             escaped(redraft),
             escaped(device),
             escaped(cpu),
             escaped(numerics),
+            if self.shown > 1 { format!("<ol class=\"index\">\n{}</ol>\n", self.index) } else { String::new() },
             self.cases
         );
         let of = |wanted: fn(&CaseOutcome) -> bool| verdicts.iter().filter(move |verdict| wanted(&verdict.outcome));
@@ -84,7 +95,7 @@ impl Page {
         page.push_str(&list("Missing", of(|o| matches!(o, CaseOutcome::Missing(_) | CaseOutcome::NotThere(_))), true));
         page.push_str(&list("Differ as known", of(|o| matches!(o, CaseOutcome::Known(_))), true));
         page.push_str(&list("Passed", of(|o| matches!(o, CaseOutcome::Passed)), false));
-        page.push_str("</main>\n</body>\n</html>\n");
+        page.push_str(FOOT);
         let mut aside = Aside::of(path)?;
         aside.write_all(page.as_bytes())?;
         Ok(aside.stand_over()?)
@@ -138,8 +149,7 @@ fn table(deviations: &[Deviation]) -> String {
     let more = if more > 0 { format!(", {more} more differ") } else { String::new() };
     format!(
         "<div class=\"wide\"><table>\n<thead><tr><th>output</th><th></th><th>largest</th><th>mean</th><th>tolerance</th><th>at</th></tr></thead>\n\
-         <tbody>\n{rows}</tbody>\n</table></div>\n<p class=\"quiet\">{equal} of {} outputs are equal{more}. Differences are over the \
-         largest expected value or 1.</p>\n",
+         <tbody>\n{rows}</tbody>\n</table></div>\n<p class=\"quiet\">{equal} of {} outputs are equal{more}.</p>\n",
         deviations.len()
     )
 }
