@@ -12,11 +12,11 @@ use serde_json::{Value as Json, json};
 use self::graphs::Graphs;
 use self::outputs::Outputs;
 use self::side::Side;
-use crate::args::DiffArgs;
+use crate::args::{Changes, DiffArgs};
 use crate::exit::{Exit, Outcome};
 use crate::out::say_json;
 use crate::worker::Line;
-use crate::{directories, front};
+use crate::{directories, front, substitutes};
 
 pub(crate) fn diff(args: DiffArgs) -> Outcome {
     front::alone(move |line, cancel| both(&args, line, cancel), |bars, text| bars.said(&text))
@@ -25,7 +25,10 @@ pub(crate) fn diff(args: DiffArgs) -> Outcome {
 fn both(args: &DiffArgs, line: &Line, cancel: &Cancel) -> Outcome {
     let registry = Registry::linked()?;
     let folders = directories::folders(&args.directories)?;
-    let mut sides = [&args.before, &args.now].map(|path| Side::read(path, &registry, &folders));
+    let substitutes = substitutes::named(&args.changes, &args.directories)?;
+    let as_it_is = Changes { sets: Vec::new(), inputs: None, ..args.changes.clone() };
+    let mut sides = [(&args.before, &as_it_is), (&args.now, &args.changes)]
+        .map(|(path, changes)| Side::read(path, changes, &substitutes, &registry, &folders));
     let runs = args.run || sides.iter().flatten().any(Side::has_outputs);
     if runs {
         // What no output needs says nothing of the outputs.

@@ -128,6 +128,19 @@ fn a_changed_parameter_is_named_at_its_node_and_in_front_of_it() {
 }
 
 #[test]
+fn a_workflow_that_was_edited_by_hand_is_told_of() {
+    let recorded = Recorded::new();
+    let prompt = recorded.case.join("prompt.json");
+    let text = fs::read_to_string(&prompt).unwrap();
+    // Spaces are no change.
+    fs::write(&prompt, text.replace("\n", " ")).unwrap();
+    recorded.verify().finish().expect_code(0);
+    fs::write(&prompt, text.replace("\"cfg\": 8.0", "\"cfg\": 7.0")).unwrap();
+    let done = recorded.verify().finish().expect_code(1);
+    assert_has(&done.stdout, &["its parameters were changed: the case's workflow was edited after it was recorded"]);
+}
+
+#[test]
 fn a_changed_model_file_is_named() {
     let recorded = Recorded::new();
     let checkpoint = recorded.base.path("models/checkpoints").join(CHECKPOINT);
@@ -324,6 +337,9 @@ fn two_workflows_are_compared_as_graphs_and_by_what_they_give() {
     assert_eq!(found["outputs"]["cause"]["kind"], "parameters");
     let done = diff(&base, &a, &same).arg("--run").finish().expect_code(0);
     assert_has(&done.stdout, &["no output of ", "equal\n"]);
+    // What the command line sets is set in B.
+    let done = diff(&base, &a, &a).args(["--set", "draw over it.seed=4"]).finish().expect_code(1);
+    assert_eq!(done.stdout, "node 16 (KSampler \"draw over it\"): seed is 4 and was 123\n");
     // A node more, in the middle.
     let mut longer = workflow();
     longer.node("20", "ImageInvert", json!({ "image": ["8", 0] }));

@@ -80,6 +80,9 @@ pub(crate) struct DiffArgs {
     pub(crate) directories: Directories,
     #[command(flatten)]
     pub(crate) compute: Compute,
+    /// Stand-ins are for both, where they are workflows; --set and --inputs change B
+    #[command(flatten)]
+    pub(crate) changes: Changes,
     /// Run two workflows as well, and say where their outputs part first
     #[arg(long)]
     pub(crate) run: bool,

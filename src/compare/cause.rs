@@ -43,6 +43,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) deviations: &'a [Deviation],
     /// What the nodes gave.
     pub(crate) found: &'a Taken,
+    /// Whether the workflow that is compared with was edited since its outputs were recorded.
+    pub(crate) edited: bool,
     /// What else is other: device, threads, versions; empty if nothing is.
     pub(crate) surroundings: &'a str,
 }
@@ -74,8 +76,12 @@ impl Evidence<'_> {
         }
     }
 
-    /// Nothing that it needs was changed.
+    /// Nothing that it needs was changed, as far as is known.
     fn unchanged(&self, node: &NodeId) -> Cause {
+        if self.edited {
+            let words = "the case's workflow was edited after it was recorded; what it was is not known".to_owned();
+            return Cause { kind: CauseKind::Parameters, words };
+        }
         let needed = with_sources(self.prompt, [node]);
         let before = |deviation: &&Deviation| deviation.place.node != *node && needed.contains(&deviation.place.node);
         if let Some(earlier) = self.deviations.iter().filter(before).find(|deviation| deviation.is_any()) {

@@ -125,7 +125,6 @@ mod tests {
             tensors: [("2/0".to_owned(), tensor(a)), ("10/0/samples".to_owned(), tensor(b))].into_iter().collect(),
             plain: [("7/1".to_owned(), json!(text))].into_iter().collect(),
             order: ["10", "7", "2"].map(NodeId::from).to_vec(),
-            ..Taken::default()
         };
         let all = compare(&taken(0.0, 0.5, "x"), &taken(0.0, 0.25, "y"), 0.3, &Prompt::default());
         let keys: Vec<_> = all.iter().map(|deviation| deviation.key.as_str()).collect();

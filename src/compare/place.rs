@@ -39,7 +39,8 @@ impl Place {
     pub(crate) fn of_node(id: &NodeId, prompt: &Prompt) -> Self {
         let node = prompt.nodes.get(id);
         let class = node.map(|node| node.class_type.clone());
-        let title = node.and_then(|node| node.title.clone()).filter(|title| Some(title) != class.as_ref());
+        let says_more = |title: &String| !class.as_ref().is_some_and(|class| is_same(title, class));
+        let title = node.and_then(|node| node.title.clone()).filter(says_more);
         Self { node: id.clone(), class, title, slot: None, part: String::new() }
     }
 
@@ -55,6 +56,11 @@ impl Place {
         }
         words
     }
+}
+
+/// Whether a title is a class's name, up to spaces and capitals: `VAE Decode`.
+fn is_same(title: &str, class: &str) -> bool {
+    title.replace(' ', "").eq_ignore_ascii_case(&class.replace(' ', ""))
 }
 
 impl fmt::Display for Place {

@@ -75,7 +75,7 @@ impl<'p> Matching<'p> {
         let inputs = a.inputs.iter().filter_map(|(name, given)| Some((given, b.inputs.get(name)?)));
         let of_inputs = inputs.map(|(a, b)| match (a, b) {
             (Given::Link { node: from, slot: x }, Given::Link { node: to, slot: y }) => {
-                if x == y && self.found.get(from) == Some(to) { 4 } else { 0 }
+                4 * usize::from(x == y && self.found.get(from) == Some(to))
             }
             (Given::Constant(x), Given::Constant(y)) => usize::from(same(x, y)),
             _ => 0,

@@ -78,6 +78,7 @@ impl Outputs {
                 changed: &changed,
                 deviations: &deviations,
                 found: taken_b,
+                edited: a.case.as_ref().is_some_and(|case| case.edited),
                 surroundings: &surroundings,
             };
             evidence.cause(&first.place.node)

@@ -16,6 +16,7 @@ use crate::compare::Place;
 use crate::compare::upstream::{only_needed, sources_first};
 use crate::dump::{ORDER, PROMPT, Taken};
 use crate::exit::{Outcome, Stop};
+use crate::substitutes::Substitute;
 use crate::workflow_file;
 
 pub(super) struct Side {
@@ -29,12 +30,28 @@ pub(super) struct Side {
 }
 
 impl Side {
-    pub(super) fn read(path: &Path, registry: &Registry, folders: &FolderPaths) -> Outcome<Self> {
+    /// Reads one side. A workflow is changed as `changes` and `substitutes` say; what was recorded cannot be.
+    pub(super) fn read(
+        path: &Path,
+        changes: &Changes,
+        substitutes: &[Substitute],
+        registry: &Registry,
+        folders: &FolderPaths,
+    ) -> Outcome<Self> {
         let name = workflow_file::name(path);
-        let load = |path: &Path| workflow_file::load(path, &Changes::default(), &[], registry, folders, &mut |_| {});
+        let load = |path: &Path, changes: &Changes, substitutes: &[Substitute]| {
+            workflow_file::load(path, changes, substitutes, registry, folders, &mut |_| {})
+        };
+        let recorded = |what: &str| match changes.sets.is_empty() && changes.inputs.is_none() {
+            true => Ok(()),
+            false => Err(Stop::wrong(format!(
+                "{name}: is {what}, in which --set and --inputs change nothing; name a workflow"
+            ))),
+        };
         if path.join(CASE).is_file() {
+            recorded("a case")?;
             let mut case = Case::read(path)?;
-            let prompt = load(&case.workflow)?.prompt;
+            let prompt = load(&case.workflow, &Changes::default(), &[])?.prompt;
             let mut taken = std::mem::take(&mut case.expected);
             taken.order = order(&prompt);
             return Ok(Self { name, prompt: Some(prompt), taken: Some(taken), case: Some(case) });
@@ -47,9 +64,10 @@ impl Side {
         if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("safetensors"))
             && let Some((taken, prompt)) = dump(path, registry, folders).map_err(|stop| stop.of_file(&name))?
         {
+            recorded("a dump")?;
             return Ok(Self { name, prompt, taken: Some(taken), case: None });
         }
-        Ok(Self { name, prompt: Some(load(path)?.prompt), taken: None, case: None })
+        Ok(Self { name, prompt: Some(load(path, changes, substitutes)?.prompt), taken: None, case: None })
     }
 
     pub(super) fn has_outputs(&self) -> bool {

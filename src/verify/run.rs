@@ -56,6 +56,7 @@ impl Compared {
             changed: &self.changed,
             deviations: &self.deviations,
             found: &self.ran.taken,
+            edited: self.case.edited,
             surroundings: &self.surroundings,
         }
     }
@@ -102,11 +103,7 @@ impl<'a> Stand<'a> {
         deviations.extend(of_pictures(&case.saved, &ran.saved, &prompt));
         sort(&mut deviations, &ran.taken.order);
         let before = case.file.recorded.as_ref().map(|recorded| &recorded.surroundings);
-        let mut surroundings = before.map(|before| self.bench.surroundings().differences(before)).unwrap_or_default();
-        if case.edited {
-            let joint = if surroundings.is_empty() { "" } else { "; " };
-            surroundings = format!("the case's workflow was edited after it was recorded{joint}{surroundings}");
-        }
+        let surroundings = before.map(|before| self.bench.surroundings().differences(before)).unwrap_or_default();
         Ok(Compared { case, prompt, ran, deviations, changed, surroundings })
     }
 
