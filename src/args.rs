@@ -1,10 +1,14 @@
 //! The command line, as clap reads it.
 
+mod regression;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use redraft_engine::cache::Policy;
 use redraft_engine::memory;
+
+pub(crate) use self::regression::{DiffArgs, RecordArgs, VerifyArgs};
 
 const EXIT_CODES: &str = "Exit codes:
   0    done
@@ -40,10 +44,14 @@ pub(crate) enum Command {
     Inputs(FileArgs),
     /// Draws what a workflow runs, for Graphviz or Mermaid
     Graph(GraphArgs),
+    /// Makes a case for `verify` of a workflow: what it gives now, and how far that may vary
+    Record(RecordArgs),
     /// Holds nodes against recorded outputs, tensor by tensor
     Verify(VerifyArgs),
     /// Looks at the results that are kept from run to run, or removes some
     Cache(CacheArgs),
+    /// Says where two workflows, dumps or cases part, and why
+    Diff(DiffArgs),
     /// Lists the nodes, or prints one node's documentation
     Nodes { name: Option<String> },
     /// Prints the nodes' declarations as ComfyUI's /object_info does
@@ -211,6 +219,18 @@ pub(crate) struct Changes {
     /// Take a model of the same name in another folder for missing, in place of using it
     #[arg(long)]
     pub(crate) strict_names: bool,
+}
+
+impl Changes {
+    /// Whether anything is to be changed.
+    pub(crate) fn are_any(&self) -> bool {
+        self.inputs.is_some() || !self.sets.is_empty() || self.substitute()
+    }
+
+    /// Whether stand-ins are named.
+    pub(crate) fn substitute(&self) -> bool {
+        !self.substitutes.is_empty() || !self.substitute_files.is_empty()
+    }
 }
 
 #[derive(Args, Debug)]
@@ -387,24 +407,4 @@ pub(crate) struct StandInsArgs {
     pub(crate) width: u32,
     #[arg(long, default_value_t = 512)]
     pub(crate) height: u32,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct VerifyArgs {
-    /// Each folder below with a case.json is a case
-    #[arg(required = true, value_name = "DIR")]
-    pub(crate) cases: Vec<PathBuf>,
-    #[command(flatten)]
-    pub(crate) directories: Directories,
-    #[command(flatten)]
-    pub(crate) compute: Compute,
-    /// A TOML file of cases that are known to differ, each with its size and reason: they are told apart from failures
-    #[arg(long, value_name = "FILE")]
-    pub(crate) known_differences: Option<PathBuf>,
-    /// Write the result in JUnit's XML
-    #[arg(long, value_name = "FILE")]
-    pub(crate) junit: Option<PathBuf>,
-    /// One case per line on stdout, as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
 }

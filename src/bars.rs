@@ -10,7 +10,7 @@ use redraft_engine::event::Event;
 use redraft_engine::prompt::NodeId;
 
 use crate::args::Progress;
-use crate::out::{plain, say_path, tell, tell_text};
+use crate::out::{plain, say_path, say_text, tell, tell_text};
 
 /// Lines of progress come no closer than this.
 const BETWEEN_LINES: Duration = Duration::from_secs(5);
@@ -30,6 +30,8 @@ pub(crate) struct Bars {
     begun: HashSet<NodeId>,
     /// What the running node is called.
     title: String,
+    /// What stands in front of that.
+    at: String,
     pace: Pace,
     last_line: Option<Instant>,
 }
@@ -46,6 +48,7 @@ impl Bars {
             nodes: 0,
             begun: HashSet::new(),
             title: String::new(),
+            at: String::new(),
             pace: Pace::default(),
             last_line: None,
         }
@@ -82,6 +85,20 @@ impl Bars {
         }
     }
 
+    /// What is under way beside the node: `case 3 of 12: text/words`.
+    pub(crate) fn at(&mut self, text: &str) {
+        self.at = format!("{}, ", plain(text));
+        self.title = plain(text).into_owned();
+        if self.how == Progress::Bar {
+            self.spin();
+        }
+    }
+
+    /// A text for stdout, above the bar.
+    pub(crate) fn said(&self, text: &str) {
+        self.bar.suspend(|| say_text(text));
+    }
+
     /// A line for the person, above the bar.
     pub(crate) fn line(&self, line: &str) {
         self.bar.suspend(|| tell(line));
@@ -91,7 +108,7 @@ impl Bars {
     fn begin(&mut self, node: &NodeId, title: &str) {
         let again = !self.begun.insert(node.clone());
         let (number, of) = (self.begun.len(), self.nodes.max(self.begun.len()));
-        self.title = format!("node {number} of {of}: {} ({})", plain(title), plain(node.as_str()));
+        self.title = format!("{}node {number} of {of}: {} ({})", self.at, plain(title), plain(node.as_str()));
         self.pace = Pace::default();
         match self.how {
             Progress::Plain if !again && (self.nodes <= MANY || self.is_due()) => {

@@ -1,16 +1,42 @@
 //! The front of a command that computes: shows what the compute thread says, and passes ctrl-c and SIGTERM on to it.
 
+use std::io::IsTerminal;
 use std::time::Duration;
 
+use redraft_engine::cx::Cancel;
 use redraft_engine::event::Event;
 use redraft_engine::prompt::NodeId;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
+use crate::args::Progress;
+use crate::bars::Bars;
 use crate::exit::{Exit, Outcome, Stop};
 use crate::out::tell;
 use crate::process;
-use crate::worker::{JobId, Message, Worker};
+use crate::worker::{self, JobId, Line, Message, Worker};
+
+/// Has the compute thread do one piece of work. Its progress is shown on a terminal alone; `note` is told its lines, with the bar that they
+/// go above.
+pub(crate) fn alone(
+    work: impl FnOnce(&mut Line, &Cancel) -> Outcome + Send + 'static,
+    note: impl Fn(&Bars, String),
+) -> Outcome {
+    let mut work = Some(work);
+    let job = move |(), line: &mut Line, cancel: &Cancel| work.take().map_or(Ok(Exit::Done), |work| work(line, cancel));
+    let (mut worker, messages) = Worker::start(worker::Options::default(), || Ok(job))?;
+    worker.submit(());
+    let hidden = (!std::io::stderr().is_terminal()).then_some(Progress::None);
+    let (mut bars, mut end) = (Bars::new(hidden, false), Ok(Exit::Done));
+    watch(worker, messages, |_, message| match message {
+        Message::Begun => {}
+        Message::At(text) => bars.at(&text),
+        Message::Event(event) => bars.show(&event),
+        Message::Note(text) => note(&bars, text),
+        Message::Done(outcome) => end = outcome.unwrap_or(Ok(Exit::Cancelled)),
+    })?;
+    end
+}
 
 /// SIGTERM, by which services and CI end a process; nothing elsewhere than on Unix.
 struct Terminate(#[cfg(unix)] Option<tokio::signal::unix::Signal>);

@@ -3,8 +3,12 @@
 mod args;
 mod bars;
 mod cache;
+mod bench;
+mod case;
 mod changes;
 mod check;
+mod compare;
+mod diff;
 mod directories;
 mod dump;
 mod exit;
@@ -16,6 +20,7 @@ mod nodes;
 mod out;
 mod previews;
 mod process;
+mod record;
 mod run;
 mod screen;
 mod session;
@@ -87,8 +92,10 @@ fn dispatch(command: Command, quiet: bool) -> Outcome {
         Command::Convert(args) => check::convert(&args),
         Command::Inputs(args) => inputs::inputs(&args),
         Command::Graph(args) => graph::graph(&args),
+        Command::Record(args) => record::record(args),
         Command::Verify(args) => verify::verify(args),
         Command::Cache(args) => cache::cache(&args),
+        Command::Diff(args) => diff::diff(args),
         Command::Nodes { name } => nodes::nodes(name.as_deref()),
         Command::ObjectInfo(directories) => nodes::object_info(&directories),
         Command::Survey { directory } => survey::survey(&directory),

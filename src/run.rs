@@ -135,6 +135,7 @@ pub(crate) fn run(args: RunArgs, quiet: bool) -> Outcome {
         Message::Done(None) => {}
         Message::Event(event) => screen.event(event),
         Message::Note(text) => screen.note(Some(numbers[job]), &text),
+        Message::At(_) => {}
     })?;
     screen.close();
     match (end, first_failure) {
@@ -160,7 +161,8 @@ fn one(
         None => engine.run(plan, metadata, line, cancel),
     };
     if let Some(dump) = dump {
-        taken.write(dump).map_err(|e| Stop::wrong(format!("{}: {e:#}", dump.display())))?;
+        let prompt = (!metadata.disabled).then_some(&metadata.prompt);
+        taken.write(dump, prompt).map_err(|e| Stop::wrong(format!("{}: {e:#}", dump.display())))?;
     }
     match outcome {
         RunOutcome::Done => Ok(Exit::Done),

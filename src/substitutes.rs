@@ -174,7 +174,7 @@ impl Place<'_> {
 }
 
 /// Whether `name` matches a pattern of `*` (any text) and `?` (one character), upper and lower case alike.
-fn matches(pattern: &str, name: &str) -> bool {
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let pattern: Vec<char> = pattern.to_lowercase().chars().collect();
     let name: Vec<char> = name.to_lowercase().chars().collect();
     let (mut p, mut n) = (0, 0);

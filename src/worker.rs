@@ -23,6 +23,8 @@ pub(crate) enum Message {
     Event(Event),
     /// A line for the person that is no event of a run.
     Note(String),
+    /// What the job is at, to be shown while it is: `case 3 of 12`.
+    At(String),
     /// The job is over; nothing if it was never begun.
     Done(Option<Outcome>),
 }
@@ -38,6 +40,17 @@ pub(crate) struct Line {
 impl Line {
     pub(crate) fn note(&self, text: impl Into<String>) {
         self.send(Message::Note(text.into()));
+    }
+
+    /// Says what the job is at.
+    pub(crate) fn at(&self, text: impl Into<String>) {
+        self.send(Message::At(text.into()));
+    }
+
+    /// One that nobody listens to.
+    #[cfg(test)]
+    pub(crate) fn unheard() -> Self {
+        Self { job: 0, sender: unbounded_channel().0, previews: false }
     }
 
     fn send(&self, message: Message) {
@@ -208,7 +221,7 @@ mod tests {
         match message {
             Message::Begun => "is begun".to_owned(),
             Message::Event(event) => format!("{event:?}"),
-            Message::Note(text) => text.clone(),
+            Message::Note(text) | Message::At(text) => text.clone(),
             Message::Done(None) => "was not begun".to_owned(),
             Message::Done(Some(Ok(exit))) => format!("{exit:?}"),
             Message::Done(Some(Err(stop))) => stop.message.clone(),

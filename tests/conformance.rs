@@ -62,7 +62,7 @@ fn a_wrong_expectation_is_found_where_it_first_differs() {
     let done = verify().arg("--junit").arg(base.path("junit.xml")).finish().expect_code(1);
     assert_eq!(counts(&done.stdout), (1, 1));
     let line = done.stdout.lines().find(|line| line.contains("/bad: ")).expect("the case is named");
-    for word in ["node 16, slot 0 (samples)", "largest difference", "tolerance 1.0e-4"] {
+    for word in ["node 16 (KSampler), slot 0 (samples)", "largest difference", "tolerance 1.0e-4"] {
         assert!(line.contains(word), "{word:?} is not in {line:?}");
     }
     assert!(!done.stdout.contains("/good"), "what passed is not worth a line: {}", done.stdout);
@@ -94,7 +94,11 @@ fn a_known_difference_is_told_apart_from_a_failure() {
         base.command("verify", &[&base.path("cases")]).args(["--device", "cpu", "--known-differences"]).arg(list)
     };
     let done = verify(&known(0.5)).finish().expect_code(0);
-    assert!(done.stdout.contains("differs as known (node 8, slot 0: largest difference"), "{}", done.stdout);
+    assert!(
+        done.stdout.contains("differs as known (node 8 (VAEDecode), slot 0: largest difference"),
+        "{}",
+        done.stdout
+    );
     assert!(done.stdout.ends_with("0 passed, 1 differ as known, 0 failed\n"), "{}", done.stdout);
     let done = verify(&known(0.1)).finish().expect_code(1);
     assert!(done.stdout.contains("more than is known of it (it was tampered with)"), "{}", done.stdout);
@@ -147,9 +151,15 @@ fn what_is_not_there_yet_is_no_failure() {
         done.stdout
     );
 
-    // A model that is missing is a fault of the case.
+    // A model that is missing is counted apart from both.
     copied("file", &checkpoint("nowhere.safetensors"));
-    assert_eq!(counts(&verify().expect_code(1).stdout), (1, 1));
+    let done = verify().expect_code(3);
+    assert!(
+        done.stdout.contains("/file: missing: node 4 (CheckpointLoaderSimple), input 'ckpt_name'"),
+        "{}",
+        done.stdout
+    );
+    assert!(done.stdout.ends_with(", 2 not there yet, 1 missing, 0 failed\n"), "{}", done.stdout);
 }
 
 /// One suite of two cases, one of which failed; every tag closed.
@@ -173,7 +183,7 @@ fn assert_junit(xml: &str) {
     assert!(open.is_empty(), "{open:?} are not closed");
     assert_eq!(seen, ["testsuites", "testsuite", "testcase", "failure", "testcase"], "{xml}");
     assert!(xml.contains("tests=\"2\" failures=\"1\" errors=\"0\""), "{xml}");
-    assert!(xml.contains("node 16, slot 0 (samples)"), "{xml}");
+    assert!(xml.contains("node 16 (KSampler), slot 0 (samples)"), "{xml}");
 }
 
 #[test]

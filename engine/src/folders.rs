@@ -111,7 +111,7 @@ impl FolderPaths {
         let folder = if annotated.folder.is_empty() { folder } else { annotated.folder };
         let relative = relative(annotated.name)?;
         let there = |path: &Path| if folder == INPUT_FOLDERS { path.is_dir() } else { path.is_file() };
-        let handed_in = self.handed_in.get().filter(|_| folder == "input").map(TempDir::path);
+        let handed_in = self.handed_in.get().filter(|_| matches!(folder, "input" | INPUT_FOLDERS)).map(TempDir::path);
         if let Some(path) = handed_in.map(|dir| dir.join(&relative)).filter(|path| there(path)) {
             return Some(path);
         }
@@ -147,6 +147,11 @@ impl FolderPaths {
             std::fs::create_dir_all(parent)?;
         }
         Ok(std::fs::write(path, bytes)?)
+    }
+
+    /// Forgets the pictures that came with workflows: those of the next one may have the same names.
+    pub fn forget_handed_in(&mut self) {
+        self.handed_in = OnceLock::new();
     }
 
     /// The digest of what lies under a path: of a file, its content; of a folder, the names and contents of all files in it.
@@ -337,6 +342,22 @@ mod tests {
         assert!(folders.find("loras", "linked.safetensors").is_some());
         assert_eq!(folders.find("input", "in.png"), Some(input.join("in.png")));
         assert_eq!(folders.find("input", "out.png"), None);
+    }
+
+    #[test]
+    fn what_was_handed_in_comes_first_and_can_be_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("input/set")).unwrap();
+        std::fs::write(dir.path().join("input/set/a.png"), "own").unwrap();
+        let mut folders = FolderPaths::below(dir.path());
+        folders.hand_in("set/a.png", b"theirs").unwrap();
+        assert!(folders.hand_in("set/a.png", b"another's").is_err());
+        let content = |path: Option<PathBuf>| std::fs::read(path.unwrap()).unwrap();
+        assert_eq!(content(folders.find("input", "set/a.png")), b"theirs");
+        assert_eq!(content(folders.find(INPUT_FOLDERS, "set").map(|set| set.join("a.png"))), b"theirs");
+        folders.forget_handed_in();
+        assert_eq!(content(folders.find("input", "set/a.png")), b"own");
+        folders.hand_in("set/a.png", b"another's").unwrap();
     }
 
     #[test]

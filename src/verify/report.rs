@@ -20,6 +20,9 @@ pub(super) struct Counts {
     equal: usize,
     known: usize,
     not_there: usize,
+    /// Those that need a model or a picture that is not here.
+    missing: usize,
+    accepted: usize,
     failed: usize,
 }
 
@@ -32,6 +35,8 @@ impl Counts {
                 CaseOutcome::Passed => &mut counts.passed,
                 CaseOutcome::Known(_) => &mut counts.known,
                 CaseOutcome::NotThere(_) => &mut counts.not_there,
+                CaseOutcome::Missing(_) => &mut counts.missing,
+                CaseOutcome::Accepted(_) => &mut counts.accepted,
                 CaseOutcome::Failed(_) => &mut counts.failed,
             } += 1;
         }
@@ -39,7 +44,7 @@ impl Counts {
     }
 
     pub(super) fn exit(&self) -> Exit {
-        match (self.failed, self.not_there) {
+        match (self.failed, self.not_there + self.missing) {
             (0, 0) => Exit::Done,
             (0, _) => Exit::Missing,
             _ => Exit::NodeFailed,
@@ -54,6 +59,8 @@ impl fmt::Display for Counts {
             (self.equal, "of them equal in every bit"),
             (self.known, "differ as known"),
             (self.not_there, "not there yet"),
+            (self.missing, "missing"),
+            (self.accepted, "accepted"),
         ] {
             if count > 0 {
                 write!(f, ", {count} {what}")?;
@@ -76,11 +83,11 @@ pub(super) fn write_junit(path: &Path, verdicts: &[Verdict]) -> anyhow::Result<(
     let mut suite = TestSuite::new("redraft verify");
     for verdict in verdicts {
         let mut status = match verdict.outcome {
-            CaseOutcome::Passed | CaseOutcome::Known(_) => TestCaseStatus::success(),
-            CaseOutcome::NotThere(_) => TestCaseStatus::skipped(),
+            CaseOutcome::Passed | CaseOutcome::Known(_) | CaseOutcome::Accepted(_) => TestCaseStatus::success(),
+            CaseOutcome::NotThere(_) | CaseOutcome::Missing(_) => TestCaseStatus::skipped(),
             CaseOutcome::Failed(_) => TestCaseStatus::non_success(NonSuccessKind::Failure),
         };
-        if let (Some(words), CaseOutcome::NotThere(_) | CaseOutcome::Failed(_)) =
+        if let (Some(words), CaseOutcome::NotThere(_) | CaseOutcome::Missing(_) | CaseOutcome::Failed(_)) =
             (verdict.outcome.words(), &verdict.outcome)
         {
             status.set_message(words);

@@ -1,9 +1,11 @@
 //! How a case came out.
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
-use super::case::Difference;
 use super::known::Known;
+use super::run::{Compared, largest_and_closeness};
+use crate::compare::cause::Cause;
+use crate::compare::changed::ChangeKind;
 
 /// How a case came out, with the words for it.
 #[derive(Debug, PartialEq, Eq)]
@@ -13,6 +15,10 @@ pub(super) enum CaseOutcome {
     Known(String),
     /// It needs a node class or a family of models that is not there yet.
     NotThere(String),
+    /// It needs a model or a picture that is not here.
+    Missing(String),
+    /// It differed, and that is expected from now on.
+    Accepted(String),
     Failed(String),
 }
 
@@ -22,11 +28,14 @@ pub(super) struct Verdict {
     pub(super) seconds: f64,
     pub(super) outcome: CaseOutcome,
     /// The first one beyond the tolerance.
-    pub(super) difference: Option<Difference>,
+    pub(super) difference: Option<Json>,
+    pub(super) cause: Option<Cause>,
     /// The largest difference over all compared tensors: over the largest expected value or 1, and as a share of the
     /// tolerance.
     pub(super) largest: f64,
     pub(super) closeness: f64,
+    /// What is worth saying of a case that passed.
+    pub(super) remarks: Vec<String>,
 }
 
 impl CaseOutcome {
@@ -35,6 +44,8 @@ impl CaseOutcome {
         match self {
             Self::Passed => None,
             Self::NotThere(what) => Some(format!("not there yet: {what}")),
+            Self::Missing(what) => Some(format!("missing: {what}")),
+            Self::Accepted(what) => Some(format!("accepted: {what}")),
             Self::Known(what) | Self::Failed(what) => Some(what.clone()),
         }
     }
@@ -42,7 +53,37 @@ impl CaseOutcome {
 
 impl Verdict {
     pub(super) fn passed(name: String) -> Self {
-        Self { name, seconds: 0.0, outcome: CaseOutcome::Passed, difference: None, largest: 0.0, closeness: 0.0 }
+        Self {
+            name,
+            seconds: 0.0,
+            outcome: CaseOutcome::Passed,
+            difference: None,
+            cause: None,
+            largest: 0.0,
+            closeness: 0.0,
+            remarks: Vec::new(),
+        }
+    }
+
+    /// What the comparison says.
+    pub(super) fn take(&mut self, compared: &Compared) {
+        (self.largest, self.closeness) = largest_and_closeness(&compared.deviations);
+        match compared.first() {
+            Some(first) => {
+                let cause = compared.evidence().cause(&first.place.node);
+                self.outcome = CaseOutcome::Failed(format!("{first}; {cause}"));
+                self.difference = Some(first.to_json());
+                self.cause = Some(cause);
+            }
+            None => {
+                let changes =
+                    compared.changed.iter().flat_map(|(id, changes)| changes.iter().map(move |one| (id, one)));
+                let files =
+                    changes.filter(|(_, change)| matches!(change.kind, ChangeKind::Model | ChangeKind::Picture));
+                self.remarks =
+                    files.map(|(id, change)| format!("passed, though node {id}: {}", change.words)).collect();
+            }
+        }
     }
 
     /// Equal in every bit.
@@ -68,7 +109,13 @@ impl Verdict {
         self
     }
 
-    pub(super) fn to_json(&self) -> serde_json::Value {
+    /// Lines for people; none of a case that passed without a remark.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let words = self.outcome.words().into_iter().chain(self.remarks.iter().cloned());
+        words.map(|words| format!("{}: {words}", self.name)).collect()
+    }
+
+    pub(super) fn to_json(&self) -> Json {
         let words = |of: fn(&CaseOutcome) -> bool| self.outcome.words().filter(|_| of(&self.outcome));
         json!({
             "case": self.name,
@@ -76,9 +123,13 @@ impl Verdict {
             "failure": words(|outcome| matches!(outcome, CaseOutcome::Failed(_))),
             "known": words(|outcome| matches!(outcome, CaseOutcome::Known(_))),
             "not_there": words(|outcome| matches!(outcome, CaseOutcome::NotThere(_))),
-            "first_difference": self.difference.as_ref().map(Difference::to_json),
+            "missing": words(|outcome| matches!(outcome, CaseOutcome::Missing(_))),
+            "accepted": words(|outcome| matches!(outcome, CaseOutcome::Accepted(_))),
+            "first_difference": self.difference,
+            "cause": self.cause,
             "largest": self.largest,
             "closeness": self.closeness,
+            "remarks": self.remarks,
             "seconds": self.seconds,
         })
     }

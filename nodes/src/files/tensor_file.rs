@@ -1,7 +1,7 @@
 //! Whole `.safetensors` files of plain tensors: what `--dump` writes and `verify` reads.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -26,17 +26,33 @@ pub(crate) const KINDS: [(Kind, Dtype); 8] = [
 
 /// All tensors of a file, in the element types it stores.
 pub fn load(path: &Path) -> Result<IndexMap<String, Tensor>> {
+    Ok(load_with_texts(path)?.0)
+}
+
+/// All tensors of a file, in the element types it stores, and the texts in its header.
+pub fn load_with_texts(path: &Path) -> Result<(IndexMap<String, Tensor>, BTreeMap<String, String>)> {
     let file = WeightsFile::open(path)?;
     let names: Vec<String> = file.names().map(str::to_owned).collect();
     let tensor = |name: &String| file.tensor(name, file.kind(name)?, Device::Cpu);
-    names.iter().map(|name| Ok((name.clone(), tensor(name)?))).collect()
+    let tensors = names.iter().map(|name| Ok((name.clone(), tensor(name)?))).collect::<Result<_>>()?;
+    Ok((tensors, file.metadata().clone()))
 }
 
 /// Writes tensors into a file, which is half a file until this returns: write aside and rename.
 pub fn save<'a>(path: &Path, tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>) -> Result<()> {
+    save_with_texts(path, tensors, HashMap::new())
+}
+
+/// As [`save`], with texts in the header.
+pub fn save_with_texts<'a>(
+    path: &Path,
+    tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
+    texts: HashMap<String, String>,
+) -> Result<()> {
     let stored = tensors.into_iter().map(|(name, tensor)| Ok((name, Stored::new(name, tensor)?)));
     let stored = stored.collect::<Result<Vec<_>>>()?;
-    safetensors::serialize_to_file(stored, None, path).with_context(|| format!("cannot write {}", path.display()))
+    let texts = (!texts.is_empty()).then_some(texts);
+    safetensors::serialize_to_file(stored, texts, path).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Tensors and texts as the bytes of a file.
@@ -105,8 +121,10 @@ mod tests {
             ("7/1/samples", Tensor::from_slice(&[1i64, -2]).transpose(0, 0)),
             ("empty", Tensor::zeros([0, 4], (Kind::Half, Device::Cpu))),
         ];
-        save(&path, tensors.iter().map(|(name, tensor)| (*name, tensor))).unwrap();
-        let read = load(&path).unwrap();
+        let texts = HashMap::from([("order".to_owned(), "[7]".to_owned())]);
+        save_with_texts(&path, tensors.iter().map(|(name, tensor)| (*name, tensor)), texts.clone()).unwrap();
+        let (read, read_texts) = load_with_texts(&path).unwrap();
+        assert!(read_texts.into_iter().eq(texts));
         assert_eq!(read.len(), 3);
         assert_eq!(read["7/0"].size(), [2, 1]);
         assert_eq!(read["7/0"].double_value(&[0, 0]), 1.5);

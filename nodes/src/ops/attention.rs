@@ -3,7 +3,31 @@
 //! On a CPU it is computed with ComfyUI's operations, so that results agree bit for bit. On a GPU libtorch's fused
 //! kernels compute it.
 
+use std::cell::Cell;
+
 use tch::{Device, Kind, Tensor};
+
+thread_local! {
+    static FUSED_ON_CPU: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `work` with libtorch's fused kernels on a CPU, too, for attention that this thread computes: the same mathematics, rounded
+/// otherwise. How far results part then tells how much of them is rounding.
+pub fn with_fused_kernels<T>(work: impl FnOnce() -> T) -> T {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            FUSED_ON_CPU.set(self.0);
+        }
+    }
+    let _restore = Restore(FUSED_ON_CPU.replace(true));
+    work()
+}
+
+/// Whether libtorch's fused kernels compute attention over this tensor.
+fn is_fused(q: &Tensor) -> bool {
+    q.device() != Device::Cpu || FUSED_ON_CPU.get()
+}
 
 /// The number of attention weights that are computed at once on a CPU (4 MiB). So many stay in a core's cache; more are
 /// up to three times slower.
@@ -14,7 +38,7 @@ const WEIGHTS_AT_ONCE: i64 = 1 << 20;
 ///
 /// Each head sees C / `heads` channels, so `heads` must divide C. The N×M weights of all heads are never in memory at once.
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: i64) -> Tensor {
-    if q.device() != Device::Cpu {
+    if is_fused(q) {
         return fused(q, k, v, heads, false);
     }
     let batch = q.size()[0];
@@ -49,7 +73,7 @@ fn in_pieces(q: &Tensor, keys: i64, piece: impl Fn(i64, i64, i64, i64) -> Tensor
 /// Causal attention: each token attends to itself and to those before it, as in a text encoder. Otherwise as
 /// [`attention`].
 pub fn causal_attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: i64) -> Tensor {
-    if q.device() != Device::Cpu {
+    if is_fused(q) {
         return fused(q, k, v, heads, true);
     }
     let [q, k, v] = [q, k, v].map(|t| by_head(t, t.size()[0], heads).contiguous());
@@ -63,7 +87,7 @@ pub fn causal_attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: i64) -> Tenso
 /// Attention whose inputs are split into heads already: B×H×N×D and B×H×M×D, in any memory layout. The result is B×N×(H·D).
 pub fn attention_of_heads(q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
     let (batch, heads, width) = (q.size()[0], q.size()[1], q.size()[3]);
-    if q.device() != Device::Cpu {
+    if is_fused(q) {
         let out = Tensor::scaled_dot_product_attention(q, k, v, None::<&Tensor>, 0.0, false, None, false);
         return out.transpose(1, 2).reshape([batch, -1, heads * width]);
     }
@@ -82,7 +106,7 @@ pub fn attention_of_heads(q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
 /// [`biased_attention`] whose inputs are split into heads already, as those of [`attention_of_heads`].
 pub fn biased_attention_of_heads(q: &Tensor, k: &Tensor, v: &Tensor, bias: &Tensor) -> Tensor {
     let (batch, heads, width) = (q.size()[0], q.size()[1], q.size()[3]);
-    if q.device() != Device::Cpu {
+    if is_fused(q) {
         let out = Tensor::scaled_dot_product_attention(q, k, v, Some(bias), 0.0, false, None, false);
         return out.transpose(1, 2).reshape([batch, -1, heads * width]);
     }
@@ -93,7 +117,7 @@ pub fn biased_attention_of_heads(q: &Tensor, k: &Tensor, v: &Tensor, bias: &Tens
 /// Attention with something added to the weights' logarithms: `bias` is B×H×N×M, or 1 in place of B and H. `q`, `k`, `v` and the result are
 /// as in [`attention`].
 pub fn biased_attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: i64, bias: &Tensor) -> Tensor {
-    if q.device() != Device::Cpu {
+    if is_fused(q) {
         let (batch, width) = (q.size()[0], q.size()[2]);
         let split = |t: &Tensor| t.view([batch, -1, heads, width / heads]).transpose(1, 2);
         let out =
@@ -117,7 +141,7 @@ fn biased(q: &Tensor, k: &Tensor, v: &Tensor, heads: i64, bias: &Tensor) -> Tens
 /// Self-attention of pixels with one head, as in an autoencoder. `q`, `k`, `v` and the result are B×C×N.
 pub fn pixel_attention(q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
     let q = q.transpose(1, 2);
-    if q.device() != Device::Cpu {
+    if is_fused(&q) {
         let [q, k, v] = [&q, &k.transpose(1, 2), &v.transpose(1, 2)].map(|t| t.contiguous());
         return fused(&q, &k, &v, 1, false).transpose(1, 2);
     }
@@ -204,6 +228,19 @@ mod tests {
         ));
         let later = Tensor::full([9, 9], -1e9, (Kind::Float, Device::Cpu)).triu(1).view([1, 1, 9, 9]);
         assert!(near(&biased_attention(&q, &k, &v, 4, &later), &plain(&q, &k, &v, 4, true)));
+    }
+
+    #[test]
+    fn fused_kernels_agree_up_to_rounding_and_only_where_they_are_asked_for() {
+        let [q, k, v] = [1, 2, 3].map(|seed| randn(seed, &[2, 300, 64]));
+        let all = || {
+            let [tq, tk, tv] = [&q, &k, &v].map(|t| t.transpose(1, 2).contiguous());
+            [attention(&q, &k, &v, 4), causal_attention(&q, &k, &v, 4), pixel_attention(&tq, &tk, &tv)]
+        };
+        let (usual, fused, again) = (all(), with_fused_kernels(all), all());
+        assert!(usual.iter().zip(&fused).all(|(one, other)| near(one, other)));
+        assert!(usual.iter().zip(&fused).any(|(one, other)| one != other), "the same kernels computed both");
+        assert_eq!(usual, again);
     }
 
     #[test]

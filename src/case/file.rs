@@ -1,0 +1,156 @@
+//! `case.json`.
+
+use redraft_engine::prompt::NodeId;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+
+/// What `case.json` holds. Of a case that was made by hand, the tolerance alone is needed.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct CaseFile {
+    pub(crate) tolerance: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) measured: Option<Measured>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) recorded: Option<Recorded>,
+    /// What was run; every node if nothing stands here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) targets: Vec<NodeId>,
+    /// The nodes whose outputs are expected.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) nodes: Vec<Boundary>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) models: Vec<FileDigest>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) pictures: Vec<FileDigest>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) saved: Vec<SavedEntry>,
+    /// What others have put there.
+    #[serde(flatten)]
+    pub(crate) rest: Map<String, Json>,
+}
+
+/// How the tolerance was found.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Measured {
+    /// The largest difference of the second run, over the largest expected value or 1.
+    pub(crate) largest: f64,
+    /// Where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<String>,
+    /// What the tolerance is a multiple of.
+    pub(crate) multiple: f64,
+    /// How the second run was made.
+    pub(crate) threads: usize,
+    pub(crate) attention: String,
+    /// Whether both runs had little in common.
+    #[serde(default)]
+    pub(crate) parted: bool,
+}
+
+/// When and with what a case was recorded.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Recorded {
+    #[serde(flatten)]
+    pub(crate) surroundings: Surroundings,
+    #[serde(default)]
+    pub(crate) seconds: f64,
+    /// BLAKE3 of the workflow.
+    #[serde(default)]
+    pub(crate) prompt: String,
+}
+
+/// What numbers depend on beside workflow and files.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Surroundings {
+    pub(crate) redraft: String,
+    pub(crate) device: String,
+    pub(crate) numerics: String,
+    pub(crate) threads: usize,
+    /// The widest vectors that the CPU has.
+    pub(crate) cpu: String,
+}
+
+/// A node whose outputs are expected.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Boundary {
+    pub(crate) node: NodeId,
+    #[serde(default)]
+    pub(crate) class_type: String,
+    pub(crate) slots: Vec<usize>,
+}
+
+/// A file that nodes read, by name and content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FileDigest {
+    /// The kind of folder that it lies in, `checkpoints`.
+    pub(crate) folder: String,
+    pub(crate) name: String,
+    pub(crate) blake3: String,
+}
+
+/// A picture that was saved.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct SavedEntry {
+    pub(crate) node: NodeId,
+    /// Below the case's folder.
+    pub(crate) file: String,
+    /// How far a pixel's value, 0 to 1, may be off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tolerance: Option<f64>,
+}
+
+/// BLAKE3 of a workflow, whatever spaces and line ends its file has.
+pub(crate) fn digest_of_prompt(prompt: &Json) -> String {
+    blake3::hash(prompt.to_string().as_bytes()).to_hex().to_string()
+}
+
+impl Surroundings {
+    /// Those of this process, on a device with numerics.
+    pub(crate) fn now(numerics: &redraft_nodes::ops::numerics::Numerics) -> Self {
+        let device = match numerics.device {
+            tch::Device::Cpu => "cpu".to_owned(),
+            tch::Device::Cuda(number) => format!("cuda:{number}"),
+            other => format!("{other:?}"),
+        };
+        Self {
+            redraft: env!("CARGO_PKG_VERSION").to_owned(),
+            device,
+            numerics: numerics.describe(),
+            threads: usize::try_from(tch::get_num_threads()).unwrap_or(1),
+            cpu: cpu(),
+        }
+    }
+
+    /// What is other than it was, in words; empty if nothing is.
+    pub(crate) fn differences(&self, before: &Self) -> String {
+        let threads = [self.threads, before.threads].map(|threads| threads.to_string());
+        let all = [
+            ("redraft", &self.redraft, &before.redraft),
+            ("device", &self.device, &before.device),
+            ("numerics", &self.numerics, &before.numerics),
+            ("threads", &threads[0], &threads[1]),
+            ("cpu", &self.cpu, &before.cpu),
+        ];
+        let changed = all.into_iter().filter(|(_, now, before)| now != before);
+        let changed: Vec<_> = changed.map(|(what, now, before)| format!("{what} {now}, then {before}")).collect();
+        if changed.is_empty() { String::new() } else { format!("recorded elsewhere ({})", changed.join("; ")) }
+    }
+}
+
+/// What decides which of libtorch's kernels run.
+fn cpu() -> String {
+    if let Ok(asked) = std::env::var("ATEN_CPU_CAPABILITY") {
+        return asked;
+    }
+    #[cfg(target_arch = "x86_64")]
+    {
+        if std::arch::is_x86_feature_detected!("avx512f") {
+            return "avx512".to_owned();
+        }
+        if std::arch::is_x86_feature_detected!("avx2") {
+            return "avx2".to_owned();
+        }
+    }
+    std::env::consts::ARCH.to_owned()
+}

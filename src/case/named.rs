@@ -1,0 +1,71 @@
+//! The files that a workflow's nodes name.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use redraft_engine::folders::FolderPaths;
+use redraft_engine::node::Registry;
+use redraft_engine::prompt::{Given, NodeId, Prompt};
+use redraft_engine::schema::{Kind, Options};
+use redraft_engine::settable;
+use redraft_engine::stock::Known;
+use serde_json::Value as Json;
+
+use super::FileDigest;
+
+/// A file that a node names.
+#[derive(Clone, Debug)]
+pub(crate) struct Named {
+    pub(crate) node: NodeId,
+    pub(crate) input: String,
+    /// The kind of folder: `checkpoints`, `input`, …
+    pub(crate) folder: String,
+    pub(crate) name: String,
+}
+
+impl Named {
+    /// Whether it is a picture, or another file of the user's, and no model.
+    pub(crate) fn is_users(&self) -> bool {
+        matches!(self.folder.as_str(), "input" | "output" | "temp" | "input_folders")
+    }
+
+    pub(crate) fn path(&self, folders: &FolderPaths) -> Option<PathBuf> {
+        folders.find(&self.folder, &self.name)
+    }
+
+    /// What lies there now; nothing if it is not there or cannot be read.
+    pub(crate) fn digest(&self, folders: &FolderPaths) -> Option<FileDigest> {
+        let digest = folders.digest(&self.path(folders)?).ok()?;
+        let blake3 = blake3::Hash::from(digest).to_hex().to_string();
+        Some(FileDigest { folder: self.folder.clone(), name: self.name.clone(), blake3 })
+    }
+}
+
+/// All files that nodes name, in the order of the workflow.
+pub(crate) fn named_files(prompt: &Prompt, registry: &Registry) -> Vec<Named> {
+    let mut all = Vec::new();
+    for (id, node) in &prompt.nodes {
+        let Some(schema) = Known(registry).declared(&node.class_type) else { continue };
+        for (input, given) in &node.inputs {
+            let Given::Constant(Json::String(name)) = given else { continue };
+            let Some(Kind::Combo { options: Options::Files { folder, besides }, .. }) =
+                settable::input_of(schema, input).map(|input| &input.kind)
+            else {
+                continue;
+            };
+            if !besides.contains(name) {
+                let (input, folder, name) = (input.clone(), folder.clone(), name.clone());
+                all.push(Named { node: id.clone(), input, folder, name });
+            }
+        }
+    }
+    all
+}
+
+/// The models among them, each once, with their contents.
+pub(crate) fn model_digests(named: &[Named], folders: &FolderPaths) -> Vec<FileDigest> {
+    let mut seen = HashSet::new();
+    let models = named.iter().filter(|file| !file.is_users());
+    let each = models.filter(|file| seen.insert((file.folder.as_str(), file.name.as_str())));
+    each.filter_map(|file| file.digest(folders)).collect()
+}
