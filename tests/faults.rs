@@ -275,6 +275,10 @@ fn fault_14_a_muted_branch_is_no_error() {
     let done = base.run(&file).finish().expect_code(0);
     assert_eq!(base.outputs(), ["on_00001_.png"]);
     assert!(done.stderr.contains("`SaveImage` is left out: it needs node `4`, which is muted"), "{}", done.stderr);
+    let drawn = base.command("graph", &[&file]).finish().expect_code(0).stdout;
+    assert!(drawn.contains("ImageInvert") && drawn.matches("SaveImage").count() == 1, "{drawn}");
+    let settable = base.command("inputs", &[&file]).finish().expect_code(0).stdout;
+    assert!(settable.contains("3.filename_prefix") && !settable.contains("5.filename_prefix"), "{settable}");
 }
 
 #[test]
