@@ -433,7 +433,7 @@ fn fault_20_nothing_of_a_workflow_reaches_the_terminal_raw() {
 /// The small inputs that stand for their kinds, as far as they are about reading workflows.
 #[cfg_attr(not(shared), ignore = "needs ../shared")]
 #[test]
-fn faults_2_3_9_10_11_14_17_of_the_shared_inputs() {
+fn faults_2_3_9_10_11_12_14_17_of_the_shared_inputs() {
     let base = Base::new();
     let of = |below: &str| shared("faults").join(below);
     let converted = |below: &str| -> Json {
@@ -459,6 +459,8 @@ fn faults_2_3_9_10_11_14_17_of_the_shared_inputs() {
     assert!(run("old-picture-new-input/prompt.json", 0).stderr.contains("resolution_steps"));
     run("old-picture-new-input/oldpic.png", 0);
     assert!(run("muted-branch/mutebranch.workflow.json", 0).stderr.contains("which is muted"));
+    fs::copy(of("avif-input/p.avif"), base.path("input/p.avif")).unwrap();
+    run("avif-input/prompt.json", 0);
     for (file, words) in [("bypassed-lora", "`LoraLoader` is bypassed"), ("prompt-text", "what stands behind `//`")] {
         let file = of(&format!("incomplete-explain/{file}.workflow.json"));
         let done = base.command("convert", &[&file]).arg("--explain").finish().expect_code(0);

@@ -158,7 +158,7 @@ mod tests {
         };
         assert_eq!(of("rgb-444-8-709.avif"), Meaning { primaries: 1, matrix: 1, full: false });
         assert_eq!(of("rgb-420-12-709.avif"), Meaning { primaries: 1, matrix: 1, full: false });
-        assert_eq!(of("rgb-444-full.avif"), Meaning { primaries: UNSPECIFIED, matrix: UNSPECIFIED, full: true });
+        assert_eq!(of("rgb-444-full.avif"), Meaning { primaries: 1, matrix: 6, full: true });
         assert_eq!(of("matrix-4-420.avif"), Meaning { primaries: 1, matrix: 4, full: false });
         assert_eq!(of("anim.avif"), Meaning { primaries: UNSPECIFIED, matrix: UNSPECIFIED, full: true });
     }
