@@ -8,7 +8,7 @@ SHARED ?= $(or $(REDRAFT_SHARED),../shared)
 # How long OpenMP's threads turn in a loop before they sleep: libgomp's own count makes a busy machine several times slower.
 export GOMP_SPINCOUNT ?= 100000
 
-.PHONY: run test test-other-cpus bench fuzz check libtorch build conformance clean
+.PHONY: run test test-other-cpus bench fuzz check deny libtorch build conformance clean
 
 # The tiny model stands in for the one that the workflow names; the draft and the prompt are those of README.md's picture.
 run: build $(BASE)/input/draft.png
@@ -39,6 +39,10 @@ check: libtorch
 	@if $(CARGO) tree -p redraft-engine -e normal | grep -E 'tch v|torch-sys'; \
 	then echo "error: the engine must not depend on tch" >&2; exit 1; fi
 
+# Licences, versions and sources of the dependencies, by deny.toml (cargo install cargo-deny --locked); nothing is fetched.
+deny:
+	$(CARGO) deny --offline check --hide-inclusion-graph licenses bans sources
+
 # Each target for FUZZ_SECONDS, with cargo-fuzz (cargo install cargo-fuzz --locked). The engine has no `unsafe`: without a
 # sanitizer the fuzzer is several times faster, and RUSTC_BOOTSTRAP lets the stable compiler build it. `make test` runs
 # the same harness over some seeds (engine/tests/fuzz.rs).
@@ -55,7 +59,7 @@ fuzz: libtorch
 	$(FUZZ) picture_metadata corpus/picture_metadata ../engine/tests/data/metadata -- $(FUZZ_LIMITS) -dict=media.dict
 	$(FUZZ_FILES) picture corpus/picture ../engine/tests/data/metadata ../nodes/src/pictures/testdata -- $(FUZZ_LIMITS) -dict=media.dict
 	$(FUZZ_FILES) torch corpus/torch ../nodes/src/files/testdata -- $(FUZZ_LIMITS)
-	$(FUZZ_FILES) safetensors corpus/safetensors -- $(FUZZ_LIMITS) -dict=json.dict
+	$(FUZZ_FILES) safetensors corpus/safetensors seeds/safetensors -- $(FUZZ_LIMITS) -dict=json.dict
 
 bench: build
 	$(CARGO) bench -p redraft-nodes

@@ -2,6 +2,7 @@
 
 use redraft_engine::draw::{Format, draw};
 use redraft_engine::node::Registry;
+use redraft_engine::stock::Known;
 
 use crate::args::{GraphArgs, GraphFormat};
 use crate::exit::{Exit, Outcome};
@@ -11,7 +12,9 @@ use crate::{directories, workflow_file};
 pub(crate) fn graph(args: &GraphArgs) -> Outcome {
     let registry = Registry::linked()?;
     let folders = directories::folders(&args.source.directories)?;
-    let workflow = workflow_file::read(&args.source.file, args.source.prompt_seed, &registry, &folders)?;
+    let mut workflow = workflow_file::read(&args.source.file, args.source.prompt_seed, &registry, &folders)?;
+    // As `run` does.
+    workflow.leave_out_muted(&Known(&registry));
     let format = match args.format {
         GraphFormat::Dot => Format::Dot,
         GraphFormat::Mermaid => Format::Mermaid,

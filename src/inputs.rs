@@ -2,6 +2,7 @@
 
 use redraft_engine::node::Registry;
 use redraft_engine::settable;
+use redraft_engine::stock::Known;
 
 use crate::args::FileArgs;
 use crate::exit::{Exit, Outcome};
@@ -11,7 +12,9 @@ use crate::{directories, workflow_file};
 pub(crate) fn inputs(args: &FileArgs) -> Outcome {
     let registry = Registry::linked()?;
     let folders = directories::folders(&args.directories)?;
-    let workflow = workflow_file::read(&args.file, args.prompt_seed, &registry, &folders)?;
+    let mut workflow = workflow_file::read(&args.file, args.prompt_seed, &registry, &folders)?;
+    // As `run` does.
+    workflow.leave_out_muted(&Known(&registry));
     let schema = settable::schema(&workflow.prompt, &registry, &folders);
     say_json(&schema, true);
     Ok(Exit::Done)

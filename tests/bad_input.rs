@@ -352,11 +352,11 @@ fn pictures_that_are_none() {
     let middle = flipped.len() / 2;
     flipped[middle] ^= 0xff;
     let cases: Vec<(&str, Vec<u8>, &[&str])> = vec![
-        ("empty", vec![], &["is not a png, jpeg, webp, gif, bmp, tiff, jpeg 2000 or tga file"]),
+        ("empty", vec![], &["is not a png, jpeg, webp, gif, bmp, tiff, jpeg 2000, tga or avif file"]),
         (
             "text",
             b"not a picture at all".to_vec(),
-            &["is not a png, jpeg, webp, gif, bmp, tiff, jpeg 2000 or tga file"],
+            &["is not a png, jpeg, webp, gif, bmp, tiff, jpeg 2000, tga or avif file"],
         ),
         ("a PNG cut off in its header", png[..45].to_vec(), &["png file"]),
         ("a PNG of its signature alone", png[..8].to_vec(), &["not a readable png file"]),

@@ -275,6 +275,10 @@ fn fault_14_a_muted_branch_is_no_error() {
     let done = base.run(&file).finish().expect_code(0);
     assert_eq!(base.outputs(), ["on_00001_.png"]);
     assert!(done.stderr.contains("`SaveImage` is left out: it needs node `4`, which is muted"), "{}", done.stderr);
+    let drawn = base.command("graph", &[&file]).finish().expect_code(0).stdout;
+    assert!(drawn.contains("ImageInvert") && drawn.matches("SaveImage").count() == 1, "{drawn}");
+    let settable = base.command("inputs", &[&file]).finish().expect_code(0).stdout;
+    assert!(settable.contains("3.filename_prefix") && !settable.contains("5.filename_prefix"), "{settable}");
 }
 
 #[test]
@@ -429,7 +433,7 @@ fn fault_20_nothing_of_a_workflow_reaches_the_terminal_raw() {
 /// The small inputs that stand for their kinds, as far as they are about reading workflows.
 #[cfg_attr(not(shared), ignore = "needs ../shared")]
 #[test]
-fn faults_2_3_9_10_11_14_17_of_the_shared_inputs() {
+fn faults_2_3_9_10_11_12_14_17_of_the_shared_inputs() {
     let base = Base::new();
     let of = |below: &str| shared("faults").join(below);
     let converted = |below: &str| -> Json {
@@ -455,6 +459,8 @@ fn faults_2_3_9_10_11_14_17_of_the_shared_inputs() {
     assert!(run("old-picture-new-input/prompt.json", 0).stderr.contains("resolution_steps"));
     run("old-picture-new-input/oldpic.png", 0);
     assert!(run("muted-branch/mutebranch.workflow.json", 0).stderr.contains("which is muted"));
+    fs::copy(of("avif-input/p.avif"), base.path("input/p.avif")).unwrap();
+    run("avif-input/prompt.json", 0);
     for (file, words) in [("bypassed-lora", "`LoraLoader` is bypassed"), ("prompt-text", "what stands behind `//`")] {
         let file = of(&format!("incomplete-explain/{file}.workflow.json"));
         let done = base.command("convert", &[&file]).arg("--explain").finish().expect_code(0);

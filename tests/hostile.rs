@@ -577,4 +577,24 @@ fn number_8_check_looks_at_the_headers_of_files() {
     base.write("input/draft.png", "no picture at all");
     let words = ["node 13 (LoadImage), input 'image'", "cannot be used", "is not a png"];
     assert_ended("a picture", &base.command("check", &[&file]).finish(), 3, &words);
+    let avif = include_bytes!("../nodes/src/pictures/testdata/rgb-420-full.avif");
+    std::fs::write(base.path("input/draft.png"), avif).unwrap();
+    base.command("check", &[&file]).finish().expect_code(0);
+
+    // Of a LoRA that torch wrote, all but its numbers.
+    let mut graph = Graph::saved(1).json();
+    for node in graph.as_object_mut().unwrap().values_mut().filter(|node| node["inputs"]["model"] == json!(["4", 0])) {
+        node["inputs"]["model"] = json!(["90", 0]);
+    }
+    let inputs = json!({ "model": ["4", 0], "lora_name": "style.pt", "strength_model": 1.0 });
+    graph["90"] = json!({ "class_type": "LoraLoaderModelOnly", "inputs": inputs });
+    let file = base.write_json("lora.json", &graph);
+    let style = base.path("models/loras/style.pt");
+    std::fs::create_dir_all(style.parent().unwrap()).unwrap();
+    let archive = include_bytes!("../nodes/src/files/testdata/strided.pt");
+    std::fs::write(&style, archive).unwrap();
+    base.command("check", &[&file]).finish().expect_code(0);
+    std::fs::write(&style, &archive[..archive.len() / 2]).unwrap();
+    let words = ["node 90 (LoraLoaderModelOnly), input 'lora_name'", "cannot be used", "older torch file"];
+    assert_ended("a LoRA", &base.command("check", &[&file]).finish(), 3, &words);
 }

@@ -96,21 +96,25 @@ pub struct Flaw {
 }
 
 impl Flaw {
-    /// What `look` finds wrong with the file that an input names, if it is there.
+    /// What `look` finds wrong with the file that an input names, if it is there: one flaw, or none.
     pub fn of_file(
         offer: &Offer,
         folders: &FolderPaths,
         (input, folder): (&str, &'static str),
         look: impl FnOnce(&Path) -> anyhow::Result<()>,
-    ) -> Option<Self> {
-        let name = offer.constant(input)?.as_str()?.to_owned();
-        let path = folders.find(folder, &name)?;
-        // libtorch's functions panic.
-        let error = match guarded(|| look(&path)) {
-            Err(NodeError::Failed(text) | NodeError::Unsupported(text) | NodeError::OutOfMemory(text)) => text,
-            _ => return None,
+    ) -> Vec<Self> {
+        let file = || {
+            let name = offer.constant(input)?.as_str()?.to_owned();
+            Some((folders.find(folder, &name)?, name))
         };
-        Some(Self { input: input.to_owned(), folder, name, unusable: Some(error) })
+        let Some((path, name)) = file() else { return Vec::new() };
+        // libtorch's functions panic.
+        match guarded(|| look(&path)) {
+            Err(NodeError::Failed(text) | NodeError::Unsupported(text) | NodeError::OutOfMemory(text)) => {
+                vec![Self { input: input.to_owned(), folder, name, unusable: Some(text) }]
+            }
+            _ => Vec::new(),
+        }
     }
 }
 

@@ -5,23 +5,16 @@
 
 #[path = "../../fuzz/harness.rs"]
 mod harness;
+#[path = "../../fuzz/random.rs"]
+mod random;
 
 use std::fs;
 use std::path::Path;
 
+use random::{Random, mutate};
+
 /// Some seconds of work for each target.
 const RUNS: u64 = 5000;
-
-/// A seed's own random numbers: a failure is found again.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        // Knuth's MMIX constants; only the high bits are any good.
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % bound.max(1)
-    }
-}
 
 fn files(folder: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder);
@@ -35,27 +28,6 @@ fn words(name: &str) -> Vec<Vec<u8>> {
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz").join(name)).unwrap();
     let quoted = text.lines().filter_map(|line| line.strip_prefix('"')?.strip_suffix('"'));
     quoted.map(|word| word.replace("\\\"", "\"").replace("\\x00", "\0").into_bytes()).collect()
-}
-
-fn mutate(bytes: &mut Vec<u8>, words: &[Vec<u8>], random: &mut Random) {
-    let at = random.below(bytes.len() + 1);
-    let end = (at + random.below(40)).min(bytes.len());
-    match random.below(6) {
-        0 if at < bytes.len() => bytes[at] = random.below(256) as u8,
-        1 if at < bytes.len() => bytes[at] ^= 1 << random.below(8),
-        2 => drop(bytes.drain(at..end)),
-        3 => {
-            let part = bytes[at..end].to_vec();
-            let to = random.below(bytes.len() + 1);
-            bytes.splice(to..to, part);
-        }
-        4 => drop(bytes.splice(at..at, words[random.below(words.len())].iter().copied())),
-        _ => {
-            let word = &words[random.below(words.len())];
-            let end = (at + word.len()).min(bytes.len());
-            bytes.splice(at..end, word.iter().copied());
-        }
-    }
 }
 
 fn fuzz(harness: fn(&[u8]), seeds: &[Vec<u8>], words: &[Vec<u8>]) {

@@ -29,8 +29,7 @@ impl NamedTensors {
     /// # Errors
     /// Those of [`WeightsFile::open`] and [`TorchFile::open`], and an archive without a dictionary of tensors.
     pub fn open(path: &Path) -> Result<Self> {
-        let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
-        let (id, source) = if matches!(extension.as_deref(), Some("safetensors" | "sft")) {
+        let (id, source) = if is_mapped(path) {
             let file = WeightsFile::open(path)?;
             (file.id().clone(), Source::Mapped(file))
         } else {
@@ -41,6 +40,17 @@ impl NamedTensors {
             (FileId::of(path, &metadata), Source::Read(tensors))
         };
         Ok(Self { path: path.to_path_buf(), id, source })
+    }
+
+    /// Looks at what a file says of itself, without its numbers.
+    ///
+    /// # Errors
+    /// As far as they can be known: those of [`open`](Self::open).
+    pub fn look(path: &Path) -> Result<()> {
+        if is_mapped(path) {
+            return WeightsFile::open(path).map(drop);
+        }
+        TorchFile::look(path, fs_err::metadata(path)?.len())
     }
 
     /// The path it was opened with.
@@ -111,4 +121,10 @@ fn state_dict(file: &TorchFile) -> Result<BTreeMap<String, Tensor>> {
     let tensors = tensors.collect::<Result<BTreeMap<_, _>>>()?;
     ensure!(!tensors.is_empty(), "the archive holds no dictionary of tensors");
     Ok(tensors)
+}
+
+/// Whether a file's name says that it is a safetensors file, which is mapped.
+fn is_mapped(path: &Path) -> bool {
+    let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+    matches!(extension.as_deref(), Some("safetensors" | "sft"))
 }

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use redraft_engine::{files, memory};
 use tch::{Kind, Tensor};
 use zip::ZipArchive;
+use zip::read::ZipFile;
 
 use super::pickle::{Pickle, StorageRef, TensorRef, Value};
 
@@ -46,28 +47,11 @@ impl TorchFile {
 
     /// Reads the zip format, which holds `NAME/data.pkl` and `NAME/data/KEY` for each storage.
     pub fn from_zip<R: Read + Seek>(mut archive: ZipArchive<R>, limit: u64) -> Result<Self> {
-        let index = archive.file_names().find(|name| name.ends_with("/data.pkl")).context(
-            "no data.pkl in the archive: it is not a file of torch.save, or a TorchScript one, which is not supported",
-        )?;
-        let prefix = index.trim_end_matches("data.pkl").to_owned();
-        if let Some(order) = archive.index_for_name(&format!("{prefix}byteorder")) {
-            let order = bounded(archive.by_index(order)?, 16)?;
-            ensure!(order == b"little", "the file is in big-endian byte order: convert it to .safetensors");
-        }
-        let (pickle, _) = Pickle::read(&bounded(archive.by_name(&format!("{prefix}data.pkl"))?, MAX_PICKLE)?)?;
+        let (pickle, prefix) = described(&mut archive)?;
         let mut left = limit;
         let mut storages = HashMap::new();
         for storage in storages_of(&pickle)? {
-            let mut entry = archive
-                .by_name(&format!("{prefix}data/{}", storage.key))
-                .map_err(|error| anyhow!("storage {} is missing from the archive: {error}", storage.key))?;
-            let length = charge(storage, &mut left)?;
-            ensure!(
-                entry.size() >= length,
-                "storage {} has {} bytes and should have {length}",
-                storage.key,
-                entry.size()
-            );
+            let (mut entry, length) = stored(&mut archive, &prefix, storage, &mut left)?;
             // The bytes, and the tensor that is made of them.
             memory::ask(length.saturating_mul(2), "the torch file")?;
             let mut bytes = Vec::new();
@@ -75,6 +59,28 @@ impl TorchFile {
             storages.insert(storage.key.clone(), (storage.kind, flat(storage, &bytes)?));
         }
         Ok(Self { pickle, storages })
+    }
+
+    /// Looks at what a file says of itself, without its numbers. Of the format before torch 1.6 only the beginning is looked at: the rest cannot
+    /// be read without them.
+    ///
+    /// # Errors
+    /// As far as they can be known: those of [`open`](Self::open).
+    pub fn look(path: &Path, limit: u64) -> Result<()> {
+        let look = || -> Result<()> {
+            let Ok(mut archive) = ZipArchive::new(BufReader::new(files::open(path)?)) else {
+                let mut head = Vec::new();
+                files::open(path)?.take(64).read_to_end(&mut head)?;
+                return is_legacy(&Pickle::read(&head).context(NEITHER)?.0);
+            };
+            let (pickle, prefix) = described(&mut archive)?;
+            let mut left = limit;
+            for storage in storages_of(&pickle)? {
+                stored(&mut archive, &prefix, storage, &mut left)?;
+            }
+            Ok(())
+        };
+        look().with_context(|| format!("cannot read the torch file {}", path.display()))
     }
 
     /// Reads the format before torch 1.6: five pickles (magic number, version, system, object, storage keys), then for
@@ -86,11 +92,7 @@ impl TorchFile {
             rest = &rest[length..];
             Ok(pickle)
         };
-        let magic = next().context("neither a zip archive nor an older torch file")?;
-        ensure!(
-            matches!(magic.root(), Value::Long(number) if **number == LEGACY_MAGIC),
-            "neither a zip archive nor an older torch file"
-        );
+        is_legacy(&next().context(NEITHER)?)?;
         let version = next()?;
         ensure!(
             matches!(version.root(), Value::Int(LEGACY_VERSION)),
@@ -137,6 +139,43 @@ impl TorchFile {
         ensure!(*kind == view.storage.kind, "storage {} is read as two kinds of numbers", view.storage.key);
         Ok(flat.f_as_strided(&view.size, &view.stride, view.offset)?)
     }
+}
+
+const NEITHER: &str = "neither a zip archive nor an older torch file";
+
+/// Whether the first pickle of a file is that of the older format.
+fn is_legacy(first: &Pickle) -> Result<()> {
+    ensure!(matches!(first.root(), Value::Long(number) if **number == LEGACY_MAGIC), NEITHER);
+    Ok(())
+}
+
+/// An archive's structure, and what the names of its entries begin with.
+fn described<R: Read + Seek>(archive: &mut ZipArchive<R>) -> Result<(Pickle, String)> {
+    let index = archive.file_names().find(|name| name.ends_with("/data.pkl")).context(
+        "no data.pkl in the archive: it is not a file of torch.save, or a TorchScript one, which is not supported",
+    )?;
+    let prefix = index.trim_end_matches("data.pkl").to_owned();
+    if let Some(order) = archive.index_for_name(&format!("{prefix}byteorder")) {
+        let order = bounded(archive.by_index(order)?, 16)?;
+        ensure!(order == b"little", "the file is in big-endian byte order: convert it to .safetensors");
+    }
+    let (pickle, _) = Pickle::read(&bounded(archive.by_name(&format!("{prefix}data.pkl"))?, MAX_PICKLE)?)?;
+    Ok((pickle, prefix))
+}
+
+/// Where an archive holds a storage, and the storage's length in bytes, which is taken off what may still be read.
+fn stored<'a, R: Read + Seek>(
+    archive: &'a mut ZipArchive<R>,
+    prefix: &str,
+    storage: &StorageRef,
+    left: &mut u64,
+) -> Result<(ZipFile<'a, R>, u64)> {
+    let entry = archive
+        .by_name(&format!("{prefix}data/{}", storage.key))
+        .map_err(|error| anyhow!("storage {} is missing from the archive: {error}", storage.key))?;
+    let length = charge(storage, left)?;
+    ensure!(entry.size() >= length, "storage {} has {} bytes and should have {length}", storage.key, entry.size());
+    Ok((entry, length))
 }
 
 /// Every storage that a tensor uses, once; refuses two descriptions of one storage.
@@ -230,6 +269,23 @@ mod tests {
 
     fn zip(bytes: &[u8], limit: u64) -> Result<TorchFile> {
         TorchFile::from_zip(ZipArchive::new(Cursor::new(bytes))?, limit)
+    }
+
+    #[test]
+    fn a_look_finds_what_can_be_known_without_the_numbers() {
+        let folder = tempfile::tempdir().unwrap();
+        let look = |bytes: &[u8], limit| {
+            let path = folder.path().join("x.pt");
+            fs::write(&path, bytes).unwrap();
+            TorchFile::look(&path, limit).map_err(|error| format!("{error:#}"))
+        };
+        for file in [ZIP, LEGACY, STATE] {
+            look(file, 1 << 20).unwrap();
+        }
+        assert!(look(b"no archive", 1 << 20).unwrap_err().contains(NEITHER));
+        assert!(look(&ZIP[..ZIP.len() / 2], 1 << 20).unwrap_err().contains(NEITHER));
+        let error = look(ZIP, 1).unwrap_err();
+        assert!(error.contains("elements is beyond the limit"), "{error}");
     }
 
     fn tensor(file: &TorchFile, path: &[&str]) -> Tensor {

@@ -6,6 +6,7 @@ use std::io::Cursor;
 
 use anyhow::{Context, Result, bail};
 use gif::DisposalMethod;
+use redraft_engine::memory;
 
 use super::frame::{Budget, Frame};
 
@@ -19,6 +20,8 @@ pub(super) fn frames(bytes: &[u8], budget: &mut Budget) -> Result<Vec<Frame>> {
     options.set_memory_limit(gif::MemoryLimit::Bytes(
         std::num::NonZeroU64::new(super::frame::MAX_PIXELS).context("the limit on pictures is zero")?,
     ));
+    // Both may copy it.
+    memory::ask(2 * bytes.len(), "the picture")?;
     let bytes = with_end(with_palette(bytes));
     let mut decoder = options.read_info(Cursor::new(&*bytes)).context("is not a readable gif file: export it again")?;
     let global = decoder.global_palette().and_then(colours);

@@ -10,6 +10,7 @@ use mozjpeg_sys::{
     JERR_ARITH_NOTIMPL, JERR_BAD_PRECISION, JERR_COMPONENT_COUNT, JERR_CONVERSION_NOTIMPL, JERR_FILE_READ,
     JERR_FRACT_SAMPLE_NOTIMPL, JERR_SOF_UNSUPPORTED, JWRN_HIT_MARKER, JWRN_JPEG_EOF, jpeg_error_mgr,
 };
+use redraft_engine::memory;
 
 use super::frame::{Budget, Frame};
 use super::orientation::OrientationSources;
@@ -35,6 +36,7 @@ pub(super) fn frame(bytes: &[u8], budget: &mut Budget) -> Result<(Frame, Orienta
     match caught(|| colours(decoder)) {
         Ok(rgb) => Ok((Frame::opaque(width, height, rgb), metadata)),
         Err(Failure::Message(JWRN_JPEG_EOF | JWRN_HIT_MARKER | JERR_FILE_READ)) if lacks_end(bytes) => {
+            memory::ask(bytes.len(), "the picture")?;
             let ended = [bytes, b"\xFF\xD9"].concat();
             let rgb = caught(|| colours(settings(lenient_errors()).from_mem(&ended)?)).map_err(explained)?;
             Ok((Frame { cut: true, ..Frame::opaque(width, height, rgb) }, metadata))

@@ -4,6 +4,7 @@
 //! Files come from strangers: sizes are checked before memory is taken, and no name leaves its directory.
 
 pub mod animation;
+mod avif;
 pub mod draft;
 mod frame;
 mod gif_file;

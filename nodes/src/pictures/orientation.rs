@@ -18,7 +18,8 @@ impl OrientationSources {
     }
 }
 
-fn from_exif(mut bytes: &[u8]) -> Option<u32> {
+/// The orientation that EXIF data name.
+pub(super) fn from_exif(mut bytes: &[u8]) -> Option<u32> {
     for _ in 0..2 {
         bytes = bytes.strip_prefix(b"Exif\0\0").unwrap_or(bytes);
     }
@@ -26,7 +27,8 @@ fn from_exif(mut bytes: &[u8]) -> Option<u32> {
     exif.get_field(exif::Tag::Orientation, exif::In::PRIMARY)?.value.get_uint(0)
 }
 
-fn from_xmp(bytes: &[u8]) -> Option<u32> {
+/// The orientation that XMP data name.
+pub(super) fn from_xmp(bytes: &[u8]) -> Option<u32> {
     let key = b"tiff:Orientation";
     bytes.windows(key.len()).enumerate().filter(|(_, window)| window == key).find_map(|(at, _)| {
         let rest = &bytes[at + key.len()..];

@@ -15,7 +15,7 @@ use super::frame::{Budget, Frame};
 use super::orientation::{OrientationSources, upright};
 use crate::files::torch_file::bounded;
 
-use super::{gif_file, jpeg_file, png_file, stills, webp_file};
+use super::{avif, gif_file, jpeg_file, png_file, stills, webp_file};
 
 /// The largest file that is read, in bytes.
 pub const MAX_FILE_BYTES: u64 = 1 << 30;
@@ -40,7 +40,7 @@ pub enum Channel {
     Blue,
 }
 
-/// Reads a PNG, JPEG, WebP, GIF, BMP, TIFF, JPEG 2000 or TGA file, told apart by content, not by name.
+/// Reads a PNG, JPEG, WebP, GIF, BMP, TIFF, JPEG 2000, TGA or AVIF file, told apart by content, not by name.
 ///
 /// As in ComfyUI, the picture is turned upright by its EXIF orientation, 16-bit colour keeps its upper byte, 16-bit
 /// grey is clipped to 0 … 255, colour profiles and gamma are ignored, and frames of another size than the first are
@@ -171,9 +171,10 @@ enum Format {
     Tiff,
     Jpeg2000,
     Tga,
+    Avif,
 }
 
-const UNKNOWN: &str = "is not a png, jpeg, webp, gif, bmp, tiff, jpeg 2000 or tga file: export it as png";
+const UNKNOWN: &str = "is not a png, jpeg, webp, gif, bmp, tiff, jpeg 2000, tga or avif file: export it as png";
 
 /// The format that a file's first bytes tell.
 fn format_of(bytes: &[u8]) -> Option<Format> {
@@ -186,6 +187,7 @@ fn format_of(bytes: &[u8]) -> Option<Format> {
         _ if is(b"BM") => Format::Bmp,
         _ if is(b"II") || is(b"MM") => Format::Tiff,
         _ if is(b"\0\0\0\x0CjP  \r\n\x87\n") || is(b"\xFF\x4F\xFF\x51") => Format::Jpeg2000,
+        _ if avif::is(bytes) => Format::Avif,
         _ if stills::may_be_tga(bytes) => Format::Tga,
         _ => return None,
     })
@@ -208,6 +210,7 @@ fn decode(bytes: &[u8]) -> Result<(Vec<Frame>, u32)> {
         Some(Format::Tiff) => plain(stills::tiff(bytes, budget)?),
         Some(Format::Jpeg2000) => plain(stills::jpeg2000(bytes, budget)?),
         Some(Format::Tga) => plain(stills::tga(bytes, budget)?),
+        Some(Format::Avif) => return avif::frames(bytes, budget),
         None => bail!(UNKNOWN),
     };
     Ok((frames, metadata.orientation()))

@@ -53,7 +53,7 @@ fn every_kind_of_file_reads_as_in_the_reference() {
         assert_eq!(fnv(&alpha_of(&alpha)), key, "{name}: LoadImageMask");
         count += 1;
     }
-    assert_eq!(count, 80);
+    assert_eq!(count, 147);
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn truncated_and_foreign_files_are_refused() {
     }
     assert!(
         error_of("a.txt", b"no picture")
-            .ends_with("is not a png, jpeg, webp, gif, bmp, tiff, jpeg 2000 or tga file: export it as png")
+            .ends_with("is not a png, jpeg, webp, gif, bmp, tiff, jpeg 2000, tga or avif file: export it as png")
     );
     let folder = tempfile::tempdir().unwrap();
     assert!(format!("{:#}", read(folder.path()).unwrap_err()).contains("is a directory, not a file"));
@@ -186,4 +186,61 @@ fn jpegs_of_endless_scans_are_refused() {
     let repeated = |times: usize| [&bytes[..first], &bytes[first..second].repeat(times), &bytes[second..]].concat();
     assert!(decode(&repeated(3)).is_ok());
     assert!(error_of("a.jpg", &repeated(300)).ends_with("is a jpeg file of too many scans: export it again"));
+}
+
+/// Where a box of a kind begins, behind its name.
+fn place_of(bytes: &[u8], kind: &[u8; 4]) -> usize {
+    bytes.windows(4).position(|window| window == kind).unwrap() + 4
+}
+
+#[test]
+fn cut_and_damaged_avif_files_are_refused() {
+    for name in ["rgba-420-full.avif", "anim-clear.avif", "grid.avif"] {
+        let bytes = std::fs::read(testdata(name)).unwrap();
+        for length in [16, 40, bytes.len() / 2, bytes.len() * 9 / 10, bytes.len() - 1] {
+            let error = error_of("cut.avif", &bytes[..length]);
+            let advice = ["fetch it again", "export it as png"];
+            assert!(advice.iter().any(|advice| error.contains(advice)), "{name} cut to {length}: {error}");
+        }
+    }
+    let mut other = std::fs::read(testdata("rgb-444-full.avif")).unwrap();
+    let kind = place_of(&other, b"infe") + 8;
+    other[kind..kind + 4].copy_from_slice(b"hvc1");
+    let error = error_of("other.avif", &other);
+    assert!(error.contains("of the kind hvc1, which is not read"), "{error}");
+}
+
+#[test]
+fn what_an_avif_file_claims_is_held_against_the_limit_and_against_its_picture() {
+    let mut bytes = std::fs::read(testdata("rgb-444-full.avif")).unwrap();
+    let size = place_of(&bytes, b"ispe") + 4;
+    bytes[size..size + 8].copy_from_slice(&[0, 0, 0xEA, 0x60, 0, 0, 0xEA, 0x60]);
+    let error = error_of("large.avif", &bytes);
+    assert!(error.contains("60000 × 60000 pixels; a file may hold 178956970"), "{error}");
+    // A picture that is larger than the file says is not decoded, a smaller one not stretched.
+    for (width, error) in [(12, "is a damaged avif file"), (14, "stretches its picture")] {
+        bytes[size..size + 8].copy_from_slice(&[0, 0, 0, width, 0, 0, 0, 9]);
+        let said = error_of("other.avif", &bytes);
+        assert!(said.contains(error), "{said}");
+    }
+}
+
+/// The decoder is no code of ours: whatever it is given, it must come back.
+#[test]
+fn damaged_avif_pictures_are_read_or_refused() {
+    let mut random = crate::python::random_state::RandomState::seeded(2);
+    let mut refused = 0;
+    for name in ["rgba-420-full.avif", "anim-clear.avif", "rgb-444-12-709.avif", "grid.avif"] {
+        let bytes = std::fs::read(testdata(name)).unwrap();
+        let data = place_of(&bytes, b"mdat");
+        for _ in 0..100 {
+            let mut damaged = bytes.clone();
+            for _ in 0..=random.up_to(2) {
+                let at = data + random.up_to((bytes.len() - data - 1) as u32) as usize;
+                damaged[at] = random.up_to(255) as u8;
+            }
+            refused += u32::from(decode(&damaged).is_err());
+        }
+    }
+    assert!((20..400).contains(&refused), "{refused} of 400");
 }

@@ -4,11 +4,12 @@ use std::collections::HashSet;
 use std::io::Cursor;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use hayro_jpeg2000::DecodeSettings;
+use hayro_jpeg2000::{ComponentData, DecodeSettings, DecoderContext};
 use image::codecs::bmp::BmpDecoder;
 use image::codecs::tga::TgaDecoder;
 use image::codecs::tiff::TiffDecoder;
 use image::{DynamicImage, ImageDecoder, Limits};
+use redraft_engine::memory;
 use tiff::decoder::DecodingResult;
 
 use super::frame::{Budget, Frame};
@@ -43,6 +44,7 @@ pub(super) fn bmp(bytes: &[u8], budget: &mut Budget) -> Result<Vec<Frame>> {
 pub(super) fn tiff(bytes: &[u8], budget: &mut Budget) -> Result<Vec<Frame>> {
     const UNREADABLE: &str = "is not a tiff file of a kind that is read here: export it as png";
     let mut frames = Vec::new();
+    memory::ask(bytes.len(), "the picture")?;
     let mut file = bytes.to_vec();
     for page in pages(bytes)? {
         // The decoder reads the page that the header points to.
@@ -99,7 +101,7 @@ pub(super) fn tga(bytes: &[u8], budget: &mut Budget) -> Result<Vec<Frame>> {
     Ok(vec![eight_bits(DynamicImage::from_decoder(decoder).context(DAMAGED)?)?])
 }
 
-/// A JPEG 2000 file's one picture: of grey or RGB, with or without transparency, of eight bits a sample.
+/// A JPEG 2000 file's one picture: of grey or RGB, with or without transparency.
 ///
 /// # Errors
 /// If the file is damaged, of another kind, or larger than `budget` allows.
@@ -108,22 +110,55 @@ pub(super) fn jpeg2000(bytes: &[u8], budget: &mut Budget) -> Result<Vec<Frame>> 
         |error| anyhow!("is a damaged jpeg 2000 file, or of a kind that is not read ({error}): export it as png");
     let image = hayro_jpeg2000::Image::new(bytes, &DecodeSettings::default()).map_err(damaged)?;
     budget.take(image.width(), image.height())?;
-    ensure!(
-        image.original_bit_depth() == 8,
-        "is a jpeg 2000 file of {} bits a sample, which are not read: export it as png",
-        image.original_bit_depth()
-    );
     let (width, height, alpha) = (image.width() as usize, image.height() as usize, image.has_alpha());
     let channels = image.color_space().num_channels();
-    let samples = image.decode().map_err(damaged)?;
-    let rgba = |pixel: &[u8]| [pixel[0], pixel[0], pixel[0], pixel[1]];
-    Ok(vec![match (channels, alpha) {
-        (1, false) => Frame::grey(width, height, &samples),
-        (1, true) => Frame::rgba(width, height, &samples.chunks_exact(2).flat_map(rgba).collect::<Vec<u8>>()),
-        (3, false) => Frame::opaque(width, height, samples),
-        (3, true) => Frame::rgba(width, height, &samples),
+    let mut context = DecoderContext::default();
+    let decoded = image.decode(&mut context).map_err(damaged)?;
+    let planes = decoded.components();
+    ensure!(
+        planes.len() == usize::from(channels) + usize::from(alpha)
+            && planes
+                .iter()
+                .all(|plane| plane.samples().len() == width * height && (1..=16).contains(&plane.bit_depth())),
+        "is a jpeg 2000 file of a kind that is not read: export it as png"
+    );
+    if let [plane] = planes
+        && plane.bit_depth() > 8
+    {
+        // As 16-bit grey of other formats: clipped.
+        let wide = |sample: &f32| (sample.round() as u32) << (16 - plane.bit_depth());
+        let grey: Vec<u8> = plane.samples().iter().map(|sample| wide(sample).min(255) as u8).collect();
+        return Ok(vec![Frame::grey(width, height, &grey)]);
+    }
+    let mut planes = planes.iter().map(eight_bit_samples);
+    let mut next = || planes.next().unwrap_or_default();
+    let mut frame = match channels {
+        1 => Frame::grey(width, height, &next()),
+        3 => {
+            let [red, green, blue] = [next(), next(), next()];
+            let pixels = red.iter().zip(green.iter().zip(&blue));
+            Frame::opaque(width, height, pixels.flat_map(|(red, (green, blue))| [*red, *green, *blue]).collect())
+        }
         _ => bail!("is a jpeg 2000 file of {channels} channels, which are not read: export it as png"),
-    }])
+    };
+    if alpha {
+        frame.alpha = Some(next());
+    }
+    Ok(vec![frame])
+}
+
+/// Samples in eight bits as Pillow brings them there: fewer bits are moved up, more are rounded away. What rounds up to 256 becomes 0.
+fn eight_bit_samples(plane: &ComponentData) -> Vec<u8> {
+    let bits = u32::from(plane.bit_depth());
+    let byte = |sample: &f32| {
+        let sample = sample.round() as u32;
+        match bits.checked_sub(8) {
+            Some(0) => sample.min(255) as u8,
+            Some(more) => ((sample + (1 << (more - 1))) >> more) as u8,
+            None => (sample << (8 - bits)) as u8,
+        }
+    };
+    plane.samples().iter().map(byte).collect()
 }
 
 /// Whether a file begins like a TGA picture. The format has no mark of its own: this is what Pillow asks of it.

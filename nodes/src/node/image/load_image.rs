@@ -26,7 +26,7 @@ impl Run for LoadImage {
     }
 
     fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {
-        Flaw::of_file(offer, folders, ("image", "input"), read::look).into_iter().collect()
+        Flaw::of_file(offer, folders, ("image", "input"), read::look)
     }
 }
 
@@ -47,7 +47,7 @@ impl Run for LoadImageOutput {
     }
 
     fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {
-        Flaw::of_file(offer, folders, ("image", "input"), read::look).into_iter().collect()
+        Flaw::of_file(offer, folders, ("image", "input"), read::look)
     }
 }
 

@@ -45,7 +45,5 @@ impl Run for CheckpointLoaderSimple {
         Flaw::of_file(offer, folders, ("ckpt_name", "checkpoints"), |path| {
             recognise(&Weights::open(path)?)?.model().map(drop)
         })
-        .into_iter()
-        .collect()
     }
 }

@@ -79,7 +79,7 @@ impl Run for CLIPLoader {
     }
 
     fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {
-        flaw(offer, folders, "clip_name").into_iter().collect()
+        flaws(offer, folders, "clip_name")
     }
 }
 
@@ -132,7 +132,7 @@ impl Run for DualCLIPLoader {
     }
 
     fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {
-        ["clip_name1", "clip_name2"].into_iter().filter_map(|input| flaw(offer, folders, input)).collect()
+        ["clip_name1", "clip_name2"].into_iter().flat_map(|input| flaws(offer, folders, input)).collect()
     }
 }
 
@@ -188,7 +188,7 @@ fn open(cx: &Cx, name: &str) -> anyhow::Result<(EncoderKind, Weights)> {
 }
 
 /// What is wrong with a text encoder's file.
-fn flaw(offer: &Offer, folders: &FolderPaths, input: &str) -> Option<Flaw> {
+fn flaws(offer: &Offer, folders: &FolderPaths, input: &str) -> Vec<Flaw> {
     Flaw::of_file(offer, folders, (input, "text_encoders"), |path| opened(path).map(drop))
 }
 

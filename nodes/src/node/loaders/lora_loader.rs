@@ -1,13 +1,11 @@
 //! LoRAs over a model and its text encoders.
 
-use std::path::Path;
-
 use redraft_engine::cx::Cx;
 use redraft_engine::folders::FolderPaths;
 use redraft_engine::node::{Flaw, Offer, Run};
 use redraft_engine::{Node, Outputs};
 
-use crate::files::weights::WeightsFile;
+use crate::files::named_tensors::NamedTensors;
 use crate::lora::{Lora, layers};
 use crate::recipes::{Clip, Model};
 
@@ -61,11 +59,9 @@ impl Run for LoraLoader {
     }
 }
 
-/// What is wrong with the LoRA's file. One that is no `.safetensors` would have to be read whole.
+/// What is wrong with the LoRA's file, as far as it says so itself.
 fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {
-    let mapped = |path: &Path| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("safetensors"));
-    let look = |path: &Path| if mapped(path) { WeightsFile::open(path).map(drop) } else { Ok(()) };
-    Flaw::of_file(offer, folders, ("lora_name", "loras"), look).into_iter().collect()
+    Flaw::of_file(offer, folders, ("lora_name", "loras"), NamedTensors::look)
 }
 
 /// The layers of one text encoder.

@@ -52,7 +52,5 @@ impl Run for UNETLoader {
         Flaw::of_file(offer, folders, ("unet_name", "diffusion_models"), |path| {
             recognise(&Weights::open(path)?)?.model().map(drop)
         })
-        .into_iter()
-        .collect()
     }
 }

@@ -28,8 +28,6 @@ impl Run for UpscaleModelLoader {
 
     fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {
         Flaw::of_file(offer, folders, ("model_name", "upscale_models"), |path| opened(path).map(drop))
-            .into_iter()
-            .collect()
     }
 }
 

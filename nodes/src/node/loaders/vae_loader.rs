@@ -27,7 +27,7 @@ impl Run for VAELoader {
     }
 
     fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {
-        Flaw::of_file(offer, folders, ("vae_name", "vae"), |path| opened(path).map(drop)).into_iter().collect()
+        Flaw::of_file(offer, folders, ("vae_name", "vae"), |path| opened(path).map(drop))
     }
 }
 

@@ -44,6 +44,6 @@ impl Run for LoadImageMask {
     }
 
     fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {
-        Flaw::of_file(offer, folders, ("image", "input"), read::look).into_iter().collect()
+        Flaw::of_file(offer, folders, ("image", "input"), read::look)
     }
 }

@@ -1,10 +1,11 @@
 """Makes the small pictures in this folder with Pillow, and expected.txt: what ComfyUI's LoadImage reads from them.
 
-python make.py (Pillow 13.0, numpy, opencv-python-headless). A row: file, frames, height, width, FNV-1a of the RGB bytes,
+python make.py (Pillow 13.0, numpy, opencv-python-headless, imagecodecs; avifenc of libavif-bin). A row: file, frames, height, width, FNV-1a of the RGB bytes,
 FNV-1a of the alpha bytes or "-" where LoadImage sees no alpha, FNV-1a of the alpha that LoadImageMask sees.
 """
-import struct, zlib
+import struct, subprocess, zlib
 import cv2
+import imagecodecs
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, ImageSequence
 
@@ -138,6 +139,41 @@ save(grey, "grey-up.tga", orientation=-1)
 save(palette, "palette.tga")
 save(Image.fromarray((x * 23.7 - 40 + y * 11).astype(np.float32)), "float.tif")
 save(Image.fromarray((x * 7000 - 9000 + y * 111).astype(np.int32)), "int32.tif")
+for bits in (1, 4, 12, 16):
+    high = 2**bits - 1
+    for name, image in (("grey", np.array(grey)), ("rgb", colours)):
+        # Rounding brings the highest to 256, which Pillow stores as 0: some of each.
+        samples = (image.astype(np.uint32) * high // 255).astype(np.uint8 if bits <= 8 else np.uint16)
+        bytes_of(f"{name}-{bits}.jp2", imagecodecs.jpeg2k_encode(samples, bitspersample=bits, reversible=True))
+for sampling in ("4:4:4", "4:2:2", "4:2:0", "4:0:0"):
+    for picture, name in ((rgb, "rgb"), (rgba, "rgba")):
+        for span in ("full", "limited"):
+            save(picture, f"{name}-{sampling.replace(':', '')}-{span}.avif", subsampling=sampling, range=span)
+save(rgba, "premultiplied.avif", alpha_premultiplied=True)
+for orientation in range(2, 9):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    save(rgb, f"exif{orientation}.avif", exif=exif)
+save(frame(0, False), "anim.avif", save_all=True, append_images=[frame(k, False) for k in range(1, 4)])
+save(frame(0, True), "anim-clear.avif", save_all=True, append_images=[frame(k, True) for k in range(1, 4)])
+rgb.resize((160, 100)).save("/tmp/large.png")
+
+
+def avifenc(name, source, *options):
+    subprocess.run(["avifenc", "--speed", "6", *options, source, name], check=True, capture_output=True)
+    names.append(name)
+
+
+for depth in ("8", "10", "12"):
+    for sampling in ("444", "422", "420", "400"):
+        for source in ("rgb", "rgba"):
+            name = f"{source}-{sampling}-{depth}-709.avif"
+            avifenc(name, f"{source}.png", "-d", depth, "-y", sampling, "-r", "limited", "--cicp", "1/13/1")
+for matrix in ("0", "4", "7", "8", "9", "12"):
+    avifenc(f"matrix-{matrix}.avif", "rgba.png", "-d", "10", "-y", "444", "-r", "full", "--cicp", f"1/13/{matrix}")
+avifenc("matrix-4-420.avif", "rgb.png", "-y", "420", "-r", "limited", "--cicp", "1/13/4")
+avifenc("turned.avif", "rgba.png", "--irot", "1", "--imir", "0")
+avifenc("grid.avif", "/tmp/large.png", "--grid", "2x1", "--min", "30", "--max", "40")
 
 
 def fnv(data):
