@@ -459,7 +459,7 @@ fn faults_2_3_9_10_11_12_14_17_of_the_shared_inputs() {
     assert!(run("old-picture-new-input/prompt.json", 0).stderr.contains("resolution_steps"));
     run("old-picture-new-input/oldpic.png", 0);
     assert!(run("muted-branch/mutebranch.workflow.json", 0).stderr.contains("which is muted"));
-    fs::copy(of("avif-input/p.avif"), base.path("input/p.avif")).unwrap();
+    std::fs::copy(of("avif-input/p.avif"), base.path("input/p.avif")).unwrap();
     run("avif-input/prompt.json", 0);
     for (file, words) in [("bypassed-lora", "`LoraLoader` is bypassed"), ("prompt-text", "what stands behind `//`")] {
         let file = of(&format!("incomplete-explain/{file}.workflow.json"));
