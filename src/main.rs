@@ -2,8 +2,8 @@
 
 mod args;
 mod bars;
-mod cache;
 mod bench;
+mod cache;
 mod case;
 mod changes;
 mod check;

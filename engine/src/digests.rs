@@ -99,6 +99,22 @@ impl Digests {
         self.print(path, false)
     }
 
+    /// The digest of a file's content, however long it takes to read.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or changes meanwhile.
+    pub fn whole(&self, path: &Path) -> io::Result<Digest> {
+        if let Print { digest, lasting: Lasting::Yes } = self.settled(path)? {
+            return Ok(digest);
+        }
+        let (stamp, _) = stamp(path)?;
+        let digest = self.0.digest(path, &stamp)?;
+        let digest =
+            digest.ok_or_else(|| io::Error::other("it changes while it is read; try again when it is complete"))?;
+        self.0.keep(path, &stamp, &digest);
+        Ok(digest)
+    }
+
     fn print(&self, path: &Path, in_process: bool) -> io::Result<Print> {
         let (stamp, size) = stamp(path)?;
         let by_content = |digest| Print { digest, lasting: Lasting::Yes };
@@ -355,6 +371,8 @@ mod tests {
         let digests = Digests::default();
         let print = digests.of(&file).unwrap();
         assert_eq!((print.lasting, digests.is_reading()), (Lasting::No, false));
+        let whole = blake3::Hasher::new().update_reader(std::fs::File::open(&file).unwrap()).unwrap().finalize();
+        assert_eq!(&digests.whole(&file).unwrap(), whole.as_bytes());
         assert_eq!(digests.settled(&file).unwrap(), print);
     }
 }

@@ -35,7 +35,11 @@ impl Named {
 
     /// What lies there now; nothing if it is not there or cannot be read.
     pub(crate) fn digest(&self, folders: &FolderPaths) -> Option<FileDigest> {
-        let digest = folders.digest(&self.path(folders)?).ok()?;
+        let path = self.path(folders)?;
+        let digest = match path.is_dir() {
+            true => folders.digest(&path, true).ok()?.digest,
+            false => folders.digests.whole(&path).ok()?,
+        };
         let blake3 = blake3::Hash::from(digest).to_hex().to_string();
         Some(FileDigest { folder: self.folder.clone(), name: self.name.clone(), blake3 })
     }

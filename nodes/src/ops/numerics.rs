@@ -126,7 +126,7 @@ impl Numerics {
     }
 
     /// A description that differs if results may differ on one machine.
-    fn describe(&self) -> String {
+    pub fn describe(&self) -> String {
         let device = if self.device.is_cuda() { "cuda" } else { "cpu" };
         format!(
             "{device} unet={:?} vae={:?} text={:?} channels-last={} libtorch=2.11.0",

@@ -160,7 +160,7 @@ impl Run for TripleCLIPLoader {
 
     fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {
         let inputs = ["clip_name1", "clip_name2", "clip_name3"];
-        inputs.into_iter().filter_map(|input| flaw(offer, folders, input)).collect()
+        inputs.into_iter().flat_map(|input| flaws(offer, folders, input)).collect()
     }
 }
 
