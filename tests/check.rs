@@ -20,18 +20,20 @@ fn editor() -> Json {
     let model = json!({ "name": "gone.safetensors", "url": "https://example.com/gone", "directory": "checkpoints" });
     let input = |name: &str, ty: &str, link: u64| json!([{ "name": name, "type": ty, "link": link }]);
     let output = |ty: &str, link: u64| json!([{ "name": ty, "type": ty, "links": [link] }]);
-    let loader = json!([{ "type": "MODEL", "links": [] }, { "type": "CLIP", "links": [1] }, { "type": "VAE" }]);
+    let loader = json!([{ "type": "MODEL", "links": [] }, { "type": "CLIP", "links": [1, 5] }, { "type": "VAE" }]);
     json!({
         "version": 0.4,
         "nodes": [
             node(1, "CheckpointLoaderSimple", json!([]), loader, json!(["sd\\gone.safetensors"]), json!({ "models": [model] })),
             node(2, "CLIPTextEncode", input("clip", "CLIP", 1), output("CONDITIONING", 2), json!(["a cat"]), json!({})),
-            node(3, "FluxGuidance", input("conditioning", "CONDITIONING", 2), output("CONDITIONING", 3), json!([500]), json!({})),
+            node(3, "CLIPTextEncodeControlnet", json!([
+                { "name": "clip", "type": "CLIP", "link": 5 }, { "name": "conditioning", "type": "CONDITIONING", "link": 2 },
+            ]), output("CONDITIONING", 3), json!(["a cat"]), json!({})),
             node(4, "Their Node", input("conditioning", "CONDITIONING", 3), output("IMAGE", 4), json!([1, 2]),
                 json!({ "cnr_id": "their-pack", "ver": "1.2.0" })),
             node(5, "PreviewImage", input("images", "IMAGE", 4), json!([]), json!([]), json!({})),
         ],
-        "links": [[1, 1, 1, 2, 0, "CLIP"], [2, 2, 0, 3, 0, "CONDITIONING"], [3, 3, 0, 4, 0, "CONDITIONING"], [4, 4, 0, 5, 0, "IMAGE"]],
+        "links": [[1, 1, 1, 2, 0, "CLIP"], [5, 1, 1, 3, 0, "CLIP"], [2, 2, 0, 3, 0, "CONDITIONING"], [3, 3, 0, 4, 0, "CONDITIONING"], [4, 4, 0, 5, 0, "IMAGE"]],
     })
 }
 
@@ -48,7 +50,7 @@ fn one_report_names_everything_that_is_missing() {
     for words in [
         "node 1 (CheckpointLoaderSimple), input 'ckpt_name'",
         "it can be had from https://example.com/gone",
-        "node 3 (FluxGuidance): FluxGuidance is one of ComfyUI's own nodes, which redraft cannot run yet",
+        "node 3 (CLIPTextEncodeControlnet): CLIPTextEncodeControlnet is one of ComfyUI's own nodes, which redraft cannot run yet",
         "there is no node class Their Node here; it comes with the pack their-pack 1.2.0",
         "its 2 saved values have no names",
         "the workflow lists the model theirs.pth for loras, which is not there; it can be had from https://example.com/theirs",

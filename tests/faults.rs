@@ -386,7 +386,7 @@ fn fault_19_messages_say_what_is_meant() {
     said(elsewhere(Path::new("/no/such/base")).expect_code(2), &["there is no folder /no/such/base"]);
     let deep = base.path("models/checkpoints/..");
     said(elsewhere(&deep), &["did you mean "]);
-    let known = Redraft::new().args(["nodes", "FluxGuidance"]).finish().expect_code(0);
+    let known = Redraft::new().args(["nodes", "CLIPTextEncodeControlnet"]).finish().expect_code(0);
     assert!(known.stdout.contains("redraft cannot run yet"), "{}", known.stdout);
 }
 
