@@ -182,7 +182,7 @@ impl<'a> Rows<'a> {
 /// The second nearest sample of colour to a pixel, of `count` in a row or column; at the edges the nearest.
 fn beside(pixel: usize, count: usize) -> usize {
     let near = pixel / 2;
-    if pixel % 2 == 0 { near.saturating_sub(1) } else { (near + 1).min(count - 1) }
+    if pixel.is_multiple_of(2) { near.saturating_sub(1) } else { (near + 1).min(count - 1) }
 }
 
 /// Meanings for which libyuv has no weights.
