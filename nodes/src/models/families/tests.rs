@@ -34,16 +34,14 @@ fn files_of_other_kinds_are_named() {
     };
     type Tensors<'a> = Vec<(&'a str, &'a [i64])>;
     let not_yet: Vec<(Tensors, &str)> = vec![
-        (vec![("model.diffusion_model.joint_blocks.0.context_block.attn.qkv.weight", &[1])], "Stable Diffusion 3"),
-        (vec![("double_blocks.0.img_attn.norm.key_norm.scale", &[1])], "Flux"),
+        (vec![("model.diffusion_model.double_blocks.0.img_attn.qkv.weight", &[1])], "a relative of Flux"),
         (vec![("transformer_blocks.0.txt_mod.1.weight", &[1])], "Qwen-Image"),
-        (vec![("cap_embedder.1.weight", &[1])], "Z-Image"),
+        (vec![("cap_embedder.1.weight", &[1])], "a Lumina model"),
         (vec![("head.modulation", &[1])], "Wan"),
         (unet(&[("input_blocks.0.0.weight", &[1, 4]), ("label_emb.0.0.weight", &[1])]), "not supported"),
         (vec![("down_blocks.0.resnets.0.norm1.weight", &[1]), ("conv_in.weight", &[1])], "diffusers"),
-        (vec![("decoder.conv_in.weight", &[1, 16, 3, 3]), ("encoder.conv_in.weight", &[1])], "16 channels"),
+        (vec![("decoder.conv_in.weight", &[1, 32, 3, 3]), ("encoder.conv_in.weight", &[1])], "32 channels"),
         (vec![("decoder.middle.0.residual.0.gamma", &[1])], "a VAE for video"),
-        (vec![("encoder.block.0.layer.0.SelfAttention.q.weight", &[1])], "T5"),
         (vec![("model.layers.0.input_layernorm.weight", &[1])], "a language model"),
     ];
     let wrong: Vec<(Tensors, &str)> = vec![
@@ -93,6 +91,12 @@ fn the_tiny_files_are_recognised() {
         ("checkpoints/sdxl-tiny", "SDXL"),
         ("diffusion_models/sdxl-inpainting-tiny", "SDXL"),
         ("checkpoints/sdxl-refiner-tiny", "SDXL refiner"),
+        ("checkpoints/sd3-tiny", "Stable Diffusion 3"),
+        ("diffusion_models/sd35-medium-tiny", "Stable Diffusion 3"),
+        ("checkpoints/flux-schnell-tiny", "Flux"),
+        ("diffusion_models/flux-dev-tiny", "Flux"),
+        ("diffusion_models/flux-fill-tiny", "Flux"),
+        ("diffusion_models/z-image-tiny", "Z-Image"),
     ] {
         assert_eq!(family(&format!("base/models/{path}.safetensors")), expected, "{path}");
     }
@@ -101,7 +105,11 @@ fn the_tiny_files_are_recognised() {
     assert!(contents.text.unwrap().encoders.iter().all(Option::is_some) && contents.vae.is_some());
     let vae = recognise(&file("base/models/vae/sd15-tiny-random-vae.safetensors")).unwrap();
     assert!(vae.model().err().unwrap().to_string().contains("VAELoader"));
-    for lora in ["tiny-dora", "tiny-kohya", "tiny-loha", "tiny-lokr", "tiny-unet-only"] {
+    for encoder in ["t5xxl-tiny", "qwen3-4b-tiny", "clip_g-tiny"] {
+        let contents = recognise(&file(&format!("base/models/text_encoders/{encoder}.safetensors"))).unwrap();
+        assert!(contents.model().err().unwrap().to_string().contains("CLIPLoader"), "{encoder}");
+    }
+    for lora in ["tiny-flux-diffusers", "tiny-flux-kohya", "tiny-dora", "tiny-kohya", "tiny-loha", "tiny-lokr", "tiny-unet-only"] {
         let weights = file(&format!("base/models/loras/{lora}.safetensors"));
         assert!(recognise(&weights).err().unwrap().to_string().contains("LoraLoader"), "{lora}");
     }
