@@ -109,7 +109,15 @@ fn the_tiny_files_are_recognised() {
         let contents = recognise(&file(&format!("base/models/text_encoders/{encoder}.safetensors"))).unwrap();
         assert!(contents.model().err().unwrap().to_string().contains("CLIPLoader"), "{encoder}");
     }
-    for lora in ["tiny-flux-diffusers", "tiny-flux-kohya", "tiny-dora", "tiny-kohya", "tiny-loha", "tiny-lokr", "tiny-unet-only"] {
+    for lora in [
+        "tiny-flux-diffusers",
+        "tiny-flux-kohya",
+        "tiny-dora",
+        "tiny-kohya",
+        "tiny-loha",
+        "tiny-lokr",
+        "tiny-unet-only",
+    ] {
         let weights = file(&format!("base/models/loras/{lora}.safetensors"));
         assert!(recognise(&weights).err().unwrap().to_string().contains("LoraLoader"), "{lora}");
     }
