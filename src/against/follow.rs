@@ -50,7 +50,7 @@ impl Followed {
         Ok(Self { socket })
     }
 
-    /// Waits until a run is over. `told` gets lines for the person.
+    /// Waits until a run is over.
     ///
     /// # Errors
     /// If a node fails there, the connection breaks, or it takes too long.
@@ -60,7 +60,6 @@ impl Followed {
         run: &str,
         patience: Duration,
         cancel: &Cancel,
-        told: &mut dyn FnMut(&str),
     ) -> Outcome<()> {
         let start = Instant::now();
         loop {
@@ -87,7 +86,6 @@ impl Followed {
             match message["type"].as_str().unwrap_or_default() {
                 "execution_success" => return Ok(()),
                 "executing" if data["node"].is_null() => return Ok(()),
-                "executing" => told(data["node"].as_str().unwrap_or_default()),
                 "execution_error" => return Err(failure(server, data)),
                 "execution_interrupted" => return Err(Stop::new(Exit::NodeFailed, format!("{}: the run was interrupted there", server.host))),
                 _ => {}

@@ -1,16 +1,59 @@
-//! `redraft against`.
+//! `redraft against`: a workflow here and on a running ComfyUI, and where the two part.
 
-use std::path::PathBuf;
+mod args;
+mod bisect;
+mod compare;
+mod follow;
+mod pair;
+mod probes;
+mod server;
 
-use clap::Args;
+use std::sync::Arc;
 
-use crate::exit::{Exit, Outcome};
+use redraft_engine::cache::Policy;
+use redraft_engine::cx::Cancel;
+use redraft_engine::event::Event;
+use redraft_engine::node::Registry;
 
-#[derive(Args, Debug)]
-pub(crate) struct AgainstArgs {
-    pub(crate) file: PathBuf,
-}
+pub(crate) use self::args::AgainstArgs;
+use self::pair::Pair;
+use self::server::Server;
+use crate::bars::Bars;
+use crate::exit::{Exit, Outcome, Stop};
+use crate::out::say;
+use crate::run::{Asked, prepare};
+use crate::worker::{Line, Message, Options, Worker};
+use crate::{cache, directories, front, session, substitutes};
 
-pub(crate) fn against(_: AgainstArgs) -> Outcome {
-    Ok(Exit::Done)
+pub(crate) fn against(args: AgainstArgs) -> Outcome {
+    let device = session::device(&args.compute)?;
+    let server = Server::new(&args.url)?;
+    let registry = Arc::new(Registry::linked()?);
+    let mut folders = directories::folders(&args.directories)?;
+    let substitutes = substitutes::named(&args.changes, &args.directories)?;
+    let mut bars = Bars::new(args.progress, false);
+    let asked = Asked { changes: &args.changes, only: &[], allow_partial: false };
+    let ready = prepare(asked, &args.file, &substitutes, &registry, &folders, &mut |text| bars.line(&text))?;
+    // What is saved here is compared, and goes in the end.
+    let aside = tempfile::tempdir().map_err(Stop::wrong)?;
+    folders.output = aside.path().join("output");
+    folders.temp = aside.path().join("temp");
+    let disk = cache::open(&args.directories, &args.keeping, &mut folders);
+    let folders = Arc::new(folders);
+    let (mut worker, messages) = Worker::start(Options::default(), move || {
+        let engine = session::engine(folders, device, Policy::default(), disk)?;
+        let mut pair = Pair::new(engine, registry, server, args.tolerance, args.timeout);
+        Ok(move |job, line: &mut Line, cancel: &Cancel| pair.compare(job, line, cancel))
+    })?;
+    worker.submit(ready);
+    let mut end = Ok(Exit::Done);
+    front::watch(worker, messages, |_, message| match message {
+        Message::Begun => {}
+        // What is shown here is compared.
+        Message::Event(Event::Executed { .. }) => {}
+        Message::Event(event) => bars.show(&event),
+        Message::Note(text) => say(text),
+        Message::Done(outcome) => end = outcome.unwrap_or_else(|| Err(Stop::new(Exit::Cancelled, "cancelled"))),
+    })?;
+    end
 }

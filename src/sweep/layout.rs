@@ -5,8 +5,10 @@ use super::lettering::LINE;
 
 /// Between the parts of a sheet.
 const GAP: u32 = 8;
-/// A label beside a row is so wide.
+/// A label beside a row is at most so wide.
 const BESIDE: u32 = 160;
+/// About the width of a letter.
+const LETTER: usize = 9;
 /// A label above or below a picture has at most so many lines.
 const LINES: usize = 5;
 /// The most pixels of a sheet, and the longest side.
@@ -26,6 +28,8 @@ pub(super) struct Layout {
     wraps: bool,
     /// How many there are of the one dimension, or of both.
     count: usize,
+    /// How wide the labels beside the rows are.
+    beside: u32,
     /// Lines of the labels above the columns, or below the pictures.
     lines: usize,
 }
@@ -57,10 +61,11 @@ impl Layout {
         let last = lengths.len().saturating_sub(1);
         let labels = (0..if wraps { count } else { columns }).map(|at| grid.label(last, at).chars().count());
         let longest = labels.max().unwrap_or(0);
-        let mut layout = Self { picture, columns, rows, wraps, count, lines: 1 };
+        let of_rows = (0..if wraps { 0 } else { rows }).map(|at| grid.label(last.saturating_sub(1), at).chars().count());
+        let beside = ((of_rows.max().unwrap_or(0) * LETTER).min(BESIDE as usize) as u32).max(LINE);
+        let mut layout = Self { picture, columns, rows, wraps, count, beside, lines: 1 };
         loop {
-            // Letters are about nine pixels wide.
-            let fit = (layout.picture.0 / 9).max(1) as usize;
+            let fit = (layout.picture.0 as usize / LETTER).max(1);
             layout.lines = (longest.div_ceil(fit) + usize::from(longest > fit)).clamp(1, LINES);
             let (width, height) = layout.long_size();
             if width <= LONGEST && height <= LONGEST && width * height <= MOST_PIXELS {
@@ -87,7 +92,7 @@ impl Layout {
     /// Where the first picture lies.
     fn origin(&self) -> (u32, u32) {
         let above = GAP + LINE + GAP;
-        if self.wraps { (GAP, above) } else { (GAP + BESIDE + GAP, above + self.label_height() as u32 + GAP / 2) }
+        if self.wraps { (GAP, above) } else { (GAP + self.beside + GAP, above + self.label_height() as u32 + GAP / 2) }
     }
 
     fn long_size(&self) -> (u64, u64) {
@@ -142,7 +147,7 @@ impl Layout {
         let beside = |row: usize| {
             let lines = (high / LINE).max(1) as usize;
             let at = (GAP, self.corner(row, 0).1);
-            Place { at, text: grid.label(last.saturating_sub(1), row), width: BESIDE, lines }
+            Place { at, text: grid.label(last.saturating_sub(1), row), width: self.beside.max(LETTER as u32 + LINE), lines }
         };
         (0..self.columns).map(above).chain((0..self.rows).map(beside)).collect()
     }

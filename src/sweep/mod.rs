@@ -56,7 +56,7 @@ pub(crate) fn sweep(args: SweepArgs, quiet: bool) -> Outcome {
         grid.order(&prompt, &registry)?
     };
     if args.dry_run {
-        order.iter().for_each(|cell| say(format!("{}\t{}", cell + 1, grid.title(*cell))));
+        order.iter().for_each(|cell| say(format!("cell {}: {}", cell + 1, grid.title(*cell))));
         return Ok(Exit::Done);
     }
     let folder = Folder::open(&args.out, grid.columns(), &plan(&args)?, args.force)?;
@@ -71,7 +71,7 @@ pub(crate) fn sweep(args: SweepArgs, quiet: bool) -> Outcome {
 
     let jobs: Vec<_> = jobs.into_iter().chain([Job::Sheets]).collect();
     let (sender, made) = mpsc::channel();
-    let mut show = Show::new(&args, Arc::clone(&grid), jobs.clone(), made, quiet);
+    let mut show = Show::new(&args, Arc::clone(&grid), folder.staging(), jobs.clone(), made, quiet);
     let folders = Arc::new(folders);
     let (mut worker, messages) = Worker::start(Options::default(), move || {
         let engine = session::engine(folders, device, args.cache, disk)?;

@@ -1,5 +1,6 @@
 //! How a sweep looks to a person.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -27,6 +28,8 @@ pub(super) struct Show {
     print0: bool,
     quiet: bool,
     grid: Arc<Grid>,
+    /// Goes with a cell that is left at work.
+    staging: PathBuf,
     jobs: Vec<Job>,
     made: Receiver<Made>,
     start: Instant,
@@ -42,7 +45,14 @@ pub(super) struct Show {
 }
 
 impl Show {
-    pub(super) fn new(args: &SweepArgs, grid: Arc<Grid>, jobs: Vec<Job>, made: Receiver<Made>, quiet: bool) -> Self {
+    pub(super) fn new(
+        args: &SweepArgs,
+        grid: Arc<Grid>,
+        staging: PathBuf,
+        jobs: Vec<Job>,
+        made: Receiver<Made>,
+        quiet: bool,
+    ) -> Self {
         let how = if quiet { args.progress.or(Some(Progress::None)) } else { args.progress };
         let bars = Bars::new(how, args.print0);
         let drawn = bars.drawn();
@@ -53,6 +63,7 @@ impl Show {
             print0,
             quiet,
             grid,
+            staging,
             jobs,
             made,
             start,
@@ -124,6 +135,7 @@ impl Show {
             return Err(stop);
         }
         if self.cancelled {
+            let _ = std::fs::remove_dir_all(&self.staging);
             let exit = Exit::Cancelled;
             return Err(Stop::new(exit, "cancelled; the same command goes on where this one ended"));
         }
