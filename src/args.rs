@@ -261,8 +261,8 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "FILE.safetensors")]
     pub(crate) dump: Option<PathBuf>,
     /// Write down what was run, on what, and what came of it, node by node [default: beside the first saved file]
-    #[arg(long, value_name = "FILE.json", num_args = 0..=1, default_missing_value = "")]
-    pub(crate) manifest: Option<PathBuf>,
+    #[arg(long, value_name = "FILE.json", num_args = 0..=1)]
+    pub(crate) manifest: Option<Option<PathBuf>>,
     /// Write what a sampler has under way into this folder, one picture a step: NODE-STEP.jpg
     #[arg(long, value_name = "DIR")]
     pub(crate) preview_directory: Option<PathBuf>,

@@ -128,7 +128,8 @@ impl Finder<'_> {
         for (node, input, seed, most) in seeds(&self.prompt, self.registry) {
             let next = seed + i128::from(by);
             if next > most {
-                let why = format!("--repeat: node {node}: {input} {seed} and {by} more are beyond {most}; give a lower seed");
+                let why =
+                    format!("--repeat: node {node}: {input} {seed} and {by} more are beyond {most}; give a lower seed");
                 return Err(Stop::wrong(why));
             }
             self.change(node, input, redraft_engine::schema::integer(next));

@@ -87,7 +87,7 @@ fn dispatch(command: Command, quiet: bool) -> Outcome {
         Command::Run(args) => run::run(args, quiet),
         Command::Sweep(args) => sweep::sweep(args, quiet),
         Command::Replay(args) => manifest::replay(&args),
-        Command::Against(args) => against::against(args),
+        Command::Against(args) => against::against(args, quiet),
         Command::Check(args) => check::check(&args),
         Command::Convert(args) => check::convert(&args),
         Command::Inputs(args) => inputs::inputs(&args),

@@ -67,7 +67,7 @@ pub(crate) fn run(args: RunArgs, quiet: bool) -> Outcome {
         return Err(Stop::wrong("--manifest tells of one workflow; give one FILE"));
     }
     // Checked now, not after hours of sampling.
-    directories::require_writable("--manifest", args.manifest.as_deref().filter(|to| !to.as_os_str().is_empty()))?;
+    directories::require_writable("--manifest", args.manifest.iter().flatten().next().map(PathBuf::as_path))?;
     directories::require_writable("--dump", args.dump.as_deref())?;
     let device = session::device(&args.compute)?;
     let mut screen = Screen::new(&args, quiet)?;
@@ -82,8 +82,9 @@ pub(crate) fn run(args: RunArgs, quiet: bool) -> Outcome {
     let substitutes = substitutes::named(&args.changes, &args.directories)?;
     let (mut jobs, mut first_failure) = (Vec::new(), None);
     for (number, file) in args.files.iter().enumerate() {
-        let prepared =
-            prepare(Asked::of(&args), file, &substitutes, &registry, &folders, &mut |text| screen.note(Some(number), &text));
+        let prepared = prepare(Asked::of(&args), file, &substitutes, &registry, &folders, &mut |text| {
+            screen.note(Some(number), &text)
+        });
         match prepared {
             Ok(ready) => jobs.push((number, Job::Ready(Box::new(ready)))),
             // No workflow before it could save what it lacks.
@@ -122,7 +123,9 @@ pub(crate) fn run(args: RunArgs, quiet: bool) -> Outcome {
             let ready = match job {
                 Job::Ready(ready) => *ready,
                 Job::Again(file) => {
-                    prepare(Asked::of(&command), &file, &substitutes, &registry, &engine.folders, &mut |text| line.note(text))?
+                    prepare(Asked::of(&command), &file, &substitutes, &registry, &engine.folders, &mut |text| {
+                        line.note(text)
+                    })?
                 }
             };
             let plan = Plan::of(ready.runnable, &registry, &engine.folders, &salt);
@@ -133,7 +136,7 @@ pub(crate) fn run(args: RunArgs, quiet: bool) -> Outcome {
             let Some(to) = &command.manifest else {
                 return one(name, &plan, &metadata, dump, &mut engine, line.clone(), cancel);
             };
-            let manifest = manifest::Writer::begin(to, name, &plan, &registry, &engine)?;
+            let manifest = manifest::Writer::begin(to.as_deref(), name, &plan, &registry, &engine)?;
             let mut record = manifest::Record::new(manifest::classes(&plan.prompt));
             let recording = manifest::Recording { inner: line, record: &mut record };
             let outcome = one(name, &plan, &metadata, dump, &mut engine, recording, cancel);

@@ -54,13 +54,7 @@ impl Followed {
     ///
     /// # Errors
     /// If a node fails there, the connection breaks, or it takes too long.
-    pub(super) fn wait(
-        &mut self,
-        server: &Server,
-        run: &str,
-        patience: Duration,
-        cancel: &Cancel,
-    ) -> Outcome<()> {
+    pub(super) fn wait(&mut self, server: &Server, run: &str, patience: Duration, cancel: &Cancel) -> Outcome<()> {
         let start = Instant::now();
         loop {
             if cancel.is_raised() {
@@ -87,7 +81,9 @@ impl Followed {
                 "execution_success" => return Ok(()),
                 "executing" if data["node"].is_null() => return Ok(()),
                 "execution_error" => return Err(failure(server, data)),
-                "execution_interrupted" => return Err(Stop::new(Exit::NodeFailed, format!("{}: the run was interrupted there", server.host))),
+                "execution_interrupted" => {
+                    return Err(Stop::new(Exit::NodeFailed, format!("{}: the run was interrupted there", server.host)));
+                }
                 _ => {}
             }
         }

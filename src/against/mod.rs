@@ -18,6 +18,7 @@ use redraft_engine::node::Registry;
 pub(crate) use self::args::AgainstArgs;
 use self::pair::Pair;
 use self::server::Server;
+use crate::args::Progress;
 use crate::bars::Bars;
 use crate::exit::{Exit, Outcome, Stop};
 use crate::out::say;
@@ -25,15 +26,19 @@ use crate::run::{Asked, prepare};
 use crate::worker::{Line, Message, Options, Worker};
 use crate::{cache, directories, front, session, substitutes};
 
-pub(crate) fn against(args: AgainstArgs) -> Outcome {
+pub(crate) fn against(args: AgainstArgs, quiet: bool) -> Outcome {
     let device = session::device(&args.compute)?;
     let server = Server::new(&args.url)?;
     let registry = Arc::new(Registry::linked()?);
     let mut folders = directories::folders(&args.directories)?;
     let substitutes = substitutes::named(&args.changes, &args.directories)?;
-    let mut bars = Bars::new(args.progress, false);
+    let mut bars = Bars::new(if quiet { args.progress.or(Some(Progress::None)) } else { args.progress }, false);
     let asked = Asked { changes: &args.changes, only: &[], allow_partial: false };
-    let ready = prepare(asked, &args.file, &substitutes, &registry, &folders, &mut |text| bars.line(&text))?;
+    let ready = prepare(asked, &args.file, &substitutes, &registry, &folders, &mut |text| {
+        if !quiet || text.starts_with("warning: ") {
+            bars.line(&text);
+        }
+    })?;
     // What is saved here is compared, and goes in the end.
     let aside = tempfile::tempdir().map_err(Stop::wrong)?;
     folders.output = aside.path().join("output");

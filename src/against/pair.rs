@@ -143,7 +143,11 @@ impl Pair {
                 let class = &prompt.nodes[&probe.node].class_type;
                 let words = found.remove(&probe.node).unwrap_or_default();
                 let unseen = self.unseen(prompt, &probe.node);
-                format!("{name}: node {} ({class}) is the first that parts ({}): {words}{unseen}", probe.node, probe.types())
+                format!(
+                    "{name}: node {} ({class}) is the first that parts ({}): {words}{unseen}",
+                    probe.node,
+                    probe.types()
+                )
             }
             None => format!("{name}: the nodes before node {end} give the same; what it shows of it differs"),
         };
@@ -195,7 +199,8 @@ impl Pair {
 
     /// How far two things are apart; nothing if they are of a kind that is not compared.
     fn apart(&self, ours: &Shown, theirs: &Shown) -> Outcome<(&'static str, Option<Apart>)> {
-        let wrong = |error: anyhow::Error| self.server.wrong(format!("shows something that cannot be compared: {error:#}"));
+        let wrong =
+            |error: anyhow::Error| self.server.wrong(format!("shows something that cannot be compared: {error:#}"));
         Ok(match (ours, theirs) {
             (Shown::Picture(a), Shown::Picture(b)) => {
                 ("picture", Some(compare::pictures(a, b, self.tolerance).map_err(wrong)?))
@@ -228,12 +233,7 @@ impl Pair {
         Ok(ours)
     }
 
-    fn there(
-        &self,
-        prompt: &Prompt,
-        renamed: &HashMap<String, String>,
-        cancel: &Cancel,
-    ) -> Outcome<Json> {
+    fn there(&self, prompt: &Prompt, renamed: &HashMap<String, String>, cancel: &Cancel) -> Outcome<Json> {
         let mut prompt = prompt.clone();
         for_pictures(&mut prompt, &self.registry, |name| renamed.get(name).cloned());
         let mut followed = Followed::open(&self.server)?;

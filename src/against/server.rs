@@ -1,6 +1,6 @@
 //! A running ComfyUI, by its HTTP API. What it sends is a stranger's: sizes are bounded.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redraft_engine::event::SavedFile;
 use serde_json::{Value as Json, json};
@@ -12,6 +12,8 @@ use crate::out::plain;
 /// How long a connection, and any request but a run, may take.
 const CONNECT: Duration = Duration::from_secs(10);
 const REQUEST: Duration = Duration::from_secs(120);
+/// How long a server may take to write down what a run has shown.
+const WRITTEN: Duration = Duration::from_secs(10);
 /// The most bytes that are taken: of an answer in JSON, and of a file.
 const MAX_JSON: u64 = 64 << 20;
 const MAX_FILE: u64 = 1 << 30;
@@ -101,13 +103,22 @@ impl Server {
         }
     }
 
-    /// What the nodes of a run have shown, by id.
+    /// What the nodes of a run that is over have shown, by id. The server says that a run is over a little before it has this.
     pub(super) fn outputs(&self, run: &str) -> Outcome<Json> {
         if !is_word(run) {
             return Err(self.wrong("names the run in a way that is not understood"));
         }
-        let (_, mut answer) = self.json(self.agent.get(self.url(&format!("/history/{run}"))).call())?;
-        Ok(answer[run]["outputs"].take())
+        let start = Instant::now();
+        loop {
+            let (_, mut answer) = self.json(self.agent.get(self.url(&format!("/history/{run}"))).call())?;
+            if answer[run].is_object() {
+                return Ok(answer[run]["outputs"].take());
+            }
+            if start.elapsed() > WRITTEN {
+                return Err(self.wrong("knows nothing of the run that it has said is over"));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// A file that a node has shown.
@@ -130,7 +141,9 @@ impl Server {
         let bytes = bytes.map_err(|error| self.unreachable(&error))?;
         match serde_json::from_slice(&bytes) {
             Ok(json) => Ok((status, json)),
-            Err(_) => Err(self.wrong(format!("answers with something that is no JSON (status {status}); is it a ComfyUI?"))),
+            Err(_) => {
+                Err(self.wrong(format!("answers with something that is no JSON (status {status}); is it a ComfyUI?")))
+            }
         }
     }
 }

@@ -24,7 +24,8 @@ pub(super) fn of_files(manifest: &Manifest, folders: &FolderPaths) -> Outcome<Ve
         let (now, digest) =
             named::digest(&path).map_err(|error| Stop::wrong(format!("{}: {error}", path.display())))?;
         if digest != *blake3 {
-            let size = if now == *bytes { "of the same size".to_owned() } else { format!("{bytes} bytes then, {now} now") };
+            let size =
+                if now == *bytes { "of the same size".to_owned() } else { format!("{bytes} bytes then, {now} now") };
             lines.push(format!("the {what} {name} ({folder}) is another one, {size}"));
         }
     }
@@ -33,7 +34,8 @@ pub(super) fn of_files(manifest: &Manifest, folders: &FolderPaths) -> Outcome<Ve
 
 /// What is different about program and machine, a line for each.
 pub(super) fn of_machine(then: &Machine, now: &Machine) -> Vec<String> {
-    let differs = |(what, then, now): (&str, &str, &str)| (then != now).then(|| format!("{what}: {then} then, {now} now"));
+    let differs =
+        |(what, then, now): (&str, &str, &str)| (then != now).then(|| format!("{what}: {then} then, {now} now"));
     let threads = [then, now].map(|machine| machine.threads.to_string());
     let parts = [
         ("redraft", then.redraft.as_str(), now.redraft.as_str()),

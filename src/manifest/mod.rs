@@ -98,8 +98,8 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Begins the manifest of a plan. An empty path means beside the first saved file.
-    pub(crate) fn begin(to: &Path, file: &str, plan: &Plan, registry: &Registry, engine: &Engine) -> Outcome<Self> {
+    /// Begins the manifest of a plan. Without a path it goes beside the first saved file.
+    pub(crate) fn begin(to: Option<&Path>, file: &str, plan: &Plan, registry: &Registry, engine: &Engine) -> Outcome<Self> {
         let (models, pictures) = named::files(&plan.prompt, registry, &engine.folders)?;
         let manifest = Manifest {
             format: FORMAT,
@@ -116,7 +116,7 @@ impl Writer {
             nodes: Vec::new(),
             files: Vec::new(),
         };
-        Ok(Self { to: (!to.as_os_str().is_empty()).then(|| to.to_owned()), manifest })
+        Ok(Self { to: to.map(Path::to_owned), manifest })
     }
 
     /// Writes it, however the run ended.
@@ -133,7 +133,8 @@ impl Writer {
         };
         manifest.files = record.files().map(|path| Saved::of(path, folders)).collect();
         manifest.nodes = record.nodes();
-        let wrong = |error: std::io::Error| Stop::new(Exit::NodeFailed, format!("--manifest {}: {error}", to.display()));
+        let wrong =
+            |error: std::io::Error| Stop::new(Exit::NodeFailed, format!("--manifest {}: {error}", to.display()));
         let text = serde_json::to_string_pretty(manifest).map_err(|error| wrong(error.into()))?;
         let mut aside = Aside::of(&to).map_err(wrong)?;
         aside.write_all(text.as_bytes()).and_then(|()| aside.write_all(b"\n")).map_err(wrong)?;

@@ -54,7 +54,8 @@ fn names(prompt: &Prompt, registry: &Registry) -> Vec<(String, String)> {
 /// The textual inversions that a prompt mentions, with the endings that they may have.
 fn mentioned(text: &str) -> impl Iterator<Item = (String, String)> {
     let ends = |c: char| c.is_whitespace() || matches!(c, ',' | '(' | ')' | ':');
-    let names = text.match_indices(MENTION).filter_map(move |(at, _)| text.get(at + MENTION.len()..)?.split(ends).next());
+    let names =
+        text.match_indices(MENTION).filter_map(move |(at, _)| text.get(at + MENTION.len()..)?.split(ends).next());
     names.flat_map(|name| {
         ["", ".safetensors", ".pt", ".bin"].map(|ending| ("embeddings".to_owned(), format!("{name}{ending}")))
     })

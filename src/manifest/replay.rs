@@ -92,7 +92,8 @@ fn again(job: Job, registry: &Registry, engine: &mut Engine, line: &Line, cancel
     let mut record = Record::new(classes(&runnable.prompt));
     let plan = Plan::of(runnable, registry, &engine.folders, &session::salt(engine));
     let metadata = Metadata { disabled: true, ..Metadata::default() };
-    let outcome = engine.run(&plan, &metadata, &mut Recording { inner: &mut line.clone(), record: &mut record }, cancel);
+    let outcome =
+        engine.run(&plan, &metadata, &mut Recording { inner: &mut line.clone(), record: &mut record }, cancel);
     let outcome = ended(&name, outcome);
     let saved: Vec<_> = record.files().map(|path| Saved::of(path, &engine.folders)).collect();
     let nodes = record.nodes();
@@ -117,7 +118,8 @@ fn verdict(
     line: &Line,
 ) -> Outcome {
     if let Some(node) = drift::of_nodes(&manifest.nodes, nodes) {
-        let how_much = "a manifest holds digests alone, which do not tell by how much: `redraft record` and `redraft verify` do";
+        let how_much =
+            "a manifest holds digests alone, which do not tell by how much: `redraft record` and `redraft verify` do";
         return Err(drifted(name, &format!("{node}; {how_much}")));
     }
     if let Some(picture) = drift::of_saved(&manifest.files, saved) {

@@ -51,12 +51,15 @@ pub(super) fn range(text: &str, most: usize) -> Result<Option<Vec<String>>, Stri
     let (to, step) = rest.split_once(':').map_or((rest, None), |(to, step)| (to, Some(step)));
     let (Some(from), Some(to)) = (Decimal::parse(from), Decimal::parse(to)) else { return Ok(None) };
     let step = match step {
-        Some(step) => Decimal::parse(step).ok_or_else(|| format!("has the step '{step}', which is no number; write 0.5"))?,
+        Some(step) => {
+            Decimal::parse(step).ok_or_else(|| format!("has the step '{step}', which is no number; write 0.5"))?
+        }
         None if from.digits + to.digits > 0 => return Err("has no step; write a..b:0.1".to_owned()),
         None => Decimal { count: 1, digits: 0 },
     };
     let digits = from.digits.max(to.digits).max(step.digits);
-    let scaled = |number: Decimal| number.with_digits(digits).ok_or("has numbers that are too large; give smaller ones");
+    let scaled =
+        |number: Decimal| number.with_digits(digits).ok_or("has numbers that are too large; give smaller ones");
     let (from, to, step) = (scaled(from)?, scaled(to)?, scaled(step)?);
     if step == 0 {
         return Err("has the step 0; give another".to_owned());
@@ -95,7 +98,8 @@ mod tests {
         for text in ["a..b", "1.2.3", "1...3", "..", "1..", "euler", "1.5", "1e3..2e3", "+1..2", "1..x"] {
             assert_eq!(range(text, 10), Ok(None), "{text}");
         }
-        for text in ["1..9:0", "9..1", "1..9:-1", "1..9:x", "0.5..1", "1..100", "1..9999999999999999999999999999999:1"] {
+        for text in ["1..9:0", "9..1", "1..9:-1", "1..9:x", "0.5..1", "1..100", "1..9999999999999999999999999999999:1"]
+        {
             assert!(range(text, 10).is_err(), "{text}");
         }
     }

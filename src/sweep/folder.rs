@@ -128,7 +128,10 @@ impl Folder {
 
     /// The cells that are done, by number, and a table of them alone to write on. Where a cell has failed, or its files are gone, it is
     /// not done.
-    pub(super) fn begin(&self, values: impl Fn(usize) -> Option<Vec<String>>) -> Outcome<(IndexMap<usize, Row>, Table)> {
+    pub(super) fn begin(
+        &self,
+        values: impl Fn(usize) -> Option<Vec<String>>,
+    ) -> Outcome<(IndexMap<usize, Row>, Table)> {
         let path = self.path(TABLE);
         let wrong = |error: std::io::Error| Stop::wrong(format!("{}: {error}; name another --out", path.display()));
         let done = self.read_table()?.into_iter().filter(|(number, row)| {

@@ -156,9 +156,9 @@ impl Grid {
         match self.lines.get(at).filter(|_| self.dimension(dimension) == "line") {
             Some(line) => {
                 let short = |address: &String| address.rsplit('.').next().unwrap_or_default().to_owned();
-                let values = line.iter().map(|(address, value)| {
-                    format!("{}={}", short(address), text(&Literal::Json(value.clone())))
-                });
+                let values = line
+                    .iter()
+                    .map(|(address, value)| format!("{}={}", short(address), text(&Literal::Json(value.clone()))));
                 values.collect::<Vec<_>>().join(", ")
             }
             None => format!("+{at}"),

@@ -61,7 +61,8 @@ impl Layout {
         let last = lengths.len().saturating_sub(1);
         let labels = (0..if wraps { count } else { columns }).map(|at| grid.label(last, at).chars().count());
         let longest = labels.max().unwrap_or(0);
-        let of_rows = (0..if wraps { 0 } else { rows }).map(|at| grid.label(last.saturating_sub(1), at).chars().count());
+        let of_rows =
+            (0..if wraps { 0 } else { rows }).map(|at| grid.label(last.saturating_sub(1), at).chars().count());
         let beside = ((of_rows.max().unwrap_or(0) * LETTER).min(BESIDE as usize) as u32).max(LINE);
         let mut layout = Self { picture, columns, rows, wraps, count, beside, lines: 1 };
         loop {
@@ -147,7 +148,12 @@ impl Layout {
         let beside = |row: usize| {
             let lines = (high / LINE).max(1) as usize;
             let at = (GAP, self.corner(row, 0).1);
-            Place { at, text: grid.label(last.saturating_sub(1), row), width: self.beside.max(LETTER as u32 + LINE), lines }
+            Place {
+                at,
+                text: grid.label(last.saturating_sub(1), row),
+                width: self.beside.max(LETTER as u32 + LINE),
+                lines,
+            }
         };
         (0..self.columns).map(above).chain((0..self.rows).map(beside)).collect()
     }

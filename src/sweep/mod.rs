@@ -49,7 +49,7 @@ pub(crate) fn sweep(args: SweepArgs, quiet: bool) -> Outcome {
     let mut folders = directories::folders(&args.directories)?;
     let substitutes = substitutes::named(&args.changes, &args.directories)?;
     let order = {
-        let prompt = tried(&args, &grid, &substitutes, &registry, &folders)?;
+        let prompt = tried(&args, quiet, &grid, &substitutes, &registry, &folders)?;
         if args.repeat > 1 && changes::seeds(&prompt, &registry).is_empty() {
             return Err(Stop::wrong("--repeat: the workflow has no seed to count on; leave it out"));
         }
@@ -91,6 +91,7 @@ pub(crate) fn sweep(args: SweepArgs, quiet: bool) -> Outcome {
 /// the prompt of the first cell.
 fn tried(
     args: &SweepArgs,
+    quiet: bool,
     grid: &Grid,
     substitutes: &[Substitute],
     registry: &Registry,
@@ -101,7 +102,7 @@ fn tried(
         let changes = changed(&args.changes, grid.cell(cell));
         let asked = Asked { changes: &changes, only: &args.only, allow_partial: false };
         let mut note = |text: String| {
-            if said.insert(text.clone()) {
+            if said.insert(text.clone()) && (!quiet || text.starts_with("warning: ")) {
                 tell(text);
             }
         };

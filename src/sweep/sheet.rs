@@ -143,7 +143,8 @@ impl Sheets<'_> {
 
     /// The size of the box that every picture fits in.
     fn largest(&self) -> (u32, u32) {
-        let of_row = |row: &Row| row.files.iter().find_map(|name| image::image_dimensions(self.folder.file(name)?).ok());
+        let of_row =
+            |row: &Row| row.files.iter().find_map(|name| image::image_dimensions(self.folder.file(name)?).ok());
         let sizes = self.rows.values().take(1000).filter_map(of_row);
         let (width, height) = sizes.fold((1, 1), |(w, h), (width, height)| (w.max(width), h.max(height)));
         if (width, height) == (1, 1) { (LARGEST, LARGEST) } else { within((width, height), (LARGEST, LARGEST)) }
