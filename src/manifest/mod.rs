@@ -99,7 +99,13 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Begins the manifest of a plan. Without a path it goes beside the first saved file.
-    pub(crate) fn begin(to: Option<&Path>, file: &str, plan: &Plan, registry: &Registry, engine: &Engine) -> Outcome<Self> {
+    pub(crate) fn begin(
+        to: Option<&Path>,
+        file: &str,
+        plan: &Plan,
+        registry: &Registry,
+        engine: &Engine,
+    ) -> Outcome<Self> {
         let (models, pictures) = named::files(&plan.prompt, registry, &engine.folders)?;
         let manifest = Manifest {
             format: FORMAT,
