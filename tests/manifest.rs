@@ -114,8 +114,7 @@ fn a_manifest_is_written_after_a_failure_and_beside_what_was_saved() {
     let workflow = json!({
         "1": { "class_type": "EmptyImage", "inputs": { "width": 8, "height": 8, "batch_size": 1, "color": 255 } },
         "2": { "class_type": "SaveImage", "inputs": { "images": ["1", 0], "filename_prefix": "x" } },
-        "3": { "class_type": "RegexMatch", "inputs": { "string": "a", "regex_pattern": "(", "case_insensitive": true,
-            "multiline": false, "dotall": false } },
+        "3": { "class_type": "RegexReplace", "inputs": { "string": "a", "regex_pattern": "(", "replace": "" } },
         "4": { "class_type": "PreviewAny", "inputs": { "source": ["3", 0] } },
     });
     let file = base.write_json("workflow.json", &workflow);
@@ -123,7 +122,7 @@ fn a_manifest_is_written_after_a_failure_and_beside_what_was_saved() {
     let found: Vec<_> = base.outputs().into_iter().filter(|name| name.ends_with(".manifest.json")).collect();
     let manifest = read(&base.path("output").join(&found[0]));
     assert_eq!(manifest["exit"], 1);
-    assert!(manifest["error"].as_str().unwrap().contains("node 3 (RegexMatch)"), "{manifest:#}");
+    assert!(manifest["error"].as_str().unwrap().contains("node 3 (RegexReplace)"), "{manifest:#}");
     // It fails again in the same way.
     let manifest = base.path("output").join(&found[0]);
     base.command("replay", &[&manifest]).finish().expect_code(0);

@@ -171,8 +171,8 @@ fn a_failed_cell_is_said_and_the_others_run() {
     let mut workflow: Json = serde_json::from_slice(&fs::read(&place.file).unwrap()).unwrap();
     workflow["4"] = json!({ "class_type": "StringConcatenate",
         "inputs": { "string_a": "9", "string_b": "", "delimiter": "" } });
-    workflow["5"] = json!({ "class_type": "RegexMatch",
-        "inputs": { "string": ["4", 0], "regex_pattern": "9", "case_insensitive": true, "multiline": false, "dotall": false } });
+    workflow["5"] =
+        json!({ "class_type": "RegexReplace", "inputs": { "string": ["4", 0], "regex_pattern": "9", "replace": "" } });
     workflow["6"] = json!({ "class_type": "PreviewAny", "inputs": { "source": ["5", 0] } });
     fs::write(&place.file, workflow.to_string()).unwrap();
     let axes = ["--axis", "5.regex_pattern=a,(,c"];

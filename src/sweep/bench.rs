@@ -89,7 +89,8 @@ impl Bench {
         };
         let (exit, error) = match &outcome {
             Ok(exit) => (*exit, String::new()),
-            Err(stop) => (stop.exit, stop.message.clone()),
+            // The first line says what is wrong.
+            Err(stop) => (stop.exit, stop.message.lines().next().unwrap_or_default().to_owned()),
         };
         let seconds = started.elapsed().as_secs_f64();
         let row = Row { values: self.grid.values(number), files, seconds, exit: exit as u8, error };

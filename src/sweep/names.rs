@@ -32,7 +32,7 @@ pub(super) fn file(stem: &str, number: usize, written: &Path) -> String {
 fn safe(text: &str) -> String {
     let mut safe = String::new();
     for c in text.chars() {
-        let c = if c.is_ascii_alphanumeric() || matches!(c, '.' | '+' | '-') { c } else { '-' };
+        let c = if c.is_ascii_alphanumeric() || matches!(c, '.' | '+' | '-' | '_') { c } else { '-' };
         if safe.len() == LONGEST_VALUE {
             break;
         }
