@@ -9,6 +9,10 @@ use redraft_engine::cache::Policy;
 use redraft_engine::memory;
 
 pub(crate) use self::regression::{DiffArgs, RecordArgs, VerifyArgs};
+use crate::against::AgainstArgs;
+use crate::changes::Setting;
+use crate::manifest::ReplayArgs;
+use crate::sweep::SweepArgs;
 
 const EXIT_CODES: &str = "Exit codes:
   0    done
@@ -36,6 +40,12 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Runs workflows, one after the other; what they have in common is computed once
     Run(RunArgs),
+    /// Runs a workflow with every combination of some inputs' values, and makes a sheet of the pictures
+    Sweep(SweepArgs),
+    /// Runs again what a manifest tells of, and says what has changed since
+    Replay(ReplayArgs),
+    /// Runs a workflow here and on a running ComfyUI, and says where they part
+    Against(AgainstArgs),
     /// Says everything that is wrong or missing in a workflow, at once, without running it
     Check(CheckArgs),
     /// Prints the API form of a workflow
@@ -219,6 +229,12 @@ pub(crate) struct Changes {
     /// Take a model of the same name in another folder for missing, in place of using it
     #[arg(long)]
     pub(crate) strict_names: bool,
+    /// What the program itself sets, behind all of these.
+    #[arg(skip)]
+    pub(crate) then: Vec<Setting>,
+    /// What is added to every seed, in the end.
+    #[arg(skip)]
+    pub(crate) count_on: u64,
 }
 
 impl Changes {
@@ -265,6 +281,9 @@ pub(crate) struct RunArgs {
     /// Write every tensor that left a node into a file, keyed node/slot[/part]; every node is called for it, as with --no-cache
     #[arg(long, value_name = "FILE.safetensors")]
     pub(crate) dump: Option<PathBuf>,
+    /// Write down what was run, on what, and what came of it, node by node [default: beside the first saved file]
+    #[arg(long, value_name = "FILE.json", num_args = 0..=1)]
+    pub(crate) manifest: Option<Option<PathBuf>>,
     /// Write what a sampler has under way into this folder, one picture a step: NODE-STEP.jpg
     #[arg(long, value_name = "DIR")]
     pub(crate) preview_directory: Option<PathBuf>,

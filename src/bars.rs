@@ -59,6 +59,11 @@ impl Bars {
         self.how != Progress::None
     }
 
+    /// Whether bars are drawn, in place of lines.
+    pub(crate) fn drawn(&self) -> bool {
+        self.how == Progress::Bar
+    }
+
     pub(crate) fn show(&mut self, event: &Event) {
         match event {
             Event::Start { nodes } => {

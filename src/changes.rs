@@ -7,8 +7,8 @@ use redraft_engine::files;
 use redraft_engine::folders::FolderPaths;
 use redraft_engine::names;
 use redraft_engine::node::Registry;
-use redraft_engine::prompt::{Given, Prompt};
-use redraft_engine::schema::Kind;
+use redraft_engine::prompt::{Given, NodeId, Prompt, PromptNode};
+use redraft_engine::schema::{Control, Kind};
 use redraft_engine::settable::{self, Addresses};
 use redraft_engine::stock::Known;
 use redraft_engine::workflow::{self, MAX_JSON, Override};
@@ -22,6 +22,20 @@ use crate::substitutes::{self, Substitute};
 const MAX_TEXT: u64 = 16 << 20;
 /// Random seeds are below this, as the editor's are: 2^50.
 const RANDOM_BELOW: i128 = 1 << 50;
+
+/// A value that the program itself sets, behind all that the command line does.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Setting {
+    pub(crate) address: String,
+    pub(crate) value: Literal,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Literal {
+    /// As `--set` reads it, with `@` and `random` meaning themselves.
+    Text(String),
+    Json(Json),
+}
 
 /// What the command line sets, found in one workflow.
 pub(crate) struct Found {
@@ -46,6 +60,16 @@ pub(crate) fn find(
     for set in &changes.sets {
         finder.set(set).map_err(|why| Stop::wrong(format!("--set '{set}': {why}")))?;
     }
+    for Setting { address, value } in &changes.then {
+        let set = |kind: Option<&Kind>| {
+            Ok(match value {
+                Literal::Text(text) => value_of(text.clone(), kind),
+                Literal::Json(value) => value.clone(),
+            })
+        };
+        finder.put(address, set).map_err(|why| Stop::wrong(format!("'{address}': {why}")))?;
+    }
+    finder.count_on(changes.count_on)?;
     if !changes.strict_names {
         finder.settle(folders);
     }
@@ -88,14 +112,27 @@ impl Finder<'_> {
                 (None, Some(file)) => text_of(Path::new(file))?,
                 (None, None) => text.to_owned(),
             };
-            let is_text = matches!(kind, Some(Kind::Text { .. } | Kind::Combo { .. }));
-            Ok(match serde_json::from_str(&text) {
-                Ok(value) if !is_text => value,
-                _ => Json::String(text),
-            })
+            Ok(value_of(text, kind))
         })?;
         if let Some(number) = random {
             self.found.notes.push(format!("{address} is {number}"));
+        }
+        Ok(())
+    }
+
+    /// Adds a number to every seed.
+    fn count_on(&mut self, by: u64) -> Outcome<()> {
+        if by == 0 {
+            return Ok(());
+        }
+        for (node, input, seed, most) in seeds(&self.prompt, self.registry) {
+            let next = seed + i128::from(by);
+            if next > most {
+                let why =
+                    format!("--repeat: node {node}: {input} {seed} and {by} more are beyond {most}; give a lower seed");
+                return Err(Stop::wrong(why));
+            }
+            self.change(node, input, redraft_engine::schema::integer(next));
         }
         Ok(())
     }
@@ -121,7 +158,7 @@ impl Finder<'_> {
         Ok(())
     }
 
-    fn change(&mut self, node: redraft_engine::prompt::NodeId, input: String, value: Json) {
+    fn change(&mut self, node: NodeId, input: String, value: Json) {
         if let Some(changed) = self.prompt.nodes.get_mut(&node) {
             changed.inputs.insert(input.clone(), Given::Constant(value.clone()));
         }
@@ -156,6 +193,34 @@ impl Finder<'_> {
     }
 }
 
+/// A text as a value of an input.
+fn value_of(text: String, kind: Option<&Kind>) -> Json {
+    let is_text = matches!(kind, Some(Kind::Text { .. } | Kind::Combo { .. }));
+    match serde_json::from_str(&text) {
+        Ok(value) if !is_text => value,
+        _ => Json::String(text),
+    }
+}
+
+/// The seeds of a workflow that stand in it: node, input, number, and the highest that the input takes. Seeds are the whole numbers that
+/// the editor counts on after a run.
+pub(crate) fn seeds(prompt: &Prompt, registry: &Registry) -> Vec<(NodeId, String, i128, i128)> {
+    let known = Known(registry);
+    let of_node = |(id, node): (&NodeId, &PromptNode)| {
+        let class = known.declared(&node.class_type);
+        let seed = |(name, given): (&String, &Given)| {
+            let Given::Constant(value) = given else { return None };
+            let Kind::Int { max, control, .. } = &settable::input_of(class?, name)?.kind else { return None };
+            let usual = matches!(name.as_str(), "seed" | "noise_seed");
+            let is_seed = *control == Control::On || (*control == Control::Unset && usual);
+            let number = value.as_i64().map(i128::from).or(value.as_u64().map(i128::from));
+            Some((id.clone(), name.clone(), number.filter(|_| is_seed)?, max.unwrap_or(RANDOM_BELOW)))
+        };
+        node.inputs.iter().filter_map(seed).collect::<Vec<_>>()
+    };
+    prompt.nodes.iter().flat_map(of_node).collect()
+}
+
 /// A random number from `min` to `max`, at most 2^50.
 fn drawn(min: i128, max: i128) -> Json {
     let (low, high) = (min.max(0), max.min(RANDOM_BELOW));
@@ -177,7 +242,6 @@ fn text_of(file: &Path) -> Result<String, String> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use redraft_engine::prompt::PromptNode;
     use serde_json::json;
 
     use super::*;

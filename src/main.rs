@@ -1,5 +1,6 @@
 //! The `redraft` command: runs ComfyUI workflows headlessly.
 
+mod against;
 mod args;
 mod bars;
 mod bench;
@@ -16,6 +17,7 @@ mod footprint;
 mod front;
 mod graph;
 mod inputs;
+mod manifest;
 mod nodes;
 mod out;
 mod previews;
@@ -27,6 +29,7 @@ mod session;
 mod stand_ins;
 mod substitutes;
 mod survey;
+mod sweep;
 mod tiny_model;
 mod told_families;
 mod verify;
@@ -88,6 +91,9 @@ fn main() -> ExitCode {
 fn dispatch(command: Command, quiet: bool) -> Outcome {
     match command {
         Command::Run(args) => run::run(args, quiet),
+        Command::Sweep(args) => sweep::sweep(args, quiet),
+        Command::Replay(args) => manifest::replay(&args),
+        Command::Against(args) => against::against(args, quiet),
         Command::Check(args) => check::check(&args),
         Command::Convert(args) => check::convert(&args),
         Command::Inputs(args) => inputs::inputs(&args),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use redraft_engine::check::{Checked, Runnable, check};
 use redraft_engine::cx::{Cancel, Metadata};
+use redraft_engine::event::Observer;
 use redraft_engine::exec::{Engine, Outcome as RunOutcome};
 use redraft_engine::folders::FolderPaths;
 use redraft_engine::node::Registry;
@@ -16,7 +17,7 @@ use redraft_engine::stock::Known;
 use redraft_engine::workflow::{Hints, Severity, Workflow};
 use serde_json::Value as Json;
 
-use crate::args::RunArgs;
+use crate::args::{Changes, RunArgs};
 use crate::dump::{Taken, Taking};
 use crate::exit::{Exit, Outcome, Stop};
 use crate::out::plain;
@@ -24,7 +25,7 @@ use crate::screen::Screen;
 use crate::session::{self, of_problems};
 use crate::substitutes::{self, Substitute};
 use crate::worker::{Line, Message, Options, Worker};
-use crate::{cache, directories, footprint, front, workflow_file};
+use crate::{cache, directories, footprint, front, manifest, workflow_file};
 
 /// A workflow in the queue.
 enum Job {
@@ -35,11 +36,26 @@ enum Job {
 }
 
 /// A workflow that was checked.
-struct Ready {
-    name: String,
-    runnable: Runnable,
+pub(crate) struct Ready {
+    pub(crate) name: String,
+    pub(crate) runnable: Runnable,
     /// The editor's form, for the metadata of saved files.
-    editor: Option<Json>,
+    pub(crate) editor: Option<Json>,
+}
+
+/// What is asked of a workflow.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) changes: &'a Changes,
+    /// Nodes, if not the outputs.
+    pub(crate) only: &'a [String],
+    pub(crate) allow_partial: bool,
+}
+
+impl<'a> Asked<'a> {
+    fn of(args: &'a RunArgs) -> Self {
+        Self { changes: &args.changes, only: &args.only, allow_partial: args.allow_partial }
+    }
 }
 
 /// Runs workflows one after the other. All are looked at first, so that what will fail is said early.
@@ -47,7 +63,11 @@ pub(crate) fn run(args: RunArgs, quiet: bool) -> Outcome {
     if args.dump.is_some() && args.files.len() > 1 {
         return Err(Stop::wrong("--dump takes the tensors of one workflow; give one FILE"));
     }
+    if args.manifest.is_some() && args.files.len() > 1 {
+        return Err(Stop::wrong("--manifest tells of one workflow; give one FILE"));
+    }
     // Checked now, not after hours of sampling.
+    directories::require_writable("--manifest", args.manifest.iter().flatten().next().map(PathBuf::as_path))?;
     directories::require_writable("--dump", args.dump.as_deref())?;
     let device = session::device(&args.compute)?;
     let mut screen = Screen::new(&args, quiet)?;
@@ -62,8 +82,9 @@ pub(crate) fn run(args: RunArgs, quiet: bool) -> Outcome {
     let substitutes = substitutes::named(&args.changes, &args.directories)?;
     let (mut jobs, mut first_failure) = (Vec::new(), None);
     for (number, file) in args.files.iter().enumerate() {
-        let prepared =
-            prepare(&args, file, &substitutes, &registry, &folders, &mut |text| screen.note(Some(number), &text));
+        let prepared = prepare(Asked::of(&args), file, &substitutes, &registry, &folders, &mut |text| {
+            screen.note(Some(number), &text)
+        });
         match prepared {
             Ok(ready) => jobs.push((number, Job::Ready(Box::new(ready)))),
             // No workflow before it could save what it lacks.
@@ -102,7 +123,9 @@ pub(crate) fn run(args: RunArgs, quiet: bool) -> Outcome {
             let ready = match job {
                 Job::Ready(ready) => *ready,
                 Job::Again(file) => {
-                    prepare(&command, &file, &substitutes, &registry, &engine.folders, &mut |text| line.note(text))?
+                    prepare(Asked::of(&command), &file, &substitutes, &registry, &engine.folders, &mut |text| {
+                        line.note(text)
+                    })?
                 }
             };
             let plan = Plan::of(ready.runnable, &registry, &engine.folders, &salt);
@@ -110,7 +133,16 @@ pub(crate) fn run(args: RunArgs, quiet: bool) -> Outcome {
             let extra = ready.editor.map(|editor| ("workflow".to_owned(), editor)).into_iter().collect();
             let disabled = command.disable_metadata;
             let metadata = Metadata { prompt: plan.prompt.to_json(), extra, disabled };
-            one(&ready.name, &plan, &metadata, command.dump.as_deref(), &mut engine, line, cancel)
+            let (name, dump) = (&ready.name, command.dump.as_deref());
+            let Some(to) = &command.manifest else {
+                return one(name, &plan, &metadata, dump, &mut engine, line.clone(), cancel);
+            };
+            let manifest = manifest::Writer::begin(to.as_deref(), name, &plan, &registry, &engine)?;
+            let mut record = manifest::Record::new(manifest::classes(&plan.prompt));
+            let recording = manifest::Recording { inner: line, record: &mut record };
+            let outcome = one(name, &plan, &metadata, dump, &mut engine, recording, cancel);
+            let written = manifest.end(record, &outcome, &engine.folders);
+            outcome.and_then(|exit| written.map(|()| exit))
         })
     })?;
     let (numbers, jobs): (Vec<_>, Vec<_>) = jobs.into_iter().unzip();
@@ -152,18 +184,23 @@ fn one(
     metadata: &Metadata,
     dump: Option<&Path>,
     engine: &mut Engine,
-    line: &mut Line,
+    mut observer: impl Observer,
     cancel: &Cancel,
 ) -> Outcome {
     let mut taken = Taken::default();
     let outcome = match dump {
-        Some(_) => engine.run(plan, metadata, &mut Taking { inner: line.clone(), taken: &mut taken }, cancel),
-        None => engine.run(plan, metadata, line, cancel),
+        Some(_) => engine.run(plan, metadata, &mut Taking { inner: observer, taken: &mut taken }, cancel),
+        None => engine.run(plan, metadata, &mut observer, cancel),
     };
     if let Some(dump) = dump {
         let prompt = (!metadata.disabled).then_some(&metadata.prompt);
         taken.write(dump, prompt).map_err(|e| Stop::wrong(format!("{}: {e:#}", dump.display())))?;
     }
+    ended(file, outcome)
+}
+
+/// How a run ended, as a command says it.
+pub(crate) fn ended(file: &str, outcome: RunOutcome) -> Outcome {
     match outcome {
         RunOutcome::Done => Ok(Exit::Done),
         RunOutcome::Cancelled => Err(Stop::new(Exit::Cancelled, "cancelled")),
@@ -184,8 +221,8 @@ fn one(
 }
 
 /// Reads and checks a workflow. `note` is told what there is to say of it.
-fn prepare(
-    args: &RunArgs,
+pub(crate) fn prepare(
+    args: Asked<'_>,
     file: &Path,
     substitutes: &[Substitute],
     registry: &Registry,
@@ -193,12 +230,12 @@ fn prepare(
     note: &mut dyn FnMut(String),
 ) -> Outcome<Ready> {
     let name = workflow_file::name(file);
-    let workflow = workflow_file::load(file, &args.changes, substitutes, registry, folders, note)?;
+    let workflow = workflow_file::load(file, args.changes, substitutes, registry, folders, note)?;
     for remark in workflow.remarks.iter().filter(|remark| remark.severity == Severity::Warning) {
         note(format!("warning: {remark}"));
     }
     let Workflow { prompt, workflow_json: editor, .. } = workflow;
-    let targets = targets(&args.only, &prompt, registry).map_err(|stop| stop.of_file(&name))?;
+    let targets = targets(args.only, &prompt, registry).map_err(|stop| stop.of_file(&name))?;
     let mut checked = check(&prompt, registry, folders, &targets);
     for line in unneeded(&checked, editor.as_ref()) {
         note(format!("warning: {line}"));

@@ -114,7 +114,7 @@ const MAX_BYTES: u64 = 16 * MAX_JSON as u64;
 
 /// What a reader looks at: the whole file, or the header of a model, which may be far larger. A pipe or a device does not say
 /// how many bytes it has: no more than allowed are taken. stdin is kept, for it can be read only once.
-fn read_bytes(file: &Path) -> Outcome<Vec<u8>> {
+pub(crate) fn read_bytes(file: &Path) -> Outcome<Vec<u8>> {
     static STDIN: Mutex<Option<Vec<u8>>> = Mutex::new(None);
     if is_stdin(file) {
         let mut kept = STDIN.lock().unwrap_or_else(PoisonError::into_inner);

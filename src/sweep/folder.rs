@@ -1,0 +1,296 @@
+//! The folder of a sweep: what is to be done (`sweep.json`), what is done (`sweep.csv`), and the pictures (`cells`).
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use indexmap::IndexMap;
+use redraft_engine::aside::Aside;
+use redraft_engine::files;
+use serde_json::{Value as Json, json};
+
+use crate::exit::{Exit, Outcome, Stop};
+
+const PLAN: &str = "sweep.json";
+const TABLE: &str = "sweep.csv";
+const CELLS: &str = "cells";
+/// Where the nodes of a cell write before its files get their names.
+const STAGING: &str = "staging";
+/// The largest plan and table that are read, in bytes.
+const MAX_PLAN: u64 = 64 << 20;
+const MAX_TABLE: u64 = 4 << 30;
+/// Stands between the files of a cell.
+const BETWEEN: &str = ";";
+
+/// What is known of a cell that was run.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Row {
+    pub(super) values: Vec<String>,
+    /// Names below the folder of the sweep.
+    pub(super) files: Vec<String>,
+    pub(super) seconds: f64,
+    pub(super) exit: u8,
+    pub(super) error: String,
+}
+
+pub(super) struct Folder {
+    root: PathBuf,
+    columns: Vec<String>,
+    /// Held for as long as the sweep runs: two in one folder would take each other's files.
+    _lock: File,
+}
+
+impl Folder {
+    /// Opens the folder for a plan, and makes it if it is not there. `force` removes what another plan has made.
+    pub(super) fn open(root: &Path, columns: Vec<String>, plan: &Json, force: bool) -> Outcome<Self> {
+        let wrong = |error: std::io::Error| Stop::wrong(format!("--out {}: {error}; name another", root.display()));
+        let cells = root.join(CELLS);
+        std::fs::create_dir_all(root).map_err(wrong)?;
+        let lock = File::open(root).map_err(wrong)?;
+        if !alone(&lock) {
+            let why = "another sweep runs in it; wait, or name another";
+            return Err(Stop::wrong(format!("--out {}: {why}", root.display())));
+        }
+        let this = Self { root: root.to_owned(), columns, _lock: lock };
+        match this.plan()? {
+            Some(before) if before == *plan => {}
+            Some(_) if force => this.clear(),
+            Some(_) => {
+                let why = "holds another sweep; name another folder, or begin anew with --force";
+                return Err(Stop::wrong(format!("--out {}: {why}", root.display())));
+            }
+            None => {}
+        }
+        for folder in [&cells, &this.staging()] {
+            if folder.symlink_metadata().is_ok_and(|meta| meta.is_symlink()) {
+                return Err(Stop::wrong(format!("{} is a link; name another --out", folder.display())));
+            }
+        }
+        std::fs::create_dir_all(&cells).map_err(wrong)?;
+        this.empty_staging().map_err(wrong)?;
+        this.write(PLAN, format!("{plan:#}\n").as_bytes()).map_err(wrong)?;
+        Ok(this)
+    }
+
+    fn plan(&self) -> Outcome<Option<Json>> {
+        let path = self.root.join(PLAN);
+        if path.symlink_metadata().is_err() {
+            return Ok(None);
+        }
+        let wrong = |why: String| Stop::wrong(format!("{}: {why}; name another --out", path.display()));
+        let bytes = files::read(&path, MAX_PLAN).map_err(|error| wrong(error.to_string()))?;
+        // What cannot be read is another plan.
+        Ok(Some(serde_json::from_slice(&bytes).unwrap_or_else(|_| json!(null))))
+    }
+
+    /// Removes what the table tells of.
+    fn clear(&self) {
+        let rows = self.read_rows().unwrap_or_default();
+        let files = rows.iter().flat_map(|row| row.files.iter().filter_map(|name| self.file(name)));
+        let sheets = (0..).map_while(|n| Some(self.root.join(super::sheet::name(n))).filter(|path| path.is_file()));
+        for path in files.chain(sheets).chain([TABLE, PLAN].map(|name| self.root.join(name))) {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+
+    /// The path of a file that the table names; nothing if it is no file of a cell.
+    pub(super) fn file(&self, name: &str) -> Option<PathBuf> {
+        let plain = name.strip_prefix(CELLS)?.strip_prefix('/')?;
+        let is_plain = !plain.is_empty() && !plain.contains(['/', '\\']) && plain != "..";
+        let path = self.root.join(CELLS).join(plain);
+        (is_plain && path.symlink_metadata().is_ok_and(|meta| meta.is_file())).then_some(path)
+    }
+
+    /// A file of the sweep itself.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    pub(super) fn staging(&self) -> PathBuf {
+        self.root.join(STAGING)
+    }
+
+    /// Makes the folder empty in which the next cell's files are written.
+    pub(super) fn empty_staging(&self) -> std::io::Result<()> {
+        self.remove_staging();
+        std::fs::create_dir_all(self.staging().join("temp"))
+    }
+
+    pub(super) fn remove_staging(&self) {
+        let _ = std::fs::remove_dir_all(self.staging());
+    }
+
+    /// Gives a file of a cell its name, and returns that.
+    pub(super) fn take(&self, from: &Path, name: &str) -> std::io::Result<String> {
+        std::fs::rename(from, self.root.join(CELLS).join(name))?;
+        Ok(format!("{CELLS}/{name}"))
+    }
+
+    /// The cells that are done, by number, and a table of them alone to write on. Where a cell has failed, or its files are gone, it is
+    /// not done.
+    pub(super) fn begin(
+        &self,
+        values: impl Fn(usize) -> Option<Vec<String>>,
+    ) -> Outcome<(IndexMap<usize, Row>, Table)> {
+        let path = self.path(TABLE);
+        let wrong = |error: std::io::Error| Stop::wrong(format!("{}: {error}; name another --out", path.display()));
+        let done = self.read_table()?.into_iter().filter(|(number, row)| {
+            row.exit == Exit::Done as u8
+                && row.files.iter().all(|name| self.file(name).is_some())
+                && values(*number).is_some_and(|values| values == row.values)
+        });
+        let done: IndexMap<_, _> = done.collect();
+        let mut text = line(&self.header());
+        done.iter().for_each(|(number, row)| text.extend(line(&row.record(*number))));
+        self.write(TABLE, &text).map_err(wrong)?;
+        let file = OpenOptions::new().append(true).open(&path).map_err(wrong)?;
+        Ok((done, Table { file }))
+    }
+
+    fn header(&self) -> Vec<String> {
+        let around = ["files", "seconds", "exit", "error"].map(str::to_owned);
+        [vec!["cell".to_owned()], self.columns.clone(), around.to_vec()].concat()
+    }
+
+    fn read_table(&self) -> Outcome<IndexMap<usize, Row>> {
+        let path = self.path(TABLE);
+        if path.symlink_metadata().is_err() {
+            return Ok(IndexMap::new());
+        }
+        let wrong = |error: std::io::Error| Stop::wrong(format!("{}: {error}; name another --out", path.display()));
+        let bytes = files::read(&path, MAX_TABLE).map_err(wrong)?;
+        // A line without its end was being written when the process was killed.
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bytes.get(..whole).unwrap_or_default());
+        if reader.headers().is_ok_and(|header| header != &csv::StringRecord::from(self.header())) {
+            return Ok(IndexMap::new());
+        }
+        Ok(reader.records().filter_map(|record| Row::parse(&record.ok()?, self.columns.len())).collect())
+    }
+
+    /// All rows, for those who do not know the columns.
+    fn read_rows(&self) -> Option<Vec<Row>> {
+        let mut reader = csv::ReaderBuilder::new().flexible(true).from_path(self.path(TABLE)).ok()?;
+        let columns = reader.headers().ok()?.len().checked_sub(5)?;
+        Some(reader.records().filter_map(|record| Some(Row::parse(&record.ok()?, columns)?.1)).collect())
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+        let mut aside = Aside::of(&self.path(name))?;
+        aside.write_all(bytes)?;
+        aside.stand_over()
+    }
+}
+
+#[cfg(unix)]
+fn alone(folder: &File) -> bool {
+    rustix::fs::flock(folder, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok()
+}
+
+#[cfg(not(unix))]
+fn alone(_: &File) -> bool {
+    true
+}
+
+impl Row {
+    fn record(&self, number: usize) -> Vec<String> {
+        let mut record = vec![(number + 1).to_string()];
+        record.extend(self.values.iter().cloned());
+        record.extend([
+            self.files.join(BETWEEN),
+            format!("{:.3}", self.seconds),
+            self.exit.to_string(),
+            self.error.clone(),
+        ]);
+        record
+    }
+
+    fn parse(record: &csv::StringRecord, columns: usize) -> Option<(usize, Self)> {
+        if record.len() != columns + 5 {
+            return None;
+        }
+        let field = |at: usize| record.get(at);
+        let number = field(0)?.parse::<usize>().ok()?.checked_sub(1)?;
+        let values = (1..=columns).filter_map(field).map(str::to_owned).collect();
+        let files = field(columns + 1)?.split(BETWEEN).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+        let seconds = field(columns + 2)?.parse().ok()?;
+        let (exit, error) = (field(columns + 3)?.parse().ok()?, field(columns + 4)?.to_owned());
+        Some((number, Self { values, files, seconds, exit, error }))
+    }
+}
+
+/// The table, while cells are added.
+pub(super) struct Table {
+    file: File,
+}
+
+impl Table {
+    /// Adds a cell: one write of a whole line.
+    pub(super) fn add(&mut self, number: usize, row: &Row) -> std::io::Result<()> {
+        self.file.write_all(&line(&row.record(number)))
+    }
+}
+
+/// A record as a line of a table.
+fn line(record: &[String]) -> Vec<u8> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    // Into memory nothing fails.
+    let _ = writer.write_record(record);
+    writer.into_inner().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn open(root: &Path, plan: &Json, force: bool) -> Outcome<Folder> {
+        Folder::open(root, vec!["6.text".to_owned()], plan, force)
+    }
+
+    fn row(text: &str, files: &[&str], exit: u8) -> Row {
+        let files = files.iter().map(|name| (*name).to_owned()).collect();
+        Row { values: vec![text.to_owned()], files, seconds: 1.5, exit, error: String::new() }
+    }
+
+    #[test]
+    fn a_table_that_was_cut_is_continued() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("out");
+        let text = "a \"red\" ball,\nleft";
+        {
+            let folder = open(&root, &json!(1), false).unwrap();
+            assert!(open(&root, &json!(1), false).is_err(), "two at once");
+            let (done, mut table) = folder.begin(|_| None).unwrap();
+            assert!(done.is_empty());
+            std::fs::write(root.join("cells/1.png"), "").unwrap();
+            table.add(0, &row(text, &["cells/1.png"], 0)).unwrap();
+            table.add(1, &row(text, &["cells/gone.png"], 0)).unwrap();
+            table.add(2, &row(text, &[], 1)).unwrap();
+            table.add(3, &row("another", &[], 0)).unwrap();
+            table.add(4, &row(text, &["cells/../../x"], 0)).unwrap();
+            table.file.write_all(b"6,half").unwrap();
+        }
+        let folder = open(&root, &json!(1), false).unwrap();
+        let (done, _) = folder.begin(|_| Some(vec![text.to_owned()])).unwrap();
+        assert_eq!(done.into_iter().collect::<Vec<_>>(), [(0, row(text, &["cells/1.png"], 0))]);
+        let rest = "cell,6.text,files,seconds,exit,error\n1,\"a \"\"red\"\" ball,\nleft\",cells/1.png,1.500,0,\n";
+        assert_eq!(std::fs::read_to_string(root.join(TABLE)).unwrap(), rest);
+        drop(folder);
+        assert!(open(&root, &json!(2), false).is_err_and(|stop| stop.message.contains("holds another sweep")));
+        drop(open(&root, &json!(2), true).unwrap());
+        assert!(!root.join("cells/1.png").exists() && !root.join(TABLE).exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, other) = (dir.path().join("out"), dir.path().join("other"));
+        std::fs::create_dir_all(&root).unwrap();
+        std::fs::create_dir_all(&other).unwrap();
+        std::os::unix::fs::symlink(&other, root.join(CELLS)).unwrap();
+        assert!(open(&root, &json!(1), false).is_err_and(|stop| stop.message.contains("is a link")));
+    }
+}

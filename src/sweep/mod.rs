@@ -1,0 +1,148 @@
+//! `redraft sweep`: a workflow with every combination of some inputs' values.
+
+mod args;
+mod axis;
+mod bench;
+mod decimal;
+mod folder;
+mod grid;
+mod layout;
+mod lettering;
+mod names;
+mod sheet;
+mod show;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::mpsc;
+
+use redraft_engine::files;
+use redraft_engine::folders::FolderPaths;
+use redraft_engine::node::Registry;
+use redraft_engine::prompt::Prompt;
+use serde_json::{Value as Json, json};
+
+pub(crate) use self::args::SweepArgs;
+use self::bench::{Bench, Job, changed};
+use self::folder::Folder;
+use self::grid::Grid;
+use self::show::Show;
+use crate::exit::{Exit, Outcome, Stop};
+use crate::out::{say, tell};
+use crate::run::{Asked, prepare};
+use crate::substitutes::{self, Substitute};
+use crate::worker::{Options, Worker};
+use crate::{cache, changes, directories, front, session, workflow_file};
+
+/// The version of `sweep.json`.
+const FORMAT: u32 = 1;
+/// Of each axis, so many values are tried on the workflow before anything runs.
+const TRIED: usize = 1000;
+
+pub(crate) fn sweep(args: SweepArgs, quiet: bool) -> Outcome {
+    if args.changes.sets.iter().any(|set| set.ends_with("=random")) {
+        return Err(Stop::wrong("--set …=random would be another number in each cell; give a number, or --repeat"));
+    }
+    let device = session::device(&args.compute)?;
+    let grid = Arc::new(Grid::of(&args)?);
+    let registry = Arc::new(Registry::linked()?);
+    let mut folders = directories::folders(&args.directories)?;
+    let substitutes = substitutes::named(&args.changes, &args.directories)?;
+    let order = {
+        let prompt = tried(&args, quiet, &grid, &substitutes, &registry, &folders)?;
+        if args.repeat > 1 && changes::seeds(&prompt, &registry).is_empty() {
+            return Err(Stop::wrong("--repeat: the workflow has no seed to count on; leave it out"));
+        }
+        grid.order(&prompt, &registry)?
+    };
+    if args.dry_run {
+        order.iter().for_each(|cell| say(format!("cell {}: {}", cell + 1, grid.title(*cell))));
+        return Ok(Exit::Done);
+    }
+    let folder = Folder::open(&args.out, grid.columns(), &plan(&args)?, args.force)?;
+    folders.output = folder.staging();
+    folders.temp = folder.staging().join("temp");
+    let disk = cache::open(&args.directories, &args.keeping, &mut folders);
+    let (rows, table) = folder.begin(|cell| (cell < grid.len()).then(|| grid.values(cell)))?;
+    let jobs: Vec<_> = order.into_iter().filter(|cell| !rows.contains_key(cell)).map(Job::Cell).collect();
+    if !rows.is_empty() && !quiet {
+        tell(format!("{} of {} cells are done already", rows.len(), grid.len()));
+    }
+
+    let jobs: Vec<_> = jobs.into_iter().chain([Job::Sheets]).collect();
+    let (sender, made) = mpsc::channel();
+    let mut show = Show::new(&args, Arc::clone(&grid), folder.staging(), jobs.clone(), made, quiet);
+    let folders = Arc::new(folders);
+    let (mut worker, messages) = Worker::start(Options::default(), move || {
+        let engine = session::engine(folders, device, args.cache, disk)?;
+        let salt = session::salt(&engine);
+        let args = Arc::new(args);
+        let mut bench = Bench { args, grid, registry, substitutes, engine, salt, folder, table, rows, made: sender };
+        Ok(move |job: Job, line: &mut _, cancel: &_| bench.work(job, line, cancel))
+    })?;
+    for job in jobs {
+        worker.submit(job);
+    }
+    front::watch(worker, messages, |job, message| show.message(job, message))?;
+    show.end()
+}
+
+/// Tries the values of the axes on the workflow, each with the first of the others: what is wrong is said before anything runs. Returns
+/// the prompt of the first cell.
+fn tried(
+    args: &SweepArgs,
+    quiet: bool,
+    grid: &Grid,
+    substitutes: &[Substitute],
+    registry: &Registry,
+    folders: &FolderPaths,
+) -> Outcome<Prompt> {
+    let mut said = HashSet::new();
+    let mut try_one = |cell: usize| {
+        let changes = changed(&args.changes, grid.cell(cell));
+        let asked = Asked { changes: &changes, only: &args.only, allow_partial: false };
+        let mut note = |text: String| {
+            if said.insert(text.clone()) && (!quiet || text.starts_with("warning: ")) {
+                tell(text);
+            }
+        };
+        prepare(asked, &args.file, substitutes, registry, folders, &mut note).map_err(|stop| {
+            let message = format!("cell {} ({}): {}", cell + 1, grid.title(cell), stop.message);
+            Stop { message, ..stop }
+        })
+    };
+    let first = try_one(0)?;
+    let lengths = grid.lengths();
+    for (dimension, length) in lengths.iter().enumerate() {
+        let mut place = vec![0; lengths.len()];
+        for at in (1..*length).take(TRIED) {
+            place[dimension] = at;
+            try_one(grid.number(&place))?;
+        }
+    }
+    Ok(first.runnable.prompt)
+}
+
+/// What is to be done: another plan is another sweep.
+fn plan(args: &SweepArgs) -> Outcome<Json> {
+    let digest = |bytes: &[u8]| blake3::hash(bytes).to_hex().to_string();
+    let read = |path| files::read(path, 1 << 30).map_err(Stop::wrong);
+    let axes = args.axes.iter().map(|text| {
+        let axis = axis::Axis::parse(text).map_err(Stop::wrong)?;
+        Ok(json!({ "axis": text, "values": axis.values.len(), "digest": digest(axis.values.join("\0").as_bytes()) }))
+    });
+    let inputs = args.changes.inputs.as_deref().map(read).transpose()?.map(|bytes| digest(&bytes));
+    let lines = args.jsonl.as_deref().map(read).transpose()?.map(|bytes| digest(&bytes));
+    Ok(json!({
+        "format": FORMAT,
+        "workflow": { "file": workflow_file::name(&args.file), "digest": digest(&workflow_file::read_bytes(&args.file)?) },
+        "axes": axes.collect::<Outcome<Vec<_>>>()?,
+        "jsonl": lines,
+        "repeat": args.repeat,
+        "inputs": inputs,
+        "set": args.changes.sets,
+        "substitutes": args.changes.substitutes,
+        "prompt_seed": args.changes.prompt_seed,
+        "only": args.only,
+    }))
+}

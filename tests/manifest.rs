@@ -1,0 +1,147 @@
+//! `redraft run --manifest` and `redraft replay`, by the command.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::graph::Graph;
+use common::{Base, CHECKPOINT, Done, PICTURE, tensors};
+use serde_json::{Value as Json, json};
+
+struct Place {
+    base: Base,
+    manifest: PathBuf,
+}
+
+impl Place {
+    fn new() -> Self {
+        let base = Base::new();
+        let file = base.write_json("workflow.json", &Graph::saved(1).json());
+        let manifest = base.path("m.json");
+        base.run(&file).arg("--manifest").arg(&manifest).finish().expect_code(0);
+        Self { base, manifest }
+    }
+
+    fn replay(&self) -> Done {
+        self.base.command("replay", &[&self.manifest]).args(["--device", "cpu"]).finish()
+    }
+
+    fn read(&self) -> Json {
+        read(&self.manifest)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Json)) {
+        let mut manifest = self.read();
+        change(&mut manifest);
+        fs::write(&self.manifest, manifest.to_string()).unwrap();
+    }
+}
+
+fn read(path: &Path) -> Json {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn a_manifest_tells_what_was_run_and_a_replay_repeats_it() {
+    let place = Place::new();
+    let manifest = place.read();
+    assert_eq!((&manifest["exit"], &manifest["error"]), (&json!(0), &Json::Null));
+    assert_eq!(manifest["machine"]["device"], "cpu");
+    let nodes = manifest["nodes"].as_array().unwrap();
+    let sampler = nodes.iter().find(|node| node["id"] == "16").unwrap();
+    assert_eq!((&sampler["class"], &sampler["cached"]), (&json!("KSampler"), &json!(false)));
+    assert!(sampler["seconds"].as_f64().unwrap() > 0.0 && sampler["outputs"][0].as_str().unwrap().len() == 64);
+    if cfg!(target_os = "linux") {
+        assert!(sampler["peak_memory"].as_u64().unwrap() > 1 << 20);
+    }
+    let loader = nodes.iter().find(|node| node["id"] == "4").unwrap();
+    assert_eq!(loader["outputs"], json!([null, null, null]));
+    let bytes = fs::read(place.base.path("models/checkpoints").join(CHECKPOINT)).unwrap();
+    let model = &manifest["models"][0];
+    let expected = json!({ "folder": "checkpoints", "name": CHECKPOINT, "bytes": bytes.len(),
+        "blake3": blake3::hash(&bytes).to_hex().to_string() });
+    assert_eq!(*model, expected);
+    assert_eq!(manifest["pictures"][0]["name"], PICTURE);
+    let file = &manifest["files"][0];
+    assert_eq!((&file["name"], &file["pixels"]["width"]), (&json!("ComfyUI_00001_.png"), &json!(96)));
+
+    let done = place.replay().expect_code(0);
+    assert!(done.stdout.contains("9 nodes and 1 files are what they were"), "{}", done.stdout);
+    assert_eq!(place.base.outputs(), ["ComfyUI_00001_.png"], "a replay leaves nothing");
+}
+
+#[test]
+fn a_changed_model_is_named_and_a_missing_one_too() {
+    let place = Place::new();
+    let path = place.base.path("models/checkpoints").join(CHECKPOINT);
+    let mut changed = tensors::Tensors::read(&path);
+    changed.zero("model.diffusion_model.out.2.");
+    // The file is linked to where all tests find it.
+    fs::remove_file(&path).unwrap();
+    changed.write(&path);
+    let done = place.replay().expect_code(1);
+    assert!(done.stdout.contains(&format!("the model {CHECKPOINT} (checkpoints) is another one")), "{}", done.stdout);
+    assert!(done.stderr.contains("node 16 (KSampler): output 0 differs"), "{}", done.stderr);
+    assert!(done.stderr.contains("`redraft record` and `redraft verify` do"), "{}", done.stderr);
+    fs::remove_file(&path).unwrap();
+    let done = place.replay().expect_code(3);
+    assert!(done.stderr.contains(&format!("the model {CHECKPOINT} (checkpoints) is not there")), "{}", done.stderr);
+}
+
+#[test]
+fn the_first_node_that_differs_is_named() {
+    let place = Place::new();
+    place.change(|manifest| manifest["prompt"]["7"]["inputs"]["text"] = json!("another"));
+    let done = place.replay().expect_code(1);
+    assert!(done.stderr.contains("node 7 (CLIPTextEncode): output 0 differs"), "{}", done.stderr);
+    let place = Place::new();
+    place.change(|manifest| manifest["prompt"]["16"]["inputs"]["cfg"] = json!(7.5));
+    let done = place.replay().expect_code(1);
+    assert!(done.stderr.contains("node 16 (KSampler): output 0 differs"), "{}", done.stderr);
+    // What is different about the machine is said, and is no drift by itself.
+    let place = Place::new();
+    place.change(|manifest| manifest["machine"]["redraft"] = json!("0.0.1"));
+    let done = place.replay().expect_code(0);
+    assert!(done.stdout.contains("redraft: 0.0.1 then, "), "{}", done.stdout);
+}
+
+#[test]
+fn a_manifest_is_written_after_a_failure_and_beside_what_was_saved() {
+    let base = Base::new();
+    let workflow = json!({
+        "1": { "class_type": "EmptyImage", "inputs": { "width": 8, "height": 8, "batch_size": 1, "color": 255 } },
+        "2": { "class_type": "SaveImage", "inputs": { "images": ["1", 0], "filename_prefix": "x" } },
+        "3": { "class_type": "RegexReplace", "inputs": { "string": "a", "regex_pattern": "(", "replace": "" } },
+        "4": { "class_type": "PreviewAny", "inputs": { "source": ["3", 0] } },
+    });
+    let file = base.write_json("workflow.json", &workflow);
+    base.run(&file).arg("--manifest").finish().expect_code(1);
+    let found: Vec<_> = base.outputs().into_iter().filter(|name| name.ends_with(".manifest.json")).collect();
+    let manifest = read(&base.path("output").join(&found[0]));
+    assert_eq!(manifest["exit"], 1);
+    assert!(manifest["error"].as_str().unwrap().contains("node 3 (RegexReplace)"), "{manifest:#}");
+    // It fails again in the same way.
+    let manifest = base.path("output").join(&found[0]);
+    base.command("replay", &[&manifest]).finish().expect_code(0);
+}
+
+#[test]
+fn what_is_no_manifest_is_refused() {
+    let base = Base::new();
+    for (text, words) in [
+        ("{", "is no JSON"),
+        ("{}", "is no manifest"),
+        ("{\"format\": 9}", "has the format 9, and 1 is read here"),
+        ("{\"format\": 1}", "is no manifest: missing field"),
+    ] {
+        let file = base.write("m.json", text);
+        let done = base.command("replay", &[&file]).finish().expect_code(2);
+        assert!(done.stderr.contains(words), "{}", done.stderr);
+    }
+    let two = base.write_json("a.json", &json!({}));
+    let done = base.command("run", &[&two, &two]).arg("--manifest").arg(base.path("m.json")).finish().expect_code(2);
+    assert!(done.stderr.contains("--manifest tells of one workflow"), "{}", done.stderr);
+}
