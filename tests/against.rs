@@ -14,11 +14,14 @@ use common::{Base, Redraft};
 use serde_json::{Value as Json, json};
 use tungstenite::Message;
 
+/// What a server does to a prompt before it runs it.
+type Change = fn(&mut Json);
+
 /// How the server behaves.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 enum Manner {
     /// It runs the workflow with redraft; what the closure does to the prompt before is what it does otherwise.
-    Runs(fn(&mut Json)),
+    Runs(Change),
     Refuses,
     Fails,
     IsNoComfy,
@@ -91,9 +94,9 @@ impl Server {
     fn asked(&self, path: &str, body: &[u8]) -> (&'static str, Vec<u8>) {
         let json = |value: Json| ("200 OK", value.to_string().into_bytes());
         match path {
-            _ if self.manner == Manner::IsNoComfy => ("200 OK", b"<html>".to_vec()),
+            _ if matches!(self.manner, Manner::IsNoComfy) => ("200 OK", b"<html>".to_vec()),
             "/upload/image" => json(self.upload(body)),
-            "/prompt" if self.manner == Manner::Refuses => {
+            "/prompt" if matches!(self.manner, Manner::Refuses) => {
                 let errors =
                     json!([{ "message": "Value not in list", "details": "ckpt_name: 'x\u{1b}[2J' not in []" }]);
                 let answer = json!({ "error": { "message": "Prompt outputs failed validation", "details": "" },
@@ -203,7 +206,7 @@ fn equal_pictures_are_equal() {
 
 #[test]
 fn the_first_node_that_parts_is_found() {
-    let changes: [(fn(&mut Json), &str); 3] = [
+    let changes: [(Change, &str); 3] = [
         (|prompt| prompt["3"]["inputs"]["sigma"] = json!(4.0), "node 3 (ImageBlur) is the first that parts (IMAGE)"),
         (
             |prompt| prompt["4"]["inputs"]["channel"] = json!("blue"),

@@ -28,6 +28,8 @@ pub(super) struct Layout {
     wraps: bool,
     /// How many there are of the one dimension, or of both.
     count: usize,
+    /// Lines of the title: the axes, and a value of each that has its own sheets.
+    titles: u32,
     /// How wide the labels beside the rows are.
     beside: u32,
     /// Lines of the labels above the columns, or below the pictures.
@@ -64,7 +66,8 @@ impl Layout {
         let of_rows =
             (0..if wraps { 0 } else { rows }).map(|at| grid.label(last.saturating_sub(1), at).chars().count());
         let beside = ((of_rows.max().unwrap_or(0) * LETTER).min(BESIDE as usize) as u32).max(LINE);
-        let mut layout = Self { picture, columns, rows, wraps, count, beside, lines: 1 };
+        let titles = lengths.len().saturating_sub(1).max(1) as u32;
+        let mut layout = Self { picture, columns, rows, wraps, count, titles, beside, lines: 1 };
         loop {
             let fit = (layout.picture.0 as usize / LETTER).max(1);
             layout.lines = (longest.div_ceil(fit) + usize::from(longest > fit)).clamp(1, LINES);
@@ -92,8 +95,12 @@ impl Layout {
 
     /// Where the first picture lies.
     fn origin(&self) -> (u32, u32) {
-        let above = GAP + LINE + GAP;
+        let above = self.below_title();
         if self.wraps { (GAP, above) } else { (GAP + self.beside + GAP, above + self.label_height() as u32 + GAP / 2) }
+    }
+
+    fn below_title(&self) -> u32 {
+        GAP + self.titles * LINE + GAP
     }
 
     fn long_size(&self) -> (u64, u64) {
@@ -105,11 +112,12 @@ impl Layout {
     /// Width and height of the sheet.
     pub(super) fn size(&self) -> (u32, u32) {
         let (width, height) = self.long_size();
-        (width.max(240) as u32, height as u32)
+        (width.max(320) as u32, height as u32)
     }
 
-    pub(super) fn title_at(&self) -> (u32, u32) {
-        (GAP, GAP)
+    /// Where a line of the title begins.
+    pub(super) fn title_at(&self, line: usize) -> (u32, u32) {
+        (GAP, GAP + line as u32 * LINE)
     }
 
     pub(super) fn title_width(&self) -> u32 {
@@ -142,7 +150,7 @@ impl Layout {
             return (0..self.count).map(below).collect();
         }
         let above = |column: usize| {
-            let at = (self.corner(0, column).0, GAP + LINE + GAP);
+            let at = (self.corner(0, column).0, self.below_title());
             Place { at, text: grid.label(last, column), width: wide, lines: self.lines }
         };
         let beside = |row: usize| {

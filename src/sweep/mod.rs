@@ -135,7 +135,7 @@ fn plan(args: &SweepArgs) -> Outcome<Json> {
     let lines = args.jsonl.as_deref().map(read).transpose()?.map(|bytes| digest(&bytes));
     Ok(json!({
         "format": FORMAT,
-        "workflow": { "file": workflow_file::name(&args.file), "digest": digest(&workflow_file::read_bytes(&args.file)?) },
+        "workflow": digest(&workflow_file::read_bytes(&args.file)?),
         "axes": axes.collect::<Outcome<Vec<_>>>()?,
         "jsonl": lines,
         "repeat": args.repeat,

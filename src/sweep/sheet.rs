@@ -74,7 +74,10 @@ impl Sheets<'_> {
         // As much again while it is compressed.
         memory::ask(u64::from(width) * u64::from(height) * 6, "the sheet")?;
         let mut sheet = RgbImage::from_pixel(width, height, PAPER);
-        lettering.draw(&mut sheet, layout.title_at(), &self.title(outer, lettering, layout.title_width()));
+        for (n, line) in self.title(outer).iter().enumerate() {
+            let line = lettering.wrapped(line, layout.title_width(), 1).concat();
+            lettering.draw(&mut sheet, layout.title_at(n), &line);
+        }
         for Place { at, text, width, lines } in layout.labels(self.grid) {
             let wrapped = lettering.wrapped(&text, width, lines);
             for (n, line) in wrapped.iter().enumerate() {
@@ -101,17 +104,17 @@ impl Sheets<'_> {
     }
 
     /// What stands above: which axes the rows and columns are, and what the others have here.
-    fn title(&self, outer: &[usize], lettering: &Lettering, width: u32) -> String {
+    fn title(&self, outer: &[usize]) -> Vec<String> {
         let inner = outer.len()..self.grid.lengths().len();
         let names: Vec<_> = inner.map(|dimension| self.grid.dimension(dimension)).collect();
-        let mut title = match names.as_slice() {
+        let axes = match names.as_slice() {
             [rows, columns] => format!("rows {rows}, columns {columns}"),
             names => names.concat(),
         };
-        for (dimension, at) in outer.iter().enumerate() {
-            title.push_str(&format!("; {} = {}", self.grid.dimension(dimension), self.grid.label(dimension, *at)));
-        }
-        lettering.wrapped(&title, width, 1).concat()
+        let here = |(dimension, at): (usize, &usize)| {
+            format!("{} = {}", self.grid.dimension(dimension), self.grid.label(dimension, *at))
+        };
+        [axes].into_iter().chain(outer.iter().enumerate().map(here)).collect()
     }
 
     /// A box for a cell that has no picture, with the reason.
