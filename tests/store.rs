@@ -165,6 +165,8 @@ fn the_cache_command_tells_and_tidies() {
     assert!(done.stderr.contains("is damaged; it is removed"), "{}", done.stderr);
     assert!(done.stdout.contains(&format!("0 results are whole, {kept} were damaged")), "{}", done.stdout);
     place.run(&[]);
+    // Whether a quick node's result is worth keeping depends on how long the node took.
+    let kept = place.results().len();
     let said = place.cache_command(&["verify"]).finish().expect_code(0).stdout;
     assert!(said.contains(&format!("{kept} results are whole, 0 were damaged")), "{said}");
     place.cache_command(&["prune", "--unused-for", "1"]).finish().expect_code(0);
