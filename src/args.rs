@@ -9,7 +9,6 @@ use redraft_engine::cache::Policy;
 use redraft_engine::memory;
 
 pub(crate) use self::regression::{DiffArgs, RecordArgs, VerifyArgs};
-use crate::against::AgainstArgs;
 use crate::changes::Setting;
 use crate::manifest::ReplayArgs;
 use crate::sweep::SweepArgs;
@@ -44,8 +43,6 @@ pub(crate) enum Command {
     Sweep(SweepArgs),
     /// Runs again what a manifest tells of, and says what has changed since
     Replay(ReplayArgs),
-    /// Runs a workflow here and on a running ComfyUI, and says where they part
-    Against(AgainstArgs),
     /// Says everything that is wrong or missing in a workflow, at once, without running it
     Check(CheckArgs),
     /// Prints the API form of a workflow

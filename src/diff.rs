@@ -5,6 +5,8 @@ mod matching;
 mod outputs;
 mod side;
 
+use std::path::Path;
+
 use redraft_engine::cx::Cancel;
 use redraft_engine::node::Registry;
 use serde_json::{Value as Json, json};
@@ -16,18 +18,22 @@ use crate::args::{Changes, DiffArgs};
 use crate::exit::{Exit, Outcome};
 use crate::out::say_json;
 use crate::worker::Line;
-use crate::{directories, front, substitutes};
+use crate::{against, directories, front, substitutes};
 
-pub(crate) fn diff(args: DiffArgs) -> Outcome {
-    front::alone(move |line, cancel| both(&args, line, cancel), |bars, text| bars.said(&text))
+pub(crate) fn diff(mut args: DiffArgs, quiet: bool) -> Outcome {
+    let Some(now) = args.now.take() else {
+        let url = args.against.take().unwrap_or_default();
+        return against::against(args, &url, quiet);
+    };
+    front::alone(move |line, cancel| both(&args, &now, line, cancel), |bars, text| bars.said(&text))
 }
 
-fn both(args: &DiffArgs, line: &Line, cancel: &Cancel) -> Outcome {
+fn both(args: &DiffArgs, now: &Path, line: &Line, cancel: &Cancel) -> Outcome {
     let registry = Registry::linked()?;
     let folders = directories::folders(&args.directories)?;
     let substitutes = substitutes::named(&args.changes, &args.directories)?;
     let as_it_is = Changes { sets: Vec::new(), inputs: None, ..args.changes.clone() };
-    let mut sides = [(&args.before, &as_it_is), (&args.now, &args.changes)]
+    let mut sides = [(args.before.as_path(), &as_it_is), (now, &args.changes)]
         .map(|(path, changes)| Side::read(path, changes, &substitutes, &registry, &folders));
     let runs = args.run || sides.iter().flatten().any(Side::has_outputs);
     if runs {

@@ -1,4 +1,4 @@
-//! `redraft against`, with a server of the test's own that speaks the parts of ComfyUI's API which it needs.
+//! `redraft diff --against`, with a server of the test's own that speaks the parts of ComfyUI's API which it needs.
 
 #![allow(clippy::unwrap_used)]
 
@@ -188,7 +188,8 @@ fn workflow() -> Json {
 fn against(address: &str) -> (Base, Redraft) {
     let base = Base::new();
     let file: PathBuf = base.write_json("workflow.json", &workflow());
-    let command = Redraft::new().arg("against").arg(address).arg(file).arg("--base-directory").arg(base.root());
+    let command =
+        Redraft::new().arg("diff").arg(file).arg("--against").arg(address).arg("--base-directory").arg(base.root());
     (base, command.args(["--device", "cpu"]))
 }
 
@@ -227,7 +228,7 @@ fn the_first_node_that_parts_is_found() {
     }
     // Within the tolerance is near enough.
     let (_server, address) = Server::start(Manner::Runs(|prompt| prompt["7"]["inputs"]["blend_factor"] = json!(0.502)));
-    let done = against(&address).1.args(["--tolerance", "4"]).finish().expect_code(0);
+    let done = against(&address).1.args(["--tolerance", "0.016"]).finish().expect_code(0);
     assert!(done.stdout.contains("picture 1: within the tolerance: the largest difference is "), "{}", done.stdout);
 }
 

@@ -20,20 +20,20 @@ fn editor() -> Json {
     let model = json!({ "name": "gone.safetensors", "url": "https://example.com/gone", "directory": "checkpoints" });
     let input = |name: &str, ty: &str, link: u64| json!([{ "name": name, "type": ty, "link": link }]);
     let output = |ty: &str, link: u64| json!([{ "name": ty, "type": ty, "links": [link] }]);
-    let loader = json!([{ "type": "MODEL", "links": [] }, { "type": "CLIP", "links": [1, 5] }, { "type": "VAE" }]);
+    let loader = json!([{ "type": "MODEL", "links": [] }, { "type": "CLIP", "links": [1] }, { "type": "VAE" }]);
     json!({
         "version": 0.4,
         "nodes": [
             node(1, "CheckpointLoaderSimple", json!([]), loader, json!(["sd\\gone.safetensors"]), json!({ "models": [model] })),
             node(2, "CLIPTextEncode", input("clip", "CLIP", 1), output("CONDITIONING", 2), json!(["a cat"]), json!({})),
-            node(3, "CLIPTextEncodeControlnet", json!([
-                { "name": "clip", "type": "CLIP", "link": 5 }, { "name": "conditioning", "type": "CONDITIONING", "link": 2 },
-            ]), output("CONDITIONING", 3), json!(["a cat"]), json!({})),
+            node(3, "LTXVConditioning", json!([
+                { "name": "positive", "type": "CONDITIONING", "link": 2 }, { "name": "negative", "type": "CONDITIONING", "link": 5 },
+            ]), output("CONDITIONING", 3), json!([5000]), json!({})),
             node(4, "Their Node", input("conditioning", "CONDITIONING", 3), output("IMAGE", 4), json!([1, 2]),
                 json!({ "cnr_id": "their-pack", "ver": "1.2.0" })),
             node(5, "PreviewImage", input("images", "IMAGE", 4), json!([]), json!([]), json!({})),
         ],
-        "links": [[1, 1, 1, 2, 0, "CLIP"], [5, 1, 1, 3, 0, "CLIP"], [2, 2, 0, 3, 0, "CONDITIONING"], [3, 3, 0, 4, 0, "CONDITIONING"], [4, 4, 0, 5, 0, "IMAGE"]],
+        "links": [[1, 1, 1, 2, 0, "CLIP"], [5, 2, 0, 3, 1, "CONDITIONING"], [2, 2, 0, 3, 0, "CONDITIONING"], [3, 3, 0, 4, 0, "CONDITIONING"], [4, 4, 0, 5, 0, "IMAGE"]],
     })
 }
 
@@ -41,7 +41,7 @@ fn editor() -> Json {
 fn one_report_names_everything_that_is_missing() {
     let base = Base::new();
     let mut file = editor();
-    file["nodes"][2]["widgets_values"] = json!([3.5]);
+    file["nodes"][2]["widgets_values"] = json!([24]);
     // What a node that nobody here knows needs, only the file itself can say.
     file["nodes"][3]["properties"]["models"] =
         json!([{ "name": "theirs.pth", "url": "https://example.com/theirs", "directory": "loras" }]);
@@ -50,7 +50,7 @@ fn one_report_names_everything_that_is_missing() {
     for words in [
         "node 1 (CheckpointLoaderSimple), input 'ckpt_name'",
         "it can be had from https://example.com/gone",
-        "node 3 (CLIPTextEncodeControlnet): CLIPTextEncodeControlnet is one of ComfyUI's own nodes, which redraft cannot run yet",
+        "node 3 (LTXVConditioning): LTXVConditioning is one of ComfyUI's own nodes, which redraft cannot run yet",
         "there is no node class Their Node here; it comes with the pack their-pack 1.2.0",
         "its 2 saved values have no names",
         "the workflow lists the model theirs.pth for loras, which is not there; it can be had from https://example.com/theirs",
@@ -69,7 +69,7 @@ fn one_report_names_everything_that_is_missing() {
     assert_eq!((&missing["folder"], &missing["url"]), (&json!("checkpoints"), &json!("https://example.com/gone")));
     assert_eq!(missing["dependent_outputs"], json!(["5"]));
     assert_eq!(report["problems"][3]["pack"], "their-pack");
-    assert_eq!(report["problems"][2]["message"], "Value 500.0 bigger than max of 100.0");
+    assert_eq!(report["problems"][2]["message"], "Value 5000.0 bigger than max of 1000.0");
 }
 
 #[test]
@@ -120,13 +120,13 @@ fn a_conversion_can_be_explained() {
     for words in [
         "note: node `1`: nothing is saved for `ckpt_name`",
         "warning: node `2`: `CLIPTextEncode` has no widgets for the saved values `\"left over\"`",
-        "warning: node `3`: input `conditioning` has the link 77, which the file lacks",
+        "warning: node `3`: input `positive` has the link 77, which the file lacks",
         "warning: node `4`: the class `Their Node` is not known",
     ] {
         assert!(done.stderr.contains(words), "{words}\n{}", done.stderr);
     }
     let prompt: Json = serde_json::from_str(&done.stdout).unwrap();
-    assert_eq!(prompt["3"]["inputs"], json!({ "guidance": 500 }));
+    assert_eq!(prompt["3"]["inputs"], json!({ "frame_rate": 5000, "negative": ["2", 0] }));
     // Without being asked, only what may change the meaning is said.
     let done = base.command("convert", &[&path]).finish().expect_code(0);
     assert!(!done.stderr.contains("nothing is saved") && done.stderr.contains("left over"), "{}", done.stderr);

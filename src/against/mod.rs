@@ -1,6 +1,5 @@
-//! `redraft against`: a workflow here and on a running ComfyUI, and where the two part.
+//! `redraft diff --against`: a workflow here and on a running ComfyUI, and where the two part.
 
-mod args;
 mod bisect;
 mod compare;
 mod follow;
@@ -15,26 +14,27 @@ use redraft_engine::cx::Cancel;
 use redraft_engine::event::Event;
 use redraft_engine::node::Registry;
 
-pub(crate) use self::args::AgainstArgs;
 use self::pair::Pair;
 use self::server::Server;
-use crate::args::Progress;
+use crate::args::{DiffArgs, Progress};
 use crate::bars::Bars;
 use crate::exit::{Exit, Outcome, Stop};
 use crate::out::say;
 use crate::run::{Asked, prepare};
 use crate::worker::{Line, Message, Options, Worker};
-use crate::{cache, directories, front, session, substitutes};
+use crate::{directories, front, session, substitutes};
 
-pub(crate) fn against(args: AgainstArgs, quiet: bool) -> Outcome {
+pub(crate) fn against(args: DiffArgs, url: &str, quiet: bool) -> Outcome {
     let device = session::device(&args.compute)?;
-    let server = Server::new(&args.url)?;
+    let server = Server::new(url)?;
+    // Saturates: whoever allows more than white allows everything.
+    let levels = args.tolerance.map_or(1, |tolerance| (tolerance * 255.0).round() as u8);
     let registry = Arc::new(Registry::linked()?);
     let mut folders = directories::folders(&args.directories)?;
     let substitutes = substitutes::named(&args.changes, &args.directories)?;
     let mut bars = Bars::new(if quiet { args.progress.or(Some(Progress::None)) } else { args.progress }, false);
     let asked = Asked { changes: &args.changes, only: &[], allow_partial: false };
-    let ready = prepare(asked, &args.file, &substitutes, &registry, &folders, &mut |text| {
+    let ready = prepare(asked, &args.before, &substitutes, &registry, &folders, &mut |text| {
         if !quiet || text.starts_with("warning: ") {
             bars.line(&text);
         }
@@ -43,11 +43,10 @@ pub(crate) fn against(args: AgainstArgs, quiet: bool) -> Outcome {
     let aside = tempfile::tempdir().map_err(Stop::wrong)?;
     folders.output = aside.path().join("output");
     folders.temp = aside.path().join("temp");
-    let disk = cache::open(&args.directories, &args.keeping, &mut folders);
     let folders = Arc::new(folders);
     let (mut worker, messages) = Worker::start(Options::default(), move || {
-        let engine = session::engine(folders, device, Policy::default(), disk)?;
-        let mut pair = Pair::new(engine, registry, server, args.tolerance, args.timeout);
+        let engine = session::engine(folders, device, Policy::default(), None)?;
+        let mut pair = Pair::new(engine, registry, server, levels, args.timeout);
         Ok(move |job, line: &mut Line, cancel: &Cancel| pair.compare(job, line, cancel))
     })?;
     worker.submit(ready);

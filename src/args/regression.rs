@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Changes, Compute, Directories};
+use super::{Changes, Compute, Directories, Progress};
 
 #[derive(Args, Debug)]
 pub(crate) struct VerifyArgs {
@@ -74,8 +74,17 @@ pub(crate) struct DiffArgs {
     #[arg(value_name = "A")]
     pub(crate) before: PathBuf,
     /// What it is compared with
-    #[arg(value_name = "B")]
-    pub(crate) now: PathBuf,
+    #[arg(value_name = "B", required_unless_present = "against")]
+    pub(crate) now: Option<PathBuf>,
+    /// In place of B: run A here and on a running ComfyUI, http://HOST:8188, and say where the two part first
+    #[arg(long, value_name = "URL", conflicts_with_all = ["now", "run", "json"])]
+    pub(crate) against: Option<String>,
+    /// With --against: how long the server may take for one run
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600, requires = "against")]
+    pub(crate) timeout: u64,
+    /// How progress is shown, with --against [default: bar on a terminal, else plain]
+    #[arg(long, value_enum, value_name = "HOW", requires = "against")]
+    pub(crate) progress: Option<Progress>,
     #[command(flatten)]
     pub(crate) directories: Directories,
     #[command(flatten)]
@@ -86,7 +95,7 @@ pub(crate) struct DiffArgs {
     /// Run two workflows as well, and say where their outputs part first
     #[arg(long)]
     pub(crate) run: bool,
-    /// How far outputs may be off, over the largest value of A or 1 [default: a case's own, else 0]
+    /// How far outputs may be off, over the largest value of A or 1 [default: a case's own, else 0; with --against one of a pixel's 255 levels]
     #[arg(long, value_name = "X", value_parser = tolerance)]
     pub(crate) tolerance: Option<f64>,
     /// The result as one JSON value on stdout
