@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::args::Progress;
 use crate::bars::Bars;
 use crate::exit::{Exit, Outcome, Stop};
-use crate::out::tell;
+use crate::out::{say, tell};
 use crate::process;
 use crate::worker::{self, JobId, Line, Message, Worker};
 
@@ -34,6 +34,23 @@ pub(crate) fn alone(
         Message::Event(event) => bars.show(&event),
         Message::Note(text) => note(&bars, text),
         Message::Done(outcome) => end = outcome.unwrap_or(Ok(Exit::Cancelled)),
+    })?;
+    end
+}
+
+/// Shows one job whose results are held against others: its files go in the end, so that they are not told. What it notes is the command's
+/// answer, on stdout.
+pub(crate) fn held_against<J: Send + 'static>(
+    worker: Worker<J>,
+    messages: UnboundedReceiver<(JobId, Message)>,
+    mut bars: Bars,
+) -> Outcome {
+    let mut end = Ok(Exit::Done);
+    watch(worker, messages, |_, message| match message {
+        Message::Begun | Message::At(_) | Message::Event(Event::Executed { .. }) => {}
+        Message::Event(event) => bars.show(&event),
+        Message::Note(text) => say(text),
+        Message::Done(outcome) => end = outcome.unwrap_or_else(|| Err(Stop::new(Exit::Cancelled, "cancelled"))),
     })?;
     end
 }

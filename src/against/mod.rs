@@ -11,17 +11,15 @@ use std::sync::Arc;
 
 use redraft_engine::cache::Policy;
 use redraft_engine::cx::Cancel;
-use redraft_engine::event::Event;
 use redraft_engine::node::Registry;
 
 use self::pair::Pair;
 use self::server::Server;
 use crate::args::{DiffArgs, Progress};
 use crate::bars::Bars;
-use crate::exit::{Exit, Outcome, Stop};
-use crate::out::say;
+use crate::exit::{Outcome, Stop};
 use crate::run::{Asked, prepare};
-use crate::worker::{Line, Message, Options, Worker};
+use crate::worker::{Line, Options, Worker};
 use crate::{directories, front, session, substitutes};
 
 pub(crate) fn against(args: DiffArgs, url: &str, quiet: bool) -> Outcome {
@@ -32,7 +30,7 @@ pub(crate) fn against(args: DiffArgs, url: &str, quiet: bool) -> Outcome {
     let registry = Arc::new(Registry::linked()?);
     let mut folders = directories::folders(&args.directories)?;
     let substitutes = substitutes::named(&args.changes, &args.directories)?;
-    let mut bars = Bars::new(if quiet { args.progress.or(Some(Progress::None)) } else { args.progress }, false);
+    let bars = Bars::new(if quiet { args.progress.or(Some(Progress::None)) } else { args.progress }, false);
     let asked = Asked { changes: &args.changes, only: &[], allow_partial: false };
     let ready = prepare(asked, &args.before, &substitutes, &registry, &folders, &mut |text| {
         if !quiet || text.starts_with("warning: ") {
@@ -50,14 +48,5 @@ pub(crate) fn against(args: DiffArgs, url: &str, quiet: bool) -> Outcome {
         Ok(move |job, line: &mut Line, cancel: &Cancel| pair.compare(job, line, cancel))
     })?;
     worker.submit(ready);
-    let mut end = Ok(Exit::Done);
-    front::watch(worker, messages, |_, message| match message {
-        Message::Begun | Message::At(_) => {}
-        // What is shown here is compared.
-        Message::Event(Event::Executed { .. }) => {}
-        Message::Event(event) => bars.show(&event),
-        Message::Note(text) => say(text),
-        Message::Done(outcome) => end = outcome.unwrap_or_else(|| Err(Stop::new(Exit::Cancelled, "cancelled"))),
-    })?;
-    end
+    front::held_against(worker, messages, bars)
 }

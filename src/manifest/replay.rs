@@ -8,7 +8,6 @@ use clap::Args;
 use redraft_engine::cache::Policy;
 use redraft_engine::check::{Runnable, check};
 use redraft_engine::cx::{Cancel, Metadata};
-use redraft_engine::event::Event;
 use redraft_engine::exec::Engine;
 use redraft_engine::node::Registry;
 use redraft_engine::plan::Plan;
@@ -22,9 +21,9 @@ use super::{Machine, Manifest, drift, read};
 use crate::args::{Compute, Directories, Progress};
 use crate::bars::Bars;
 use crate::exit::{Exit, Outcome, Stop};
-use crate::out::{plain, say};
+use crate::out::plain;
 use crate::run::ended;
-use crate::worker::{Line, Message, Options, Worker};
+use crate::worker::{Line, Options, Worker};
 use crate::{directories, front, session};
 
 #[derive(Args, Debug)]
@@ -73,16 +72,7 @@ pub(crate) fn replay(args: &ReplayArgs) -> Outcome {
         Ok(move |job: Job, line: &mut Line, cancel: &Cancel| again(job, &registry, &mut engine, line, cancel))
     })?;
     worker.submit(Job { name, manifest, runnable, changed });
-    let (mut bars, mut end) = (Bars::new(args.progress, false), Ok(Exit::Done));
-    front::watch(worker, messages, |_, message| match message {
-        Message::Begun | Message::At(_) => {}
-        // Its files are gone in the end.
-        Message::Event(Event::Executed { .. }) => {}
-        Message::Event(event) => bars.show(&event),
-        Message::Note(text) => say(text),
-        Message::Done(outcome) => end = outcome.unwrap_or_else(|| Err(Stop::new(Exit::Cancelled, "cancelled"))),
-    })?;
-    end
+    front::held_against(worker, messages, Bars::new(args.progress, false))
 }
 
 fn again(job: Job, registry: &Registry, engine: &mut Engine, line: &Line, cancel: &Cancel) -> Outcome {

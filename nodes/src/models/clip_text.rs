@@ -6,6 +6,7 @@ use anyhow::{Result, ensure};
 use tch::{Kind, Tensor};
 
 use super::clip_names::{Spelled, Spelling};
+use super::token_table::TokenTable;
 use crate::files::weights::Weights;
 use crate::ops::attention::causal_attention;
 use crate::ops::layers::{LayerNorm, Linear, added};
@@ -17,7 +18,7 @@ use crate::text::encode::{ClipNetwork, HiddenLayer};
 /// Weights are held as [`Numerics::text`] says (half precision unless forced) and computed with in float32, so on a CPU they
 /// stay mapped pages of the file. Sizes are read off the weights; a head is 64 wide, 16 in networks narrower than that.
 pub struct ClipText {
-    tokens: Tensor,
+    tokens: TokenTable,
     positions: Tensor,
     blocks: Vec<Block>,
     norm: LayerNorm,
@@ -96,7 +97,8 @@ impl ClipText {
         let w = &names.model;
         let tokens = names.name("embeddings.token_embedding.weight", "token_embedding.weight");
         let positions = names.name("embeddings.position_embedding.weight", "positional_embedding");
-        let (vocabulary, width, length) = (w.dim(tokens, 0)?, w.dim(tokens, 1)?, w.dim(positions, 0)?);
+        let (tokens, length) = (TokenTable::load(w, tokens)?, w.dim(positions, 0)?);
+        let width = tokens.width();
         let heads = if width >= 64 { width / 64 } else { (width / 16).max(1) };
         ensure!(
             width % heads == 0,
@@ -106,7 +108,7 @@ impl ClipText {
         let layers = names.layers();
         ensure!(layers.children() > 0, "{} holds a text encoder without layers; it is incomplete", w.path().display());
         Ok(Self {
-            tokens: w.tensor(tokens, &[vocabulary, width])?,
+            tokens,
             positions: w.tensor(positions, &[length, width])?.to_kind(Kind::Float),
             blocks: (0..layers.children())
                 .map(|i| Block::load(&layers.at(i), names.spelling, width))
@@ -120,8 +122,7 @@ impl ClipText {
 
     /// The embeddings of tokens of any shape that are known to lie in the vocabulary, …×width in float32.
     pub fn embed_known(&self, tokens: &Tensor) -> Tensor {
-        let tokens = tokens.to_device_(self.tokens.device(), Kind::Int64, false, false);
-        Tensor::embedding(&self.tokens, &tokens, -1, false, false).to_kind(Kind::Float)
+        self.tokens.embed_known(tokens)
     }
 
     /// How many tokens a chunk has: 77.
@@ -132,7 +133,7 @@ impl ClipText {
 
 impl ClipNetwork for ClipText {
     fn width(&self) -> i64 {
-        self.tokens.size()[1]
+        self.tokens.width()
     }
 
     fn layers(&self) -> usize {
@@ -141,15 +142,7 @@ impl ClipNetwork for ClipText {
 
     /// An error if a token is not in the vocabulary of this file.
     fn embed(&self, tokens: &Tensor) -> Result<Tensor> {
-        let vocabulary = self.tokens.size()[0];
-        if tokens.numel() > 0 {
-            let (low, high) = (tokens.min().int64_value(&[]), tokens.max().int64_value(&[]));
-            ensure!(
-                low >= 0 && high < vocabulary,
-                "tokens {low} to {high} do not all lie in this text encoder's vocabulary of {vocabulary}"
-            );
-        }
-        Ok(self.embed_known(tokens))
+        self.tokens.embed(tokens)
     }
 
     /// An error if the shape or `layer` does not fit.

@@ -14,6 +14,7 @@ pub mod sd3;
 mod sd3_blocks;
 pub mod t5;
 pub mod text_recipes;
+mod token_table;
 pub mod unet;
 pub mod unet_blocks;
 pub mod vae;

@@ -3,10 +3,11 @@
 use anyhow::{Result, ensure};
 use tch::{Device, Kind, Tensor};
 
+use super::token_table::{TokenTable, placement};
 use crate::files::weights::Weights;
 use crate::ops::attention::biased_attention_of_heads;
 use crate::ops::layers::{Linear, RmsNorm};
-use crate::ops::numerics::{Numerics, Placement};
+use crate::ops::numerics::Numerics;
 use crate::text::language::LanguageModel;
 
 /// How wide a head is.
@@ -19,7 +20,7 @@ const THETA: f64 = 1_000_000.0;
 /// Weights are held as the file has them if that is half precision or less, else in half precision, and computed with in float32: on a
 /// CPU they stay mapped pages of the file. Sizes are read off the weights.
 pub struct Qwen {
-    tokens: Tensor,
+    tokens: TokenTable,
     blocks: Vec<Block>,
     norm: RmsNorm,
 }
@@ -34,15 +35,12 @@ impl Qwen {
     ///
     /// Errors name the tensor that is missing or has another shape than its neighbours call for.
     pub fn load(weights: &Weights, numerics: &Numerics) -> Result<Self> {
-        let kind = match weights.kind("model.embed_tokens.weight")? {
-            kind @ (Kind::BFloat16 | Kind::Float8e4m3fn | Kind::Float8e5m2) => kind,
-            _ => numerics.text().kind,
-        };
-        let w = &weights.placed(Placement { kind, ..numerics.text() }).at("model");
-        let (vocabulary, width) = (w.dim("embed_tokens.weight", 0)?, w.dim("embed_tokens.weight", 1)?);
+        let w = &weights.placed(placement(weights, "model.embed_tokens.weight", numerics)?).at("model");
+        let tokens = TokenTable::load(w, "embed_tokens.weight")?;
+        let width = tokens.width();
         let layers = w.at("layers");
         Ok(Self {
-            tokens: w.tensor("embed_tokens.weight", &[vocabulary, width])?,
+            tokens,
             blocks: (0..layers.children()).map(|i| Block::load(&layers.at(i), width)).collect::<Result<_>>()?,
             norm: RmsNorm::load(w, "norm.weight", width)?,
         })
@@ -51,7 +49,7 @@ impl Qwen {
 
 impl LanguageModel for Qwen {
     fn width(&self) -> i64 {
-        self.tokens.size()[1]
+        self.tokens.width()
     }
 
     fn layers(&self) -> usize {
@@ -60,16 +58,7 @@ impl LanguageModel for Qwen {
 
     /// An error if a token is not in the vocabulary of this file.
     fn embed(&self, tokens: &Tensor) -> Result<Tensor> {
-        let vocabulary = self.tokens.size()[0];
-        if tokens.numel() > 0 {
-            let (low, high) = (tokens.min().int64_value(&[]), tokens.max().int64_value(&[]));
-            ensure!(
-                low >= 0 && high < vocabulary,
-                "tokens {low} to {high} do not all lie in this text encoder's vocabulary of {vocabulary}"
-            );
-        }
-        let tokens = tokens.to_device_(self.tokens.device(), Kind::Int64, false, false);
-        Ok(self.tokens.index_select(0, &tokens).to_kind(Kind::Float))
+        self.tokens.embed(tokens)
     }
 
     fn forward(&self, embeds: &Tensor, layer: Option<usize>, normed: bool) -> Tensor {

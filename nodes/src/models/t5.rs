@@ -3,10 +3,11 @@
 use anyhow::{Result, ensure};
 use tch::{Kind, Tensor};
 
+use super::token_table::{TokenTable, placement};
 use crate::files::weights::Weights;
 use crate::ops::attention::biased_attention;
 use crate::ops::layers::{Linear, added};
-use crate::ops::numerics::{Numerics, Placement};
+use crate::ops::numerics::Numerics;
 use crate::text::t5::T5Network;
 
 /// Offsets up to half of these have a bucket each, in either direction; wider ones share the rest, up to [`FAR`].
@@ -19,7 +20,7 @@ const FAR: f64 = 128.0;
 /// Weights are held as the file has them if that is half precision or less, else in half precision, and computed with in float32: on a
 /// CPU they stay mapped pages of the file. Sizes are read off the weights.
 pub struct T5 {
-    tokens: Tensor,
+    tokens: TokenTable,
     blocks: Vec<Block>,
     norm: Norm,
     heads: i64,
@@ -35,18 +36,15 @@ impl T5 {
     ///
     /// Errors name the tensor that is missing or has another shape than its neighbours call for.
     pub fn load(weights: &Weights, numerics: &Numerics) -> Result<Self> {
-        let kind = match weights.kind("shared.weight")? {
-            kind @ (Kind::BFloat16 | Kind::Float8e4m3fn | Kind::Float8e5m2) => kind,
-            _ => numerics.text().kind,
-        };
-        let w = &weights.placed(Placement { kind, ..numerics.text() });
-        let (vocabulary, width) = (w.dim("shared.weight", 0)?, w.dim("shared.weight", 1)?);
+        let w = &weights.placed(placement(weights, "shared.weight", numerics)?);
+        let tokens = TokenTable::load(w, "shared.weight")?;
+        let width = tokens.width();
         let encoder = w.at("encoder");
         let heads = encoder.dim("block.0.layer.0.SelfAttention.relative_attention_bias.weight", 1)?;
         let blocks = encoder.at("block");
         ensure!(blocks.children() > 0, "{} holds a T5 without layers; it is incomplete", w.path().display());
         Ok(Self {
-            tokens: w.tensor("shared.weight", &[vocabulary, width])?,
+            tokens,
             blocks: (0..blocks.children())
                 .map(|i| Block::load(&blocks.at(i).at("layer"), width, heads))
                 .collect::<Result<_>>()?,
@@ -58,7 +56,7 @@ impl T5 {
 
 impl T5Network for T5 {
     fn width(&self) -> i64 {
-        self.tokens.size()[1]
+        self.tokens.width()
     }
 
     fn layers(&self) -> usize {
@@ -67,16 +65,7 @@ impl T5Network for T5 {
 
     /// An error if a token is not in the vocabulary of this file.
     fn embed(&self, tokens: &Tensor) -> Result<Tensor> {
-        let vocabulary = self.tokens.size()[0];
-        if tokens.numel() > 0 {
-            let (low, high) = (tokens.min().int64_value(&[]), tokens.max().int64_value(&[]));
-            ensure!(
-                low >= 0 && high < vocabulary,
-                "tokens {low} to {high} do not all lie in this text encoder's vocabulary of {vocabulary}"
-            );
-        }
-        let tokens = tokens.to_device_(self.tokens.device(), Kind::Int64, false, false);
-        Ok(self.tokens.index_select(0, &tokens).to_kind(Kind::Float))
+        self.tokens.embed(tokens)
     }
 
     fn forward(&self, embeds: &Tensor, layer: Option<usize>, present: Option<&Tensor>) -> Tensor {

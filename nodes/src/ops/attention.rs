@@ -47,8 +47,13 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: i64) -> Tensor {
     // rounded.
     let width = k.size()[2] / heads;
     let k = k.view([batch, -1, heads, width]).permute([0, 2, 3, 1]).reshape([batch * heads, width, -1]);
-    let scale = (width as f64).powf(-0.5);
-    let attended = in_pieces(&q, k.size()[2], |head, heads, row, rows| {
+    weighted(&q, &k, &v, heads)
+}
+
+/// Attention of (B·heads)×N×D, with the keys transposed: (B·heads)×D×M.
+fn weighted(q: &Tensor, k: &Tensor, v: &Tensor, heads: i64) -> Tensor {
+    let scale = (q.size()[2] as f64).powf(-0.5);
+    let attended = in_pieces(q, k.size()[2], |head, heads, row, rows| {
         let (q, k) = (q.narrow(0, head, heads).narrow(1, row, rows), k.narrow(0, head, heads));
         let scores = Tensor::empty([1, 1, 1], (q.kind(), q.device())).baddbmm(&q, &k, 0.0, scale);
         scores.softmax(-1, None::<Kind>).bmm(&v.narrow(0, head, heads))
@@ -94,13 +99,7 @@ pub fn attention_of_heads(q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
     let [q, k, v] = [q, k, v].map(|t| t.reshape([batch * heads, -1, width]));
     // Here the transposed keys are not copied, unlike in [`attention`]: another kernel multiplies.
     let k = k.movedim_int(1, 2);
-    let scale = (width as f64).powf(-0.5);
-    let attended = in_pieces(&q, k.size()[2], |head, heads, row, rows| {
-        let (q, k) = (q.narrow(0, head, heads).narrow(1, row, rows), k.narrow(0, head, heads));
-        let scores = Tensor::empty([1, 1, 1], (q.kind(), q.device())).baddbmm(&q, &k, 0.0, scale);
-        scores.softmax(-1, None::<Kind>).bmm(&v.narrow(0, head, heads))
-    });
-    joined(&attended, heads)
+    weighted(&q, &k, &v, heads)
 }
 
 /// [`biased_attention`] whose inputs are split into heads already, as those of [`attention_of_heads`].
