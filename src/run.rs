@@ -137,11 +137,11 @@ pub(crate) fn run(args: RunArgs, quiet: bool) -> Outcome {
             let Some(to) = &command.manifest else {
                 return one(name, &plan, &metadata, dump, &mut engine, line.clone(), cancel);
             };
-            let manifest = manifest::Writer::begin(to.as_deref(), name, &plan, &registry, &engine)?;
+            let manifest = manifest::Writer::begin(to.as_deref(), name, &plan, &engine);
             let mut record = manifest::Record::new(manifest::classes(&plan.prompt));
             let recording = manifest::Recording { inner: line, record: &mut record };
             let outcome = one(name, &plan, &metadata, dump, &mut engine, recording, cancel);
-            let written = manifest.end(record, &outcome, &engine.folders);
+            let written = manifest.end(record, &outcome, &plan.prompt, &registry, &engine.folders);
             outcome.and_then(|exit| written.map(|()| exit))
         })
     })?;

@@ -91,6 +91,31 @@ fn a_changed_model_is_named_and_a_missing_one_too() {
     assert!(done.stderr.contains(&format!("the model {CHECKPOINT} (checkpoints) is not there")), "{}", done.stderr);
 }
 
+/// Textual inversions are models, which prompts name.
+#[test]
+fn a_changed_embedding_is_named() {
+    let base = Base::new();
+    let path = base.path("models/embeddings/people/ann.safetensors");
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let write = |byte: u8| {
+        let vector = tensors::Tensor { dtype: safetensors::Dtype::F32, shape: vec![1, 64], bytes: vec![byte; 256] };
+        tensors::Tensors([("clip_l".to_owned(), vector)].into_iter().collect()).write(&path);
+    };
+    write(0x3f);
+    let file =
+        base.write_json("workflow.json", &Graph::saved(1).with("6", "text", json!("a embedding:people/ann b")).json());
+    let manifest = base.path("m.json");
+    base.run(&file).arg("--manifest").arg(&manifest).finish().expect_code(0);
+    let models = read(&manifest)["models"].clone();
+    let names: Vec<_> = models.as_array().unwrap().iter().map(|model| model["name"].as_str().unwrap()).collect();
+    assert!(names.contains(&"people/ann.safetensors"), "{names:?}");
+    write(0x3e);
+    let done = base.command("replay", &[&manifest]).args(["--device", "cpu"]).finish().expect_code(1);
+    let words = "the model people/ann.safetensors (embeddings) is another one, of the same size";
+    assert!(done.stdout.contains(words), "{}", done.stdout);
+    assert!(done.stderr.contains("node 6 (CLIPTextEncode): output 0 differs"), "{}", done.stderr);
+}
+
 #[test]
 fn the_first_node_that_differs_is_named() {
     let place = Place::new();

@@ -99,11 +99,16 @@ impl Digests {
         self.print(path, false)
     }
 
-    /// The digest of a file's content, however long it takes to read.
+    /// The digest of a file's content, however long it takes to read; one that is being read beside the run is waited for.
     ///
     /// # Errors
     /// If the file cannot be read, or changes meanwhile.
     pub fn whole(&self, path: &Path) -> io::Result<Digest> {
+        let reading =
+            |known: &mut HashMap<PathBuf, Known>| known.get(path).is_some_and(|k| k.content == Content::Reading);
+        if self.settled(path)?.lasting == Lasting::NotYet {
+            drop(self.0.read.wait_while(self.0.lock(), reading).map_err(PoisonError::into_inner));
+        }
         if let Print { digest, lasting: Lasting::Yes } = self.settled(path)? {
             return Ok(digest);
         }

@@ -122,17 +122,21 @@ impl Surroundings {
         }
     }
 
-    /// What is other than it was, in words; empty if nothing is.
-    pub(crate) fn differences(&self, before: &Self) -> String {
-        let threads = [self.threads, before.threads].map(|threads| threads.to_string());
+    /// What is other than it was: its name, what it is now, and what it was.
+    pub(crate) fn changed(&self, before: &Self) -> Vec<(&'static str, String, String)> {
         let all = [
-            ("redraft", &self.redraft, &before.redraft),
-            ("device", &self.device, &before.device),
-            ("numerics", &self.numerics, &before.numerics),
-            ("threads", &threads[0], &threads[1]),
-            ("cpu", &self.cpu, &before.cpu),
+            ("redraft", self.redraft.clone(), before.redraft.clone()),
+            ("device", self.device.clone(), before.device.clone()),
+            ("numerics", self.numerics.clone(), before.numerics.clone()),
+            ("threads", self.threads.to_string(), before.threads.to_string()),
+            ("cpu", self.cpu.clone(), before.cpu.clone()),
         ];
-        let changed = all.into_iter().filter(|(_, now, before)| now != before);
+        all.into_iter().filter(|(_, now, before)| now != before).collect()
+    }
+
+    /// The same in words; empty if nothing is.
+    pub(crate) fn differences(&self, before: &Self) -> String {
+        let changed = self.changed(before).into_iter();
         let changed: Vec<_> = changed.map(|(what, now, before)| format!("{what} {now}, then {before}")).collect();
         if changed.is_empty() { String::new() } else { format!("recorded elsewhere ({})", changed.join("; ")) }
     }

@@ -6,12 +6,16 @@ use std::path::PathBuf;
 use redraft_engine::folders::FolderPaths;
 use redraft_engine::node::Registry;
 use redraft_engine::prompt::{Given, NodeId, Prompt};
-use redraft_engine::schema::{Kind, Options};
+use redraft_engine::schema::{Folders, Kind, Options};
 use redraft_engine::settable;
 use redraft_engine::stock::Known;
+use redraft_nodes::text::{EmbeddingFiles, referenced_embeddings};
 use serde_json::Value as Json;
 
 use super::FileDigest;
+
+/// The kind of folder of textual inversions, which prompts name.
+const EMBEDDINGS: &str = "embeddings";
 
 /// A file that a node names.
 #[derive(Clone, Debug)]
@@ -45,25 +49,45 @@ impl Named {
     }
 }
 
-/// All files that nodes name, in the order of the workflow.
-pub(crate) fn named_files(prompt: &Prompt, registry: &Registry) -> Vec<Named> {
+/// All files that nodes name, embeddings in their texts too, in the order of the workflow.
+pub(crate) fn named_files(prompt: &Prompt, registry: &Registry, folders: &FolderPaths) -> Vec<Named> {
     let mut all = Vec::new();
     for (id, node) in &prompt.nodes {
         let Some(schema) = Known(registry).declared(&node.class_type) else { continue };
         for (input, given) in &node.inputs {
             let Given::Constant(Json::String(name)) = given else { continue };
-            let Some(Kind::Combo { options: Options::Files { folder, besides }, .. }) =
-                settable::input_of(schema, input).map(|input| &input.kind)
-            else {
-                continue;
+            let named = |folder: &str, name: String| {
+                let (node, input) = (id.clone(), input.clone());
+                Named { node, input, folder: folder.to_owned(), name }
             };
-            if !besides.contains(name) {
-                let (input, folder, name) = (input.clone(), folder.clone(), name.clone());
-                all.push(Named { node: id.clone(), input, folder, name });
+            match settable::input_of(schema, input).map(|input| &input.kind) {
+                Some(Kind::Combo { options: Options::Files { folder, besides }, .. }) if !besides.contains(name) => {
+                    all.push(named(folder, name.clone()));
+                }
+                Some(Kind::Text { .. }) => {
+                    all.extend(embeddings(name, folders).into_iter().map(|name| named(EMBEDDINGS, name)));
+                }
+                _ => {}
             }
         }
     }
     all
+}
+
+/// The embeddings that a text mentions, as the folders list them.
+fn embeddings(text: &str, folders: &FolderPaths) -> Vec<String> {
+    let files = EmbeddingFiles::new(folders.directories(EMBEDDINGS).to_vec());
+    let found = referenced_embeddings(text, &files).unwrap_or_default();
+    if found.is_empty() {
+        return Vec::new();
+    }
+    let is_found = |name: &String| {
+        folders
+            .find(EMBEDDINGS, name)
+            .and_then(|path| path.canonicalize().ok())
+            .is_some_and(|path| found.contains(&path))
+    };
+    folders.list(EMBEDDINGS).into_iter().filter(is_found).collect()
 }
 
 /// The models among them, each once, with their contents.

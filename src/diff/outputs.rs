@@ -164,7 +164,7 @@ fn with_files(graphs: &Graphs, (a, b): (&Side, &Side), registry: &Registry, benc
     let mut changed = graphs.changed.clone();
     let Some(prompt) = &b.prompt else { return changed };
     let before = |folder: &str, name: &str| digest_in(a, folder, name);
-    for file in named_files(prompt, registry) {
+    for file in named_files(prompt, registry, &bench.engine.folders) {
         let Some(was) = before(&file.folder, &file.name) else { continue };
         let now = match &b.case {
             Some(_) => digest_in(b, &file.folder, &file.name),

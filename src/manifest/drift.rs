@@ -4,9 +4,11 @@ use std::collections::HashMap;
 
 use redraft_engine::folders::FolderPaths;
 
+use super::named::Named;
 use super::record::Node;
 use super::saved::Saved;
-use super::{Machine, Manifest, Named, named};
+use super::{Machine, Manifest};
+use crate::case::FileDigest;
 use crate::exit::{Exit, Outcome, Stop};
 
 /// The files that a manifest names and that are other ones now, a line for each.
@@ -16,14 +18,17 @@ use crate::exit::{Exit, Outcome, Stop};
 pub(super) fn of_files(manifest: &Manifest, folders: &FolderPaths) -> Outcome<Vec<String>> {
     let mut lines = Vec::new();
     let all = manifest.models.iter().map(|model| ("model", model));
-    for (what, Named { folder, name, bytes, blake3 }) in all.chain(manifest.pictures.iter().map(|p| ("picture", p))) {
+    for (what, Named { file: FileDigest { folder, name, blake3 }, bytes }) in
+        all.chain(manifest.pictures.iter().map(|p| ("picture", p)))
+    {
         let Some(path) = folders.find(folder, name).filter(|path| path.is_file()) else {
             let text = format!("the {what} {name} ({folder}) is not there; put it back, or name its --base-directory");
             return Err(Stop::new(Exit::Missing, text));
         };
-        let (now, digest) =
-            named::digest(&path).map_err(|error| Stop::wrong(format!("{}: {error}", path.display())))?;
-        if digest != *blake3 {
+        let wrong = |error| Stop::wrong(format!("{}: {error}", path.display()));
+        let now = path.metadata().map_err(wrong)?.len();
+        let digest = folders.digests.whole(&path).map_err(wrong)?;
+        if blake3::Hash::from(digest).to_hex().as_str() != blake3 {
             let size =
                 if now == *bytes { "of the same size".to_owned() } else { format!("{bytes} bytes then, {now} now") };
             lines.push(format!("the {what} {name} ({folder}) is another one, {size}"));
@@ -34,18 +39,15 @@ pub(super) fn of_files(manifest: &Manifest, folders: &FolderPaths) -> Outcome<Ve
 
 /// What is different about program and machine, a line for each.
 pub(super) fn of_machine(then: &Machine, now: &Machine) -> Vec<String> {
-    let differs =
-        |(what, then, now): (&str, &str, &str)| (then != now).then(|| format!("{what}: {then} then, {now} now"));
-    let threads = [then, now].map(|machine| machine.threads.to_string());
-    let parts = [
-        ("redraft", then.redraft.as_str(), now.redraft.as_str()),
-        ("libtorch", &then.libtorch, &now.libtorch),
-        ("device", &then.device, &now.device),
-        ("threads", &threads[0], &threads[1]),
-    ];
-    let lines: Vec<_> = parts.into_iter().filter_map(differs).collect();
-    // The parts are in it, too.
-    if lines.is_empty() { differs(("numerics", &then.numerics, &now.numerics)).into_iter().collect() } else { lines }
+    let mut changed = now.surroundings.changed(&then.surroundings);
+    if now.libtorch != then.libtorch {
+        changed.push(("libtorch", now.libtorch.clone(), then.libtorch.clone()));
+    }
+    // All of that is in it, too.
+    if changed.is_empty() && now.key != then.key {
+        changed.push(("key", now.key.clone(), then.key.clone()));
+    }
+    changed.into_iter().map(|(what, now, then)| format!("{what}: {then} then, {now} now")).collect()
 }
 
 /// The first node whose outputs differ, in the order of the manifest: a line that names it.

@@ -15,15 +15,17 @@ use redraft_engine::files;
 use redraft_engine::folders::FolderPaths;
 use redraft_engine::node::Registry;
 use redraft_engine::plan::Plan;
-use redraft_engine::prompt::NodeId;
+use redraft_engine::prompt::{NodeId, Prompt};
 use redraft_nodes::ops::numerics::Numerics;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use self::named::Named;
 use self::record::Node;
 pub(crate) use self::record::{Record, Recording};
 pub(crate) use self::replay::{ReplayArgs, classes, replay};
 use self::saved::Saved;
+use crate::case::Surroundings;
 use crate::exit::{Exit, Outcome, Stop};
 use crate::session;
 
@@ -58,36 +60,19 @@ pub(crate) struct Manifest {
 /// What the results depend on besides the workflow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Machine {
-    redraft: String,
+    #[serde(flatten)]
+    surroundings: Surroundings,
     libtorch: String,
-    device: String,
-    threads: i64,
-    /// Element types, kernels and sources: part of every cache key.
-    numerics: String,
-}
-
-/// A file that the workflow names.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Named {
-    /// A kind of model, or `input`.
-    folder: String,
-    name: String,
-    bytes: u64,
-    blake3: String,
+    /// What every cache key holds of program and machine: redraft's sources too.
+    key: String,
 }
 
 impl Machine {
     fn of(engine: &Engine) -> Self {
-        let numerics = session::salt(engine);
-        let told = |name: &str| numerics.split(' ').find_map(|word| word.strip_prefix(name)).unwrap_or("?").to_owned();
-        let device = engine.services.get::<Numerics>().map(|numerics| format!("{:?}", numerics.device).to_lowercase());
-        Self {
-            redraft: env!("CARGO_PKG_VERSION").to_owned(),
-            libtorch: told("libtorch="),
-            device: device.unwrap_or_default(),
-            threads: tch::get_num_threads().into(),
-            numerics,
-        }
+        let key = session::salt(engine);
+        let libtorch = key.split(' ').find_map(|word| word.strip_prefix("libtorch=")).unwrap_or("?").to_owned();
+        let surroundings = engine.services.get::<Numerics>().map(|numerics| Surroundings::now(&numerics));
+        Self { surroundings: surroundings.unwrap_or_default(), libtorch, key }
     }
 }
 
@@ -99,14 +84,7 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Begins the manifest of a plan. Without a path it goes beside the first saved file.
-    pub(crate) fn begin(
-        to: Option<&Path>,
-        file: &str,
-        plan: &Plan,
-        registry: &Registry,
-        engine: &Engine,
-    ) -> Outcome<Self> {
-        let (models, pictures) = named::files(&plan.prompt, registry, &engine.folders)?;
+    pub(crate) fn begin(to: Option<&Path>, file: &str, plan: &Plan, engine: &Engine) -> Self {
         let manifest = Manifest {
             format: FORMAT,
             file: file.to_owned(),
@@ -117,22 +95,33 @@ impl Writer {
             machine: Machine::of(engine),
             prompt: plan.prompt.to_json(),
             targets: plan.targets().iter().map(|at| plan.step(*at).id.clone()).collect(),
-            models,
-            pictures,
+            models: Vec::new(),
+            pictures: Vec::new(),
             nodes: Vec::new(),
             files: Vec::new(),
         };
-        Ok(Self { to: to.map(Path::to_owned), manifest })
+        Self { to: to.map(Path::to_owned), manifest }
     }
 
-    /// Writes it, however the run ended.
-    pub(crate) fn end(mut self, record: Record, outcome: &Outcome, folders: &FolderPaths) -> Outcome<()> {
+    /// Writes it, however the run ended. Only now the files that the workflow names are hashed, as far as this was not done beside the
+    /// run; not if it was cancelled, which does not wait for that.
+    pub(crate) fn end(
+        mut self,
+        record: Record,
+        outcome: &Outcome,
+        prompt: &Prompt,
+        registry: &Registry,
+        folders: &FolderPaths,
+    ) -> Outcome<()> {
         let manifest = &mut self.manifest;
         let (exit, error) = match outcome {
             Ok(exit) => (*exit, None),
             Err(stop) => (stop.exit, Some(stop.message.clone())),
         };
         (manifest.exit, manifest.error, manifest.seconds) = (exit as u8, error, record.seconds());
+        if exit != Exit::Cancelled {
+            (manifest.models, manifest.pictures) = named::files(prompt, registry, folders);
+        }
         let to = match self.to {
             Some(to) => to,
             None => beside(record.files().next(), &manifest.file, &folders.output),

@@ -6,8 +6,6 @@ use redraft_engine::folders::FolderPaths;
 use redraft_engine::memory;
 use serde::{Deserialize, Serialize};
 
-use super::named::digest;
-
 /// A file that was saved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Saved {
@@ -26,6 +24,13 @@ pub(super) struct Pixels {
     pub(super) height: u32,
     /// Of 16-bit RGBA values, row by row, little-endian.
     pub(super) blake3: String,
+}
+
+/// The size and BLAKE3 of a file.
+fn digest(path: &Path) -> std::io::Result<(u64, String)> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(redraft_engine::files::open(path)?)?;
+    Ok((hasher.count(), hasher.finalize().to_hex().to_string()))
 }
 
 impl Saved {

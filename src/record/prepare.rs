@@ -85,7 +85,7 @@ fn aims(nodes: &[String], prompt: &Prompt, registry: &Registry) -> Outcome<(Targ
 /// Reads the pictures that nodes name. One of another folder than `input` is called after its folder from now on.
 fn take_in(prompt: &mut Prompt, registry: &Registry, folders: &FolderPaths) -> Outcome<Vec<Picture>> {
     let mut pictures: Vec<Picture> = Vec::new();
-    for file in named_files(prompt, registry).iter().filter(|file| file.is_users()) {
+    for file in named_files(prompt, registry, folders).iter().filter(|file| file.is_users()) {
         let own = match file.folder.as_str() {
             "input" => own_name(&file.name),
             "input_folders" => file.name.clone(),

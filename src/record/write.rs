@@ -71,7 +71,7 @@ fn fill(
         let path = folders.find("input", &picture.name).context("a picture is gone")?;
         files.copy(&path, &Path::new(INPUT).join(&picture.name))?;
     }
-    let named = named_files(prompt, registry);
+    let named = named_files(prompt, registry, folders);
     // The nodes of which something is expected are targets, so that they are told of also where results are at hand.
     let mut targets = prepared.runnable.targets.clone();
     targets.extend(prepared.boundaries.nodes().filter(|id| !prepared.runnable.targets.contains(id)).cloned());

@@ -37,8 +37,8 @@ pub(super) fn accept(compared: &Compared, stand: &Stand, workflow_was_changed: b
         json = serde_json::from_slice(&fs_err::read(&case.workflow)?)?;
     }
     if let Some(recorded) = &file.recorded {
-        let named = named_files(prompt, stand.registry);
         let folders = &stand.bench.engine.folders;
+        let named = named_files(prompt, stand.registry, folders);
         for picture in named.iter().filter(|file| file.folder == "input") {
             if let (None, Some(path)) = (case.picture(&picture.name).ok().flatten(), picture.path(folders)) {
                 Pictures(folder).copy(&path, &Path::new(INPUT).join(&picture.name))?;

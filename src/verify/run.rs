@@ -118,7 +118,9 @@ impl<'a> Stand<'a> {
 
     /// Lets nodes find the pictures that the case holds.
     fn hand_in(&self, case: &Case, prompt: &Prompt) -> Outcome<()> {
-        for file in named_files(prompt, self.registry).iter().filter(|file| file.folder == "input") {
+        for file in
+            named_files(prompt, self.registry, &self.bench.engine.folders).iter().filter(|file| file.folder == "input")
+        {
             if let Some(bytes) = case.picture(&file.name)? {
                 self.bench.engine.folders.hand_in(&file.name, &bytes)?;
             }
@@ -132,7 +134,7 @@ impl<'a> Stand<'a> {
         if known().next().is_none() {
             return;
         }
-        for file in named_files(prompt, self.registry) {
+        for file in named_files(prompt, self.registry, &self.bench.engine.folders) {
             let Some(before) = known().find(|known| known.folder == file.folder && known.name == file.name) else {
                 continue;
             };
