@@ -279,7 +279,8 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "FILE.safetensors")]
     pub(crate) dump: Option<PathBuf>,
     /// Write down what was run, on what, and what came of it, node by node [default: beside the first saved file]
-    #[arg(long, value_name = "FILE.json", num_args = 0..=1)]
+    // With a space, a workflow behind it would be taken for the manifest, and written over.
+    #[arg(long, value_name = "FILE.json", num_args = 0..=1, require_equals = true)]
     pub(crate) manifest: Option<Option<PathBuf>>,
     /// Write what a sampler has under way into this folder, one picture a step: NODE-STEP.jpg
     #[arg(long, value_name = "DIR")]

@@ -21,7 +21,7 @@ impl Place {
         let base = Base::new();
         let file = base.write_json("workflow.json", &Graph::saved(1).json());
         let manifest = base.path("m.json");
-        base.run(&file).arg("--manifest").arg(&manifest).finish().expect_code(0);
+        base.run(&file).arg(format!("--manifest={}", manifest.display())).finish().expect_code(0);
         Self { base, manifest }
     }
 
@@ -105,7 +105,7 @@ fn a_changed_embedding_is_named() {
     let file =
         base.write_json("workflow.json", &Graph::saved(1).with("6", "text", json!("a embedding:people/ann b")).json());
     let manifest = base.path("m.json");
-    base.run(&file).arg("--manifest").arg(&manifest).finish().expect_code(0);
+    base.run(&file).arg(format!("--manifest={}", manifest.display())).finish().expect_code(0);
     let models = read(&manifest)["models"].clone();
     let names: Vec<_> = models.as_array().unwrap().iter().map(|model| model["name"].as_str().unwrap()).collect();
     assert!(names.contains(&"people/ann.safetensors"), "{names:?}");
@@ -143,7 +143,7 @@ fn a_manifest_is_written_after_a_failure_and_beside_what_was_saved() {
         "4": { "class_type": "PreviewAny", "inputs": { "source": ["3", 0] } },
     });
     let file = base.write_json("workflow.json", &workflow);
-    base.run(&file).arg("--manifest").finish().expect_code(1);
+    base.command("run", &[]).arg("--manifest").arg(&file).finish().expect_code(1);
     let found: Vec<_> = base.outputs().into_iter().filter(|name| name.ends_with(".manifest.json")).collect();
     let manifest = read(&base.path("output").join(&found[0]));
     assert_eq!(manifest["exit"], 1);
@@ -167,6 +167,10 @@ fn what_is_no_manifest_is_refused() {
         assert!(done.stderr.contains(words), "{}", done.stderr);
     }
     let two = base.write_json("a.json", &json!({}));
-    let done = base.command("run", &[&two, &two]).arg("--manifest").arg(base.path("m.json")).finish().expect_code(2);
+    let done = base
+        .command("run", &[&two, &two])
+        .arg(format!("--manifest={}", base.path("m.json").display()))
+        .finish()
+        .expect_code(2);
     assert!(done.stderr.contains("--manifest tells of one workflow"), "{}", done.stderr);
 }
