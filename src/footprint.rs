@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use redraft_engine::exec::Engine;
 use redraft_engine::memory::in_words;
 use redraft_engine::node::Registry;
-use redraft_engine::prompt::{Given, Prompt};
-use redraft_engine::schema::{Kind, Options};
+use redraft_engine::prompt::Prompt;
 use redraft_nodes::models::footprint::Footprint;
 use redraft_nodes::ops::numerics::Numerics;
-use serde_json::Value as Json;
+
+use crate::named::named_files;
 
 /// From so many bytes on it is said how much memory models will take.
 const LARGE_MODELS: u64 = 4 << 30;
@@ -17,18 +17,9 @@ const LARGE_MODELS: u64 = 4 << 30;
 /// How much memory the models of a workflow will take, if that is much.
 pub(crate) fn of(prompt: &Prompt, registry: &Registry, engine: &Engine) -> Option<String> {
     let numerics = engine.services.get::<Numerics>()?;
-    let mut files = BTreeSet::new();
-    for node in prompt.nodes.values() {
-        let Some(class) = registry.class(&node.class_type) else { continue };
-        for input in &class.schema.inputs {
-            if let Kind::Combo { options: Options::Files { folder, .. }, .. } = &input.kind
-                && let Some(Given::Constant(Json::String(name))) = node.inputs.get(&input.name)
-                && folder != "input"
-            {
-                files.extend(engine.folders.find(folder, name));
-            }
-        }
-    }
+    let named = named_files(prompt, registry, &engine.folders);
+    let models = named.iter().filter(|file| !file.is_users());
+    let files: BTreeSet<_> = models.filter_map(|file| file.path(&engine.folders)).collect();
     // What is no model counts for nothing here.
     let each = files.iter().filter_map(|path| Footprint::of_file(path, &numerics).ok());
     let Footprint { held, mapped } = each.fold(Footprint::default(), Footprint::and);

@@ -18,6 +18,7 @@ mod front;
 mod graph;
 mod inputs;
 mod manifest;
+mod named;
 mod nodes;
 mod out;
 mod previews;

@@ -7,14 +7,12 @@ use redraft_engine::folder_kinds::FolderKind;
 use redraft_engine::folders::FolderPaths;
 use redraft_engine::node::Registry;
 use redraft_engine::prompt::{Given, NodeId, Prompt};
-use redraft_engine::schema::{Kind, Options};
-use redraft_engine::stock::Known;
 use redraft_engine::table::Row;
-use serde_json::Value as Json;
 use toml::{Table, Value};
 
 use crate::args::{Changes, Directories};
 use crate::exit::{Outcome, Stop};
+use crate::named::{Named, named_files};
 
 /// The longest table, in bytes.
 const MAX_BYTES: u64 = 16 << 20;
@@ -89,26 +87,17 @@ pub(crate) fn hold(
     note: &mut dyn FnMut(String),
 ) -> Outcome<()> {
     // The files that the prompt names, with their kind of folder.
-    let mut named = Vec::new();
-    for node in prompt.nodes.values() {
-        let Some(schema) = Known(registry).declared(&node.class_type) else { continue };
-        for input in &schema.inputs {
-            let Kind::Combo { options: Options::Files { folder, .. }, .. } = &input.kind else { continue };
-            if let Some(Given::Constant(Json::String(name))) = node.inputs.get(&input.name) {
-                named.push((folder.as_str(), name.as_str()));
-            }
-        }
-    }
+    let named = named_files(prompt, registry, folders);
     for Substitute { pattern, file, .. } in substitutes.iter().filter(|one| one.folder.is_none()) {
-        let matched: Vec<_> = named.iter().filter(|(_, name)| matches(pattern, name)).collect();
+        let matched: Vec<_> = named.iter().filter(|one| matches(pattern, &one.name)).collect();
         if matched.is_empty() {
             let option = format!("--substitute '{pattern}={file}'");
             note(format!("warning: {option}: no model or picture of the workflow matches {pattern}"));
         }
-        let mut missing = matched.iter().filter(|(folder, name)| folders.find(folder, name).is_none());
-        let Some((folder, _)) = missing.next() else { continue };
-        if !matched.iter().any(|(folder, _)| folders.find(folder, file).is_some()) {
-            let places: Vec<_> = folders.directories(folder).iter().map(|dir| dir.display().to_string()).collect();
+        let Some(missing) = matched.iter().find(|one| one.path(folders).is_none()) else { continue };
+        if !matched.iter().any(|one| folders.find(&one.folder, file).is_some()) {
+            let places: Vec<_> =
+                folders.directories(&missing.folder).iter().map(|dir| dir.display().to_string()).collect();
             let places = places.join(" or ");
             return Err(Stop::wrong(format!(
                 "--substitute '{pattern}={file}': there is no file {file} in {places}; put it there or name another"
@@ -126,19 +115,12 @@ pub(crate) fn apply(
     folders: &FolderPaths,
     note: &mut dyn FnMut(String),
 ) {
-    for (id, node) in &mut prompt.nodes {
-        let Some(schema) = Known(registry).declared(&node.class_type) else { continue };
-        for input in &schema.inputs {
-            let Kind::Combo { options: Options::Files { folder, besides }, .. } = &input.kind else { continue };
-            let Some(Given::Constant(Json::String(name))) = node.inputs.get_mut(&input.name) else { continue };
-            if besides.contains(name) || folders.find(folder, name).is_some() {
-                continue;
-            }
-            let place = Place { id, class: &schema.class, folder, folders };
-            if let Some(file) = place.filled(name, substitutes, note) {
-                note(format!("node {id} ({}): using {file} in place of {name}, which is missing", schema.class));
-                file.clone_into(name);
-            }
+    for Named { node: id, input, folder, name } in named_files(prompt, registry, folders) {
+        let Some(node) = prompt.nodes.get_mut(&id).filter(|_| folders.find(&folder, &name).is_none()) else { continue };
+        let place = Place { id: &id, class: &node.class_type, folder: &folder, folders };
+        if let Some(file) = place.filled(&name, substitutes, note) {
+            note(format!("node {id} ({}): using {file} in place of {name}, which is missing", node.class_type));
+            node.inputs.insert(input, Given::Constant(file.into()));
         }
     }
 }
@@ -207,7 +189,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use redraft_engine::prompt::PromptNode;
-    use serde_json::json;
+    use serde_json::{Value as Json, json};
 
     use super::*;
 

@@ -414,7 +414,10 @@ fn number_23_a_file_replaced_or_cut_while_it_is_in_use() {
     for cut in [false, true] {
         let mut child = base.run(&file).arg("--json").into_command().spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-        assert!(lines.any(|line| line.contains("CheckpointLoaderSimple")));
+        // Both files are open once their loaders are done.
+        for loader in ["10", "4"] {
+            assert!(lines.any(|line| line.starts_with(&format!(r#"{{"type":"finished","data":{{"node":"{loader}","#))));
+        }
         for path in [&checkpoint, &vae] {
             if cut {
                 let length = std::fs::metadata(path).unwrap().len();
@@ -428,7 +431,7 @@ fn number_23_a_file_replaced_or_cut_while_it_is_in_use() {
         match code {
             // Of a file that is cut, all that is needed may have been read before.
             Some(0) => {}
-            Some(1) => {
+            Some(1) if cut => {
                 let end = told.last().unwrap();
                 let why = ["shortened", "changed while it was in use", "replaced", "truncated"];
                 assert!(why.iter().any(|why| end.contains(why)), "{cut}: {end}");

@@ -13,9 +13,6 @@ use redraft_engine::files;
 use redraft_engine::node::Registry;
 use redraft_engine::plan::Plan;
 use redraft_engine::prompt::{Given, NodeId, Prompt, Targets};
-use redraft_engine::schema::{Kind, Options};
-use redraft_engine::settable;
-use redraft_engine::stock::Known;
 use serde_json::{Value as Json, json};
 
 use super::bisect;
@@ -24,6 +21,7 @@ use super::follow::Followed;
 use super::probes::{Needs, Probe, probes};
 use super::server::Server;
 use crate::exit::{Exit, Outcome, Stop};
+use crate::named::{Named, named_files};
 use crate::out::plain;
 use crate::run::{Ready, ended};
 use crate::session::{self, of_problems};
@@ -235,23 +233,31 @@ impl Pair {
 
     fn there(&self, prompt: &Prompt, renamed: &HashMap<String, String>, cancel: &Cancel) -> Outcome<Json> {
         let mut prompt = prompt.clone();
-        for_pictures(&mut prompt, &self.registry, |name| renamed.get(name).cloned());
+        for Named { node, input, name, .. } in self.pictures(&prompt) {
+            if let (Some(node), Some(there)) = (prompt.nodes.get_mut(&node), renamed.get(&name)) {
+                node.inputs.insert(input, Given::Constant(json!(there)));
+            }
+        }
         let mut followed = Followed::open(&self.server)?;
         let run = self.server.submit(&prompt.to_json())?;
         followed.wait(&self.server, &run, self.patience, cancel)?;
         self.server.outputs(&run)
     }
 
+    fn pictures(&self, prompt: &Prompt) -> Vec<Named> {
+        let named = named_files(prompt, &self.registry, &self.engine.folders);
+        named.into_iter().filter(|file| file.folder == "input").collect()
+    }
+
     /// Gives the server the pictures that a prompt names. Returns what they are called there.
     fn upload(&self, prompt: &Prompt) -> Outcome<HashMap<String, String>> {
-        let mut names = Vec::new();
-        for_pictures(&mut prompt.clone(), &self.registry, |name| {
-            names.push(name.to_owned());
-            None
-        });
         let mut renamed = HashMap::new();
-        for name in names {
-            let Some(path) = self.engine.folders.find("input", &name) else { continue };
+        for picture in self.pictures(prompt) {
+            let Some(path) = picture.path(&self.engine.folders) else { continue };
+            let name = picture.name;
+            if renamed.contains_key(&name) {
+                continue;
+            }
             let bytes = files::read(&path, MAX_PICTURE).map_err(|e| Stop::wrong(format!("{}: {e}", path.display())))?;
             let there = self.server.upload(&name, &bytes)?;
             renamed.insert(name, there);
@@ -300,22 +306,4 @@ fn needed(runnable: Runnable, order: &[NodeId]) -> Runnable {
     let needs = Needs::of(&prompt, order);
     prompt.nodes.retain(|id, _| targets.iter().any(|target| needs.needs(target, id)));
     Runnable { prompt, targets }
-}
-
-/// Passes on each name of a picture, and takes another for it.
-fn for_pictures(prompt: &mut Prompt, registry: &Registry, mut other: impl FnMut(&str) -> Option<String>) {
-    let known = Known(registry);
-    for node in prompt.nodes.values_mut() {
-        let Some(class) = known.declared(&node.class_type) else { continue };
-        for (input, given) in &mut node.inputs {
-            let declared = settable::input_of(class, input).map(|input| &input.kind);
-            let Some(Kind::Combo { options: Options::Files { folder, .. }, .. }) = declared else { continue };
-            if let Given::Constant(value) = given
-                && folder == "input"
-                && let Some(name) = value.as_str().and_then(&mut other)
-            {
-                *value = json!(name);
-            }
-        }
-    }
 }

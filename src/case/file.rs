@@ -4,6 +4,8 @@ use redraft_engine::prompt::NodeId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
+use crate::named::FileDigest;
+
 /// What `case.json` holds. Of a case that was made by hand, the tolerance alone is needed.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct CaseFile {
@@ -78,15 +80,6 @@ pub(crate) struct Boundary {
     #[serde(default)]
     pub(crate) class_type: String,
     pub(crate) slots: Vec<usize>,
-}
-
-/// A file that nodes read, by name and content.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct FileDigest {
-    /// The kind of folder that it lies in, `checkpoints`.
-    pub(crate) folder: String,
-    pub(crate) name: String,
-    pub(crate) blake3: String,
 }
 
 /// A picture that was saved.

@@ -1,7 +1,6 @@
 //! A case folder: a workflow, what its nodes are expected to give, and how near is near enough.
 
 mod file;
-mod named;
 mod write;
 
 use std::path::{Component, Path, PathBuf};
@@ -12,10 +11,7 @@ use redraft_engine::prompt::{NodeId, Targets};
 use redraft_nodes::files::tensor_file;
 use serde_json::{Map, Value as Json};
 
-pub(crate) use self::file::{
-    Boundary, CaseFile, FileDigest, Measured, Recorded, SavedEntry, Surroundings, digest_of_prompt,
-};
-pub(crate) use self::named::{Named, model_digests, named_files};
+pub(crate) use self::file::{Boundary, CaseFile, Measured, Recorded, SavedEntry, Surroundings, digest_of_prompt};
 pub(crate) use self::write::{Pictures, put_json, put_tensors};
 use crate::compare::{PICTURE_STEP, SavedPicture};
 use crate::dump::Taken;

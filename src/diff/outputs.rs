@@ -12,13 +12,13 @@ use super::graphs::Graphs;
 use super::side::{Side, outputs};
 use crate::args::DiffArgs;
 use crate::bench::Bench;
-use crate::case::named_files;
 use crate::compare::cause::{Cause, Evidence};
 use crate::compare::changed::{Change, ChangeKind, Changed};
 use crate::compare::upstream::only_needed;
 use crate::compare::{Deviation, Place, compare};
 use crate::dump::Taken;
 use crate::exit::{Outcome, Stop};
+use crate::named::named_files;
 use crate::session::{self, of_problems};
 use crate::worker::Line;
 

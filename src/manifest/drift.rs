@@ -8,8 +8,8 @@ use super::named::Named;
 use super::record::Node;
 use super::saved::Saved;
 use super::{Machine, Manifest};
-use crate::case::FileDigest;
 use crate::exit::{Exit, Outcome, Stop};
+use crate::named::FileDigest;
 
 /// The files that a manifest names and that are other ones now, a line for each.
 ///

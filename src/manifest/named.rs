@@ -6,7 +6,7 @@ use redraft_engine::node::Registry;
 use redraft_engine::prompt::Prompt;
 use serde::{Deserialize, Serialize};
 
-use crate::case::{FileDigest, named_files};
+use crate::named::{FileDigest, named_files};
 
 /// A file that the workflow names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

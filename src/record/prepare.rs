@@ -14,9 +14,10 @@ use serde_json::Value as Json;
 
 use super::boundaries::Boundaries;
 use crate::args::RecordArgs;
-use crate::case::{MAX_PICTURE, Named, named_files};
+use crate::case::MAX_PICTURE;
 use crate::compare::upstream::only_needed;
 use crate::exit::{Outcome, Stop};
+use crate::named::{Named, named_files};
 use crate::session::of_problems;
 use crate::substitutes::Substitute;
 use crate::workflow_file;

@@ -9,9 +9,10 @@ use serde_json::json;
 use super::prepare::Prepared;
 use crate::bench::{Bench, Ran};
 use crate::case::{
-    CASE, CaseFile, INPUT, Measured, Pictures, Recorded, Surroundings, WORKFLOW, digest_of_prompt, model_digests,
-    named_files, put_json, put_tensors,
+    CASE, CaseFile, INPUT, Measured, Pictures, Recorded, Surroundings, WORKFLOW, digest_of_prompt, put_json,
+    put_tensors,
 };
+use crate::named::{model_digests, named_files};
 
 /// All that was found out of a workflow.
 pub(super) struct Recording<'a> {

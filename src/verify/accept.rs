@@ -7,9 +7,10 @@ use serde_json::{Value as Json, json};
 
 use super::run::{Compared, Stand};
 use crate::case::{CASE, INPUT, Pictures, Recorded, SAVED, WORKFLOW};
-use crate::case::{digest_of_prompt, model_digests, named_files, put_json, put_tensors};
+use crate::case::{digest_of_prompt, put_json, put_tensors};
 use crate::compare::{Deviation, PICTURE_STEP};
 use crate::dump::Taken;
+use crate::named::{model_digests, named_files};
 
 /// How many of the changed outputs are named.
 const NAMED: usize = 5;

@@ -10,12 +10,20 @@ use redraft_engine::schema::{Folders, Kind, Options};
 use redraft_engine::settable;
 use redraft_engine::stock::Known;
 use redraft_nodes::text::{EmbeddingFiles, referenced_embeddings};
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-
-use super::FileDigest;
 
 /// The kind of folder of textual inversions, which prompts name.
 const EMBEDDINGS: &str = "embeddings";
+
+/// A file that nodes read, by name and content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FileDigest {
+    /// The kind of folder that it lies in, `checkpoints`.
+    pub(crate) folder: String,
+    pub(crate) name: String,
+    pub(crate) blake3: String,
+}
 
 /// A file that a node names.
 #[derive(Clone, Debug)]
