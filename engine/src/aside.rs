@@ -162,7 +162,7 @@ pub fn takes_files(folder: &Path) -> io::Result<()> {
 }
 
 /// A temporary folder, which is gone when it is dropped, and when this process ends without unwinding.
-pub(crate) fn temporary_folder(prefix: &str) -> io::Result<TempDir> {
+pub fn temporary_folder(prefix: &str) -> io::Result<TempDir> {
     let folder = tempfile::Builder::new().prefix(prefix).tempdir()?;
     state().folders.insert(folder.path().to_owned());
     Ok(folder)

@@ -9,11 +9,19 @@ use tempfile::TempDir;
 use crate::aside;
 use crate::digests::{Digests, Lasting, Print};
 use crate::folder_kinds::{FolderKind, MODEL_EXTENSIONS};
-use crate::schema::Folders;
+use crate::schema::{Folders, Upload};
 use crate::table::Row;
 
 const PICTURE_EXTENSIONS: &[&str] =
     &["png", "apng", "jpg", "jpeg", "jfif", "webp", "gif", "bmp", "tif", "tiff", "avif", "ico", "tga", "ppm", "pgm"];
+const VIDEO_EXTENSIONS: &[&str] = &[
+    "mp4", "m4v", "mov", "qt", "webm", "mkv", "avi", "mpg", "mpeg", "mpe", "m1v", "mpa", "ogv", "3gp", "3g2", "wmv",
+    "flv", "ts",
+];
+const AUDIO_EXTENSIONS: &[&str] = &[
+    "wav", "mp3", "mp2", "flac", "ogg", "oga", "opus", "m4a", "aac", "adts", "aif", "aiff", "aifc", "au", "snd", "wma",
+    "weba",
+];
 
 /// Stands for the folders inside the input folder, as a combo's choices.
 const INPUT_FOLDERS: &str = "input_folders";
@@ -215,17 +223,32 @@ impl Folders for FolderPaths {
         let flat = matches!(folder, "input" | "output" | "temp");
         let known = FolderKind::find(current_name(folder));
         let extensions = if flat { PICTURE_EXTENSIONS } else { known.map_or(MODEL_EXTENSIONS, |f| f.extensions) };
-        let mut names = Vec::new();
-        for dir in self.directories(folder) {
-            let wanted = |path: &Path| {
-                path.extension().is_some_and(|e| extensions.contains(&&*e.to_string_lossy().to_lowercase()))
-            };
-            walk(dir, String::new(), if flat { 1 } else { MAX_DEPTH }, &wanted, &mut names);
-        }
-        names.sort();
-        names.dedup();
-        names
+        files_in(self.directories(folder), if flat { 1 } else { MAX_DEPTH }, &[extensions])
     }
+
+    fn uploads(&self, upload: Upload) -> Vec<String> {
+        let extensions: &[_] = match upload {
+            Upload::Image | Upload::AnimatedImage => &[PICTURE_EXTENSIONS],
+            Upload::Video => &[VIDEO_EXTENSIONS],
+            Upload::Audio => &[AUDIO_EXTENSIONS, VIDEO_EXTENSIONS],
+        };
+        files_in(std::slice::from_ref(&self.input), 1, extensions)
+    }
+}
+
+/// The files with one of these extensions in or below folders, sorted.
+fn files_in(folders: &[PathBuf], depth: usize, extensions: &[&[&str]]) -> Vec<String> {
+    let wanted = |path: &Path| {
+        path.extension().is_some_and(|extension| {
+            let extension = extension.to_string_lossy().to_lowercase();
+            extensions.iter().any(|known| known.contains(&&*extension))
+        })
+    };
+    let mut names = Vec::new();
+    folders.iter().for_each(|folder| walk(folder, String::new(), depth, &wanted, &mut names));
+    names.sort();
+    names.dedup();
+    names
 }
 
 /// Whether a path lies in a folder after all links are followed.

@@ -183,6 +183,11 @@ pub enum Hidden {
 pub trait Folders {
     /// The file names in a model folder or in `input`, as ComfyUI lists them (`sub/name.safetensors`), sorted.
     fn list(&self, folder: &str) -> Vec<String>;
+
+    /// The file names in `input` that a combo with this upload button lists.
+    fn uploads(&self, _: Upload) -> Vec<String> {
+        self.list("input")
+    }
 }
 
 impl Folders for () {
@@ -236,6 +241,19 @@ impl Kind {
         }
     }
 
+    /// What a combo offers, as texts; nothing of another kind.
+    pub fn choices(&self, folders: &dyn Folders) -> Vec<String> {
+        match self {
+            Self::Combo { options: Options::Files { folder, besides }, upload: Some(upload), .. }
+                if folder == "input" =>
+            {
+                folders.uploads(*upload).into_iter().chain(besides.iter().cloned()).collect()
+            }
+            Self::Combo { options, .. } => options.list(folders),
+            _ => Vec::new(),
+        }
+    }
+
     /// The value of a widget nobody set. A socket has none, and neither has a combo without choices.
     pub fn default(&self, folders: &dyn Folders) -> Option<Value> {
         match self {
@@ -248,7 +266,7 @@ impl Kind {
                 declared.or(values.first()).cloned()
             }
             Self::Combo { default: Some(default), .. } if !default.is_empty() => Some(json!(default)),
-            Self::Combo { options, .. } => options.list(folders).first().map(|first| json!(first)),
+            Self::Combo { .. } => self.choices(folders).first().map(|first| json!(first)),
             Self::Widget { default, .. } => default.clone(),
             Self::DynamicCombo(choices) => choices.first().map(|choice| json!(choice.key)),
             Self::Socket(_) | Self::Autogrow(_) => None,

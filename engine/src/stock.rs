@@ -164,8 +164,8 @@ pub(crate) fn config(class: &str, input: &Input, name: &str, folders: &dyn Folde
     };
     let mut kind = declared.first().cloned().unwrap_or_default();
     let mut options = declared.get(1).cloned().unwrap_or_else(|| json!({}));
-    if let Kind::Combo { options: files @ Options::Files { .. }, .. } = &input.kind {
-        let list = json!(files.list(folders));
+    if let Kind::Combo { options: Options::Files { .. }, .. } = &input.kind {
+        let list = json!(input.kind.choices(folders));
         if kind.is_array() { kind = list } else { options["options"] = list }
     }
     if kind == "COMBO" && options.get("options").is_some() {

@@ -261,11 +261,7 @@ impl Validator<'_> {
         let text = value.as_str().unwrap_or_default();
         if let Options::Files { folder, besides } = options {
             let found = besides.iter().any(|name| name == text) || self.folders.find(folder, text).is_some();
-            return if found && value.is_string() {
-                Ok(())
-            } else {
-                Err(self.file_missing(examined, folder, options, value))
-            };
+            return if found && value.is_string() { Ok(()) } else { Err(self.file_missing(examined, folder, value)) };
         }
         let values: Vec<Json> = match options {
             Options::Values(values) => values.clone(),
@@ -299,11 +295,11 @@ impl Validator<'_> {
         Finding::new(kind, details, advice).with([("input_config", config), ("received_value", value.clone())])
     }
 
-    fn file_missing(&self, examined: &Examined, folder: &str, options: &Options, value: &Json) -> Finding {
+    fn file_missing(&self, examined: &Examined, folder: &str, value: &Json) -> Finding {
         let text = value.as_str().unwrap_or_default();
         // A name such as `a.png [output]` refers to another folder than its combo.
         let own = if folder == "input" { Annotated::parse(text).folder } else { folder };
-        let list = if own == folder { options.list(self.folders) } else { self.folders.list(own) };
+        let list = if own == folder { examined.kind().choices(self.folders) } else { self.folders.list(own) };
         let near = nearest_file(text, &list);
         let places: Vec<_> = self.folders.directories(own).iter().map(|dir| dir.display().to_string()).collect();
         let places = places.join(" or ");

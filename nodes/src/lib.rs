@@ -3,6 +3,7 @@
 pub mod diffusion;
 pub mod files;
 pub mod lora;
+pub mod media;
 pub mod models;
 pub mod networks;
 pub mod node;

@@ -45,6 +45,12 @@ impl Tensors {
         found.for_each(|(_, tensor)| tensor.bytes.fill(0));
     }
 
+    #[track_caller]
+    pub fn shape(&self, name: &str) -> Vec<usize> {
+        let names: Vec<_> = self.0.keys().collect();
+        self.0.get(name).unwrap_or_else(|| panic!("there is no {name} among {names:?}")).shape.clone()
+    }
+
     /// A tensor's values, which must be f32.
     #[track_caller]
     pub fn floats(&self, name: &str) -> Vec<f32> {

@@ -88,7 +88,7 @@ impl Kind {
         }
         match self {
             Self::Combo { options: Options::Values(values), .. } => json!([values, o]),
-            Self::Combo { options, .. } => json!([options.list(folders), o]),
+            Self::Combo { .. } => json!([self.choices(folders), o]),
             _ => json!([self.type_name(), o]),
         }
     }

@@ -179,7 +179,7 @@ fn of_kind(kind: &Kind, value: &Value, folders: &dyn Folders) -> Map<String, Val
         Kind::Combo { options, .. } => {
             let choices = match options {
                 Options::Values(values) => values.clone(),
-                _ => options.list(folders).into_iter().map(Value::String).collect(),
+                _ => kind.choices(folders).into_iter().map(Value::String).collect(),
             };
             put("type", choices.iter().all(Value::is_string).then_some(json!("string")));
             put("enum", (!choices.is_empty()).then_some(Value::Array(choices)));

@@ -129,9 +129,9 @@ fn next(
             };
             Some(json!(new.min(high).max(low)))
         }
-        Kind::Combo { options, .. } => {
+        kind @ Kind::Combo { .. } => {
             let filter = filter.to_lowercase();
-            let mut options = options.list(context.folders);
+            let mut options = kind.choices(context.folders);
             // A filter may be a regular expression between slashes, of which none is read here: such a value stays.
             if filter.len() > 1 && filter.starts_with('/') && filter.ends_with('/') {
                 return None;

@@ -1,5 +1,6 @@
 //! The nodes, one file each, in folders named as ComfyUI names its categories.
 
+mod audio;
 mod conditioning;
 mod context;
 mod dataset;

@@ -20,6 +20,7 @@ pub mod noise;
 pub mod numerics;
 pub mod porter_duff;
 pub mod quantise;
+pub mod resample;
 pub mod resize;
 pub mod rotary;
 pub mod token_merge;

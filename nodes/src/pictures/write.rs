@@ -82,11 +82,25 @@ pub fn write_numbered(
     name: impl Fn(u64) -> String,
     bytes: &[u8],
 ) -> Result<Saved> {
+    write_numbered_by(location, counter, name, |aside, path| aside.write_all(bytes).with_context(|| not_written(path)))
+}
+
+/// As [`write_numbered`], where `write` writes the file: it is given the file as it lies under a temporary name, and the path that it
+/// will have. Where another run takes that path meanwhile, it writes again.
+///
+/// # Errors
+/// If the folder cannot be written to, or as `write` has it.
+pub fn write_numbered_by(
+    location: &SaveLocation,
+    counter: &mut u64,
+    name: impl Fn(u64) -> String,
+    mut write: impl FnMut(&mut Aside, &Path) -> Result<()>,
+) -> Result<Saved> {
     loop {
         let file_name = name(*counter);
         let path = location.folder.join(&file_name);
         *counter = counter.checked_add(1).context("the file names have run out of numbers: use another prefix")?;
-        if write_new(&path, bytes)? {
+        if write_new_by(&path, |aside| write(aside, &path))? {
             return Ok(Saved { path, file_name });
         }
     }
@@ -143,11 +157,17 @@ pub(super) fn encode_bytes(
 /// # Returns
 /// `false`, with nothing changed, if the name is already taken, even if that happened only just now.
 pub fn write_new(path: &Path, bytes: &[u8]) -> Result<bool> {
+    write_new_by(path, |aside| aside.write_all(bytes).with_context(|| not_written(path)))
+}
+
+fn write_new_by(path: &Path, write: impl FnOnce(&mut Aside) -> Result<()>) -> Result<bool> {
     // Links and devices count as taken names.
     if path.symlink_metadata().is_ok() {
         return Ok(false);
     }
-    aside(path, bytes).and_then(Aside::stand_new).with_context(|| not_written(path))
+    let mut aside = Aside::of(path).with_context(|| not_written(path))?;
+    write(&mut aside)?;
+    aside.stand_new().with_context(|| not_written(path))
 }
 
 /// Writes a file under a temporary name, and then renames it. An existing file of the name is replaced.

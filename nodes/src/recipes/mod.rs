@@ -3,12 +3,10 @@
 
 pub mod guider;
 pub mod model;
-pub mod noise;
 pub mod upscale_model;
 
 pub use guider::Guider;
 pub use model::{Clip, Model, Text, VaeRecipe};
-pub use noise::NoiseChoice;
 use redraft_engine::codec::Codec;
 use redraft_engine::io::Wire;
 pub use upscale_model::UpscaleModel;
@@ -24,6 +22,5 @@ wire!(
     Clip: "CLIP",
     VaeRecipe: "VAE",
     UpscaleModel: "UPSCALE_MODEL",
-    NoiseChoice: "NOISE",
     Guider: "GUIDER",
 );

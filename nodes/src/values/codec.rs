@@ -6,10 +6,13 @@ use serde_json::{Value as Json, json};
 use tch::{Device, Kind, Tensor};
 
 use super::extras::{Extra, Extras};
-use super::{Area, Conditioning, ConditioningHooks, Entry, Image, Latent, Mask, Sigmas, Svg, TimestepsRange};
+use super::{
+    Area, Audio, Conditioning, ConditioningHooks, Entry, Image, Latent, Mask, NoiseChoice, Sigmas, Svg, TimestepsRange,
+    Video,
+};
 use crate::files::tensor_file::KINDS;
 use crate::ops::latent_operation::LatentOperation;
-use crate::recipes::{Clip, Guider, Model, NoiseChoice, UpscaleModel, VaeRecipe};
+use crate::recipes::{Clip, Guider, Model, UpscaleModel, VaeRecipe};
 use crate::sampling::samplers::Sampler;
 
 redraft_engine::add_rows!(WIRE_TABLES: WireType = [
@@ -19,6 +22,9 @@ redraft_engine::add_rows!(WIRE_TABLES: WireType = [
     WireType::of::<Conditioning>(),
     WireType::of::<Sigmas>(),
     WireType::of::<Svg>(),
+    WireType::of::<Audio>(),
+    WireType::of::<Video>(),
+    WireType::of::<NoiseChoice>(),
     WireType::of::<TimestepsRange>(),
     WireType::of::<LatentOperation>(),
     WireType::of::<ConditioningHooks>(),
@@ -27,7 +33,6 @@ redraft_engine::add_rows!(WIRE_TABLES: WireType = [
     WireType::of::<Clip>(),
     WireType::of::<VaeRecipe>(),
     WireType::of::<UpscaleModel>(),
-    WireType::of::<NoiseChoice>(),
     WireType::of::<Guider>(),
 ]);
 
@@ -129,6 +134,23 @@ impl Data for Mask {
 
     fn decode(from: &mut Decoder<'_, '_>) -> Result<Self, Malformed> {
         TensorPart::decode(from)?.ranked(from, &[2, 3, 4]).map(Self)
+    }
+}
+
+impl Data for Audio {
+    fn encode(&self, to: &mut Encoder<'_>) {
+        to.field("waveform", &TensorPart::of(&self.waveform));
+        to.field("sample_rate", &self.sample_rate);
+    }
+
+    fn decode(from: &mut Decoder<'_, '_>) -> Result<Self, Malformed> {
+        let sample_rate = from.field::<i64>("sample_rate")?;
+        if sample_rate < 1 {
+            return Err(from.malformed("has no sample rate"));
+        }
+        let mut at = from.at("waveform");
+        let waveform = TensorPart::decode(&mut at)?.ranked(&at, &[3])?;
+        Ok(Self { waveform, sample_rate })
     }
 }
 
@@ -286,6 +308,23 @@ impl Data for Svg {
 
     fn decode(from: &mut Decoder<'_, '_>) -> Result<Self, Malformed> {
         Vec::decode(from).map(|texts| Self(texts.into()))
+    }
+}
+
+impl Data for NoiseChoice {
+    fn encode(&self, to: &mut Encoder<'_>) {
+        match self {
+            NoiseChoice::Disabled => to.plain("disabled"),
+            NoiseChoice::Random(seed) => to.plain(*seed),
+        }
+    }
+
+    fn decode(from: &mut Decoder<'_, '_>) -> Result<Self, Malformed> {
+        match from.plain()? {
+            Json::String(choice) if choice == "disabled" => Ok(NoiseChoice::Disabled),
+            Json::Number(seed) if seed.is_u64() => Ok(NoiseChoice::Random(seed.as_u64().unwrap_or_default())),
+            _ => Err(from.malformed("is no seed from 0 to 2^64 - 1")),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The values that travel between nodes and are data: tensors and plain values.
 
+pub mod audio;
 mod codec;
 pub mod conditioning;
 pub mod extras;
@@ -8,16 +9,20 @@ pub mod image_or_mask;
 pub mod latent;
 pub mod mask;
 pub mod memories;
+pub mod noise_choice;
 pub mod parts;
 pub mod sigmas;
 pub mod svg;
 pub mod timesteps;
+pub mod video;
 
+pub use audio::Audio;
 pub use conditioning::{Area, Conditioning, Entry};
 pub use image::Image;
 pub use image_or_mask::ImageOrMask;
 pub use latent::Latent;
 pub use mask::Mask;
+pub use noise_choice::NoiseChoice;
 pub use parts::{Part, parts};
 use redraft_engine::codec::Codec;
 use redraft_engine::io::Wire;
@@ -25,6 +30,7 @@ pub use sigmas::Sigmas;
 pub use svg::Svg;
 use tch::Tensor;
 pub use timesteps::{ConditioningHooks, TimestepsRange};
+pub use video::Video;
 
 use crate::ops::latent_operation::LatentOperation;
 use crate::sampling::samplers::Sampler;
@@ -38,10 +44,12 @@ macro_rules! wire {
 wire!(
     Sigmas: "SIGMAS", Codec::DATA;
     Svg: "SVG", Codec::DATA;
+    NoiseChoice: "NOISE", Codec::DATA;
     TimestepsRange: "TIMESTEPS_RANGE", Codec::DATA;
     LatentOperation: "LATENT_OPERATION", Codec::DATA;
     Sampler: "SAMPLER", Codec::Recipe;
     ConditioningHooks: "HOOKS", Codec::Recipe;
+    Video: "VIDEO", Codec::Recipe;
 );
 
 /// The types that are tensors: their size and shapes are known.
@@ -77,4 +85,5 @@ tensor_wire!(
     Latent: "LATENT" = |latent| std::iter::once(&latent.samples).chain(&latent.noise_mask).collect(), |_| 0;
     Image: "IMAGE" = |image| vec![&image.0], |_| 0;
     Mask: "MASK" = |mask| vec![&mask.0], |_| 0;
+    Audio: "AUDIO" = |audio| vec![&audio.waveform], |_| 0;
 );

@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json, json};
 use tch::Tensor;
 
 use super::extras::Extra;
-use super::{Area, Conditioning, Entry, Image, Latent, Mask, Sigmas};
+use super::{Area, Audio, Conditioning, Entry, Image, Latent, Mask, Sigmas};
 
 /// A part of a value.
 #[derive(Debug)]
@@ -26,6 +26,11 @@ pub fn parts(value: &Value) -> Vec<(String, Part)> {
         one(Part::Tensor(Tensor::from_slice(levels)))
     } else if let Some(latent) = value.downcast::<Latent>() {
         latent_parts(latent)
+    } else if let Some(Audio { waveform, sample_rate }) = value.downcast() {
+        vec![
+            ("/waveform".to_owned(), Part::Tensor(waveform.shallow_clone())),
+            ("/sample_rate".to_owned(), Part::Plain(json!(sample_rate))),
+        ]
     } else if let Some(Conditioning(entries)) = value.downcast() {
         entries.iter().enumerate().flat_map(|(i, entry)| entry_parts(i, entry)).collect()
     } else {

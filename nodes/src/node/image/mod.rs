@@ -17,8 +17,9 @@ mod save_image;
 mod save_svg;
 mod transform;
 mod upscaling;
+mod video;
 mod webcam_capture;
 
 pub(super) use load_image::warn_if_cut;
-pub(super) use preview_image::preview;
+pub(super) use preview_image::{letters, preview};
 pub(super) use save_image::{announce, metadata};

@@ -34,7 +34,7 @@ pub(in crate::node) fn preview(cx: &mut Cx, images: &Image) -> anyhow::Result<()
 
 /// Five letters that differ between processes and between nodes, so that previews do not mix. ComfyUI's previews have
 /// such letters, too.
-fn letters(node: &str) -> String {
+pub(in crate::node) fn letters(node: &str) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos());
     let seed = blake3::hash(format!("{now} {} {node}", std::process::id()).as_bytes());
     seed.as_bytes()[..5].iter().map(|byte| char::from(b'a' + byte % 26)).collect()

@@ -4,12 +4,12 @@ use redraft_engine::Outputs;
 use redraft_engine::cx::Cx;
 
 use crate::networks::Networks;
-use crate::recipes::{Guider, NoiseChoice};
+use crate::recipes::Guider;
 use crate::sampling::guidance::Batching;
 use crate::sampling::ksampler::{SigmasRequest, fitted_channels, sample_sigmas};
 use crate::sampling::preview;
 use crate::sampling::samplers::Sampler;
-use crate::values::{Latent, Sigmas};
+use crate::values::{Latent, NoiseChoice, Sigmas};
 
 /// The outputs of both nodes.
 #[derive(Outputs)]

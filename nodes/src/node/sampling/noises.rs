@@ -4,8 +4,8 @@ use redraft_engine::Node;
 use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 
-use crate::recipes::{Model, NoiseChoice};
-use crate::values::{Latent, Sigmas};
+use crate::recipes::Model;
+use crate::values::{Latent, NoiseChoice, Sigmas};
 
 /// Gives no noise, for a latent that already has some.
 #[derive(Node)]

@@ -3,10 +3,10 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 
 use super::custom::{Custom, Sampled};
-use crate::recipes::{Guider, Model, NoiseChoice};
+use crate::recipes::{Guider, Model};
 use crate::sampling::guidance::Guide;
 use crate::sampling::samplers::Sampler;
-use crate::values::{Conditioning, Latent, Sigmas};
+use crate::values::{Conditioning, Latent, NoiseChoice, Sigmas};
 
 /// Denoises a latent with a sampler and noise levels that other nodes choose.
 #[derive(Node)]

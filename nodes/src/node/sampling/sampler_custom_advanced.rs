@@ -3,9 +3,9 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 
 use super::custom::{Custom, Sampled};
-use crate::recipes::{Guider, NoiseChoice};
+use crate::recipes::Guider;
 use crate::sampling::samplers::Sampler;
-use crate::values::{Latent, Sigmas};
+use crate::values::{Latent, NoiseChoice, Sigmas};
 
 /// Denoises a latent with noise, guider, sampler and noise levels that other nodes choose.
 #[derive(Node)]

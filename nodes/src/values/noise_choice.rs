@@ -3,9 +3,9 @@
 use anyhow::Result;
 use tch::Tensor;
 
+use super::Latent;
 use crate::ops::noise::Stream;
 use crate::sampling::noise::{initial_noise, no_noise};
-use crate::values::Latent;
 
 /// How the initial noise of a sampling run is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
