@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use indexmap::IndexMap;
-use redraft_engine::cache::disk::{self, Disk, Entry};
-use redraft_engine::digests::Digests;
+use redraft_engine::cache::disk::{self, Disk, Entry, Found};
+use redraft_engine::digests::{self, Digests};
 use redraft_engine::folders::FolderPaths;
 use redraft_engine::memory::in_words;
 use serde_json::json;
@@ -78,14 +78,10 @@ pub(crate) fn cache(args: &CacheArgs) -> Outcome {
     match &args.command {
         CacheCommand::Info { json } => info(&cache, *json),
         CacheCommand::Clear => {
-            for folder in [results, digests_in(&cache)] {
-                match std::fs::remove_dir_all(&folder) {
-                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                        return Err(Stop::wrong(format!("{}: {error}", folder.display())));
-                    }
-                    _ => {}
-                }
-            }
+            let wrong = |folder: &Path, error| Stop::wrong(format!("{}: {error}", folder.display()));
+            disk::clear(&results).map_err(|error| wrong(&results, error))?;
+            let digests = digests_in(&cache);
+            digests::clear(&digests).map_err(|error| wrong(&digests, error))?;
             Ok(Exit::Done)
         }
         CacheCommand::Verify => Ok(verify(&results)),
@@ -162,19 +158,28 @@ fn info(cache: &Path, as_json: bool) -> Outcome {
 
 /// Reads all results; removes those that are damaged.
 fn verify(results: &Path) -> Exit {
-    let (mut whole, mut damaged) = (0, 0);
+    let (mut whole, mut damaged, mut unread, mut others) = (0, 0, 0, 0);
     for entry in disk::entries(results) {
         match disk::examine(&entry.path) {
-            Ok(_) => whole += 1,
+            Found::Whole(_) => whole += 1,
+            Found::OfAnotherVersion => others += 1,
             // Another process has removed it meanwhile.
-            Err(_) if !entry.path.exists() => {}
-            Err(why) => {
+            _ if !entry.path.exists() => {}
+            Found::Unread(error) => {
+                unread += 1;
+                tell(format!("{}: cannot be read: {error}; it stays", entry.path.display()));
+            }
+            Found::Damaged(why) => {
                 damaged += 1;
-                tell(format!("{}: {why}; it is removed", entry.path.display()));
-                let _ = std::fs::remove_file(&entry.path);
+                match std::fs::remove_file(&entry.path) {
+                    Ok(()) => tell(format!("{}: {why}; it is removed", entry.path.display())),
+                    Err(error) => tell(format!("{}: {why}; it cannot be removed: {error}", entry.path.display())),
+                }
             }
         }
     }
-    say(format!("{whole} results are whole, {damaged} were damaged"));
-    if damaged > 0 { Exit::NodeFailed } else { Exit::Done }
+    let further = [(others, "are of another version of redraft"), (unread, "cannot be read")];
+    let further = further.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!(", {count} {what}"));
+    say(format!("{whole} results are whole, {damaged} were damaged{}", further.collect::<String>()));
+    if damaged + unread > 0 { Exit::NodeFailed } else { Exit::Done }
 }

@@ -182,6 +182,25 @@ fn the_cache_command_tells_and_tidies() {
     assert!(info()["bytes"].as_u64().unwrap() <= 300 << 10);
 }
 
+/// Warnings are told of results that are at hand, too; and numbers made with other kernels are other results.
+#[test]
+fn what_is_taken_is_what_would_be_made() {
+    let place = Place::new();
+    let prompt = ["6.text=embedding:nowhere, boots"];
+    let warning = "embedding:nowhere does not exist and counts for nothing";
+    for calls in [true, false] {
+        let done = place.command(&prompt).finish().expect_code(0);
+        assert_eq!(called(&done).len() > 1, calls);
+        assert!(done.stderr.contains(warning) || done.stdout.contains(warning), "{}", done.stderr);
+    }
+    for variable in ["MKL_CBWR", "DNNL_MAX_CPU_ISA"] {
+        let mut command = place.command(&prompt).into_command();
+        let output = command.env(variable, "AVX2").output().unwrap();
+        let events = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && events.contains(r#""class_type":"KSampler""#), "{variable}: {events}");
+    }
+}
+
 /// Runs that share a store and are killed at any moment: what is there afterwards is whole, and nothing is left over.
 #[cfg(unix)]
 #[test]

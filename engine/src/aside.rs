@@ -168,6 +168,12 @@ pub fn temporary_folder(prefix: &str) -> io::Result<TempDir> {
     Ok(folder)
 }
 
+/// Removes what processes that are gone have left in a folder, now.
+pub(crate) fn sweep_now(folder: &Path) {
+    state().swept.remove(folder);
+    sweep(folder);
+}
+
 /// Removes what processes that are gone have left in a folder; once for each folder.
 fn sweep(folder: &Path) {
     if !state().swept.insert(folder.to_owned()) {

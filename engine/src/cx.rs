@@ -72,11 +72,12 @@ impl Kept {
     }
 }
 
-/// What a node showed, and the files that it wrote.
+/// What a node showed, the files that it wrote, and what it warned of.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Shown {
     pub ui: Ui,
     pub files: Vec<PathBuf>,
+    pub warnings: Vec<String>,
 }
 
 impl Shown {
@@ -138,7 +139,9 @@ impl Cx<'_> {
 
     /// Something the user should know although the node goes on.
     pub fn warn(&mut self, message: impl Into<String>) {
-        self.observer.event(Event::Warning { node: Some(self.node.clone()), message: message.into() });
+        let message = message.into();
+        self.shown.warnings.push(message.clone());
+        self.observer.event(Event::Warning { node: Some(self.node.clone()), message });
     }
 
     /// Announces a file that now stands complete on the disk.

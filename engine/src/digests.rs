@@ -1,7 +1,7 @@
 //! What files are known by in cache keys: a digest of their content.
 //!
 //! A small file is read when it is asked for. A large one takes seconds to read, which nobody should wait for: as long as its digest is
-//! not known it goes by a hash of its path, size, time of change and inode, and is read beside the run. Its digest is kept on the disk, so
+//! not known it goes by a hash of its path, size, times of change and inode, and is read beside the run. Its digest is kept on the disk, so
 //! that each file is read once. One that was moved or fetched again is recognised by its two ends, and then it is waited for, because
 //! results of it may lie in the store.
 
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::aside::Aside;
+use crate::aside::{self, Aside};
 use crate::files;
 
 /// BLAKE3 of a file's content.
@@ -20,6 +20,9 @@ pub type Digest = [u8; 32];
 
 /// Files from this size on are large.
 pub const LARGE: u64 = 64 << 20;
+
+/// What the names of looks end with.
+const LOOK: &str = ".look";
 
 /// How much of each end of a file its look is made of, in bytes.
 const END: u64 = 64 << 10;
@@ -73,7 +76,8 @@ enum Content {
     Unknown,
 }
 
-/// What tells whether a file was changed: a hash of its path, size, time of change and inode.
+/// What tells whether a file was changed: a hash of its path, size, inode and disk, and the times when its content and its inode were
+/// changed. Programs that copy or unpack files set the first of these times as they like, but not the second.
 type Stamp = [u8; 32];
 
 impl Digests {
@@ -113,7 +117,7 @@ impl Digests {
             return Ok(digest);
         }
         let (stamp, _) = stamp(path)?;
-        let digest = self.0.digest(path, &stamp)?;
+        let digest = Shared::digest(path)?;
         let digest =
             digest.ok_or_else(|| io::Error::other("it changes while it is read; try again when it is complete"))?;
         self.0.keep(path, &stamp, &digest);
@@ -147,14 +151,14 @@ impl Digests {
     /// The digest of a file: of a small one now, of a large one if it is kept or its look is.
     fn content(&self, path: &Path, stamp: &Stamp, size: u64) -> io::Result<Content> {
         if size < LARGE {
-            return Ok(self.0.digest(path, stamp)?.map_or(Content::Unknown, Content::Digest));
+            return Ok(Shared::digest(path)?.map_or(Content::Unknown, Content::Digest));
         }
         if let Some(digest) = self.0.folders().find_map(|folder| read(&folder.join(hex(stamp)))) {
             return Ok(Content::Digest(digest));
         }
         let seen = look(path).map(|look| self.0.folders().any(|folder| folder.join(look_name(&look)).exists()));
         if seen.unwrap_or(false) {
-            let digest = self.0.digest(path, stamp)?;
+            let digest = Shared::digest(path)?;
             digest.into_iter().for_each(|digest| self.0.keep(path, stamp, &digest));
             return Ok(digest.map_or(Content::Unknown, Content::Digest));
         }
@@ -165,7 +169,7 @@ impl Digests {
     fn read_beside(&self, path: PathBuf, stamp: Stamp) {
         let (shared, file) = (Arc::clone(&self.0), path.clone());
         let work = move || {
-            let content = match shared.digest(&file, &stamp) {
+            let content = match Shared::digest(&file) {
                 Ok(Some(digest)) => {
                     shared.keep(&file, &stamp, &digest);
                     Content::Digest(digest)
@@ -216,10 +220,11 @@ impl Shared {
     }
 
     /// The digest of a file's content; nothing if the file was changed meanwhile, so that it may be of neither content.
-    fn digest(&self, path: &Path, stamp: &Stamp) -> io::Result<Option<Digest>> {
+    fn digest(path: &Path) -> io::Result<Option<Digest>> {
         // Read, not mapped: a file that is shortened meanwhile would end the process.
+        let before = content_stamp(path)?;
         let digest = *blake3::Hasher::new().update_reader(files::open(path)?)?.finalize().as_bytes();
-        Ok((self::stamp(path)?.0 == *stamp).then_some(digest))
+        Ok((content_stamp(path)? == before).then_some(digest))
     }
 
     /// Keeps a digest, and the file's look.
@@ -233,16 +238,53 @@ impl Shared {
     }
 }
 
+/// A file's stamp, and its size in bytes.
 fn stamp(path: &Path) -> io::Result<(Stamp, u64)> {
     let meta = std::fs::metadata(path)?;
-    let modified = meta.modified()?.duration_since(UNIX_EPOCH).map_or(0, |age| age.as_nanos());
     let mut hasher = blake3::Hasher::new();
     hasher.update(std::path::absolute(path)?.as_os_str().as_encoded_bytes());
+    hasher.update(&of_content(&meta)?);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        for part in [meta.dev(), meta.ctime() as u64, meta.ctime_nsec() as u64] {
+            hasher.update(&part.to_le_bytes());
+        }
+    }
+    Ok((*hasher.finalize().as_bytes(), meta.len()))
+}
+
+/// What changes when a file is written to or replaced, and not when it gets another name or other permissions.
+fn content_stamp(path: &Path) -> io::Result<Stamp> {
+    of_content(&std::fs::metadata(path)?)
+}
+
+fn of_content(meta: &std::fs::Metadata) -> io::Result<Stamp> {
+    let modified = meta.modified()?.duration_since(UNIX_EPOCH).map_or(0, |age| age.as_nanos());
+    let mut hasher = blake3::Hasher::new();
     hasher.update(&meta.len().to_le_bytes());
     hasher.update(&modified.to_le_bytes());
     #[cfg(unix)]
-    hasher.update(&std::os::unix::fs::MetadataExt::ino(&meta).to_le_bytes());
-    Ok((*hasher.finalize().as_bytes(), meta.len()))
+    hasher.update(&std::os::unix::fs::MetadataExt::ino(meta).to_le_bytes());
+    Ok(*hasher.finalize().as_bytes())
+}
+
+/// Removes the digests in a folder, and the folder if nothing else is there.
+///
+/// # Errors
+/// If one cannot be removed.
+pub fn clear(folder: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        if is_file && blake3::Hash::from_hex(name.strip_suffix(LOOK).unwrap_or(&name)).is_ok() {
+            files::remove_if_there(&entry.path())?;
+        }
+    }
+    aside::sweep_now(folder);
+    // What is not empty is not ours alone.
+    let _ = std::fs::remove_dir(folder);
+    Ok(())
 }
 
 /// A hash of a file's size and its two ends: files of equal content look alike.
@@ -263,7 +305,7 @@ fn hex(bytes: &[u8; 32]) -> String {
 }
 
 fn look_name(look: &Digest) -> String {
-    format!("{}.look", hex(look))
+    format!("{}{LOOK}", hex(look))
 }
 
 /// A kept digest; nothing if there is none, or something else.
@@ -366,6 +408,40 @@ mod tests {
         let changed = open(&folder).of(&two).unwrap();
         assert_eq!(changed.lasting, Lasting::Yes);
         assert_ne!(changed, known);
+    }
+
+    /// As `cp -p` and `tar` leave it: the size, the time and the inode are those of the file before.
+    #[cfg(unix)]
+    #[test]
+    fn a_file_with_the_time_of_another_is_not_taken_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, folder) = (dir.path().join("model"), dir.path().join("digests"));
+        let time = std::time::SystemTime::now() - Duration::from_secs(1000);
+        let write = |end: &[u8]| {
+            large(&file, end);
+            File::options().append(true).open(&file).unwrap().set_modified(time).unwrap();
+        };
+        write(b"a");
+        let digests = open(&folder);
+        let first = digests.whole(&file).unwrap();
+        // Times of change are coarse.
+        std::thread::sleep(Duration::from_millis(20));
+        write(b"b");
+        assert_ne!(open(&folder).whole(&file).unwrap(), first);
+        assert!(digests.changed());
+        assert_ne!(digests.whole(&file).unwrap(), first);
+    }
+
+    #[test]
+    fn clearing_takes_no_file_of_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, folder) = (dir.path().join("model"), dir.path().join("digests"));
+        large(&file, b"a");
+        open(&folder).whole(&file).unwrap();
+        std::fs::write(folder.join("mine"), "precious").unwrap();
+        clear(&folder).unwrap();
+        let left: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["mine"]);
     }
 
     #[test]

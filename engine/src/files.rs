@@ -49,6 +49,17 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     }
 }
 
+/// Removes a file, which another process may have removed meanwhile.
+///
+/// # Errors
+/// If it is there and cannot be removed.
+pub(crate) fn remove_if_there(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Whether an output may be written to a path: nothing is there, or a regular file, which is no link.
 ///
 /// # Errors

@@ -181,12 +181,19 @@ impl FolderPaths {
         Ok(all.print())
     }
 
-    /// One digest for all files of a kind of model: of their names and contents.
+    /// One digest for all files in the folders of a kind, in the order in which the folders are searched: of their names and contents.
+    /// Files of any ending count, because nodes find files by names without one.
     pub fn digest_of_kind(&self, kind: &str, settled: bool) -> Print {
         let mut all = Gathered::default();
-        for name in self.list(kind) {
-            let print = self.find(kind, &name).and_then(|path| self.digest(&path, settled).ok());
-            all.add(&name, print.unwrap_or(Print { digest: Default::default(), lasting: Lasting::No }));
+        for (place, folder) in self.directories(kind).iter().enumerate() {
+            let mut names = Vec::new();
+            walk(folder, String::new(), MAX_DEPTH, &|_| true, &mut names);
+            names.sort();
+            for name in names {
+                let print = self.digest(&folder.join(&name), settled).ok();
+                let print = print.unwrap_or(Print { digest: Default::default(), lasting: Lasting::No });
+                all.add(&format!("{place}/{name}"), print);
+            }
         }
         all.print()
     }
@@ -392,5 +399,26 @@ mod tests {
         assert_eq!(Annotated::parse("猫[temp]").name, "");
         assert_eq!(Annotated::parse("[output]").name, "");
         assert_eq!(Annotated::parse("x [other]"), Annotated { folder: "input", name: "x [other]" });
+    }
+
+    /// What a prompt finds by a name without an ending, and which of two folders is searched first, is part of the digest.
+    #[test]
+    fn a_kind_is_all_of_its_files_and_the_order_of_its_folders() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+        std::fs::create_dir_all(&one).unwrap();
+        std::fs::create_dir_all(&two).unwrap();
+        std::fs::write(one.join("a.pt"), "a").unwrap();
+        std::fs::write(two.join("b.pt"), "b").unwrap();
+        let digest = |order: [&Path; 2]| {
+            let mut folders = FolderPaths::below(dir.path());
+            order.iter().for_each(|folder| folders.add("embeddings", folder.to_path_buf(), false));
+            folders.digest_of_kind("embeddings", false)
+        };
+        let before = digest([&one, &two]);
+        assert_eq!(digest([&one, &two]), before);
+        assert_ne!(digest([&two, &one]), before);
+        std::fs::write(two.join("foo"), "c").unwrap();
+        assert_ne!(digest([&one, &two]), before);
     }
 }

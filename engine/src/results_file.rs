@@ -104,11 +104,19 @@ pub fn to_bytes(outputs: &[Socket], lasting: &Lasting) -> Option<Vec<u8>> {
     safetensors::serialize(blobs, Some(metadata)).ok()
 }
 
-/// The outputs that [`to_bytes`] wrote.
+/// The outputs that [`to_bytes`] wrote, with the keys that it wrote.
 ///
 /// # Errors
 /// If the bytes are something else.
 pub fn from_bytes(bytes: &[u8]) -> Result<Vec<Socket>, Malformed> {
+    from_bytes_of(bytes, &Lasting::new())
+}
+
+/// The outputs that [`to_bytes`] wrote. Keys in them become those of this process as `own` says.
+///
+/// # Errors
+/// If the bytes are something else.
+pub fn from_bytes_of(bytes: &[u8], own: &Lasting) -> Result<Vec<Socket>, Malformed> {
     let malformed = |why: String| Malformed { part: String::new(), why };
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| malformed(format!("is no file: {error}")))?;
     let text = header.metadata().as_ref().and_then(|metadata| metadata.get(PLAIN));
@@ -128,7 +136,7 @@ pub fn from_bytes(bytes: &[u8]) -> Result<Vec<Socket>, Malformed> {
             blob.ok_or_else(|| Malformed { part: name.to_owned(), why: "has another size than its shape".into() })?;
         parts.insert(name.to_owned(), Part::Blob(blob));
     }
-    let lists = Vec::<Vec<Value>>::decode(&mut Decoder::new(&mut parts).at("outputs"))?;
+    let lists = Vec::<Vec<Value>>::decode(&mut Decoder::new(&mut parts, own).at("outputs"))?;
     if let Some((name, _)) = parts.first_key_value() {
         return Err(Malformed { part: name.clone(), why: "belongs to nothing".into() });
     }
@@ -142,6 +150,24 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::key::{Identity, Key};
+
+    /// Another process knows a call by a key that lasts; what it wrote is known here by the key of this process.
+    #[test]
+    fn keys_of_a_process_become_those_of_all_and_back() {
+        let (here, everywhere) = (Key::from_bytes([1; 32]), Key::from_bytes([2; 32]));
+        let lasting: Lasting = [(here, everywhere)].into_iter().collect();
+        let written = |lasting: &Lasting| {
+            let mut parts = Parts::new();
+            Identity(here, 3).encode(&mut Encoder::new(&mut parts, lasting));
+            parts
+        };
+        let mut parts = written(&lasting);
+        let read = |parts: &mut Parts<'static>, own: &Lasting| Identity::decode(&mut Decoder::new(parts, own)).unwrap();
+        assert_eq!(read(&mut parts.clone(), &Lasting::new()), Identity(everywhere, 3));
+        assert_eq!(read(&mut parts, &lasting.reversed()), Identity(here, 3));
+        assert_eq!(read(&mut written(&Lasting::blank()), &Lasting::new()), Identity(Key::default(), 3));
+    }
 
     fn json() -> impl Strategy<Value = Json> {
         let leaf = prop_oneof![

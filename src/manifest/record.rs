@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use indexmap::IndexMap;
+use redraft_engine::codec::Lasting;
 use redraft_engine::event::{Event, Observer};
 use redraft_engine::io::Socket;
 use redraft_engine::memory;
@@ -126,7 +127,7 @@ impl Observer for Recording<'_> {
 fn digest(socket: &Socket) -> Option<String> {
     let bytes: usize = socket.iter().map(|value| value.bytes()).sum();
     memory::ask(bytes.saturating_mul(2), "a digest of an output").ok()?;
-    let bytes = results_file::to_bytes(std::slice::from_ref(socket), &HashMap::new())?;
+    let bytes = results_file::to_bytes(std::slice::from_ref(socket), &Lasting::blank())?;
     Some(blake3::hash(&bytes).to_hex().to_string())
 }
 

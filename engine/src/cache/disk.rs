@@ -1,6 +1,7 @@
 //! Results kept on the disk, from process to process: a file for each, named after its key.
 //!
-//! A file is written aside and renamed, and begins with a hash of what follows: whoever reads it finds it whole, or finds that it is not.
+//! A file is written aside and renamed, and begins with a hash of its key and of what follows: whoever reads it finds it whole and in
+//! its own place, or finds that it is not.
 //! Any number of processes may share a folder. What is read is marked as used by its time of change; when the folder grows beyond its
 //! limit, what was not used for the longest time goes.
 
@@ -12,7 +13,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use super::Results;
-use crate::aside::Aside;
+use crate::aside::{self, Aside};
 use crate::codec::Lasting;
 use crate::cx::Shown;
 use crate::event::Ui;
@@ -22,7 +23,7 @@ use crate::memory;
 use crate::results_file;
 
 /// What every file begins with; the last byte is the version of the format.
-const MAGIC: &[u8; 8] = b"redraft\x01";
+const MAGIC: &[u8; 8] = b"redraft\x02";
 /// Magic, hash, and the length of the description.
 const HEAD: usize = MAGIC.len() + 32 + 4;
 /// The longest description that is read by itself, in bytes.
@@ -36,6 +37,8 @@ const PACE: f64 = 400e6;
 /// What takes longer to make than this multiple of the cost is worth keeping.
 const WORTH: f64 = 4.0;
 
+/// The folder is counted again after this part of its limit was added.
+const COUNTED_AFTER: u64 = 20;
 /// When the folder is full, it is emptied to this share of its limit.
 const EMPTIED_TO: f64 = 0.9;
 
@@ -48,8 +51,8 @@ pub struct Disk {
     others: Vec<PathBuf>,
     /// In bytes, of the own folder.
     limit: u64,
-    /// How many bytes lie in the own folder, once that was counted.
-    size: Option<u64>,
+    /// How many bytes lie in the own folder, once that was counted, and how many were added since.
+    size: Option<(u64, u64)>,
     /// Whether it was said that something could not be written.
     complained: bool,
 }
@@ -62,6 +65,8 @@ pub struct Description {
     pub seconds: f64,
     #[serde(default)]
     ui: Ui,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 /// A file among the results.
@@ -83,26 +88,30 @@ impl Disk {
         self.own.iter().chain(&self.others).any(|folder| place(folder, key).is_file())
     }
 
-    /// The results of a key.
+    /// The results of a key. Keys within them become those of this process as `own_keys` says.
     ///
     /// # Errors
     /// If the file is damaged, in words. It is removed.
-    pub fn get(&self, key: &Key) -> Result<Option<Results>, String> {
+    pub fn get(&self, key: &Key, own_keys: &Lasting) -> Result<Option<Results>, String> {
         let mut damaged = None;
         for (folder, own) in
             self.own.iter().map(|own| (own, true)).chain(self.others.iter().map(|other| (other, false)))
         {
             let path = place(folder, key);
             let Ok(bytes) = read(&path) else { continue };
-            match parse(&bytes) {
+            if is_of_another_version(&bytes) {
+                continue;
+            }
+            match parse(key, &bytes) {
                 Ok((description, outputs)) => {
                     if own {
                         touch(&path);
                     }
-                    let outputs = results_file::from_bytes(outputs);
+                    let outputs = results_file::from_bytes_of(outputs, own_keys);
                     match outputs {
                         Ok(outputs) => {
-                            let shown = Shown { ui: description.ui, files: Vec::new() };
+                            let Description { ui, warnings, .. } = description;
+                            let shown = Shown { ui, warnings, files: Vec::new() };
                             return Ok(Some(Results { outputs, shown }));
                         }
                         Err(why) => damaged = Some((path, own, why.to_string())),
@@ -127,8 +136,8 @@ impl Disk {
     /// Keys within them are written as `lasting` says.
     pub fn put(&mut self, key: &Key, class: &str, seconds: f64, results: &Results, lasting: &Lasting) {
         let Some(own) = self.own.clone() else { return };
-        // Another process may have been faster.
-        if place(&own, key).is_file() {
+        // Another process may have been faster. A file of another version gives way.
+        if read_head(&place(&own, key)).is_ok_and(|head| head.starts_with(MAGIC)) {
             return;
         }
         let fits = (results.bytes() as u64).saturating_mul(2) <= self.limit;
@@ -136,7 +145,8 @@ impl Disk {
             return;
         }
         let Some(outputs) = results_file::to_bytes(&results.outputs, lasting) else { return };
-        let description = Description { class: class.to_owned(), seconds, ui: results.shown.ui.clone() };
+        let Shown { ui, warnings, .. } = results.shown.clone();
+        let description = Description { class: class.to_owned(), seconds, ui, warnings };
         match write(&own, key, &description, &outputs) {
             Ok(bytes) => self.grown(&own, bytes),
             Err(error) if !self.complained => {
@@ -147,15 +157,16 @@ impl Disk {
         }
     }
 
-    /// The folder has grown; makes room if it is beyond its limit.
+    /// The folder has grown; makes room if it is beyond its limit. Other processes write there, too: it is counted again after some of
+    /// its limit was added.
     fn grown(&mut self, own: &Path, bytes: u64) {
-        let size = match self.size {
-            Some(size) => size + bytes,
-            None => size_of(&entries(own)),
+        let (counted, added) = match self.size {
+            Some((counted, added)) if added + bytes < self.limit / COUNTED_AFTER => (counted, added + bytes),
+            _ => (size_of(&entries(own)), 0),
         };
-        self.size = Some(size);
-        if size > self.limit {
-            self.size = Some(shrink(own, (self.limit as f64 * EMPTIED_TO) as u64));
+        self.size = Some((counted, added));
+        if counted + added > self.limit {
+            self.size = Some((shrink(own, (self.limit as f64 * EMPTIED_TO) as u64), 0));
         }
     }
 }
@@ -174,14 +185,34 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     files::read(path, bytes)
 }
 
-/// The two parts of a file: its description, and the outputs.
-fn parse(bytes: &[u8]) -> Result<(Description, &[u8]), String> {
+/// The key of a file by its path.
+fn key_of(path: &Path) -> Option<Key> {
+    let name = path.file_stem()?.to_str()?;
+    let folder = path.parent()?.file_name()?.to_str()?;
+    blake3::Hash::from_hex(format!("{folder}{name}")).ok().map(|hash| Key::from_bytes(*hash.as_bytes()))
+}
+
+/// Whether an older or newer redraft wrote a file. It is neither used nor damaged, and goes when room is made.
+fn is_of_another_version(bytes: &[u8]) -> bool {
+    let (version, name) = MAGIC.split_last().unwrap_or((&0, &[]));
+    bytes.starts_with(name) && bytes.get(name.len()).is_some_and(|found| found != version)
+}
+
+fn read_head(path: &Path) -> io::Result<[u8; HEAD]> {
+    let mut head = [0; HEAD];
+    files::open(path)?.read_exact(&mut head)?;
+    Ok(head)
+}
+
+/// The two parts of a key's file: its description, and the outputs.
+fn parse<'b>(key: &Key, bytes: &'b [u8]) -> Result<(Description, &'b [u8]), String> {
     let (head, rest) = bytes.split_at_checked(HEAD).ok_or("is cut short")?;
     if !head.starts_with(MAGIC) {
         return Err("is no result of this version of redraft".to_owned());
     }
     let hashed = bytes.get(MAGIC.len() + 32..).unwrap_or_default();
-    if blake3::hash(hashed).as_bytes().as_slice() != &head[MAGIC.len()..MAGIC.len() + 32] {
+    let hash = blake3::Hasher::new().update(key.as_bytes()).update(hashed).finalize();
+    if hash.as_bytes().as_slice() != &head[MAGIC.len()..MAGIC.len() + 32] {
         return Err("is damaged".to_owned());
     }
     let length = head.last_chunk().map_or(0, |length| u32::from_le_bytes(*length) as usize);
@@ -194,7 +225,7 @@ fn write(folder: &Path, key: &Key, description: &Description, outputs: &[u8]) ->
     let description = serde_json::to_vec(description)?;
     let length = u32::try_from(description.len()).map_err(io::Error::other)?.to_le_bytes();
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&length).update(&description).update(outputs);
+    hasher.update(key.as_bytes()).update(&length).update(&description).update(outputs);
     let target = place(folder, key);
     std::fs::create_dir_all(target.parent().unwrap_or(folder))?;
     let mut aside = Aside::in_folder(folder, &target)?.passing();
@@ -215,7 +246,7 @@ pub fn entries(folder: &Path) -> Vec<Entry> {
     let below = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut entries: Vec<Entry> = below(folder)
         .flat_map(|folder| below(&folder).collect::<Vec<_>>())
-        .filter(|path| path.extension().is_some_and(|extension| extension == EXTENSION))
+        .filter(|path| path.extension().is_some_and(|extension| extension == EXTENSION) && key_of(path).is_some())
         .filter_map(|path| {
             let meta = path.symlink_metadata().ok().filter(|meta| meta.is_file())?;
             Some(Entry { bytes: meta.len(), used: meta.modified().ok()?, path })
@@ -260,15 +291,55 @@ pub fn describe(path: &Path) -> io::Result<Description> {
     Ok(serde_json::from_slice(&description)?)
 }
 
-/// What a file holds, if it is whole.
+/// What is found of a file.
+#[derive(Debug)]
+pub enum Found {
+    Whole(Description),
+    /// Why nobody can use it.
+    Damaged(String),
+    /// An older or newer redraft wrote it.
+    OfAnotherVersion,
+    /// Why it could not be read now.
+    Unread(io::Error),
+}
+
+/// Reads a file whole.
+pub fn examine(path: &Path) -> Found {
+    let bytes = match read(path) {
+        Ok(bytes) => bytes,
+        Err(error) => return Found::Unread(error),
+    };
+    if is_of_another_version(&bytes) {
+        return Found::OfAnotherVersion;
+    }
+    let Some(key) = key_of(path) else { return Found::Damaged("is named after no key".to_owned()) };
+    let whole = parse(&key, &bytes).and_then(|(description, outputs)| {
+        results_file::from_bytes(outputs).map_err(|why| why.to_string())?;
+        Ok(description)
+    });
+    whole.map_or_else(Found::Damaged, Found::Whole)
+}
+
+/// Removes all results in a folder, and what runs that were killed have left there; nothing else.
 ///
 /// # Errors
-/// If it is not, in words; or if it cannot be read.
-pub fn examine(path: &Path) -> Result<Description, String> {
-    let bytes = read(path).map_err(|error| error.to_string())?;
-    let (description, outputs) = parse(&bytes)?;
-    results_file::from_bytes(outputs).map_err(|why| why.to_string())?;
-    Ok(description)
+/// If one cannot be removed.
+pub fn clear(folder: &Path) -> io::Result<()> {
+    for entry in entries(folder) {
+        files::remove_if_there(&entry.path)?;
+    }
+    remove_if_empty_of_others(folder)
+}
+
+/// Removes the folders that are empty now.
+fn remove_if_empty_of_others(folder: &Path) -> io::Result<()> {
+    aside::sweep_now(folder);
+    for below in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        // What is not empty is not ours alone.
+        let _ = std::fs::remove_dir(below.path());
+    }
+    let _ = std::fs::remove_dir(folder);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -306,11 +377,11 @@ mod tests {
         disk(&folder).put(&key(1), "Text", 1.5, &results("a"), &Lasting::new());
         let other = Disk::new(None, vec![folder.clone()], 0);
         assert!(other.has(&key(1)) && !other.has(&key(2)));
-        let found = other.get(&key(1)).unwrap().unwrap();
+        let found = other.get(&key(1), &Lasting::new()).unwrap().unwrap();
         assert_eq!((text(&found), found.shown), ("a".to_owned(), results("a").shown));
-        assert!(other.get(&key(2)).unwrap().is_none());
+        assert!(other.get(&key(2), &Lasting::new()).unwrap().is_none());
         let all = entries(&folder);
-        let description = examine(&all[0].path).unwrap();
+        let Found::Whole(description) = examine(&all[0].path) else { panic!("{:?}", all[0]) };
         assert_eq!((all.len(), description.class.as_str(), description.seconds), (1, "Text", 1.5));
     }
 
@@ -325,13 +396,59 @@ mod tests {
             let mut bytes = whole.clone();
             bytes[at] ^= 1;
             std::fs::write(&path, &bytes).unwrap();
-            assert!(disk.get(&key(1)).unwrap_err().contains("; it is made again"), "byte {at}");
-            assert!(disk.get(&key(1)).unwrap().is_none());
+            if at == MAGIC.len() - 1 {
+                assert!(disk.get(&key(1), &Lasting::new()).unwrap().is_none() && path.is_file(), "another version");
+                continue;
+            }
+            assert!(disk.get(&key(1), &Lasting::new()).unwrap_err().contains("; it is made again"), "byte {at}");
+            assert!(disk.get(&key(1), &Lasting::new()).unwrap().is_none());
             std::fs::write(&path, &whole[..at]).unwrap();
-            assert!(disk.get(&key(1)).is_err(), "cut at {at}");
+            assert!(disk.get(&key(1), &Lasting::new()).is_err(), "cut at {at}");
         }
         std::fs::write(&path, &whole).unwrap();
-        assert_eq!(text(&disk.get(&key(1)).unwrap().unwrap()), "a");
+        assert_eq!(text(&disk.get(&key(1), &Lasting::new()).unwrap().unwrap()), "a");
+    }
+
+    #[test]
+    fn a_file_in_the_place_of_another_is_damaged() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut disk = disk(dir.path());
+        disk.put(&key(1), "Text", 1.0, &results("a"), &Lasting::new());
+        let other = place(dir.path(), &key(2));
+        std::fs::create_dir_all(other.parent().unwrap()).unwrap();
+        std::fs::copy(place(dir.path(), &key(1)), &other).unwrap();
+        assert!(matches!(examine(&other), Found::Damaged(_)));
+        assert!(disk.get(&key(2), &Lasting::new()).unwrap_err().contains("is damaged"));
+        assert_eq!(text(&disk.get(&key(1), &Lasting::new()).unwrap().unwrap()), "a");
+    }
+
+    /// A file of another version is left alone by those who read, and gives way to a result of this one.
+    #[test]
+    fn another_version_gives_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut disk = disk(dir.path());
+        let path = place(dir.path(), &key(1));
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, [b"redraft\xff".as_slice(), &[0; 100]].concat()).unwrap();
+        assert!(matches!(examine(&path), Found::OfAnotherVersion));
+        assert!(disk.get(&key(1), &Lasting::new()).unwrap().is_none());
+        disk.put(&key(1), "Text", 1.0, &results("a"), &Lasting::new());
+        assert_eq!(text(&disk.get(&key(1), &Lasting::new()).unwrap().unwrap()), "a");
+    }
+
+    #[test]
+    fn clearing_takes_no_file_of_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("results");
+        disk(&folder).put(&key(1), "Text", 1.0, &results("a"), &Lasting::new());
+        std::fs::create_dir_all(folder.join("exp1")).unwrap();
+        std::fs::write(folder.join("exp1/thesis.csv"), "precious").unwrap();
+        clear(&folder).unwrap();
+        assert!(entries(&folder).is_empty() && folder.join("exp1/thesis.csv").is_file());
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+        std::fs::remove_dir_all(folder.join("exp1")).unwrap();
+        clear(&folder).unwrap();
+        assert!(!folder.exists());
     }
 
     #[test]
@@ -350,7 +467,7 @@ mod tests {
             age(n, 20 - u64::from(n));
         }
         // The oldest is used again.
-        assert!(disk.get(&key(0)).unwrap().is_some());
+        assert!(disk.get(&key(0), &Lasting::new()).unwrap().is_some());
         disk.put(&key(10), "Text", 1.0, &results("a"), &Lasting::new());
         let left: Vec<u8> = (0..=10).filter(|n| disk.has(&key(*n))).collect();
         assert_eq!(left, [0, 3, 4, 5, 6, 7, 8, 9, 10]);

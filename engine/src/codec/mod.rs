@@ -53,7 +53,38 @@ pub struct Encoder<'e> {
 }
 
 /// For keys that mean something to this process alone: those that mean the same to every process.
-pub type Lasting = HashMap<Key, Key>;
+#[derive(Clone, Debug, Default)]
+pub struct Lasting {
+    keys: HashMap<Key, Key>,
+    blank: bool,
+}
+
+impl Lasting {
+    /// Every key is written as it is.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Every key is written as zeros: for digests that are compared between builds and machines, whose keys differ.
+    pub fn blank() -> Self {
+        Self { blank: true, ..Self::default() }
+    }
+
+    fn of(&self, key: Key) -> Key {
+        if self.blank { Key::default() } else { self.keys.get(&key).copied().unwrap_or(key) }
+    }
+
+    /// The way back: what this process knows by the keys that mean the same to every process.
+    pub fn reversed(&self) -> Self {
+        self.keys.iter().map(|(own, lasting)| (*lasting, *own)).collect()
+    }
+}
+
+impl FromIterator<(Key, Key)> for Lasting {
+    fn from_iter<I: IntoIterator<Item = (Key, Key)>>(keys: I) -> Self {
+        Self { keys: keys.into_iter().collect(), blank: false }
+    }
+}
 
 impl<'e> Encoder<'e> {
     pub(crate) fn new(parts: &'e mut Parts<'static>, lasting: &'e Lasting) -> Self {
@@ -62,7 +93,7 @@ impl<'e> Encoder<'e> {
 
     /// The key by which every process knows what this one knows by `key`.
     pub(crate) fn lasting(&self, key: Key) -> Key {
-        self.lasting.get(&key).copied().unwrap_or(key)
+        self.lasting.of(key)
     }
 
     /// Writes this value as JSON.
@@ -91,11 +122,17 @@ impl<'e> Encoder<'e> {
 pub struct Decoder<'d, 'a> {
     parts: &'d mut Parts<'a>,
     name: String,
+    own: &'d Lasting,
 }
 
 impl<'d, 'a> Decoder<'d, 'a> {
-    pub(crate) fn new(parts: &'d mut Parts<'a>) -> Self {
-        Self { parts, name: String::new() }
+    pub(crate) fn new(parts: &'d mut Parts<'a>, own: &'d Lasting) -> Self {
+        Self { parts, name: String::new(), own }
+    }
+
+    /// The key by which this process knows what every process knows by `key`.
+    pub(crate) fn own(&self, key: Key) -> Key {
+        self.own.of(key)
     }
 
     /// This value, written as JSON.
@@ -123,7 +160,7 @@ impl<'d, 'a> Decoder<'d, 'a> {
 
     /// What gives a field of this value.
     pub fn at(&mut self, name: &str) -> Decoder<'_, 'a> {
-        Decoder { name: below(&self.name, name), parts: self.parts }
+        Decoder { name: below(&self.name, name), parts: self.parts, own: self.own }
     }
 
     /// Whether there is any part of this value.

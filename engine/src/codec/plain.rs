@@ -133,6 +133,7 @@ impl Data for Identity {
     }
 
     fn decode(from: &mut Decoder<'_, '_>) -> Result<Self, Malformed> {
-        Ok(Self(from.field("key")?, from.field("call")?))
+        let key = from.field("key")?;
+        Ok(Self(from.own(key), from.field("call")?))
     }
 }

@@ -48,9 +48,16 @@ impl Run<'_, '_> {
     /// The results that the disk has of a node. They go into memory, too.
     pub(super) fn read_from_disk(&mut self, at: NodeIndex) -> Option<Rc<Results>> {
         let key = self.lasting_key(at)?;
-        match self.engine.disk.as_ref()?.get(&key) {
+        // Keys in what other processes wrote are not those of this one, where it goes by other keys for files that it had not read.
+        let own_keys = self.lasting_keys().reversed();
+        match self.engine.disk.as_ref()?.get(&key, &own_keys) {
             Ok(results) => {
                 let results = Rc::new(results?);
+                // Who did not see them made is told as well.
+                for message in &results.shown.warnings {
+                    let node = Some(self.nodes.step(at).id.clone());
+                    self.observer.event(Event::Warning { node, message: message.clone() });
+                }
                 let (own, owner) = (self.nodes.step(at).key, self.owner(at));
                 self.engine.cache.put(own, results.clone(), owner);
                 Some(results)
@@ -61,6 +68,12 @@ impl Run<'_, '_> {
                 None
             }
         }
+    }
+
+    /// By which keys every process knows what this one knows by others.
+    fn lasting_keys(&self) -> codec::Lasting {
+        let keys = self.keeping.settled.iter().flatten();
+        keys.map(|(at, key)| (self.nodes.step(*at).key, *key)).collect()
     }
 
     /// The key under which other processes find a node's results, if it is known. Nodes that save or show something always run.
@@ -108,8 +121,7 @@ impl Run<'_, '_> {
             return;
         }
         self.settle_keys();
-        let keys = self.keeping.settled.iter().flatten();
-        let lasting: codec::Lasting = keys.map(|(at, key)| (self.nodes.step(*at).key, *key)).collect();
+        let lasting = self.lasting_keys();
         for (at, results, seconds) in std::mem::take(&mut self.keeping.waiting) {
             match self.lasting_key(at) {
                 Some(key) => {

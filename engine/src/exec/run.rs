@@ -239,7 +239,7 @@ impl<'a, 'r> Run<'a, 'r> {
     pub(super) fn show(&mut self, at: NodeIndex, shown: &Shown, cached: bool) {
         if cached || !shown.is_empty() {
             let (node, display_node) = (self.nodes.step(at).id.clone(), self.nodes.display(at));
-            let Shown { ui, files } = shown.clone();
+            let Shown { ui, files, .. } = shown.clone();
             self.observer.event(Event::Executed { node, display_node, output: ui, paths: files, cached });
         }
     }

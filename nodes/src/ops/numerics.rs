@@ -32,6 +32,32 @@ impl Placement {
     }
 }
 
+/// What the variables that choose kernels and their precision begin with: of libtorch, oneDNN by its new and its old name, MKL and the
+/// libraries of CUDA.
+const CHOOSING: [&str; 12] = [
+    "ATEN_",
+    "TORCH_",
+    "PYTORCH_",
+    "ONEDNN_",
+    "DNNL_",
+    "MKLDNN_",
+    "MKL_",
+    "CUBLAS_",
+    "CUBLASLT_",
+    "CUDNN_",
+    "NVIDIA_TF32",
+    "OPENBLAS_",
+];
+
+/// The variables of the environment that may change how libtorch rounds, sorted by name.
+pub fn choosing_variables() -> Vec<(String, String)> {
+    let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+    let all = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
+    let mut found: Vec<_> = all.filter(|(name, _)| CHOOSING.iter().any(|begin| name.starts_with(begin))).collect();
+    found.sort_unstable();
+    found
+}
+
 /// What tells which kernels libtorch takes on a CPU, which round otherwise: instruction sets, what the environment says of them, and the
 /// number of threads.
 fn kernels() -> String {
@@ -44,7 +70,7 @@ fn kernels() -> String {
     ];
     #[cfg(not(target_arch = "x86_64"))]
     let sets = std::env::consts::ARCH;
-    let told = ["ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS"].map(std::env::var_os);
+    let told = choosing_variables();
     format!("threads={} sets={sets:?} told={told:?}", tch::get_num_threads())
 }
 

@@ -10,6 +10,8 @@ use super::embedding_file;
 const EXTENSIONS: [&str; 3] = [".safetensors", ".pt", ".bin"];
 /// Directories below one embeddings directory that are searched.
 const MAX_DIRECTORIES: usize = 10_000;
+/// How deep they may lie. What lies deeper is not part of what a prompt's results are known by, and neither is what git keeps.
+const MAX_DEPTH: usize = 16;
 
 /// The directories that `embedding:name` is looked up in.
 #[derive(Clone, Debug, Default)]
@@ -58,9 +60,9 @@ impl EmbeddingFiles {
 }
 
 fn find_below(root: &Path, name: &str) -> Option<PathBuf> {
-    let mut waiting = vec![root.to_owned()];
+    let mut waiting = vec![(root.to_owned(), 1)];
     let mut seen = std::collections::HashSet::new();
-    while let Some(directory) = waiting.pop() {
+    while let Some((directory, depth)) = waiting.pop() {
         if seen.len() >= MAX_DIRECTORIES {
             warn!("more than {MAX_DIRECTORIES} directories below {}: the rest is not searched", root.display());
             return None;
@@ -72,13 +74,18 @@ fn find_below(root: &Path, name: &str) -> Option<PathBuf> {
         {
             return Some(file);
         }
+        if depth >= MAX_DEPTH {
+            continue;
+        }
         let mut below: Vec<PathBuf> = std::fs::read_dir(&directory)
             .into_iter()
             .flatten()
-            .filter_map(|entry| inside(root, &entry.ok()?.path(), Path::is_dir))
+            .flatten()
+            .filter(|entry| entry.file_name() != ".git")
+            .filter_map(|entry| inside(root, &entry.path(), Path::is_dir))
             .collect();
         below.sort_unstable_by(|a, b| b.cmp(a));
-        waiting.extend(below);
+        waiting.extend(below.into_iter().map(|directory| (directory, depth + 1)));
     }
     None
 }

@@ -1,7 +1,7 @@
 use anyhow::{Context, ensure};
 use redraft_engine::cx::Cx;
 use redraft_engine::io::List;
-use redraft_engine::node::Run;
+use redraft_engine::node::{Fingerprint, Offer, Run};
 use redraft_engine::{Node, Outputs};
 use serde_json::json;
 
@@ -77,6 +77,11 @@ struct Loaded {
 
 impl Run for LoadTrainingDataset {
     type Out = Loaded;
+
+    /// The folder's name says nothing of what is in it.
+    fn fingerprint(_: &Offer) -> anyhow::Result<Fingerprint> {
+        Ok(Fingerprint::Never)
+    }
 
     fn run(self, cx: &mut Cx) -> anyhow::Result<Loaded> {
         let gone = || format!("there is no data set '{}' in the output folder; name another", self.folder_name);
