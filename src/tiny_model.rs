@@ -21,10 +21,13 @@ static CHECKPOINT: &[u8] = include_bytes!("../models/redraft-tiny.safetensors");
 /// A drawing style for it, stained glass, and its name.
 static LORA: &[u8] = include_bytes!("../models/redraft-tiny-lora.safetensors");
 const LORA_NAME: &str = "redraft-tiny-lora.safetensors";
+/// A textual inversion for it, turquoise, and its name.
+static EMBEDDING: &[u8] = include_bytes!("../models/redraft-tiny-turquoise.safetensors");
+const EMBEDDING_NAME: &str = "redraft-tiny-turquoise.safetensors";
 /// For which names it stands in.
 static SUBSTITUTES: &str = include_str!("../workflows/substitutes.toml");
 
-/// Writes the checkpoint as a checkpoint and as a VAE, its LoRA, and the table of what it stands in for. Files that are there already and say the
+/// Writes the checkpoint as a checkpoint and as a VAE, its LoRA and its embedding, and the table of what it stands in for. Files that are there already and say the
 /// same stay as they are.
 pub(crate) fn tiny_model(directories: &Directories) -> Outcome {
     let folders = directories::folders(directories)?;
@@ -36,6 +39,7 @@ pub(crate) fn tiny_model(directories: &Directories) -> Outcome {
         put(&vae, CHECKPOINT)?;
     }
     put(&directory(&folders, "loras")?.join(LORA_NAME), LORA)?;
+    put(&directory(&folders, "embeddings")?.join(EMBEDDING_NAME), EMBEDDING)?;
     let base = directories.base_directory.as_deref().unwrap_or(Path::new("."));
     put(&base.join(USUAL), SUBSTITUTES.as_bytes())?;
     Ok(Exit::Done)
