@@ -8,6 +8,8 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+#[cfg(unix)]
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
@@ -78,7 +80,12 @@ enum Content {
 
 /// What tells whether a file was changed: a hash of its path, size, inode and disk, and the times when its content and its inode were
 /// changed. Programs that copy or unpack files set the first of these times as they like, but not the second.
-type Stamp = [u8; 32];
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    whole: [u8; 32],
+    /// The part that changes when the file is written to or replaced, and not when it gets another name or other permissions.
+    of_content: [u8; 32],
+}
 
 impl Digests {
     /// Reads large files too, and keeps their digests in `own`, which is made when the first is written; looks for them in `others`
@@ -130,8 +137,10 @@ impl Digests {
         if let Some(known) = self.0.lock().get_mut(path).filter(|known| known.stamp == stamp) {
             match known.content {
                 Content::Digest(digest) if !(in_process && known.by_stamp) => return Ok(by_content(digest)),
-                Content::Digest(_) | Content::Reading => return Ok(Print { digest: stamp, lasting: Lasting::NotYet }),
-                Content::Unknown => return Ok(Print { digest: stamp, lasting: Lasting::No }),
+                Content::Digest(_) | Content::Reading => {
+                    return Ok(Print { digest: stamp.whole, lasting: Lasting::NotYet });
+                }
+                Content::Unknown => return Ok(Print { digest: stamp.whole, lasting: Lasting::No }),
             }
         }
         // The lock is not held while a file is read: that may take seconds, and others ask for other files.
@@ -142,9 +151,9 @@ impl Digests {
             Content::Digest(digest) => by_content(digest),
             Content::Reading => {
                 self.read_beside(path.to_owned(), stamp);
-                Print { digest: stamp, lasting: Lasting::NotYet }
+                Print { digest: stamp.whole, lasting: Lasting::NotYet }
             }
-            Content::Unknown => Print { digest: stamp, lasting: Lasting::No },
+            Content::Unknown => Print { digest: stamp.whole, lasting: Lasting::No },
         })
     }
 
@@ -153,7 +162,7 @@ impl Digests {
         if size < LARGE {
             return Ok(Shared::digest(path)?.map_or(Content::Unknown, Content::Digest));
         }
-        if let Some(digest) = self.0.folders().find_map(|folder| read(&folder.join(hex(stamp)))) {
+        if let Some(digest) = self.0.folders().find_map(|folder| read(&folder.join(hex(&stamp.whole)))) {
             return Ok(Content::Digest(digest));
         }
         let seen = look(path).map(|look| self.0.folders().any(|folder| folder.join(look_name(&look)).exists()));
@@ -198,8 +207,26 @@ impl Digests {
     pub fn changed(&self) -> bool {
         let mut known = self.0.lock();
         let before = known.len();
-        known.retain(|path, known| stamp(path).is_ok_and(|(stamp, _)| stamp == known.stamp));
+        known.retain(|path, known| known.is_still(path));
         known.len() < before
+    }
+}
+
+impl Known {
+    /// Whether a file is what it was. One that only got another name or other permissions is; what else may have happened to it meanwhile
+    /// is told by its digest.
+    fn is_still(&mut self, path: &Path) -> bool {
+        let Ok((stamp, _)) = stamp(path) else { return false };
+        if stamp == self.stamp || stamp.of_content != self.stamp.of_content {
+            return stamp == self.stamp;
+        }
+        match self.content {
+            Content::Digest(digest) => {
+                self.stamp = stamp;
+                Shared::digest(path).is_ok_and(|found| found == Some(digest))
+            }
+            Content::Reading | Content::Unknown => true,
+        }
     }
 }
 
@@ -222,15 +249,15 @@ impl Shared {
     /// The digest of a file's content; nothing if the file was changed meanwhile, so that it may be of neither content.
     fn digest(path: &Path) -> io::Result<Option<Digest>> {
         // Read, not mapped: a file that is shortened meanwhile would end the process.
-        let before = content_stamp(path)?;
+        let (before, _) = stamp(path)?;
         let digest = *blake3::Hasher::new().update_reader(files::open(path)?)?.finalize().as_bytes();
-        Ok((content_stamp(path)? == before).then_some(digest))
+        Ok((stamp(path)?.0.of_content == before.of_content).then_some(digest))
     }
 
     /// Keeps a digest, and the file's look.
     fn keep(&self, path: &Path, stamp: &Stamp, digest: &Digest) {
         let Some(own) = &self.own else { return };
-        let kept = write(&own.join(hex(stamp)), hex(digest).as_bytes())
+        let kept = write(&own.join(hex(&stamp.whole)), hex(digest).as_bytes())
             .and_then(|()| write(&own.join(look_name(&look(path)?)), b""));
         if let Err(error) = kept {
             tracing::warn!("the digest of {} is not kept: {error}", path.display());
@@ -241,32 +268,21 @@ impl Shared {
 /// A file's stamp, and its size in bytes.
 fn stamp(path: &Path) -> io::Result<(Stamp, u64)> {
     let meta = std::fs::metadata(path)?;
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(std::path::absolute(path)?.as_os_str().as_encoded_bytes());
-    hasher.update(&of_content(&meta)?);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        for part in [meta.dev(), meta.ctime() as u64, meta.ctime_nsec() as u64] {
-            hasher.update(&part.to_le_bytes());
-        }
-    }
-    Ok((*hasher.finalize().as_bytes(), meta.len()))
-}
-
-/// What changes when a file is written to or replaced, and not when it gets another name or other permissions.
-fn content_stamp(path: &Path) -> io::Result<Stamp> {
-    of_content(&std::fs::metadata(path)?)
-}
-
-fn of_content(meta: &std::fs::Metadata) -> io::Result<Stamp> {
     let modified = meta.modified()?.duration_since(UNIX_EPOCH).map_or(0, |age| age.as_nanos());
     let mut hasher = blake3::Hasher::new();
+    hasher.update(std::path::absolute(path)?.as_os_str().as_encoded_bytes());
     hasher.update(&meta.len().to_le_bytes());
     hasher.update(&modified.to_le_bytes());
     #[cfg(unix)]
-    hasher.update(&std::os::unix::fs::MetadataExt::ino(meta).to_le_bytes());
-    Ok(*hasher.finalize().as_bytes())
+    for part in [meta.ino(), meta.dev()] {
+        hasher.update(&part.to_le_bytes());
+    }
+    let of_content = *hasher.finalize().as_bytes();
+    #[cfg(unix)]
+    for part in [meta.ctime(), meta.ctime_nsec()] {
+        hasher.update(&part.to_le_bytes());
+    }
+    Ok((Stamp { whole: *hasher.finalize().as_bytes(), of_content }, meta.len()))
 }
 
 /// Removes the digests in a folder, and the folder if nothing else is there.
@@ -380,9 +396,9 @@ mod tests {
         assert_eq!(open(&folder).of(&file).unwrap(), settled);
         // A process believes what is kept, and reads the file where that is no digest.
         let (stamp, _) = stamp(&file).unwrap();
-        std::fs::write(folder.join(hex(&stamp)), hex(&[7; 32])).unwrap();
+        std::fs::write(folder.join(hex(&stamp.whole)), hex(&[7; 32])).unwrap();
         assert_eq!(open(&folder).of(&file).unwrap().digest, [7; 32]);
-        std::fs::write(folder.join(hex(&stamp)), "no digest").unwrap();
+        std::fs::write(folder.join(hex(&stamp.whole)), "no digest").unwrap();
         assert_eq!(open(&folder).of(&file).unwrap(), settled);
         // Kept elsewhere, and not to be written there.
         let reader = Digests::kept_in(None, vec![folder.clone()]);
@@ -430,6 +446,21 @@ mod tests {
         assert_ne!(open(&folder).whole(&file).unwrap(), first);
         assert!(digests.changed());
         assert_ne!(digests.whole(&file).unwrap(), first);
+    }
+
+    /// A second name changes the time of the inode, and nothing else.
+    #[cfg(unix)]
+    #[test]
+    fn a_file_with_another_name_is_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, "x").unwrap();
+        let digests = Digests::default();
+        let before = digests.of(&file).unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+        std::fs::hard_link(&file, dir.path().join("other")).unwrap();
+        assert!(!digests.changed());
+        assert_eq!(digests.of(&file).unwrap(), before);
     }
 
     #[test]
