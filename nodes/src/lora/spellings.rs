@@ -10,10 +10,14 @@ struct Spelling {
 }
 
 /// Every spelling that ComfyUI 0.8.0 knows for Stable Diffusion. Where a file names a layer in several, the last counts.
-static SPELLINGS: [Spelling; 17] = [
+static SPELLINGS: [Spelling; 18] = [
     Spelling {
         of: "kohya, original names",
         keys: |layer| unet_weight(layer).map(|name| format!("lora_unet_{}", flat(name))).into_iter().collect(),
+    },
+    Spelling {
+        of: "VideoX-Fun",
+        keys: |layer| unet_weight(layer).map(|name| format!("lora_unet__{}", flat(name))).into_iter().collect(),
     },
     Spelling { of: "ComfyUI, network", keys: |layer| unet(layer).into_iter().map(str::to_owned).collect() },
     Spelling {

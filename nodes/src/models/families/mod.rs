@@ -4,6 +4,7 @@ mod flux;
 mod others;
 mod sd3;
 mod stable_diffusion;
+mod wan;
 mod z_image;
 
 use std::fmt;
@@ -57,6 +58,7 @@ pub static FAMILIES: &[Family] = &[
     sd3::SD3,
     flux::FLUX,
     z_image::Z_IMAGE,
+    wan::WAN21,
 ];
 
 impl fmt::Debug for Family {
