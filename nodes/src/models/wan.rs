@@ -190,6 +190,11 @@ impl Network for Wan {
         false
     }
 
+    fn takes_known_clean(&self) -> bool {
+        // Wan 2.2's model with latents of 48 channels has a noise level for each frame.
+        self.channels == 48
+    }
+
     fn device(&self) -> Device {
         self.placement.device
     }

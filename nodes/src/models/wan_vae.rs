@@ -1,4 +1,4 @@
-//! Wan 2.1's autoencoder for videos (Wan Team 2025, arXiv:2503.20314), which Qwen-Image uses for pictures.
+//! Wan's autoencoders for videos (Wan Team 2025, arXiv:2503.20314): 2.1's, which Qwen-Image uses for pictures, and 2.2's.
 
 use anyhow::{Result, ensure};
 use tch::{Device, Kind, Tensor};
@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor};
 use super::autoencoder::{Autoencoder, Tiles};
 use super::vae::{Progress, cropped, in_groups, unless_out_of_memory};
 use super::vae_tiled::{Scale, Side, count, tiled};
-use super::wan_vae_blocks::{CausalConv, ChannelNorm, Earlier, Layers};
+use super::wan_vae_blocks::{CausalConv, ChannelNorm, Earlier, Layers, Way};
 use crate::files::weights::Weights;
 use crate::ops::numerics::{Numerics, Placement};
 
@@ -22,19 +22,21 @@ struct Half {
 }
 
 impl Half {
-    /// `order`: the names of the layers, in the order in which they are applied.
-    fn load(w: &Weights, order: [&str; 2]) -> Result<Self> {
+    fn load(w: &Weights, way: Way) -> Result<Self> {
         let conv_in = CausalConv::load(&w.at("conv1"), w.dim("conv1.weight", 1)?)?;
         let mut channels = conv_in.outputs();
-        let layers = [Layers::load(&w.at(order[0]), &mut channels)?, Layers::load(&w.at(order[1]), &mut channels)?];
+        let order = if way == Way::Down { ["downsamples", "middle"] } else { ["middle", "upsamples"] };
+        let mut layers = |place: usize| Layers::load(&w.at(order[place]), way, &mut channels);
+        let layers = [layers(0)?, layers(1)?];
         let norm = ChannelNorm::load(&w.at("head.0"), channels, 3)?;
         Ok(Self { conv_in, layers, norm, conv_out: CausalConv::load(&w.at("head.2"), channels)? })
     }
 
     /// How many of its layers change the size, and how many of them the number of frames.
     fn resizings(&self) -> [usize; 2] {
-        let sum = |of: fn(&Layers) -> usize| self.layers.iter().map(of).sum();
-        [sum(Layers::resizings), sum(Layers::over_time)]
+        let [first, second] = &self.layers;
+        let both = [first.resizings(), second.resizings()];
+        [0, 1].map(|of| both[0][of] + both[1][of])
     }
 
     /// `x` is B×C×T×H×W, a group of frames.
@@ -56,7 +58,8 @@ impl Half {
     }
 }
 
-/// The autoencoder: 8×8 pixels become one point of 16 channels, and behind the first frame 4 frames one latent frame.
+/// The autoencoder: 8×8 pixels become one point of 16 channels, in 2.2 16×16 pixels one of 48; and behind the first frame 4 frames become
+/// one latent frame.
 ///
 /// Sizes are read off the weights. Frames are worked through in groups of four, which bounds memory.
 pub struct WanVae {
@@ -65,6 +68,8 @@ pub struct WanVae {
     decoder: Half,
     quant: CausalConv,
     post_quant: CausalConv,
+    /// Pixels of a side that are put into channels first: 2 in Wan 2.2's, else 1.
+    patch: i64,
 }
 
 impl WanVae {
@@ -78,27 +83,32 @@ impl WanVae {
     pub fn load(weights: &Weights, numerics: &Numerics) -> Result<Self> {
         let placement = numerics.vae();
         let w = &weights.placed(placement);
-        let encoder = Half::load(&w.at("encoder"), ["downsamples", "middle"])?;
-        let decoder = Half::load(&w.at("decoder"), ["middle", "upsamples"])?;
+        let encoder = Half::load(&w.at("encoder"), Way::Down)?;
+        let decoder = Half::load(&w.at("decoder"), Way::Up)?;
         let quant = CausalConv::load(&w.at("conv1"), encoder.conv_out.outputs())?;
         let post_quant = CausalConv::load(&w.at("conv2"), decoder.conv_in.inputs())?;
-        let vae = Self { placement, encoder, decoder, quant, post_quant };
+        let patch = if w.contains("decoder.upsamples.0.upsamples.0.residual.2.weight") { 2 } else { 1 };
+        let vae = Self { placement, encoder, decoder, quant, post_quant, patch };
         ensure!(
             vae.quant.outputs() == 2 * vae.post_quant.inputs()
                 && vae.post_quant.outputs() == vae.post_quant.inputs()
                 && vae.encoder.conv_in.inputs() == vae.decoder.conv_out.outputs()
-                && [vae.encoder.resizings(), vae.decoder.resizings()]
-                    .iter()
-                    .all(|[sides, time]| (*sides, *time) == (3, 2)),
+                && vae.encoder.conv_in.inputs() % (patch * patch) == 0
+                && [&vae.encoder, &vae.decoder].iter().all(|half| half.resizings() == [3, 2]),
             "encoder and decoder in {} do not fit together; the file is of another kind, or damaged",
             w.path().display()
         );
         Ok(vae)
     }
 
-    /// B×H×W×C to a video 1×C'×T×H'×W', with the sides cut to multiples of 8, and ones in channels that are missing.
+    /// Channels of its pictures: 3.
+    fn picture_channels(&self) -> i64 {
+        self.encoder.conv_in.inputs() / (self.patch * self.patch)
+    }
+
+    /// B×H×W×C to a video 1×C'×T×H'×W', with the sides cut to multiples of its factor, and ones in channels that are missing.
     fn video(&self, pixels: &Tensor) -> Result<Tensor> {
-        let channels = self.encoder.conv_in.inputs();
+        let channels = self.picture_channels();
         let missing = channels - pixels.size().last().copied().unwrap_or(channels);
         let filled = if missing > 0 { &pixels.f_pad([0, missing], "constant", 1.0)? } else { pixels };
         Ok(cropped(filled, self.factor(), channels)?.transpose(0, 1).unsqueeze(0))
@@ -106,7 +116,7 @@ impl WanVae {
 
     /// Pixels B×C×T×H×W in 0…1 to the posterior's mean.
     fn encode_video(&self, pixels: &Tensor) -> Tensor {
-        let x = self.placement.place(&(pixels * 2.0 - 1.0));
+        let x = self.patched(&self.placement.place(&(pixels * 2.0 - 1.0)));
         let behind = (x.size()[2] - 1) / FRAMES;
         let groups = (0..=behind).map(|group| match group {
             0 => x.narrow(2, 0, 1),
@@ -119,7 +129,30 @@ impl WanVae {
     /// A latent B×C×T×h×w to pixels in 0…1, B×C×T'×8h×8w.
     fn decode_video(&self, latent: &Tensor) -> Tensor {
         let z = self.post_quant.forward(&self.placement.place(latent), None);
-        host(&self.decoder.over_groups((0..z.size()[2]).map(|frame| z.narrow(2, frame, 1))))
+        let x = self.decoder.over_groups((0..z.size()[2]).map(|frame| z.narrow(2, frame, 1)));
+        host(&self.unpatched(&x))
+    }
+
+    /// B×C×T×H×W with the pixels of squares put into channels.
+    fn patched(&self, x: &Tensor) -> Tensor {
+        let (size, patch) = (x.size(), self.patch);
+        if patch == 1 {
+            return x.shallow_clone();
+        }
+        let split = x.reshape([size[0], size[1], size[2], size[3] / patch, patch, size[4] / patch, patch]);
+        let flat = split.permute([0, 1, 6, 4, 2, 3, 5]);
+        flat.reshape([size[0], -1, size[2], size[3] / patch, size[4] / patch])
+    }
+
+    /// The inverse of [`patched`](Self::patched).
+    fn unpatched(&self, x: &Tensor) -> Tensor {
+        let (size, patch) = (x.size(), self.patch);
+        if patch == 1 {
+            return x.shallow_clone();
+        }
+        let split = x.reshape([size[0], -1, patch, patch, size[2], size[3], size[4]]);
+        let flat = split.permute([0, 1, 4, 5, 3, 6, 2]);
+        flat.reshape([size[0], -1, size[2], size[3] * patch, size[4] * patch])
     }
 
     fn check_latent(&self, latent: &Tensor) -> Result<()> {
@@ -163,7 +196,7 @@ impl Autoencoder for WanVae {
     }
 
     fn factor(&self) -> i64 {
-        8
+        8 * self.patch
     }
 
     fn frames(&self) -> Option<i64> {
@@ -203,7 +236,8 @@ impl Autoencoder for WanVae {
         match unless_out_of_memory(whole) {
             Some(pictures) => pictures,
             None => {
-                let tiles = Tiles { side: 32, overlap: 8, frames: 999, frame_overlap: 1 };
+                let side = 256 / self.factor();
+                let tiles = Tiles { side, overlap: side / 4, frames: 999, frame_overlap: 1 };
                 self.decode_tiled(latent, tiles, &mut |_, _| Ok(()))
             }
         }
@@ -213,7 +247,7 @@ impl Autoencoder for WanVae {
         self.check_latent(latent)?;
         let tiles = Tiles { frames: tiles.frames.max(2), frame_overlap: tiles.frame_overlap.max(1), ..tiles };
         let sides = Self::sides(tiles, Scale::FramesUp(FRAMES), Scale::Times(self.factor() as f64));
-        let channels = self.decoder.conv_out.outputs();
+        let channels = self.picture_channels();
         Ok(shown(&Self::in_tiles(latent, &sides, channels, progress, |tile| self.decode_video(tile))?))
     }
 }

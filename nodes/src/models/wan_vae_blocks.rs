@@ -1,6 +1,6 @@
 //! The blocks of Wan's autoencoder: convolutions over space and time that see no later frame than their own.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use tch::Tensor;
 
 use crate::files::weights::Weights;
@@ -17,6 +17,7 @@ pub(super) struct Earlier {
     /// In the order in which the layers are applied.
     kept: Vec<Kept>,
     next: usize,
+    groups: usize,
 }
 
 /// What one layer keeps.
@@ -33,6 +34,11 @@ impl Earlier {
     /// Begins the next group of frames.
     pub(super) fn next_group(&mut self) {
         self.next = 0;
+        self.groups += 1;
+    }
+
+    pub(super) fn is_first_group(&self) -> bool {
+        self.groups <= 1
     }
 
     /// What the next layer has kept. It has to put back what it keeps from now on.
@@ -278,12 +284,20 @@ impl Doubling {
     }
 }
 
+/// Where a side of the autoencoder leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    Down,
+    Up,
+}
+
 /// A layer of a side.
 enum Layer {
     Residual(Residual),
     Attention(Attention),
     Halving(Halving),
     Doubling(Doubling),
+    Level(Level),
 }
 
 /// Layers that are applied one after the other.
@@ -291,22 +305,24 @@ pub(super) struct Layers(Vec<Layer>);
 
 impl Layers {
     /// The numbered layers below `w`. `channels` goes from their input's to their output's.
-    pub(super) fn load(w: &Weights, channels: &mut i64) -> Result<Self> {
-        (0..w.children()).map(|place| Self::layer(&w.at(place), channels)).collect::<Result<_>>().map(Self)
+    pub(super) fn load(w: &Weights, way: Way, channels: &mut i64) -> Result<Self> {
+        (0..w.children()).map(|place| Self::layer(&w.at(place), way, channels)).collect::<Result<_>>().map(Self)
     }
 
-    fn layer(w: &Weights, channels: &mut i64) -> Result<Layer> {
+    fn layer(w: &Weights, way: Way, channels: &mut i64) -> Result<Layer> {
+        let inner = w.at(if way == Way::Down { "downsamples" } else { "upsamples" });
+        if !inner.is_empty() {
+            return Ok(Layer::Level(Level::load(&inner, way, channels)?));
+        }
         if w.contains("to_qkv.weight") {
             return Ok(Layer::Attention(Attention::load(w, *channels)?));
         }
         if w.contains("resample.1.weight") {
             let outputs = w.dim("resample.1.weight", 0)?;
             let inputs = std::mem::replace(channels, outputs);
-            // A doubling halves the channels.
-            return Ok(if outputs < inputs {
-                Layer::Doubling(Doubling::load(w, inputs)?)
-            } else {
-                Layer::Halving(Halving::load(w, inputs)?)
+            return Ok(match way {
+                Way::Up => Layer::Doubling(Doubling::load(w, inputs)?),
+                Way::Down => Layer::Halving(Halving::load(w, inputs)?),
             });
         }
         let block = Residual::load(w, *channels)?;
@@ -314,20 +330,18 @@ impl Layers {
         Ok(Layer::Residual(block))
     }
 
-    /// How many of them halve or double the size.
-    pub(super) fn resizings(&self) -> usize {
-        self.0.iter().filter(|layer| matches!(layer, Layer::Halving(_) | Layer::Doubling(_))).count()
-    }
-
-    /// How many of them change the number of frames.
-    pub(super) fn over_time(&self) -> usize {
-        let changes = |layer: &&Layer| {
-            matches!(
-                layer,
-                Layer::Halving(Halving { time: Some(_), .. }) | Layer::Doubling(Doubling { time: Some(_), .. })
-            )
-        };
-        self.0.iter().filter(changes).count()
+    /// How many of them halve or double the size, and how many of those change the number of frames.
+    pub(super) fn resizings(&self) -> [usize; 2] {
+        self.0.iter().fold([0, 0], |[sides, time], layer| match layer {
+            Layer::Halving(Halving { time: conv, .. }) | Layer::Doubling(Doubling { time: conv, .. }) => {
+                [sides + 1, time + usize::from(conv.is_some())]
+            }
+            Layer::Level(level) => {
+                let [further_sides, further_time] = level.layers.resizings();
+                [sides + further_sides, time + further_time]
+            }
+            Layer::Residual(_) | Layer::Attention(_) => [sides, time],
+        })
     }
 
     /// `x` is B×C×T×H×W, a group of frames.
@@ -337,6 +351,81 @@ impl Layers {
             Layer::Attention(attention) => attention.forward(&x),
             Layer::Halving(halving) => halving.forward(&x, earlier),
             Layer::Doubling(doubling) => doubling.forward(&x, earlier),
+            Layer::Level(level) => level.forward(x, earlier),
         })
+    }
+}
+
+/// The layers of one size beside a shortcut without weights, as Wan 2.2 has them.
+struct Level {
+    layers: Layers,
+    shortcut: Option<Shortcut>,
+}
+
+/// Points are put into channels, of which as many as there are too many are averaged; or the reverse.
+struct Shortcut {
+    way: Way,
+    outputs: i64,
+    /// By how much time, and height and width, change.
+    time: i64,
+    side: i64,
+}
+
+impl Level {
+    fn load(w: &Weights, way: Way, channels: &mut i64) -> Result<Self> {
+        let inputs = *channels;
+        let layers = Layers::load(w, way, channels)?;
+        let [sides, time] = layers.resizings().map(|count| 1 << count.min(1));
+        let shortcut = Shortcut { way, outputs: *channels, time, side: sides };
+        let (more, fewer) = (inputs.max(*channels), inputs.min(*channels) * time * sides * sides);
+        ensure!(
+            (way == Way::Down && inputs * time * sides * sides % *channels == 0)
+                || (way == Way::Up && *channels * time * sides * sides % inputs == 0),
+            "{} has a level of {more} channels beside {fewer}, which do not share them; the file is damaged",
+            w.path().display()
+        );
+        // Where nothing is doubled there is none.
+        Ok(Self { layers, shortcut: (way == Way::Down || sides > 1).then_some(shortcut) })
+    }
+
+    fn forward(&self, x: Tensor, earlier: &mut Earlier) -> Tensor {
+        let first = earlier.is_first_group();
+        let h = self.layers.forward(x.shallow_clone(), earlier);
+        match &self.shortcut {
+            Some(shortcut) => h + shortcut.forward(&x, first),
+            None => h,
+        }
+    }
+}
+
+impl Shortcut {
+    fn forward(&self, x: &Tensor, first_group: bool) -> Tensor {
+        match self.way {
+            Way::Down => self.averaged(x),
+            Way::Up => self.repeated(x, first_group),
+        }
+    }
+
+    fn averaged(&self, x: &Tensor) -> Tensor {
+        let Self { outputs, time, side, .. } = *self;
+        let missing = (time - x.size()[2] % time) % time;
+        let x = x.constant_pad_nd([0, 0, 0, 0, missing, 0]);
+        let size = x.size();
+        let (frames, height, width) = (size[2] / time, size[3] / side, size[4] / side);
+        let split = x.reshape([size[0], size[1], frames, time, height, side, width, side]);
+        let flat = split.permute([0, 1, 3, 5, 7, 2, 4, 6]).contiguous();
+        flat.view([size[0], outputs, -1, frames, height, width].as_slice()).mean_dim([2i64].as_slice(), false, x.kind())
+    }
+
+    /// The first group's frames are fewer: the first one is not doubled.
+    fn repeated(&self, x: &Tensor, first_group: bool) -> Tensor {
+        let Self { outputs, time, side, .. } = *self;
+        let size = x.size();
+        let repeats = outputs * time * side * side / size[1];
+        let x = x.repeat_interleave_self_int(repeats, 1, None);
+        let split = x.view([size[0], outputs, time, side, side, size[2], size[3], size[4]].as_slice());
+        let flat = split.permute([0, 1, 5, 2, 6, 3, 7, 4]).contiguous();
+        let whole = flat.view([size[0], outputs, size[2] * time, size[3] * side, size[4] * side]);
+        if first_group { whole.slice(2, time - 1, None, 1) } else { whole }
     }
 }

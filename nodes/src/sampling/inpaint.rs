@@ -8,7 +8,7 @@ use super::hooks::{Hooks, Levels};
 use crate::ops::composite::fill_batch;
 
 /// A denoiser that keeps a part of the latent: where the mask is 0, its input is the known latent noised to the current
-/// level, and its output the known latent.
+/// level, or without noise, and its output the known latent.
 pub struct Inpaint<'a> {
     /// The denoiser that it wraps.
     pub inner: &'a mut dyn Denoise,
@@ -16,8 +16,8 @@ pub struct Inpaint<'a> {
     pub mask: Tensor,
     /// The known latent in the network's scale.
     pub latent: Tensor,
-    /// The noise that is added to it.
-    pub noise: Tensor,
+    /// The noise that is added to it, if it is.
+    pub noise: Option<Tensor>,
     /// Hooks, which may change the mask at each level.
     pub hooks: &'a Hooks,
     /// The noise levels of the run, for the hooks.
@@ -28,7 +28,10 @@ impl Denoise for Inpaint<'_> {
     fn denoise(&mut self, x: &Tensor, sigma: f64) -> Result<Denoised> {
         let mask = &self.hooks.mask(&self.mask, sigma, &self.levels);
         let keep = 1f64 - mask;
-        let known = self.levels.sampling.at_level(&self.latent, &self.noise, sigma as f32);
+        let known = match &self.noise {
+            Some(noise) => self.levels.sampling.at_level(&self.latent, noise, sigma as f32),
+            None => self.latent.shallow_clone(),
+        };
         let seen = x * mask + known * &keep;
         let result = self.inner.denoise(&seen, sigma)?;
         Ok(Denoised { denoised: result.denoised * mask + &self.latent * keep, ..result })
@@ -102,7 +105,7 @@ mod tests {
                 inner: &mut recorder,
                 mask: full(mask),
                 latent: full(1.0),
-                noise: full(2.0),
+                noise: Some(full(2.0)),
                 hooks: &hooks,
                 levels: Levels { sampling: &sampling, sigmas: &[] },
             };

@@ -140,7 +140,7 @@ pub fn sample_sigmas(model: &ReadyModel, request: &SigmasRequest, on_step: &mut 
     let denoiser: &mut dyn Denoise = match &mask {
         None => &mut guidance,
         Some(mask) => {
-            let noise = fresh_noise.unwrap_or(noise);
+            let noise = (!model.network.takes_known_clean()).then(|| fresh_noise.unwrap_or(noise));
             let levels = Levels { sampling, sigmas: &sigmas };
             let latent = latent.shallow_clone();
             inpaint =

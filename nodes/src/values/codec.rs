@@ -6,7 +6,9 @@ use serde_json::{Value as Json, json};
 use tch::{Device, Kind, Tensor};
 
 use super::extras::{Extra, Extras};
-use super::{Area, Conditioning, ConditioningHooks, Entry, Image, Latent, Mask, Sigmas, Svg, TimestepsRange};
+use super::{
+    Area, ClipVisionOutput, Conditioning, ConditioningHooks, Entry, Image, Latent, Mask, Sigmas, Svg, TimestepsRange,
+};
 use crate::files::tensor_file::KINDS;
 use crate::ops::latent_operation::LatentOperation;
 use crate::recipes::{Clip, Guider, Model, NoiseChoice, UpscaleModel, VaeRecipe};
@@ -15,6 +17,7 @@ use crate::sampling::samplers::Sampler;
 redraft_engine::add_rows!(WIRE_TABLES: WireType = [
     WireType::of::<Image>(),
     WireType::of::<Mask>(),
+    WireType::of::<ClipVisionOutput>(),
     WireType::of::<Latent>(),
     WireType::of::<Conditioning>(),
     WireType::of::<Sigmas>(),
@@ -119,6 +122,16 @@ impl Data for Image {
 
     fn decode(from: &mut Decoder<'_, '_>) -> Result<Self, Malformed> {
         TensorPart::decode(from)?.ranked(from, &[4]).map(Self)
+    }
+}
+
+impl Data for ClipVisionOutput {
+    fn encode(&self, to: &mut Encoder<'_>) {
+        TensorPart::of(&self.0).encode(to);
+    }
+
+    fn decode(from: &mut Decoder<'_, '_>) -> Result<Self, Malformed> {
+        TensorPart::decode(from)?.ranked(from, &[3]).map(Self)
     }
 }
 

@@ -51,12 +51,20 @@ pub const VACE_MASK: Property<Vec<Tensor>> = Property::new("vace_mask");
 pub const VACE_STRENGTH: Property<Vec<f64>> = Property::new("vace_strength");
 
 /// The name of a property whose values are of type `T`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Property<T> {
     /// ComfyUI's name of it.
     pub name: &'static str,
     of: PhantomData<fn() -> T>,
 }
+
+impl<T> Clone for Property<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Property<T> {}
 
 impl<T> Property<T> {
     /// A property of that name.

@@ -1,5 +1,6 @@
 //! The values that travel between nodes and are data: tensors and plain values.
 
+pub mod clip_vision_output;
 mod codec;
 pub mod conditioning;
 pub mod extras;
@@ -13,6 +14,7 @@ pub mod sigmas;
 pub mod svg;
 pub mod timesteps;
 
+pub use clip_vision_output::ClipVisionOutput;
 pub use conditioning::{Area, Conditioning, Entry};
 pub use image::Image;
 pub use image_or_mask::ImageOrMask;
@@ -77,4 +79,5 @@ tensor_wire!(
     Latent: "LATENT" = |latent| std::iter::once(&latent.samples).chain(&latent.noise_mask).collect(), |_| 0;
     Image: "IMAGE" = |image| vec![&image.0], |_| 0;
     Mask: "MASK" = |mask| vec![&mask.0], |_| 0;
+    ClipVisionOutput: "CLIP_VISION_OUTPUT" = |seen| vec![&seen.0], |_| 0;
 );

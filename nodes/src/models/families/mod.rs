@@ -59,6 +59,7 @@ pub static FAMILIES: &[Family] = &[
     flux::FLUX,
     z_image::Z_IMAGE,
     wan::WAN21,
+    wan::WAN22,
 ];
 
 impl fmt::Debug for Family {

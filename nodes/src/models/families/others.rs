@@ -55,10 +55,6 @@ pub(super) const NOT_YET: &[(Test, &str)] = &[
         "a Wan model for cameras, speech, faces or audio, which is not supported yet; use one for text, pictures or control frames",
     ),
     (
-        |w| w.contains("decoder.upsamples.0.upsamples.0.residual.2.weight"),
-        "Wan 2.2's VAE, which is not supported yet; use Wan 2.1's",
-    ),
-    (
         |w| {
             unet_of(w).is_some_and(|u| u.names().iter().any(|n| n.contains(".time_stack.") || n.contains(".temporal_")))
         },

@@ -34,6 +34,21 @@ pub(super) const WAN21: Family = Family {
     extra_conds: conds,
 };
 
+/// Wan 2.2's model of 5 billion weights, with latents of its own: from text, and from pictures, which are known frames.
+pub(super) const WAN22: Family = Family {
+    name: "Wan 2.2",
+    recognise: |w| w.contains("head.modulation") && w.dim("head.head.weight", 0).is_ok_and(|rows| rows == 4 * 48),
+    sampled: |_| Ok((&latent_format::WAN22, Parameterisation::flow(8.0, 1000.0))),
+    extra_conds: |part, prompt| {
+        let conds = conds(part, prompt)?;
+        Ok(match prompt.noise_mask {
+            Some(mask) => conds.with(wan::KNOWN_FRAMES, ExtraCond::Rows(mask.shallow_clone())),
+            None => conds,
+        })
+    },
+    ..WAN21
+};
+
 fn conds(part: &ModelPart, prompt: &RunEntry) -> Result<ExtraConds> {
     let extras = &prompt.entry.extras;
     let shown = |latent: &Tensor| prompt.latent_format.shown(&latent.to_kind(Kind::Float));
