@@ -376,16 +376,17 @@ impl Level {
         let inputs = *channels;
         let layers = Layers::load(w, way, channels)?;
         let [sides, time] = layers.resizings().map(|count| 1 << count.min(1));
-        let shortcut = Shortcut { way, outputs: *channels, time, side: sides };
-        let (more, fewer) = (inputs.max(*channels), inputs.min(*channels) * time * sides * sides);
+        // Where nothing is doubled there is none.
+        let has_shortcut = way == Way::Down || sides > 1;
+        let factor = time * sides * sides;
+        let (many, few) = if way == Way::Down { (inputs * factor, *channels) } else { (*channels * factor, inputs) };
         ensure!(
-            (way == Way::Down && inputs * time * sides * sides % *channels == 0)
-                || (way == Way::Up && *channels * time * sides * sides % inputs == 0),
-            "{} has a level of {more} channels beside {fewer}, which do not share them; the file is damaged",
+            !has_shortcut || many % few == 0,
+            "{} has a level of {inputs} channels that become {channels}, which a shortcut cannot make of them; the file is damaged",
             w.path().display()
         );
-        // Where nothing is doubled there is none.
-        Ok(Self { layers, shortcut: (way == Way::Down || sides > 1).then_some(shortcut) })
+        let shortcut = has_shortcut.then_some(Shortcut { way, outputs: *channels, time, side: sides });
+        Ok(Self { layers, shortcut })
     }
 
     fn forward(&self, x: Tensor, earlier: &mut Earlier) -> Tensor {
