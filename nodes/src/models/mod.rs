@@ -26,6 +26,7 @@ mod wan_blocks;
 pub mod wan_shown;
 pub mod wan_vae;
 mod wan_vae_blocks;
+mod wan_vae_layers;
 pub mod z_image;
 
 #[cfg(test)]

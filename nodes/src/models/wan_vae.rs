@@ -6,7 +6,8 @@ use tch::{Device, Kind, Tensor};
 use super::autoencoder::{Autoencoder, Tiles};
 use super::vae::{Progress, cropped, in_groups, unless_out_of_memory};
 use super::vae_tiled::{Scale, Side, count, tiled};
-use super::wan_vae_blocks::{CausalConv, ChannelNorm, Earlier, Layers, Way};
+use super::wan_vae_blocks::{CausalConv, ChannelNorm, Earlier};
+use super::wan_vae_layers::{Layers, Way};
 use crate::files::weights::Weights;
 use crate::ops::numerics::{Numerics, Placement};
 

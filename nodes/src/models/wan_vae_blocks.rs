@@ -1,6 +1,6 @@
 //! The blocks of Wan's autoencoder: convolutions over space and time that see no later frame than their own.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, bail};
 use tch::Tensor;
 
 use crate::files::weights::Weights;
@@ -151,7 +151,7 @@ pub(super) struct Residual {
 }
 
 impl Residual {
-    fn load(w: &Weights, inputs: i64) -> Result<Self> {
+    pub(super) fn load(w: &Weights, inputs: i64) -> Result<Self> {
         let at = |place: usize| w.at("residual").at(place);
         let first = CausalConv::load(&at(2), inputs)?;
         let outputs = first.outputs();
@@ -163,7 +163,7 @@ impl Residual {
         })
     }
 
-    fn forward(&self, x: Tensor, earlier: &mut Earlier) -> Tensor {
+    pub(super) fn forward(&self, x: Tensor, earlier: &mut Earlier) -> Tensor {
         let mut h = self.norms[0].forward_silu(&x);
         h = self.convs[0].forward_behind(&h, earlier);
         h = self.norms[1].forward_silu(&h);
@@ -173,17 +173,22 @@ impl Residual {
             None => h + x,
         }
     }
+
+    /// The channels that leave it.
+    pub(super) fn outputs(&self) -> i64 {
+        self.convs[1].outputs()
+    }
 }
 
 /// Attention over the pixels of each frame, with one head.
-struct Attention {
+pub(super) struct Attention {
     norm: ChannelNorm,
     qkv: Conv2d,
     out: Conv2d,
 }
 
 impl Attention {
-    fn load(w: &Weights, channels: i64) -> Result<Self> {
+    pub(super) fn load(w: &Weights, channels: i64) -> Result<Self> {
         Ok(Self {
             norm: ChannelNorm::load(&w.at("norm"), channels, 2)?,
             qkv: Conv2d::load(&w.at("to_qkv"), channels, 3 * channels, 1)?,
@@ -191,7 +196,7 @@ impl Attention {
         })
     }
 
-    fn forward(&self, x: &Tensor) -> Tensor {
+    pub(super) fn forward(&self, x: &Tensor) -> Tensor {
         let pictures = pictures(x);
         let qkv = self.qkv.forward(&self.norm.forward(&pictures)).chunk(3, 1);
         let flat = |part: &Tensor| part.flatten(2, 3);
@@ -213,13 +218,13 @@ fn video(x: &Tensor, frames: i64) -> Tensor {
 }
 
 /// Halves height and width, and the frames behind the first group's where there is a convolution over time.
-struct Halving {
+pub(super) struct Halving {
     conv: Conv2d,
     time: Option<CausalConv>,
 }
 
 impl Halving {
-    fn load(w: &Weights, channels: i64) -> Result<Self> {
+    pub(super) fn load(w: &Weights, channels: i64) -> Result<Self> {
         let conv = w.at("resample.1");
         let time = w.at("time_conv");
         Ok(Self {
@@ -228,7 +233,7 @@ impl Halving {
         })
     }
 
-    fn forward(&self, x: &Tensor, earlier: &mut Earlier) -> Tensor {
+    pub(super) fn forward(&self, x: &Tensor, earlier: &mut Earlier) -> Tensor {
         // One row and one column of zeros, at the bottom and on the right only.
         let h = video(&self.conv.forward(&pictures(x).constant_pad_nd([0, 1, 0, 1])), x.size()[2]);
         let Some(conv) = &self.time else { return h };
@@ -239,16 +244,21 @@ impl Halving {
             _ => h,
         }
     }
+
+    /// Whether the number of frames changes, too.
+    pub(super) fn changes_time(&self) -> bool {
+        self.time.is_some()
+    }
 }
 
 /// Doubles height and width, and the frames behind the first group's where there is a convolution over time.
-struct Doubling {
+pub(super) struct Doubling {
     conv: Conv2d,
     time: Option<CausalConv>,
 }
 
 impl Doubling {
-    fn load(w: &Weights, channels: i64) -> Result<Self> {
+    pub(super) fn load(w: &Weights, channels: i64) -> Result<Self> {
         let conv = w.at("resample.1");
         let time = w.at("time_conv");
         Ok(Self {
@@ -257,7 +267,7 @@ impl Doubling {
         })
     }
 
-    fn forward(&self, x: &Tensor, earlier: &mut Earlier) -> Tensor {
+    pub(super) fn forward(&self, x: &Tensor, earlier: &mut Earlier) -> Tensor {
         let more = self.time.as_ref().and_then(|conv| Self::more_frames(conv, x, earlier));
         let x = more.as_ref().unwrap_or(x);
         let flat = pictures(x);
@@ -282,151 +292,9 @@ impl Doubling {
         let pairs = Tensor::stack(&[pairs.select(1, 0), pairs.select(1, 1)], 3);
         Some(pairs.reshape([batch, channels, frames * 2, height, width]))
     }
-}
 
-/// Where a side of the autoencoder leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
-    Down,
-    Up,
-}
-
-/// A layer of a side.
-enum Layer {
-    Residual(Residual),
-    Attention(Attention),
-    Halving(Halving),
-    Doubling(Doubling),
-    Level(Level),
-}
-
-/// Layers that are applied one after the other.
-pub(super) struct Layers(Vec<Layer>);
-
-impl Layers {
-    /// The numbered layers below `w`. `channels` goes from their input's to their output's.
-    pub(super) fn load(w: &Weights, way: Way, channels: &mut i64) -> Result<Self> {
-        (0..w.children()).map(|place| Self::layer(&w.at(place), way, channels)).collect::<Result<_>>().map(Self)
-    }
-
-    fn layer(w: &Weights, way: Way, channels: &mut i64) -> Result<Layer> {
-        let inner = w.at(if way == Way::Down { "downsamples" } else { "upsamples" });
-        if !inner.is_empty() {
-            return Ok(Layer::Level(Level::load(&inner, way, channels)?));
-        }
-        if w.contains("to_qkv.weight") {
-            return Ok(Layer::Attention(Attention::load(w, *channels)?));
-        }
-        if w.contains("resample.1.weight") {
-            let outputs = w.dim("resample.1.weight", 0)?;
-            let inputs = std::mem::replace(channels, outputs);
-            return Ok(match way {
-                Way::Up => Layer::Doubling(Doubling::load(w, inputs)?),
-                Way::Down => Layer::Halving(Halving::load(w, inputs)?),
-            });
-        }
-        let block = Residual::load(w, *channels)?;
-        *channels = block.convs[1].outputs();
-        Ok(Layer::Residual(block))
-    }
-
-    /// How many of them halve or double the size, and how many of those change the number of frames.
-    pub(super) fn resizings(&self) -> [usize; 2] {
-        self.0.iter().fold([0, 0], |[sides, time], layer| match layer {
-            Layer::Halving(Halving { time: conv, .. }) | Layer::Doubling(Doubling { time: conv, .. }) => {
-                [sides + 1, time + usize::from(conv.is_some())]
-            }
-            Layer::Level(level) => {
-                let [further_sides, further_time] = level.layers.resizings();
-                [sides + further_sides, time + further_time]
-            }
-            Layer::Residual(_) | Layer::Attention(_) => [sides, time],
-        })
-    }
-
-    /// `x` is B×C×T×H×W, a group of frames.
-    pub(super) fn forward(&self, x: Tensor, earlier: &mut Earlier) -> Tensor {
-        self.0.iter().fold(x, |x, layer| match layer {
-            Layer::Residual(block) => block.forward(x, earlier),
-            Layer::Attention(attention) => attention.forward(&x),
-            Layer::Halving(halving) => halving.forward(&x, earlier),
-            Layer::Doubling(doubling) => doubling.forward(&x, earlier),
-            Layer::Level(level) => level.forward(x, earlier),
-        })
-    }
-}
-
-/// The layers of one size beside a shortcut without weights, as Wan 2.2 has them.
-struct Level {
-    layers: Layers,
-    shortcut: Option<Shortcut>,
-}
-
-/// Points are put into channels, of which as many as there are too many are averaged; or the reverse.
-struct Shortcut {
-    way: Way,
-    outputs: i64,
-    /// By how much time, and height and width, change.
-    time: i64,
-    side: i64,
-}
-
-impl Level {
-    fn load(w: &Weights, way: Way, channels: &mut i64) -> Result<Self> {
-        let inputs = *channels;
-        let layers = Layers::load(w, way, channels)?;
-        let [sides, time] = layers.resizings().map(|count| 1 << count.min(1));
-        // Where nothing is doubled there is none.
-        let has_shortcut = way == Way::Down || sides > 1;
-        let factor = time * sides * sides;
-        let (many, few) = if way == Way::Down { (inputs * factor, *channels) } else { (*channels * factor, inputs) };
-        ensure!(
-            !has_shortcut || many % few == 0,
-            "{} has a level of {inputs} channels that become {channels}, which a shortcut cannot make of them; the file is damaged",
-            w.path().display()
-        );
-        let shortcut = has_shortcut.then_some(Shortcut { way, outputs: *channels, time, side: sides });
-        Ok(Self { layers, shortcut })
-    }
-
-    fn forward(&self, x: Tensor, earlier: &mut Earlier) -> Tensor {
-        let first = earlier.is_first_group();
-        let h = self.layers.forward(x.shallow_clone(), earlier);
-        match &self.shortcut {
-            Some(shortcut) => h + shortcut.forward(&x, first),
-            None => h,
-        }
-    }
-}
-
-impl Shortcut {
-    fn forward(&self, x: &Tensor, first_group: bool) -> Tensor {
-        match self.way {
-            Way::Down => self.averaged(x),
-            Way::Up => self.repeated(x, first_group),
-        }
-    }
-
-    fn averaged(&self, x: &Tensor) -> Tensor {
-        let Self { outputs, time, side, .. } = *self;
-        let missing = (time - x.size()[2] % time) % time;
-        let x = x.constant_pad_nd([0, 0, 0, 0, missing, 0]);
-        let size = x.size();
-        let (frames, height, width) = (size[2] / time, size[3] / side, size[4] / side);
-        let split = x.reshape([size[0], size[1], frames, time, height, side, width, side]);
-        let flat = split.permute([0, 1, 3, 5, 7, 2, 4, 6]).contiguous();
-        flat.view([size[0], outputs, -1, frames, height, width].as_slice()).mean_dim([2i64].as_slice(), false, x.kind())
-    }
-
-    /// The first group's frames are fewer: the first one is not doubled.
-    fn repeated(&self, x: &Tensor, first_group: bool) -> Tensor {
-        let Self { outputs, time, side, .. } = *self;
-        let size = x.size();
-        let repeats = outputs * time * side * side / size[1];
-        let x = x.repeat_interleave_self_int(repeats, 1, None);
-        let split = x.view([size[0], outputs, time, side, side, size[2], size[3], size[4]].as_slice());
-        let flat = split.permute([0, 1, 5, 2, 6, 3, 7, 4]).contiguous();
-        let whole = flat.view([size[0], outputs, size[2] * time, size[3] * side, size[4] * side]);
-        if first_group { whole.slice(2, time - 1, None, 1) } else { whole }
+    /// Whether the number of frames changes, too.
+    pub(super) fn changes_time(&self) -> bool {
+        self.time.is_some()
     }
 }

@@ -59,6 +59,9 @@ impl SentencePieces {
     /// # Errors
     /// If there is none, or it is no unigram model.
     pub fn load(weights: &Weights) -> Result<Self> {
+        // Checkpoints of several networks have it beside the encoders.
+        let beside = weights.whole().at("text_encoders");
+        let weights = if weights.contains(TENSOR) { weights } else { &beside };
         ensure!(
             weights.contains(TENSOR),
             "{} has no tensor {TENSOR}, which holds the encoder's vocabulary; use a file that has it",

@@ -21,8 +21,8 @@ pub(super) fn wan_checkpoint(b: &mut Builder, size: Size) {
     b.below("vae", |b| autoencoder(b, if tiny { 8 } else { 96 }));
     b.below("model.diffusion_model", |b| network(b, width, hidden, blocks, text.width));
     b.kind = if tiny { Kind::Half } else { Kind::Float8e4m3fn };
-    b.below("text_encoders.umt5xxl.transformer", |b| {
-        t5(b, &text);
+    b.below("text_encoders", |b| {
+        b.below("umt5xxl.transformer", |b| t5(b, &text));
         b.bytes("spiece_model", vocabulary());
     });
 }

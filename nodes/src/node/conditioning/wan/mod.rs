@@ -135,3 +135,33 @@ fn for_videos(vae: &dyn Autoencoder, channels: i64) -> Result<()> {
     );
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn frames_fill_the_size_and_masks_stand_for_four_of_them() {
+        let video = Video { width: 32, height: 16, length: 6 };
+        assert_eq!(video.latent(2, 16, 8).size(), [2, 16, 2, 2, 4]);
+        let pictures = Image(Tensor::rand([9, 10, 40, 4], (Kind::Float, Device::Cpu)));
+        assert_eq!(video.frames(&pictures).unwrap().size(), [6, 16, 32, 3]);
+        assert!(video.sized(&pictures.0.slice(3, 0, 1, 1)).unwrap_err().to_string().contains("three channels"));
+        let mask = video.mask(8);
+        let _ = mask.slice(2, 0, 5, 1).zero_();
+        let mask = by_latent_frame(&mask);
+        assert_eq!(mask.size(), [1, 4, 2, 2, 4]);
+        let kept = |channel: i64, frame: i64| mask.double_value(&[0, channel, frame, 1, 1]);
+        assert_eq!([kept(3, 0), kept(0, 1), kept(1, 1)], [0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn only_as_many_frames_as_there_is_room_for_are_put_in_front() {
+        let zeros = |frames: i64| Tensor::zeros([1, 2, frames, 1, 1], (Kind::Float, Device::Cpu));
+        for (whole, part, sum) in [(zeros(3), zeros(2) + 1.0, 4.0), (zeros(1), zeros(2) + 1.0, 2.0)] {
+            put_in_front(&whole, &part);
+            assert_eq!(whole.sum(Kind::Float).double_value(&[]), sum);
+        }
+    }
+}
