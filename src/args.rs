@@ -117,6 +117,8 @@ pub(crate) enum CheckpointKind {
     SdxlRefiner,
     /// Flux dev with its text encoders and VAE
     Flux,
+    /// Wan 2.1, 1.3 billion weights, with its text encoder and VAE
+    Wan,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

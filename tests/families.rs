@@ -48,6 +48,39 @@ fn a_flux_checkpoint_in_one_file_draws() {
     assert_eq!(pictures[0].as_bytes(), pictures[1].as_bytes());
 }
 
+#[test]
+fn a_wan_checkpoint_in_one_file_makes_the_frames_of_a_film() {
+    let base = Base::new();
+    let name = checkpoint(&base, "wan");
+    let mut film = text2image(&name, "EmptyHunyuanLatentVideo");
+    film["4"]["inputs"]["length"] = json!(5);
+    // A prompt that brings a picture is none to a model that makes videos of text alone; a mask is one of the frames.
+    film["8"] = json!({ "class_type": "LoadImage", "inputs": { "image": common::PICTURE } });
+    let control = json!({
+        "positive": ["2", 0], "negative": ["3", 0], "vae": ["1", 2], "width": 64, "height": 64, "length": 5, "batch_size": 1,
+        "start_image": ["8", 0],
+    });
+    film["9"] = json!({ "class_type": "WanImageToVideo", "inputs": control });
+    film["10"] = json!({ "class_type": "SetLatentNoiseMask", "inputs": { "samples": ["9", 2], "mask": ["8", 1] } });
+    film["5"]["inputs"]["positive"] = json!(["9", 0]);
+    film["5"]["inputs"]["latent_image"] = json!(["10", 0]);
+    base.run(&base.write_json("workflow.json", &film)).finish().expect_code(0);
+    assert_eq!(base.outputs().len(), 5);
+    // One frame, from a latent for pictures.
+    base.run(&base.write_json("workflow.json", &text2image(&name, "EmptySD3LatentImage"))).finish().expect_code(0);
+    assert_eq!(base.outputs().len(), 6);
+    // A VAE for pictures cannot encode the frames.
+    let mut mixed = film.clone();
+    mixed["11"] = json!({ "class_type": "CheckpointLoaderSimple", "inputs": { "ckpt_name": common::CHECKPOINT } });
+    mixed["9"]["inputs"]["vae"] = json!(["11", 2]);
+    refused(&base, &mixed, 1, &["latents of 4 channels for pictures", "load Wan's"]);
+    // A picture's latent of another family, which is not empty, and a video's latent in a VAE's place that has none.
+    let mut mixed = text2image(common::CHECKPOINT, "EmptyLatentImage");
+    mixed["11"] = json!({ "class_type": "CheckpointLoaderSimple", "inputs": { "ckpt_name": name } });
+    mixed["6"]["inputs"]["vae"] = json!(["11", 2]);
+    refused(&base, &mixed, 1, &["16 channels, frames, height and width"]);
+}
+
 /// What a workflow ends with that mixes families: the exit code, and words of the message.
 #[track_caller]
 fn refused(base: &Base, workflow: &Json, code: i32, words: &[&str]) {

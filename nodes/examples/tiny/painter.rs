@@ -7,8 +7,8 @@ use std::rc::Rc;
 use anyhow::{Context, Result};
 use redraft_nodes::files::weights::Weights;
 use redraft_nodes::lora::{Lora, layers};
+use redraft_nodes::models::autoencoder::Autoencoder;
 use redraft_nodes::models::families::recognise;
-use redraft_nodes::models::vae::Vae;
 use redraft_nodes::networks::Networks;
 use redraft_nodes::ops::cuda::DeviceChoice;
 use redraft_nodes::ops::numerics::Numerics;
@@ -73,7 +73,7 @@ pub(crate) enum Part {
 pub(crate) struct Painter {
     model: ReadyModel,
     text: Rc<dyn TextEncoder>,
-    vae: Rc<Vae>,
+    vae: Rc<dyn Autoencoder>,
     sampler: &'static Sampler,
     schedule: &'static Schedule,
     settings: Settings,

@@ -33,6 +33,11 @@ pub trait Network {
         true
     }
 
+    /// Whether what inpainting keeps is shown to it without noise. It is told then which frames are known.
+    fn takes_known_clean(&self) -> bool {
+        false
+    }
+
     /// Where the network computes.
     fn device(&self) -> Device {
         Device::Cpu

@@ -127,7 +127,7 @@ fn fitted(picture: &Tensor, height: i64, width: i64) -> Tensor {
 }
 
 /// A batch stretched or thinned to another size, keeping the order.
-fn spread_over_batch(tensor: &Tensor, batch: i64) -> Tensor {
+pub(crate) fn spread_over_batch(tensor: &Tensor, batch: i64) -> Tensor {
     let count = tensor.size()[0];
     if count == batch || batch <= 1 {
         return tensor.narrow(0, 0, batch.min(count));

@@ -95,6 +95,11 @@ impl Weights {
         Self { prefix: format!("{}{part}.", self.prefix), ..self.clone() }
     }
 
+    /// The view of the whole file.
+    pub fn whole(&self) -> Self {
+        Self { prefix: String::new(), ..self.clone() }
+    }
+
     /// Fails if the file was written to since it was opened.
     pub(crate) fn unchanged(&self) -> Result<()> {
         self.file.unchanged()

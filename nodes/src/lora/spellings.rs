@@ -10,10 +10,14 @@ struct Spelling {
 }
 
 /// Every spelling that ComfyUI 0.8.0 knows for Stable Diffusion. Where a file names a layer in several, the last counts.
-static SPELLINGS: [Spelling; 17] = [
+static SPELLINGS: [Spelling; 18] = [
     Spelling {
         of: "kohya, original names",
         keys: |layer| unet_weight(layer).map(|name| format!("lora_unet_{}", flat(name))).into_iter().collect(),
+    },
+    Spelling {
+        of: "VideoX-Fun, Wan",
+        keys: |layer| named(wan_weight(layer), |name| format!("lora_unet__{}", flat(name))),
     },
     Spelling { of: "ComfyUI, network", keys: |layer| unet(layer).into_iter().map(str::to_owned).collect() },
     Spelling {
@@ -86,6 +90,12 @@ fn named(name: Option<&str>, key: impl FnOnce(&str) -> String) -> Vec<String> {
 /// A weight of the UNet, by its short name without `.weight`.
 fn unet_weight(layer: &Layer) -> Option<&str> {
     layer.short.strip_suffix(".weight").filter(|_| layer.part == Part::Unet)
+}
+
+/// A weight of Wan's network, by the same.
+fn wan_weight(layer: &Layer) -> Option<&str> {
+    const PARTS: [&str; 5] = ["blocks", "head", "patch_embedding", "text_embedding", "time_embedding"];
+    unet_weight(layer).filter(|name| name.split_once('.').is_some_and(|(part, _)| PARTS.contains(&part)))
 }
 
 /// A tensor of the network: a weight without `.weight`, anything else as it is.

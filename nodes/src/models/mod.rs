@@ -1,5 +1,6 @@
 //! The networks, as plain structs over weights, and the table that recognises a checkpoint.
 
+pub mod autoencoder;
 pub mod clip_names;
 pub mod clip_text;
 pub mod esrgan;
@@ -20,6 +21,12 @@ pub mod unet_blocks;
 pub mod vae;
 pub mod vae_blocks;
 pub mod vae_tiled;
+pub mod wan;
+mod wan_blocks;
+pub mod wan_shown;
+pub mod wan_vae;
+mod wan_vae_blocks;
+mod wan_vae_layers;
 pub mod z_image;
 
 #[cfg(test)]

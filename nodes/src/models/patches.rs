@@ -36,12 +36,17 @@ pub(super) fn picture_last(tokens: &Tensor, batch: i64, patch: i64, [height, wid
     split.reshape([batch, -1, rows * patch, columns * patch]).narrow(2, 0, height).narrow(3, 0, width)
 }
 
-/// A picture whose sides are multiples of `patch`: what is missing below and to the right is taken from the other edge.
+/// A picture, or a video, whose sides are multiples of `patch`: what is missing below and to the right is taken from the other edge.
 pub(super) fn wrapped(x: &Tensor, patch: i64) -> Tensor {
     let size = x.size();
     let missing = |side: i64| (patch - side % patch) % patch;
-    let (below, right) = (missing(size[2]), missing(size[3]));
-    if below == 0 && right == 0 { x.shallow_clone() } else { x.pad([0, right, 0, below], "circular", None) }
+    let (below, right) = (missing(size[size.len() - 2]), missing(size[size.len() - 1]));
+    if below == 0 && right == 0 {
+        return x.shallow_clone();
+    }
+    // All sides have to be named, those of time, too.
+    let behind = vec![0; 2 * (size.len() - 4)];
+    x.pad([vec![0, right, 0, below], behind].concat(), "circular", None)
 }
 
 /// How many tokens a side of so many points has, for patches of two.

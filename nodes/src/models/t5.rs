@@ -32,6 +32,11 @@ impl T5 {
         weights.contains("encoder.block.0.layer.0.SelfAttention.q.weight") && weights.contains("shared.weight")
     }
 
+    /// Whether every layer knows the distance of tokens, as in UMT5, and not the first alone.
+    pub fn has_distances_everywhere(weights: &Weights) -> bool {
+        weights.contains("encoder.block.1.layer.0.SelfAttention.relative_attention_bias.weight")
+    }
+
     /// Builds the encoder from the tensors below `weights` (`shared.weight`, `encoder.block.*`, …).
     ///
     /// Errors name the tensor that is missing or has another shape than its neighbours call for.

@@ -13,7 +13,9 @@ use crate::files::weights::Weights;
 use crate::networks::Networks;
 use crate::text::encode::{ClipEncoder, ClipUse, Encoded, TextEncoder};
 use crate::text::language::{LanguageEncoder, LanguageUse};
+use crate::text::sentence_pieces::SentencePieces;
 use crate::text::t5::{T5Encoder, T5Use};
+use crate::text::vocabularies;
 
 /// A row: how a family encodes its prompts.
 pub struct TextRecipe {
@@ -39,6 +41,7 @@ pub struct EncoderUse {
 pub enum EncoderKind {
     Clip(ClipKind),
     T5Xxl,
+    Umt5Xxl,
     Qwen3,
 }
 
@@ -46,7 +49,8 @@ impl EncoderKind {
     /// What the text encoder below `weights` is, if it is one that a recipe uses.
     pub fn of(weights: &Weights) -> Option<EncoderKind> {
         if T5::is_in(weights) {
-            return Some(EncoderKind::T5Xxl);
+            let multilingual = T5::has_distances_everywhere(weights);
+            return Some(if multilingual { EncoderKind::Umt5Xxl } else { EncoderKind::T5Xxl });
         }
         if Qwen::is_in(weights) && weights.contains("model.layers.0.self_attn.q_norm.weight") {
             return Some(EncoderKind::Qwen3);
@@ -61,6 +65,7 @@ impl EncoderKind {
             EncoderKind::Clip(ClipKind::H) => "clip_h",
             EncoderKind::Clip(ClipKind::G) => "clip_g",
             EncoderKind::T5Xxl => "t5xxl",
+            EncoderKind::Umt5Xxl => "umt5xxl",
             EncoderKind::Qwen3 => "qwen3_4b",
         }
     }
@@ -71,6 +76,7 @@ impl fmt::Display for EncoderKind {
         match self {
             EncoderKind::Clip(kind) => kind.fmt(f),
             EncoderKind::T5Xxl => f.write_str("T5-XXL"),
+            EncoderKind::Umt5Xxl => f.write_str("UMT5-XXL"),
             EncoderKind::Qwen3 => f.write_str("Qwen 3"),
         }
     }
@@ -99,10 +105,12 @@ macro_rules! t5 {
         EncoderUse {
             key: $key,
             open: |networks, weights| {
-                static USAGE: T5Use = T5Use { key: $key, least: $least };
+                static USAGE: T5Use = T5Use { key: $key, least: $least, hides_fill: false };
+                let vocabulary = vocabularies::t5()?;
                 Ok(Rc::new(T5Encoder {
                     network: networks.get(weights, |w, n| T5::load(w, n).map(Rc::new))?,
                     usage: &USAGE,
+                    tokenize: Rc::new(|text| vocabulary.tokens(text)),
                 }))
             },
         }
@@ -180,6 +188,24 @@ pub static Z_IMAGE: TextRecipe = TextRecipe {
     optional: false,
 };
 
+/// Wan: UMT5-XXL, whose files hold its vocabulary.
+pub static WAN: TextRecipe = TextRecipe {
+    encoders: &[EncoderUse {
+        key: "umt5xxl",
+        open: |networks, weights| {
+            static USAGE: T5Use = T5Use { key: "umt5xxl", least: 512, hides_fill: true };
+            let vocabulary = networks.get(weights, |w, _| SentencePieces::load(w).map(Rc::new))?;
+            Ok(Rc::new(T5Encoder {
+                network: networks.get(weights, |w, n| T5::load(w, n).map(Rc::new))?,
+                usage: &USAGE,
+                tokenize: Rc::new(move |text| vocabulary.tokens(text)),
+            }))
+        },
+    }],
+    joined: only,
+    optional: false,
+};
+
 impl TextRecipe {
     /// A recipe for a file that is a text encoder alone, and the tensors of each of its encoders.
     pub fn alone(weights: &Weights) -> Option<(&'static TextRecipe, Vec<Option<Weights>>)> {
@@ -189,6 +215,7 @@ impl TextRecipe {
             EncoderKind::Clip(ClipKind::H) => &SD2,
             EncoderKind::Clip(ClipKind::G) => &SDXL_REFINER,
             EncoderKind::T5Xxl => &FLUX,
+            EncoderKind::Umt5Xxl => &WAN,
             EncoderKind::Qwen3 => &Z_IMAGE,
         };
         let its = |usage: &EncoderUse| (usage.key == kind.key()).then(|| weights.clone());

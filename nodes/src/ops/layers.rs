@@ -126,10 +126,11 @@ impl GroupNorm {
     }
 }
 
-/// Layer normalisation over the last dimension (Ba et al. 2016), eps 1e-5.
+/// Layer normalisation over the last dimension (Ba et al. 2016), eps 1e-5 unless said otherwise.
 pub struct LayerNorm {
     weight: Tensor,
     bias: Tensor,
+    eps: f64,
 }
 
 impl LayerNorm {
@@ -142,12 +143,18 @@ impl LayerNorm {
     pub fn load_as(weights: &Weights, width: i64, kind: Kind) -> Result<Self> {
         // First read in the type of the other weights, so that the values are rounded as theirs.
         let read = |name| Ok::<_, anyhow::Error>(weights.tensor(name, &[width])?.to_kind(kind));
-        Ok(Self { weight: read("weight")?, bias: read("bias")? })
+        Ok(Self { weight: read("weight")?, bias: read("bias")?, eps: 1e-5 })
+    }
+
+    /// The same with another eps.
+    #[must_use]
+    pub fn with_eps(self, eps: f64) -> Self {
+        Self { eps, ..self }
     }
 
     /// Normalises a tensor of shape …×width.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        x.layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), 1e-5, true)
+        x.layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), self.eps, true)
     }
 }
 

@@ -3,6 +3,7 @@
 //! [`TextEncoder`] is the way in. The steps in between are public because other nodes need some of them alone: the
 //! pickle reader also serves torch checkpoints, and a cache key needs [`referenced_embeddings`].
 
+mod character_map;
 pub mod chunks;
 mod clip_vocabulary;
 mod embedding_file;
@@ -10,9 +11,10 @@ pub mod embeddings;
 pub mod encode;
 pub mod language;
 pub mod prompt_weights;
+pub mod sentence_pieces;
 pub mod t5;
 pub mod tokenizer;
-mod vocabularies;
+pub(crate) mod vocabularies;
 
 pub use chunks::{CHUNK_LENGTH, Chunk, Token, chunks, missing_embeddings, referenced_embeddings};
 pub use embeddings::EmbeddingFiles;

@@ -8,7 +8,6 @@ use tch::Tensor;
 use super::chunks::{Chunk, Token, groups};
 use super::embeddings::EmbeddingFiles;
 use super::encode::{Encoded, TextEncoder, embedded, from_end, host, weigh};
-use super::vocabularies;
 
 /// The token that ends a text.
 const END: u32 = 1;
@@ -38,6 +37,8 @@ pub struct T5Use {
     pub key: &'static str,
     /// The least number of tokens; fewer are filled up.
     pub least: usize,
+    /// Whether no token sees those that fill a text up, whose states are zeros then.
+    pub hides_fill: bool,
 }
 
 /// A T5 network as a family uses it.
@@ -46,6 +47,8 @@ pub struct T5Encoder<N> {
     pub network: Rc<N>,
     /// How it is used.
     pub usage: &'static T5Use,
+    /// The numbers of a text's tokens.
+    pub tokenize: Rc<dyn Fn(&str) -> Vec<u32>>,
 }
 
 impl<N: T5Network> TextEncoder for T5Encoder<N> {
@@ -54,9 +57,8 @@ impl<N: T5Network> TextEncoder for T5Encoder<N> {
     }
 
     fn chunks(&self, prompt: &str, embeddings: &EmbeddingFiles) -> Result<Vec<Chunk>> {
-        let vocabulary = vocabularies::t5()?;
-        let tokenize = |text: &str| vocabulary.tokens(text);
-        let mut chunk: Chunk = groups(prompt, embeddings, self.usage.key, self.network.width(), &tokenize)?.concat();
+        let width = self.network.width();
+        let mut chunk: Chunk = groups(prompt, embeddings, self.usage.key, width, &*self.tokenize)?.concat();
         chunk.push((Token::Id(END), 1.0));
         if chunk.len() < self.usage.least {
             chunk.resize(self.usage.least, (Token::Id(PAD), 1.0));
@@ -77,9 +79,18 @@ impl<N: T5Network> TextEncoder for T5Encoder<N> {
             let id = |at: usize| if at == 0 { END } else { PAD };
             (0..length).map(|at| (Token::Id(id(at)), 1.0)).collect()
         };
-        let run = |chunk: &Chunk| -> Result<Tensor> {
-            let (embeds, _) = embedded(chunk, network.width(), PAD, &embed)?;
-            Ok(host(&network.forward(&embeds.unsqueeze(0), layer, None)).squeeze_dim(0))
+        let run = |batch: &[&Chunk]| -> Result<Tensor> {
+            let inputs = batch.iter().map(|chunk| embedded(chunk, network.width(), PAD, &embed));
+            let inputs = inputs.collect::<Result<Vec<_>>>()?;
+            let embeds = Tensor::stack(&inputs.iter().map(|(embeds, _)| embeds).collect::<Vec<_>>(), 0);
+            if !self.usage.hides_fill {
+                return Ok(host(&network.forward(&embeds, layer, None)));
+            }
+            let length = embeds.size()[1];
+            let present: Vec<Tensor> = inputs.iter().map(|(_, kept)| present(kept, length)).collect();
+            let present = Tensor::stack(&present, 0);
+            Ok(host(&network.forward(&embeds, layer, Some(&present.to_device(embeds.device()))))
+                * present.unsqueeze(-1))
         };
         // Of a text that is left out, its end token stays.
         let nothing = [empty(1)];
@@ -88,15 +99,22 @@ impl<N: T5Network> TextEncoder for T5Encoder<N> {
         let mut rows = Vec::with_capacity(chunks.len());
         for chunk in &chunks {
             if !weighted {
-                rows.push(run(chunk)?);
+                rows.push(run(&[chunk])?.squeeze_dim(0));
                 continue;
             }
             // Beside the empty text in one batch, as in the reference: the shape decides how products are rounded.
-            let (full, _) = embedded(chunk, network.width(), PAD, &embed)?;
-            let (none, _) = embedded(&empty(longest), network.width(), PAD, &embed)?;
-            let states = host(&network.forward(&Tensor::stack(&[full, none], 0), layer, None));
+            let states = run(&[chunk, &empty(longest)])?;
             rows.push(weigh(&states.get(0), &states.get(1), chunk));
         }
         Ok(Encoded { cond: Tensor::cat(&rows, 0).unsqueeze(0), pooled: None })
     }
+}
+
+/// 1 for each of `length` tokens up to the first that ends the text, and for vectors of embeddings; else 0. Float32.
+fn present(kept: &[&Token], length: i64) -> Tensor {
+    let end = kept.iter().position(|token| matches!(token, Token::Id(END))).unwrap_or(kept.len());
+    let one = |(at, token): (usize, &&Token)| at <= end || matches!(token, Token::Vector(_));
+    let mut row: Vec<f32> = kept.iter().enumerate().map(|pair| f32::from(u8::from(one(pair)))).collect();
+    row.resize(usize::try_from(length).unwrap_or(row.len()), 0.0);
+    Tensor::from_slice(&row)
 }

@@ -46,7 +46,7 @@ const QWEN2_SPECIAL: [&str; 26] = [
 ];
 
 /// A vocabulary that is ready to split texts.
-pub(super) struct Vocabulary(Tokenizer);
+pub(crate) struct Vocabulary(Tokenizer);
 
 impl Vocabulary {
     fn of_json(json: &[u8]) -> Result<Self> {
@@ -54,7 +54,7 @@ impl Vocabulary {
     }
 
     /// The numbers of a text's tokens, without those that mark its beginning or end.
-    pub(super) fn tokens(&self, text: &str) -> Vec<u32> {
+    pub(crate) fn tokens(&self, text: &str) -> Vec<u32> {
         // It fails only for a model that cannot be; the ones here are tested.
         self.0.encode_fast(text, false).map(|encoding| encoding.get_ids().to_vec()).unwrap_or_default()
     }
@@ -79,13 +79,13 @@ fn unpacked(packed: &[u8]) -> Result<Vec<u8>> {
 }
 
 /// T5's vocabulary.
-pub(super) fn t5() -> Result<&'static Vocabulary> {
+pub(crate) fn t5() -> Result<&'static Vocabulary> {
     static OPENED: Opened = OnceLock::new();
     opened(&OPENED, "T5", || Vocabulary::of_json(&unpacked(T5)?))
 }
 
 /// Qwen 2's vocabulary, which Qwen 2.5 and 3 have, too.
-pub(super) fn qwen2() -> Result<&'static Vocabulary> {
+pub(crate) fn qwen2() -> Result<&'static Vocabulary> {
     static OPENED: Opened = OnceLock::new();
     opened(&OPENED, "Qwen 2", || {
         let text = String::from_utf8(unpacked(QWEN2)?).context("it is no text")?;

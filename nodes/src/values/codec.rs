@@ -7,8 +7,8 @@ use tch::{Device, Kind, Tensor};
 
 use super::extras::{Extra, Extras};
 use super::{
-    Area, Audio, Conditioning, ConditioningHooks, Entry, Image, Latent, Mask, NoiseChoice, Sigmas, Svg, TimestepsRange,
-    Video,
+    Area, Audio, ClipVisionOutput, Conditioning, ConditioningHooks, Entry, Image, Latent, Mask, NoiseChoice, Sigmas,
+    Svg, TimestepsRange, Video,
 };
 use crate::files::tensor_file::KINDS;
 use crate::ops::latent_operation::LatentOperation;
@@ -18,6 +18,7 @@ use crate::sampling::samplers::Sampler;
 redraft_engine::add_rows!(WIRE_TABLES: WireType = [
     WireType::of::<Image>(),
     WireType::of::<Mask>(),
+    WireType::of::<ClipVisionOutput>(),
     WireType::of::<Latent>(),
     WireType::of::<Conditioning>(),
     WireType::of::<Sigmas>(),
@@ -124,6 +125,16 @@ impl Data for Image {
 
     fn decode(from: &mut Decoder<'_, '_>) -> Result<Self, Malformed> {
         TensorPart::decode(from)?.ranked(from, &[4]).map(Self)
+    }
+}
+
+impl Data for ClipVisionOutput {
+    fn encode(&self, to: &mut Encoder<'_>) {
+        TensorPart::of(&self.0).encode(to);
+    }
+
+    fn decode(from: &mut Decoder<'_, '_>) -> Result<Self, Malformed> {
+        TensorPart::decode(from)?.ranked(from, &[3]).map(Self)
     }
 }
 

@@ -37,13 +37,34 @@ pub const REFERENCE_LATENTS: Property<Vec<Tensor>> = Property::new("reference_la
 /// Where Flux takes these to lie: `offset`, `index` or `uxo`.
 pub const REFERENCE_METHOD: Property<String> = Property::new("reference_latents_method");
 
+/// Where among the channels of [`CONCAT_LATENT`] Wan's models are shown the mask.
+pub const CONCAT_MASK_INDEX: Property<i64> = Property::new("concat_mask_index");
+/// What CLIP saw in a picture, B×N×1280: the states before its last layer.
+pub const CLIP_VISION_OUTPUT: Property<Tensor> = Property::new("clip_vision_output");
+/// Frames that Wan's models are shown behind the latent's, B×C×T×h×w in VAE units.
+pub const TIME_DIM_CONCAT: Property<Tensor> = Property::new("time_dim_concat");
+/// What VACE is to go by, B×2·C×T×h×w each in VAE units: what is kept of a control video, and what is made anew.
+pub const VACE_FRAMES: Property<Vec<Tensor>> = Property::new("vace_frames");
+/// Its masks, B×64×T×h×w each: every pixel under a latent point has a channel.
+pub const VACE_MASK: Property<Vec<Tensor>> = Property::new("vace_mask");
+/// How strongly each of them acts.
+pub const VACE_STRENGTH: Property<Vec<f64>> = Property::new("vace_strength");
+
 /// The name of a property whose values are of type `T`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Property<T> {
     /// ComfyUI's name of it.
     pub name: &'static str,
     of: PhantomData<fn() -> T>,
 }
+
+impl<T> Clone for Property<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Property<T> {}
 
 impl<T> Property<T> {
     /// A property of that name.
@@ -103,6 +124,16 @@ macro_rules! plain {
     })* };
 }
 plain!(i64: as_i64, f64: as_f64, bool: as_bool);
+
+impl ExtraType for Vec<f64> {
+    fn into_extra(self) -> Extra {
+        Extra::Plain(self.into())
+    }
+
+    fn from_extra(extra: &Extra) -> Option<Self> {
+        if let Extra::Plain(json) = extra { json.as_array()?.iter().map(Json::as_f64).collect() } else { None }
+    }
+}
 
 impl ExtraType for String {
     fn into_extra(self) -> Extra {

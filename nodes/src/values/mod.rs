@@ -1,6 +1,7 @@
 //! The values that travel between nodes and are data: tensors and plain values.
 
 pub mod audio;
+pub mod clip_vision_output;
 mod codec;
 pub mod conditioning;
 pub mod extras;
@@ -17,6 +18,7 @@ pub mod timesteps;
 pub mod video;
 
 pub use audio::Audio;
+pub use clip_vision_output::ClipVisionOutput;
 pub use conditioning::{Area, Conditioning, Entry};
 pub use image::Image;
 pub use image_or_mask::ImageOrMask;
@@ -86,4 +88,5 @@ tensor_wire!(
     Image: "IMAGE" = |image| vec![&image.0], |_| 0;
     Mask: "MASK" = |mask| vec![&mask.0], |_| 0;
     Audio: "AUDIO" = |audio| vec![&audio.waveform], |_| 0;
+    ClipVisionOutput: "CLIP_VISION_OUTPUT" = |seen| vec![&seen.0], |_| 0;
 );

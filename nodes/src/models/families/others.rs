@@ -43,12 +43,16 @@ pub(super) const NOT_YET: &[(Test, &str)] = &[
         "a Lumina model, which is not supported yet",
     ),
     (
-        |w| any_model(w, "head.modulation"),
-        "a Wan model, which is not supported yet; use one of Stable Diffusion 1.x, 2.x or SDXL",
-    ),
-    (
-        |w| any_model(w, "decoder.middle.0.residual.0.gamma"),
-        "a VAE for video, which is not supported yet; use one of Stable Diffusion 1.x, 2.x or SDXL",
+        |w| {
+            const PARTS: [&str; 4] = [
+                "control_adapter.conv.weight",
+                "casual_audio_encoder.encoder.final_linear.weight",
+                "audio_proj.audio_proj_glob_1.layer.bias",
+                "face_adapter.fuser_blocks.0.k_norm.weight",
+            ];
+            any_model(w, "head.modulation") && PARTS.iter().any(|part| any_model(w, part))
+        },
+        "a Wan model for cameras, speech, faces or audio, which is not supported yet; use one for text, pictures or control frames",
     ),
     (
         |w| {

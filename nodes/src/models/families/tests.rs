@@ -37,11 +37,10 @@ fn files_of_other_kinds_are_named() {
         (vec![("model.diffusion_model.double_blocks.0.img_attn.qkv.weight", &[1])], "a relative of Flux"),
         (vec![("transformer_blocks.0.txt_mod.1.weight", &[1])], "Qwen-Image"),
         (vec![("cap_embedder.1.weight", &[1])], "a Lumina model"),
-        (vec![("head.modulation", &[1])], "Wan"),
+        (vec![("head.modulation", &[1]), ("control_adapter.conv.weight", &[1])], "a Wan model for cameras"),
         (unet(&[("input_blocks.0.0.weight", &[1, 4]), ("label_emb.0.0.weight", &[1])]), "not supported"),
         (vec![("down_blocks.0.resnets.0.norm1.weight", &[1]), ("conv_in.weight", &[1])], "diffusers"),
         (vec![("decoder.conv_in.weight", &[1, 32, 3, 3]), ("encoder.conv_in.weight", &[1])], "32 channels"),
-        (vec![("decoder.middle.0.residual.0.gamma", &[1])], "a VAE for video"),
         (vec![("model.layers.0.input_layernorm.weight", &[1])], "a language model"),
     ];
     let wrong: Vec<(Tensors, &str)> = vec![
@@ -97,6 +96,7 @@ fn the_tiny_files_are_recognised() {
         ("diffusion_models/flux-dev-tiny", "Flux"),
         ("diffusion_models/flux-fill-tiny", "Flux"),
         ("diffusion_models/z-image-tiny", "Z-Image"),
+        ("diffusion_models/wan21-t2v-tiny", "Wan 2.1"),
     ] {
         assert_eq!(family(&format!("base/models/{path}.safetensors")), expected, "{path}");
     }
@@ -105,7 +105,7 @@ fn the_tiny_files_are_recognised() {
     assert!(contents.text.unwrap().encoders.iter().all(Option::is_some) && contents.vae.is_some());
     let vae = recognise(&file("base/models/vae/sd15-tiny-random-vae.safetensors")).unwrap();
     assert!(vae.model().err().unwrap().to_string().contains("VAELoader"));
-    for encoder in ["t5xxl-tiny", "qwen3-4b-tiny", "clip_g-tiny"] {
+    for encoder in ["t5xxl-tiny", "umt5-xxl-tiny", "qwen3-4b-tiny", "clip_g-tiny"] {
         let contents = recognise(&file(&format!("base/models/text_encoders/{encoder}.safetensors"))).unwrap();
         assert!(contents.model().err().unwrap().to_string().contains("CLIPLoader"), "{encoder}");
     }
@@ -125,4 +125,18 @@ fn the_tiny_files_are_recognised() {
     assert!(other("base/models/controlnet/tiny-controlnet.safetensors").contains("ControlNetLoader"));
     assert!(other("base/models/upscale_models/tiny-esrgan-x4.safetensors").contains("UpscaleModelLoader"));
     assert!(other("base/models/embeddings/tinystyle.safetensors").contains("embedding:NAME"));
+}
+
+#[test]
+fn wans_models_are_told_apart_by_their_latents() {
+    for (rows, family, channels) in [(64, &wan::WAN21, 16), (192, &wan::WAN22, 48)] {
+        let (_file, weights) = with(&[("head.modulation", &[1, 2, 128]), ("head.head.weight", &[rows, 1])]);
+        let contents = recognise(&weights).unwrap();
+        let part = contents.model().unwrap();
+        assert_eq!((part.family, part.latent_format.channels, part.latent_format.video), (family, channels, true));
+    }
+    let (_file, weights) = with(&[("head.modulation", &[1, 2, 128]), ("head.head.weight", &[65, 1])]);
+    assert!(recognise(&weights).is_err());
+    let (_file, weights) = with(&[("vae.decoder.middle.0.residual.0.gamma", &[1])]);
+    assert!(recognise(&weights).unwrap().vae.is_some());
 }

@@ -3,7 +3,8 @@
 use tch::Kind;
 
 use super::networks::{autoencoder, open_clip, text_encoder, unet};
-use super::transformers::{FluxPlan, flux, t5};
+use super::transformers::{FluxPlan, T5Plan, flux, t5};
+use super::wan::wan_checkpoint;
 use super::{Builder, Size, Spec};
 
 /// What a random checkpoint is a checkpoint of.
@@ -25,6 +26,8 @@ pub enum Layout {
     SdxlRefiner,
     /// Flux dev, with its two text encoders.
     Flux,
+    /// Wan 2.1, the smaller model that makes videos from text, with its text encoder.
+    Wan,
 }
 
 /// A UNet's structure.
@@ -59,6 +62,11 @@ impl Layout {
         if self == Layout::Flux {
             return flux_checkpoint(b, size);
         }
+        if self == Layout::Wan {
+            wan_checkpoint(&mut b, size);
+            b.tensors.sort_by(|a, b| a.name.cmp(&b.name));
+            return b.tensors;
+        }
         for plan in self.text(size) {
             let encoder = if plan.open_clip { open_clip } else { text_encoder };
             b.below(plan.place, |b| encoder(b, plan.width, plan.layers));
@@ -92,7 +100,7 @@ impl Layout {
                 vec![l("conditioner.embedders.0.transformer.text_model"), g("conditioner.embedders.1.model")]
             }
             Layout::SdxlRefiner => vec![g("conditioner.embedders.0.model")],
-            Layout::Flux => Vec::new(),
+            Layout::Flux | Layout::Wan => Vec::new(),
         }
     }
 
@@ -122,7 +130,7 @@ impl Layout {
                 UNetPlan { linear: false, width: 64, levels: &[1, 1, 2, 2], ..plan }
             }
             Layout::Sd1 | Layout::Sd1Inpainting | Layout::Sd1InstructPix2Pix => UNetPlan { linear: false, ..plan },
-            Layout::Sd2 | Layout::Flux => plan,
+            Layout::Sd2 | Layout::Flux | Layout::Wan => plan,
             Layout::Sdxl | Layout::SdxlInpainting => {
                 UNetPlan { levels: &[1, 2, 4], depths: &[0, 2, 10], middle: 10, vector: Some(pooled + 6 * 256), ..plan }
             }
@@ -152,11 +160,9 @@ fn flux_checkpoint(mut b: Builder, size: Size) -> Vec<Spec> {
         guidance: true,
     };
     b.kind = if tiny { Kind::Half } else { Kind::Float8e4m3fn };
-    b.below("text_encoders.t5xxl.transformer", |b| match tiny {
-        // Told from other T5s by its depth.
-        true => t5(b, text, 64, 128, 4, 24),
-        false => t5(b, text, 4096, 10240, 64, 24),
-    });
+    // Told from other T5s by its depth.
+    let small = T5Plan { width: text, inner: 64, hidden: 128, heads: 4, ..T5Plan::T5 };
+    b.below("text_encoders.t5xxl.transformer", |b| t5(b, if tiny { &small } else { &T5Plan::T5 }));
     b.below("model.diffusion_model", |b| flux(b, &plan));
     b.tensors.sort_by(|a, b| a.name.cmp(&b.name));
     b.tensors

@@ -3,6 +3,7 @@
 mod layouts;
 mod networks;
 mod transformers;
+mod wan;
 
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -67,7 +68,11 @@ fn write_header(out: &mut dyn Write, tensors: &[Spec], seed: u64) -> Result<()> 
     let mut end = 0;
     for tensor in tensors {
         let start = end;
-        let (dtype, bytes) = if tensor.kind == Kind::Half { ("F16", 2) } else { ("F8_E4M3", 1) };
+        let (dtype, bytes) = match tensor.kind {
+            Kind::Half => ("F16", 2),
+            Kind::Uint8 => ("U8", 1),
+            _ => ("F8_E4M3", 1),
+        };
         end += bytes * tensor.shape.iter().product::<i64>();
         let entry = serde_json::json!({"dtype": dtype, "shape": tensor.shape, "data_offsets": [start, end]});
         header.insert(tensor.name.clone(), entry);
@@ -86,13 +91,17 @@ struct Spec {
     shape: Vec<i64>,
     mean: f64,
     std: f64,
-    /// Half precision, or a float of 8 bits.
+    /// Half precision, a float of 8 bits, or bytes that are given.
     kind: Kind,
+    given: Vec<u8>,
 }
 
 impl Spec {
     /// Its values as little-endian bytes.
     fn draw(&self, seed: u64) -> Vec<u8> {
+        if self.kind == Kind::Uint8 {
+            return self.given.clone();
+        }
         bytes(&(randn(seed, &self.shape) * self.std + self.mean).to_kind(self.kind))
     }
 }
@@ -125,7 +134,14 @@ impl Builder {
             mean,
             std,
             kind: self.kind,
+            given: Vec::new(),
         });
+    }
+
+    /// A row of bytes.
+    fn bytes(&mut self, name: &str, given: Vec<u8>) {
+        let (name, shape) = (format!("{}{name}", self.prefix), vec![given.len() as i64]);
+        self.tensors.push(Spec { name, shape, mean: 0.0, std: 0.0, kind: Kind::Uint8, given });
     }
 
     /// Weight and bias. `gain` is the ratio of the output's scale to the input's.

@@ -1,16 +1,19 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
-use crate::diffusion::extra_conds::CHANNELS;
+use crate::diffusion::extra_conds::{CHANNELS, ExtraConds};
 use crate::diffusion::network::Inputs;
 use crate::diffusion::patch::Call;
 use crate::diffusion::run_entry::RunEntry;
 use crate::files::weights::Weights;
+use crate::models::autoencoder;
 use crate::models::clip_text::ClipText;
 use crate::models::families::recognise;
 use crate::models::reference::checkpoint;
 use crate::models::unet::UNet;
 use crate::models::vae::Vae;
+use crate::networks::Networks;
 use crate::ops::numerics::Numerics;
+use crate::text::EmbeddingFiles;
 use crate::text::encode::{ClipNetwork, HiddenLayer};
 use crate::values::Entry;
 use crate::values::extras::POOLED;
@@ -127,4 +130,37 @@ fn a_directory_that_is_not_there_is_named() {
         .unwrap_err()
         .to_string();
     assert!(message.contains("/nowhere"), "{message}");
+}
+
+#[test]
+fn a_film_can_be_made_of_wans_layout() {
+    let _guard = tch::no_grad_guard();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("wan.safetensors");
+    write_random_checkpoint(&path, Layout::Wan, Size::Tiny, 7, false).unwrap();
+    let contents = recognise(&Weights::open(&path).unwrap()).unwrap();
+    let part = contents.model().unwrap().clone();
+    assert_eq!(part.family.name, "Wan 2.1");
+    let networks = Networks::new(Numerics::cpu());
+    let text = contents.text.unwrap();
+    let encoder = (text.recipe.encoders[0].open)(&networks, text.encoders[0].as_ref().unwrap()).unwrap();
+    let chunks = encoder.chunks("a red heart, 猫", &EmbeddingFiles::new(Vec::new())).unwrap();
+    let encoded = encoder.encode(chunks, None).unwrap().cond;
+    assert_eq!(encoded.size(), [1, 512, 32]);
+    let (latent, timestep) = (randn(1, &[1, 16, 2, 4, 5]), Tensor::from_slice(&[500f32]));
+    let (extra, call) = (ExtraConds::default(), Call::plain());
+    let inputs = Inputs { x: &latent, timestep: &timestep, context: &encoded, extra: &extra, call: &call };
+    let network = (part.family.load)(&part.weights, &Numerics::cpu()).unwrap();
+    let predicted = network.predict(&inputs).unwrap();
+    assert_eq!(predicted.size(), latent.size());
+    let film = autoencoder::load(&contents.vae.unwrap(), &Numerics::cpu()).unwrap().decode(&predicted).unwrap();
+    assert_eq!(film.size(), [5, 32, 40, 3]);
+    assert!(film.std(false).double_value(&[]) > 0.02);
+    // As it was published.
+    let sizes = Layout::Wan.tensors(Size::Real);
+    let of = |prefix: &str| {
+        let its = sizes.iter().filter(|spec| spec.name.starts_with(prefix) && !spec.name.ends_with("spiece_model"));
+        its.map(|spec| spec.shape.iter().product::<i64>()).sum::<i64>()
+    };
+    assert_eq!([of("model."), of("vae."), of("text_encoders.")], [1_418_996_800, 126_892_531, 5_680_910_336]);
 }

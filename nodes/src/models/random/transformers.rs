@@ -60,16 +60,45 @@ pub(super) fn flux(b: &mut Builder, plan: &FluxPlan) {
     b.dense("final_layer.linear", &[patch, width], PLAIN);
 }
 
-/// T5's encoder: width, width within attention, width of the feed-forward layers, heads, layers.
-pub(super) fn t5(b: &mut Builder, width: i64, inner: i64, hidden: i64, heads: i64, layers: usize) {
-    b.push("shared.weight", &[32128, width], 0.0, 1.0);
+/// T5's sizes.
+pub(super) struct T5Plan {
+    pub vocabulary: i64,
+    pub width: i64,
+    /// The width within attention, and that of the feed-forward layers.
+    pub inner: i64,
+    pub hidden: i64,
+    pub heads: i64,
+    pub layers: usize,
+    /// Whether every layer knows the distance of tokens, and not the first alone.
+    pub distances_everywhere: bool,
+}
+
+impl T5Plan {
+    /// T5-XXL.
+    pub(super) const T5: Self = Self {
+        vocabulary: 32128,
+        width: 4096,
+        inner: 4096,
+        hidden: 10240,
+        heads: 64,
+        layers: 24,
+        distances_everywhere: false,
+    };
+    /// UMT5-XXL.
+    pub(super) const UMT5: Self = Self { vocabulary: 256384, distances_everywhere: true, ..Self::T5 };
+}
+
+/// T5's encoder.
+pub(super) fn t5(b: &mut Builder, plan: &T5Plan) {
+    let T5Plan { width, inner, hidden, heads, layers, .. } = *plan;
+    b.push("shared.weight", &[plan.vocabulary, width], 0.0, 1.0);
     for i in 0..layers {
         b.below(&format!("encoder.block.{i}.layer"), |b| {
             for name in ["q", "k", "v"] {
                 b.matrix(&format!("0.SelfAttention.{name}"), &[inner, width], PLAIN / 8.0);
             }
             b.matrix("0.SelfAttention.o", &[width, inner], BRANCH);
-            if i == 0 {
+            if i == 0 || plan.distances_everywhere {
                 b.push("0.SelfAttention.relative_attention_bias.weight", &[32, heads], 0.0, 1.0);
             }
             b.push("0.layer_norm.weight", &[width], 1.0, 0.1);

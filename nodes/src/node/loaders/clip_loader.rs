@@ -16,8 +16,8 @@ use crate::models::families::{TextPart, recognise};
 use crate::models::text_recipes::{self, EncoderKind, TextRecipe};
 use crate::recipes::Clip;
 
-/// Opens a text encoder that lies in a file of its own: CLIP-L (Stable Diffusion 1.x), OpenCLIP-H (2.x), or OpenCLIP-bigG alone
-/// (SDXL's refiner).
+/// Opens a text encoder that lies in a file of its own: CLIP-L (Stable Diffusion 1.x), OpenCLIP-H (2.x), OpenCLIP-bigG alone (SDXL's
+/// refiner), Qwen 3 (Z-Image), or UMT5 (Wan).
 #[derive(Node)]
 #[node(category = "advanced/loaders", display = "Load CLIP")]
 struct CLIPLoader {
@@ -70,6 +70,10 @@ impl Run for CLIPLoader {
             (EncoderKind::Clip(ClipKind::L | ClipKind::G), ClipType::HiDream)
             | (EncoderKind::Clip(ClipKind::G), ClipType::StableCascade)
             | (EncoderKind::T5Xxl, _) => return Err(unsupported::<ClipType>(self.r#type as usize)),
+            (EncoderKind::Umt5Xxl, ClipType::Wan) => &text_recipes::WAN,
+            (EncoderKind::Umt5Xxl, _) => {
+                bail!("'{}' is a {kind}, which models of Wan have; set type to wan", self.clip_name)
+            }
             (EncoderKind::Qwen3, _) => &text_recipes::Z_IMAGE,
             (EncoderKind::Clip(ClipKind::L), _) => &text_recipes::SD1,
             (EncoderKind::Clip(ClipKind::H), _) => &text_recipes::SD2,
