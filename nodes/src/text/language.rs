@@ -3,30 +3,64 @@
 use std::rc::Rc;
 
 use anyhow::Result;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
-use super::chunks::{Chunk, Token};
+use super::chunks::{Chunk, Token, pieces};
 use super::embeddings::EmbeddingFiles;
-use super::encode::{Encoded, TextEncoder, embedded, from_end, host};
+use super::encode::{Encoded, Prompt, TextEncoder, from_end, host};
 use super::vocabularies;
 
-/// Qwen's token of nothing, in place of an empty text.
+/// Qwen's token of nothing, in place of an empty text. It and those behind it are seen by no other.
 const PAD: u32 = 151_643;
+/// Qwen's token in whose place a picture stands.
+const PICTURE: u32 = 151_655;
 
 /// A language model.
 pub trait LanguageModel {
-    /// Width of embeddings and outputs: 2560 for Qwen 3 4B.
-    fn width(&self) -> i64;
-
     /// Number of layers: 36 for Qwen 3 4B.
     fn layers(&self) -> usize;
 
     /// Token embeddings: int64 of size N to float32 of size N×W.
     fn embed(&self, tokens: &Tensor) -> Result<Tensor>;
 
-    /// Runs the model on embeddings of size B×N×W. Gives what leaves the first so many layers, after the final normalisation if it is to be
-    /// `normed`, or what leaves all after it: float32 of size B×N×W.
-    fn forward(&self, embeds: &Tensor, layer: Option<usize>, normed: bool) -> Tensor;
+    /// A picture as the model reads it.
+    ///
+    /// # Errors
+    /// It has no eyes, or the tensor is not B×H×W×3.
+    fn see(&self, picture: &Tensor) -> Result<Seen>;
+
+    /// Runs the model. Gives what leaves the first so many layers, after the final normalisation if it is to be `normed`, or what leaves all
+    /// after it: float32 of size 1×N×W.
+    fn forward(&self, input: &Input, layer: Option<usize>, normed: bool) -> Tensor;
+}
+
+/// A picture as places of a text, row by row.
+#[derive(Debug)]
+pub struct Seen {
+    /// (rows·columns)×W
+    pub embeds: Tensor,
+    pub rows: i64,
+    pub columns: i64,
+}
+
+/// Where a picture stands in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Its first token.
+    pub start: i64,
+    pub rows: i64,
+    pub columns: i64,
+}
+
+/// What a language model runs on.
+#[derive(Debug)]
+pub struct Input {
+    /// 1×N×W
+    pub embeds: Tensor,
+    /// The pictures among it, in order.
+    pub pictures: Vec<Place>,
+    /// 1 for tokens that others see and 0 for those that none does, N; without it all are seen.
+    pub present: Option<Tensor>,
 }
 
 /// How a family of models uses a language model.
@@ -36,12 +70,16 @@ pub struct LanguageUse {
     pub key: &'static str,
     /// What goes before and behind a prompt.
     pub template: (&'static str, &'static str),
+    /// The same for a prompt with pictures; without it none is looked at.
+    pub template_of_pictures: Option<(&'static str, &'static str)>,
+    /// A prompt that begins with one of these is whole already.
+    pub whole: &'static [&'static str],
     /// The layer whose output is taken, counted from the end; without one, the last.
     pub layer: Option<i64>,
     /// Whether a hidden layer's output goes through the final normalisation.
     pub norms_hidden: bool,
-    /// The part of the tokens' states that is left: how many are dropped at the beginning.
-    pub dropped: fn(&[u32]) -> usize,
+    /// How many states are dropped at the beginning, of the tokens and the number of states. A picture is one token and many states.
+    pub dropped: fn(&[u32], usize) -> usize,
 }
 
 /// A language model as a family uses it.
@@ -57,15 +95,15 @@ impl<N: LanguageModel> TextEncoder for LanguageEncoder<N> {
         self.usage.key
     }
 
-    fn chunks(&self, prompt: &str, _: &EmbeddingFiles) -> Result<Vec<Chunk>> {
-        let (before, behind) = self.usage.template;
-        let text =
-            if prompt.starts_with("<|im_start|>") { prompt.to_owned() } else { format!("{before}{prompt}{behind}") };
-        let mut tokens = vocabularies::qwen2()?.tokens(&text);
-        if tokens.is_empty() {
-            tokens.push(PAD);
-        }
-        Ok(vec![tokens.into_iter().map(|id| (Token::Id(id), 1.0)).collect()])
+    fn chunks(&self, prompt: Prompt, _: &EmbeddingFiles) -> Result<Vec<Chunk>> {
+        let pictures = if self.usage.template_of_pictures.is_some() { prompt.pictures } else { &[] };
+        let ids = tokens(&self.usage.text(prompt))?;
+        let mut pictures = pictures.iter();
+        let mut token = |id: u32| {
+            let picture = if id == PICTURE { pictures.next() } else { None };
+            picture.map_or(Token::Id(id), |picture| Token::Picture(picture.shallow_clone()))
+        };
+        Ok(vec![ids.into_iter().map(|id| (token(id), 1.0)).collect()])
     }
 
     fn is_chunked(&self) -> bool {
@@ -77,12 +115,70 @@ impl<N: LanguageModel> TextEncoder for LanguageEncoder<N> {
         let layer = from_end(network.layers(), last_layer.or(self.usage.layer))?;
         let mut rows = Vec::with_capacity(chunks.len());
         for chunk in &chunks {
-            let (embeds, kept) = embedded(chunk, network.width(), PAD, &|tokens| network.embed(tokens))?;
-            let states = host(&network.forward(&embeds.unsqueeze(0), layer, self.usage.norms_hidden));
-            let ids: Vec<u32> = kept.iter().map(|token| if let Token::Id(id) = token { *id } else { PAD }).collect();
-            let dropped = (self.usage.dropped)(&ids).min(ids.len()) as i64;
-            rows.push(states.narrow(1, dropped, states.size()[1] - dropped));
+            let states = host(&network.forward(&input(network, chunk)?, layer, self.usage.norms_hidden));
+            let count = states.size()[1];
+            let dropped = (self.usage.dropped)(&ids(chunk), count as usize) as i64;
+            let dropped = dropped.min(count);
+            rows.push(states.narrow(1, dropped, count - dropped));
         }
         Ok(Encoded { cond: Tensor::cat(&rows, 1), pooled: None })
     }
+}
+
+impl LanguageUse {
+    /// A prompt within its template.
+    fn text(&self, prompt: Prompt) -> String {
+        let Prompt { text, pictures, template } = prompt;
+        if self.whole.iter().any(|beginning| text.starts_with(beginning)) {
+            return text.to_owned();
+        }
+        let own = if pictures.is_empty() { None } else { self.template_of_pictures };
+        let (before, behind) = template.or(own).unwrap_or(self.template);
+        format!("{before}{text}{behind}")
+    }
+}
+
+/// The tokens of a text; at least one. As where weights count, a backslash before a parenthesis is dropped, and so is what separates
+/// `embedding:` from the text before it, which is split there.
+fn tokens(text: &str) -> Result<Vec<u32>> {
+    let vocabulary = vocabularies::qwen2()?;
+    let text = text.replace("\\)", ")").replace("\\(", "(");
+    let mut ids: Vec<u32> = pieces(&text).into_iter().flat_map(|piece| vocabulary.tokens(piece)).collect();
+    if ids.is_empty() {
+        ids.push(PAD);
+    }
+    Ok(ids)
+}
+
+/// A chunk's tokens, with [`PICTURE`] in a picture's place.
+fn ids(chunk: &Chunk) -> Vec<u32> {
+    chunk.iter().map(|(token, _)| if let Token::Id(id) = token { *id } else { PICTURE }).collect()
+}
+
+/// What a network runs on for a chunk.
+fn input(network: &impl LanguageModel, chunk: &Chunk) -> Result<Input> {
+    let all: Vec<i64> = ids(chunk).into_iter().map(i64::from).collect();
+    let embeds = network.embed(&Tensor::from_slice(&all))?;
+    let (mut parts, mut pictures, mut present) = (Vec::new(), Vec::new(), Vec::new());
+    let mut seen = 1f32;
+    for (at, (token, _)) in (0..).zip(chunk) {
+        match token {
+            Token::Picture(picture) => {
+                let Seen { embeds, rows, columns } = network.see(picture)?;
+                pictures.push(Place { start: present.len() as i64, rows, columns });
+                present.resize(present.len() + embeds.size()[0] as usize, 1.0);
+                parts.push(embeds);
+            }
+            token => {
+                if matches!(token, Token::Id(PAD)) {
+                    seen = 0.0;
+                }
+                present.push(seen);
+                parts.push(embeds.narrow(0, at, 1));
+            }
+        }
+    }
+    let hides = present.contains(&0.0);
+    let embeds = Tensor::cat(&parts, 0).to_kind(Kind::Float).unsqueeze(0);
+    Ok(Input { embeds, pictures, present: hides.then(|| Tensor::from_slice(&present)) })
 }

@@ -7,7 +7,7 @@ use tch::Tensor;
 
 use super::chunks::{Chunk, Token, groups};
 use super::embeddings::EmbeddingFiles;
-use super::encode::{Encoded, TextEncoder, embedded, from_end, host, weigh};
+use super::encode::{Encoded, Prompt, TextEncoder, embedded, from_end, host, weigh};
 use super::vocabularies;
 
 /// The token that ends a text.
@@ -53,10 +53,11 @@ impl<N: T5Network> TextEncoder for T5Encoder<N> {
         self.usage.key
     }
 
-    fn chunks(&self, prompt: &str, embeddings: &EmbeddingFiles) -> Result<Vec<Chunk>> {
+    fn chunks(&self, prompt: Prompt, embeddings: &EmbeddingFiles) -> Result<Vec<Chunk>> {
         let vocabulary = vocabularies::t5()?;
         let tokenize = |text: &str| vocabulary.tokens(text);
-        let mut chunk: Chunk = groups(prompt, embeddings, self.usage.key, self.network.width(), &tokenize)?.concat();
+        let mut chunk: Chunk =
+            groups(prompt.text, embeddings, self.usage.key, self.network.width(), &tokenize)?.concat();
         chunk.push((Token::Id(END), 1.0));
         if chunk.len() < self.usage.least {
             chunk.resize(self.usage.least, (Token::Id(PAD), 1.0));

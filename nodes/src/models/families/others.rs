@@ -2,6 +2,7 @@
 
 use super::unet_of;
 use crate::files::weights::Weights;
+use crate::models::text_recipes::EncoderKind;
 
 /// What a file is recognised by.
 type Test = fn(&Weights) -> bool;
@@ -65,9 +66,7 @@ pub(super) const NOT_YET: &[(Test, &str)] = &[
         "a UNet in the layout of diffusers, which is not supported yet; use a single-file checkpoint",
     ),
     (
-        |w| {
-            w.contains("model.layers.0.input_layernorm.weight") && !w.contains("model.layers.0.self_attn.q_norm.weight")
-        },
+        |w| w.contains("model.layers.0.input_layernorm.weight") && EncoderKind::of(w).is_none(),
         "a language model, which no supported family uses as its text encoder",
     ),
 ];

@@ -70,7 +70,11 @@ impl Run for CLIPLoader {
             (EncoderKind::Clip(ClipKind::L | ClipKind::G), ClipType::HiDream)
             | (EncoderKind::Clip(ClipKind::G), ClipType::StableCascade)
             | (EncoderKind::T5Xxl, _) => return Err(unsupported::<ClipType>(self.r#type as usize)),
+            (EncoderKind::Qwen25Vl, ClipType::HunyuanImage) => {
+                return Err(unsupported::<ClipType>(self.r#type as usize));
+            }
             (EncoderKind::Qwen3, _) => &text_recipes::Z_IMAGE,
+            (EncoderKind::Qwen25Vl, _) => &text_recipes::QWEN_IMAGE,
             (EncoderKind::Clip(ClipKind::L), _) => &text_recipes::SD1,
             (EncoderKind::Clip(ClipKind::H), _) => &text_recipes::SD2,
             (EncoderKind::Clip(ClipKind::G), _) => &text_recipes::SDXL_REFINER,
