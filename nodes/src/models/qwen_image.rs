@@ -233,3 +233,84 @@ fn places(index: f64, frames: i64, [height, width]: [i64; 2], corner: [i64; 2], 
     let all: Vec<Tensor> = (0..frames).map(|frame| rotary::grid(frame as f64, from, (rows, columns), device)).collect();
     Tensor::cat(&all, 0)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::diffusion::extra_conds::{ExtraCond, ExtraConds};
+    use crate::diffusion::patch::Call;
+    use crate::models::reference::{figures, file};
+    use crate::ops::noise::randn;
+
+    fn tiny() -> QwenImage {
+        QwenImage::load(&file("base/models/diffusion_models/qwen-image-tiny.safetensors"), &Numerics::cpu()).unwrap()
+    }
+
+    fn predict(network: &QwenImage, x: &Tensor, extra: &ExtraConds) -> Tensor {
+        let (timestep, context) = (Tensor::from_slice(&[0.7f32; 2]), randn(2, &[2, 7, 12]));
+        let call = Call::plain();
+        network.predict(&Inputs { x, timestep: &timestep, context: &context, extra, call: &call }).unwrap()
+    }
+
+    /// Three, one of them of two frames, laid by a method or as usual.
+    fn references(method: Option<&str>) -> ExtraConds {
+        let sizes = [(3, [2, 16, 1, 4, 4]), (4, [2, 16, 1, 3, 6]), (5, [2, 16, 2, 6, 2])];
+        let all = sizes.map(|(seed, size)| randn(seed, &size));
+        let conds = ExtraConds::default().with(REFERENCES, ExtraCond::Lists(all.into()));
+        match method {
+            Some(method) => conds.with(REFERENCE_METHOD, ExtraCond::Constant(method.to_owned())),
+            None => conds,
+        }
+    }
+
+    /// Figures from ComfyUI 0.8.0's network on the same numbers.
+    #[test]
+    #[cfg_attr(not(shared), ignore = "needs ../shared")]
+    fn agrees_with_the_reference() {
+        let _guard = tch::no_grad_guard();
+        let (mut network, x) = (tiny(), randn(1, &[2, 16, 1, 5, 6]));
+        let plain = ExtraConds::default();
+        #[rustfmt::skip]
+        let table = [
+            (&plain, 0.00886838, 0.50361908, [-0.1433511, 0.6332695, 0.5662773, -0.8844714, -0.8622290, -0.2842040]),
+            (&references(None), 0.00720298, 0.50378440, [-0.1367370, 0.6239321, 0.5725729, -0.8791187, -0.8554631, -0.2788552]),
+            (&references(Some("index")), 0.00720298, 0.50378440, [-0.1367370, 0.6239321, 0.5725729, -0.8791187, -0.8554631, -0.2788552]),
+            (&references(Some("offset")), 0.00707072, 0.50350429, [-0.1309062, 0.6164168, 0.5724548, -0.8750454, -0.8582134, -0.2818640]),
+            (&references(Some("uxo")), 0.00707072, 0.50350429, [-0.1309062, 0.6164168, 0.5724548, -0.8750454, -0.8582134, -0.2818640]),
+            (&references(Some("negative_index")), 0.00708996, 0.50368724, [-0.1419846, 0.6212671, 0.5675110, -0.8774677, -0.8591161, -0.2804725]),
+            (&references(Some("index_timestep_zero")), 0.00597360, 0.50387337, [-0.1419388, 0.6343645, 0.5753535, -0.8815767, -0.8573637, -0.2605770]),
+        ];
+        for (extra, mean, std, values) in table {
+            figures(&predict(&network, &x, extra), mean, std, &values);
+        }
+        let frames = predict(&network, &randn(6, &[2, 16, 3, 4, 4]), &plain);
+        figures(
+            &frames,
+            -0.00779605,
+            0.50027180,
+            &[-0.2390134, -0.0078504, -0.5055882, -0.6740539, -0.7586451, 0.0124526],
+        );
+        // As a file of Qwen-Image-Layered is.
+        network.layered = Some(randn(9, &[2, 64]).get(0));
+        network.usual = Referring::of("negative_index");
+        figures(
+            &predict(&network, &x, &references(None)),
+            -0.05777704,
+            0.63273227,
+            &[0.2632435, 0.5188608, 0.2213114, 0.4027620, -0.8379084, -0.6774190],
+        );
+    }
+
+    #[test]
+    #[cfg_attr(not(shared), ignore = "needs ../shared")]
+    fn a_latent_without_frames_is_named() {
+        let x = randn(1, &[2, 16, 5, 6]);
+        let (timestep, context, extra) =
+            (Tensor::from_slice(&[0.7f32; 2]), randn(2, &[2, 7, 12]), ExtraConds::default());
+        let call = Call::plain();
+        let inputs = Inputs { x: &x, timestep: &timestep, context: &context, extra: &extra, call: &call };
+        let message = tiny().predict(&inputs).unwrap_err().to_string();
+        assert!(message.contains("[2, 16, 5, 6]"), "{message}");
+    }
+}

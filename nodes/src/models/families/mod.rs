@@ -2,6 +2,7 @@
 
 mod flux;
 mod others;
+mod qwen_image;
 mod sd3;
 mod stable_diffusion;
 mod z_image;
@@ -56,6 +57,7 @@ pub static FAMILIES: &[Family] = &[
     sd3::SD3,
     flux::FLUX,
     z_image::Z_IMAGE,
+    qwen_image::QWEN_IMAGE,
 ];
 
 impl fmt::Debug for Family {

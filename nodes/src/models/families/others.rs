@@ -36,10 +36,6 @@ pub(super) const NOT_YET: &[(Test, &str)] = &[
         "a HunyuanVideo model, which is not supported yet",
     ),
     (
-        |w| any_model(w, "transformer_blocks.0.txt_mod.1.weight"),
-        "a Qwen-Image model, which is not supported yet; use one of Stable Diffusion 1.x, 2.x or SDXL",
-    ),
-    (
         |w| any_model(w, "cap_embedder.1.weight") && !any_model(w, "cap_pad_token"),
         "a Lumina model, which is not supported yet",
     ),
