@@ -7,6 +7,8 @@ use tch::{Device, Kind, Tensor};
 pub struct LatentFormat {
     /// Channels of a latent.
     pub channels: i64,
+    /// Whether a latent is that of a video, B×C×T×h×w.
+    pub video: bool,
     /// What is taken off a latent in VAE units.
     pub shift: f64,
     /// What is left, times this, is in the network's scale.
@@ -22,6 +24,7 @@ pub struct LatentFormat {
 /// Stable Diffusion 1.x and 2.x.
 pub static SD15: LatentFormat = LatentFormat {
     channels: 4,
+    video: false,
     shift: 0.0,
     scale: 0.18215,
     spread: None,
@@ -32,6 +35,7 @@ pub static SD15: LatentFormat = LatentFormat {
 /// SDXL and its refiner.
 pub static SDXL: LatentFormat = LatentFormat {
     channels: 4,
+    video: false,
     shift: 0.0,
     scale: 0.13025,
     spread: None,
@@ -47,6 +51,7 @@ pub static SDXL: LatentFormat = LatentFormat {
 /// Playground v2.5.
 pub static PLAYGROUND: LatentFormat = LatentFormat {
     channels: 4,
+    video: false,
     shift: 0.0,
     scale: 0.5,
     spread: Some((&[-1.6574, 1.886, -1.383, 2.5155], &[8.4927, 5.9022, 6.5498, 5.2299])),
@@ -62,6 +67,7 @@ pub static PLAYGROUND: LatentFormat = LatentFormat {
 /// Stable Diffusion 3.
 pub static SD3: LatentFormat = LatentFormat {
     channels: 16,
+    video: false,
     shift: 0.0609,
     scale: 1.5305,
     spread: None,
@@ -89,6 +95,7 @@ pub static SD3: LatentFormat = LatentFormat {
 /// Flux.
 pub static FLUX: LatentFormat = LatentFormat {
     channels: 16,
+    video: false,
     shift: 0.1159,
     scale: 0.3611,
     spread: None,
@@ -111,6 +118,43 @@ pub static FLUX: LatentFormat = LatentFormat {
         [-0.1262, -0.0982, -0.0778],
     ],
     rgb_bias: [-0.0329, -0.0718, -0.0851],
+};
+
+/// Wan 2.1, and Qwen-Image.
+pub static WAN21: LatentFormat = LatentFormat {
+    channels: 16,
+    video: true,
+    shift: 0.0,
+    scale: 1.0,
+    spread: Some((
+        &[
+            -0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508, 0.4134, -0.0715, 0.5517, -0.3632,
+            -0.1922, -0.9497, 0.2503, -0.2921,
+        ],
+        &[
+            2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708, 2.6052, 2.0743, 3.2687, 2.1526, 2.8652, 1.5579, 1.6382,
+            1.1253, 2.8251, 1.9160,
+        ],
+    )),
+    rgb: &[
+        [-0.1299, -0.1692, 0.2932],
+        [0.0671, 0.0406, 0.0442],
+        [0.3568, 0.2548, 0.1747],
+        [0.0372, 0.2344, 0.1420],
+        [0.0313, 0.0189, -0.0328],
+        [0.0296, -0.0956, -0.0665],
+        [-0.3477, -0.4059, -0.2925],
+        [0.0166, 0.1902, 0.1975],
+        [-0.0412, 0.0267, -0.1364],
+        [-0.1293, 0.0740, 0.1636],
+        [0.0680, 0.3019, 0.1128],
+        [0.0032, 0.0581, 0.0639],
+        [-0.1251, 0.0927, 0.1699],
+        [0.0060, -0.0633, 0.0005],
+        [0.3477, 0.2275, 0.2950],
+        [0.1984, 0.0913, 0.1861],
+    ],
+    rgb_bias: [-0.1835, -0.0868, -0.3360],
 };
 
 impl LatentFormat {

@@ -4,7 +4,7 @@
 use anyhow::{Result, ensure};
 use tch::{Kind, Tensor};
 
-use super::vae_tiled::{Tiling, tiled};
+use super::vae_tiled::{Scale, Side, count, tiled};
 use crate::files::weights::Weights;
 use crate::ops::layers::{Conv2d, upsample_nearest};
 use crate::ops::numerics::{Numerics, channels_last};
@@ -16,7 +16,10 @@ const RESIDUAL: f64 = 0.2;
 const GROWTH: i64 = 32;
 
 /// Pictures larger than this along a side are enlarged in tiles, which overlap; in pixels of the input.
-const TILING: Tiling = Tiling { height: 512, width: 512, overlap: 32 };
+const TILE: i64 = 512;
+
+/// By how much they overlap.
+const OVERLAP: i64 = 32;
 
 fn leaky(x: &Tensor) -> Tensor {
     // x for x > 0, else 0.2 x.
@@ -147,9 +150,10 @@ impl Esrgan {
             if self.channels == 3 { "three channels, without alpha" } else { "that many" }
         );
         let x = images.movedim_int(-1, -3);
-        let total = usize::try_from(size[0])? * TILING.count(size[1], size[2])?;
+        let side = Side { tile: TILE, overlap: OVERLAP, scale: Scale::Times(self.scale() as f64) };
+        let total = count(&x, &[side; 2])?;
         let mut done = 0;
-        let enlarged = tiled(&x, TILING, self.scale() as f64, self.channels, |tile| {
+        let enlarged = tiled(&x, &[side; 2], self.channels, |tile| {
             let tile = self.tile(tile);
             done += 1;
             progress(done, total)?;

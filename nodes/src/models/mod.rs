@@ -1,5 +1,6 @@
 //! The networks, as plain structs over weights, and the table that recognises a checkpoint.
 
+pub mod autoencoder;
 pub mod clip_names;
 pub mod clip_text;
 pub mod esrgan;
@@ -25,6 +26,8 @@ pub mod unet_blocks;
 pub mod vae;
 pub mod vae_blocks;
 pub mod vae_tiled;
+pub mod wan_vae;
+mod wan_vae_blocks;
 pub mod z_image;
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use tch::{Device, Kind, Tensor};
 
 use super::vae_blocks::{Decoder, Encoder, Naming};
-use super::vae_tiled::{Tiling, tiled};
+use super::vae_tiled::{Scale, Side, count, tiled};
 use crate::files::weights::Weights;
 use crate::ops::layers::Conv2d;
 use crate::ops::numerics::{Numerics, Placement, channels_last};
@@ -142,22 +142,22 @@ impl Vae {
     fn average(
         &self,
         x: &Tensor,
-        tilings: [Tiling; 3],
+        tilings: [[(i64, i64); 2]; 3],
         scale: f64,
         channels: i64,
         progress: Progress,
         function: &dyn Fn(&Tensor) -> Tensor,
     ) -> Result<Tensor> {
-        let size = x.size();
-        let counts = tilings.map(|tiling| tiling.count(size[2], size[3]));
+        let tilings =
+            tilings.map(|tiling| tiling.map(|(tile, overlap)| Side { tile, overlap, scale: Scale::Times(scale) }));
         let mut total = 0;
-        for count in counts {
-            total += count? * usize::try_from(size[0])?;
+        for sides in &tilings {
+            total += count(x, sides)?;
         }
         let mut done = 0;
         let mut sum: Option<Tensor> = None;
-        for tiling in tilings {
-            let part = tiled(x, tiling, scale, channels, |tile| {
+        for sides in tilings {
+            let part = tiled(x, &sides, channels, |tile| {
                 let result = function(tile);
                 done += 1;
                 progress(done, total)?;
@@ -204,21 +204,7 @@ impl Vae {
 
     /// B×H×W×C to B×3×H'×W' with sides cut to multiples of the factor.
     fn crop(&self, pixels: &Tensor) -> Result<Tensor> {
-        let size = pixels.size();
-        ensure!(
-            size.len() == 4 && size[0] > 0 && size[3] >= 3,
-            "pixels have shape {size:?}; batch, height, width and at least three channels are needed"
-        );
-        let side = |n: i64| (n / self.factor * self.factor, n % self.factor / 2);
-        let ((height, top), (width, left)) = (side(size[1]), side(size[2]));
-        ensure!(
-            height > 0 && width > 0,
-            "a picture of {}x{} pixels is too small to encode; at least {f}x{f} are needed",
-            size[2],
-            size[1],
-            f = self.factor
-        );
-        Ok(pixels.narrow(1, top, height).narrow(2, left, width).narrow(3, 0, 3).permute([0, 3, 1, 2]))
+        cropped(pixels, self.factor, 3)
     }
 
     fn check_latent(&self, latent: &Tensor) -> Result<()> {
@@ -232,16 +218,36 @@ impl Vae {
     }
 }
 
-/// Square tiles, wide ones and tall ones of the same area.
-fn tilings(tile: i64, overlap: i64) -> Result<[Tiling; 3]> {
+/// B×H×W×C to B×`channels`×H'×W' with sides cut to multiples of `factor` about the middle, and further channels left out.
+pub(super) fn cropped(pixels: &Tensor, factor: i64, channels: i64) -> Result<Tensor> {
+    let size = pixels.size();
+    ensure!(
+        size.len() == 4 && size[0] > 0 && size[3] >= channels,
+        "pixels have shape {size:?}; batch, height, width and at least {} channels are needed",
+        if channels == 3 { "three".to_owned() } else { channels.to_string() }
+    );
+    let side = |n: i64| (n / factor * factor, n % factor / 2);
+    let ((height, top), (width, left)) = (side(size[1]), side(size[2]));
+    ensure!(
+        height > 0 && width > 0,
+        "a picture of {}x{} pixels is too small to encode; at least {factor}x{factor} are needed",
+        size[2],
+        size[1],
+    );
+    Ok(pixels.narrow(1, top, height).narrow(2, left, width).narrow(3, 0, channels).permute([0, 3, 1, 2]))
+}
+
+/// Square tiles, wide ones and tall ones of the same area: for height and width the length of a tile and the overlap.
+fn tilings(tile: i64, overlap: i64) -> Result<[[(i64, i64); 2]; 3]> {
     ensure!(tile >= 2 && overlap >= 0, "tiles of {tile} with an overlap of {overlap} cannot be cut; raise tile_size");
     let double = tile.saturating_mul(2);
-    Ok([(tile, tile), (tile / 2, double), (double, tile / 2)].map(|(height, width)| Tiling { height, width, overlap }))
+    Ok([(tile, tile), (tile / 2, double), (double, tile / 2)]
+        .map(|(height, width)| [(height, overlap), (width, overlap)]))
 }
 
 /// Works a batch through in groups, as many pictures of that many pixels at once as [`PIXELS_AT_ONCE`] allows: small ones
 /// together, as the reference does; large ones alone, which bounds memory.
-fn in_groups(batch: &Tensor, area: i64, work: impl Fn(&Tensor) -> Tensor) -> Tensor {
+pub(super) fn in_groups(batch: &Tensor, area: i64, work: impl Fn(&Tensor) -> Tensor) -> Tensor {
     let (count, at_once) = (batch.size()[0], (PIXELS_AT_ONCE / area).max(1));
     let starts = (0..count).step_by(at_once as usize);
     let done: Vec<Tensor> = starts.map(|start| work(&batch.narrow(0, start, at_once.min(count - start)))).collect();
@@ -259,7 +265,7 @@ fn picture(x: &Tensor) -> Tensor {
 }
 
 /// Runs `work`, or gives `None` if a device had no memory left for it. Any other panic goes on its way.
-fn unless_out_of_memory<T>(work: impl FnOnce() -> Result<T>) -> Option<Result<T>> {
+pub(super) fn unless_out_of_memory<T>(work: impl FnOnce() -> Result<T>) -> Option<Result<T>> {
     let panic = match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => return Some(result),
         Err(panic) => panic,

@@ -14,8 +14,8 @@ use crate::diffusion::parameterisation::Parameterisation;
 use crate::files::delta::Delta;
 use crate::files::weights::Weights;
 use crate::lora::layers::{self, Layer};
+use crate::models::autoencoder::{self, Autoencoder};
 use crate::models::families::{ModelPart, TextPart};
-use crate::models::vae::Vae;
 use crate::networks::Networks;
 use crate::sampling::hooks::{Hook, Hooks};
 use crate::sampling::ready::ReadyModel;
@@ -231,15 +231,13 @@ fn warn_of_missing(text: Text, embeddings: &EmbeddingFiles, cx: &mut Cx) {
 
 impl VaeRecipe {
     /// The network. Fails, with ComfyUI's words, where the checkpoint had none.
-    pub fn network(&self, networks: &Networks) -> Result<Rc<Vae>> {
+    pub fn network(&self, networks: &Networks) -> Result<Rc<dyn Autoencoder>> {
         let missing = || {
             anyhow!(
                 "ERROR: VAE is invalid: None\n\nIf the VAE is from a checkpoint loader node your checkpoint does not contain \
                  a valid VAE."
             )
         };
-        networks.get(self.weights.as_ref().ok_or_else(missing)?, |weights, numerics| {
-            Vae::load(weights, numerics).map(Rc::new)
-        })
+        networks.get(self.weights.as_ref().ok_or_else(missing)?, autoencoder::load)
     }
 }

@@ -1,6 +1,6 @@
 //! Inpainting: sampling in which a part of the latent is kept.
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use tch::{Device, Kind, Tensor};
 
 use super::denoise::{Denoise, Denoised};
@@ -39,8 +39,8 @@ impl Denoise for Inpaint<'_> {
     }
 }
 
-/// A latent's noise mask (H×W, N×H×W or N×1×H×W) for latents shaped B×C×h×w: bilinear to the size, repeated over
-/// channels and batch, not thresholded.
+/// A latent's noise mask (H×W, N×H×W, N×1×H×W, or N×1×T×H×W) for latents shaped B×C×h×w or B×C×T×h×w: linear to the size, repeated over
+/// channels and batch, not thresholded. For the latents of a video, a mask without frames of its own has them in place of its batch.
 pub fn fitted_mask(mask: &Tensor, shape: &[i64], device: Device) -> Result<Tensor> {
     let size = mask.size();
     ensure!(
@@ -48,8 +48,25 @@ pub fn fitted_mask(mask: &Tensor, shape: &[i64], device: Device) -> Result<Tenso
         "a noise mask is shaped {size:?}, but masks are height x width or batch x height x width"
     );
     let (height, width) = (size[size.len() - 2], size[size.len() - 1]);
-    let mask = mask.to_device(device).to_kind(Kind::Float).reshape([-1, 1, height, width]);
-    let mask = mask.upsample_bilinear2d([shape[2], shape[3]], false, None, None).repeat([1, shape[1], 1, 1]);
+    let mask = mask.to_device(device).to_kind(Kind::Float);
+    let mask = match shape[2..] {
+        [rows, columns] => {
+            let mask = mask.reshape([-1, 1, height, width]);
+            mask.upsample_bilinear2d([rows, columns], false, None, None).repeat([1, shape[1], 1, 1])
+        }
+        [frames, rows, columns] => {
+            let mask = if size.len() == 5 { mask } else { mask.reshape([1, 1, -1, height, width]) };
+            let mask = mask.upsample_trilinear3d([frames, rows, columns], false, None, None, None);
+            if size.len() == 5 && size[1] >= shape[1] {
+                mask
+            } else {
+                mask.repeat([1, shape[1], 1, 1, 1]).narrow(1, 0, shape[1])
+            }
+        }
+        _ => bail!(
+            "a noise mask needs latents of pictures or of a video, and these are shaped {shape:?}: leave the mask out"
+        ),
+    };
     Ok(fill_batch(&mask, shape[0]))
 }
 
@@ -102,5 +119,17 @@ mod tests {
         assert_eq!(fitted.size(), [3, 4, 4, 4]);
         let row: Vec<f64> = (0..4).map(|x| fitted.double_value(&[2, 3, 1, x])).collect();
         assert_eq!(row, [0.0, 0.25, 0.75, 1.0]);
+    }
+
+    #[test]
+    fn the_masks_of_a_batch_are_those_of_a_videos_frames() {
+        let mask = Tensor::from_slice(&[0f32, 1.0]).view([2, 1, 1]);
+        let fitted = fitted_mask(&mask, &[1, 3, 4, 2, 2], Device::Cpu).unwrap();
+        assert_eq!(fitted.size(), [1, 3, 4, 2, 2]);
+        let frames: Vec<f64> = (0..4).map(|t| fitted.double_value(&[0, 2, t, 1, 1])).collect();
+        assert_eq!(frames, [0.0, 0.25, 0.75, 1.0]);
+        let one = fitted_mask(&mask.view([2, 1, 1, 1, 1]), &[2, 3, 1, 2, 2], Device::Cpu).unwrap();
+        assert_eq!((one.size(), one.double_value(&[1, 2, 0, 0, 0])), (vec![2, 3, 1, 2, 2], 1.0));
+        assert!(fitted_mask(&mask, &[1, 3, 4], Device::Cpu).is_err());
     }
 }

@@ -186,16 +186,18 @@ fn regions(guide: &Guide, ready: &Ready) -> Result<Vec<Vec<Region>>> {
     Ok(lists)
 }
 
-/// The latent with the network's number of channels: an all-zero one is repeated along them. An error for any other
-/// latent that does not fit.
+/// The latent with the network's number of channels and dimensions: an all-zero one is repeated along the channels, a picture becomes
+/// a video of one frame for a network of videos. An error for any other latent that does not fit.
 pub fn fitted_channels(samples: &Tensor, format: &LatentFormat) -> Result<Tensor> {
     let size = samples.size();
+    let dimensions = if format.video { "frames x height x width" } else { "height x width" };
     ensure!(
-        size.len() == 4 && samples.numel() > 0,
-        "the latent is shaped {size:?}, but a latent is batch x channels x height x width and not empty"
+        (size.len() == 4 || (format.video && size.len() == 5)) && samples.numel() > 0,
+        "the latent is shaped {size:?}, but a latent is batch x channels x {dimensions} and not empty"
     );
+    let with_frames = |samples: Tensor| if format.video && size.len() == 4 { samples.unsqueeze(2) } else { samples };
     if size[1] == format.channels {
-        return Ok(samples.to_kind(Kind::Float));
+        return Ok(with_frames(samples.to_kind(Kind::Float)));
     }
     ensure!(
         samples.count_nonzero(None::<i64>).int64_value(&[]) == 0,
@@ -203,7 +205,9 @@ pub fn fitted_channels(samples: &Tensor, format: &LatentFormat) -> Result<Tensor
         size[1],
         format.channels
     );
-    Ok(Tensor::zeros([size[0], format.channels, size[2], size[3]], (Kind::Float, Device::Cpu)))
+    let mut shape = size.clone();
+    shape[1] = format.channels;
+    Ok(with_frames(Tensor::zeros(shape, (Kind::Float, Device::Cpu))))
 }
 
 #[cfg(test)]

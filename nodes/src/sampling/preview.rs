@@ -13,7 +13,7 @@ const SIDE: u32 = 512;
 /// The JPEG quality of previews.
 const QUALITY: u8 = 95;
 
-/// A JPEG file of the first latent of a batch, B×C×h×w in the network's scale.
+/// A JPEG file of the first latent of a batch, B×C×h×w in the network's scale; of a video's, B×C×T×h×w, the first frame.
 pub fn jpeg(latent: &Tensor, format: &LatentFormat) -> Result<Vec<u8>> {
     let rough = pixels(latent, format)?;
     let (width, height) = fitted(rough.width(), rough.height());
@@ -27,6 +27,7 @@ pub fn jpeg(latent: &Tensor, format: &LatentFormat) -> Result<Vec<u8>> {
 pub fn pixels(latent: &Tensor, format: &LatentFormat) -> Result<RgbImage> {
     let factors = Tensor::from_slice(format.rgb.as_flattened()).view([-1, 3]);
     let first = latent.narrow(0, 0, 1).squeeze_dim(0).to_device(Device::Cpu).to_kind(Kind::Float);
+    let first = if first.dim() == 4 { first.select(1, 0) } else { first };
     let (_, height, width) = first.size3()?;
     let rgb = first.permute([1, 2, 0]).matmul(&factors) + Tensor::from_slice(&format.rgb_bias);
     let bytes = (((rgb + 1.0) / 2.0).nan_to_num(0.0, 1.0, 0.0).clamp(0.0, 1.0) * 255.0).to_kind(Kind::Uint8);
@@ -64,6 +65,8 @@ mod tests {
         // int((factor + 1) / 2 · 255)
         let expected = [[172, 156, 168], [168, 190, 157], [91, 149, 162], [100, 94, 35]];
         assert_eq!(image.pixels().map(|pixel| pixel.0).collect::<Vec<_>>(), expected);
+        let film = Tensor::stack(&[&latent, &latent.zeros_like()], 2);
+        assert_eq!(pixels(&film, &SD15).unwrap(), image);
     }
 
     #[test]

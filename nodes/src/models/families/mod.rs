@@ -21,6 +21,7 @@ use crate::diffusion::parameterisation::Parameterisation;
 use crate::diffusion::run_entry::RunEntry;
 use crate::files::weights::Weights;
 use crate::models::text_recipes::TextRecipe;
+use crate::models::wan_vae::WanVae;
 use crate::ops::numerics::Numerics;
 
 /// A family of models that can be sampled. What is particular to it is a row here, and its network.
@@ -105,7 +106,7 @@ pub struct Contents {
     pub model: Option<ModelPart>,
     /// The text encoders that belong to it.
     pub text: Option<TextPart>,
-    /// The autoencoder, for `Vae::load`.
+    /// The autoencoder, for `autoencoder::load`.
     pub vae: Option<Weights>,
 }
 
@@ -196,11 +197,13 @@ fn unet_of(weights: &Weights) -> Option<Weights> {
     [weights.at("model.diffusion_model"), weights.clone()].into_iter().find(stable_diffusion::is_unet)
 }
 
-/// The tensors of an autoencoder for pictures, in a checkpoint or alone.
+/// The tensors of an autoencoder, in a checkpoint or alone.
 fn vae_of(weights: &Weights) -> Result<Option<Weights>> {
-    let found = [weights.at("first_stage_model"), weights.at("vae"), weights.clone()]
-        .into_iter()
-        .find(|w| w.contains("decoder.conv_in.weight") && w.contains("encoder.conv_in.weight"));
+    let places = || [weights.at("first_stage_model"), weights.at("vae"), weights.clone()].into_iter();
+    if let Some(vae) = places().find(WanVae::is_in) {
+        return Ok(Some(vae));
+    }
+    let found = places().find(|w| w.contains("decoder.conv_in.weight") && w.contains("encoder.conv_in.weight"));
     let Some(vae) = found else { return Ok(None) };
     let channels = vae.dim("decoder.conv_in.weight", 1)?;
     if vae.shape("decoder.conv_in.weight")?.len() != 4 || !LATENT_CHANNELS.contains(&channels) {

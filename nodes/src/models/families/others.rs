@@ -44,8 +44,8 @@ pub(super) const NOT_YET: &[(Test, &str)] = &[
         "a Wan model, which is not supported yet; use one of Stable Diffusion 1.x, 2.x or SDXL",
     ),
     (
-        |w| any_model(w, "decoder.middle.0.residual.0.gamma"),
-        "a VAE for video, which is not supported yet; use one of Stable Diffusion 1.x, 2.x or SDXL",
+        |w| w.contains("decoder.upsamples.0.upsamples.0.residual.2.weight"),
+        "Wan 2.2's VAE, which is not supported yet; use Wan 2.1's",
     ),
     (
         |w| {

@@ -6,7 +6,7 @@ use crate::networks::Networks;
 use crate::recipes::VaeRecipe;
 use crate::values::{Image, Latent};
 
-/// Decodes latents to pictures.
+/// Decodes latents to pictures, those of a video to its frames.
 #[derive(Node)]
 #[node(category = "latent", display = "VAE Decode")]
 struct VAEDecode {

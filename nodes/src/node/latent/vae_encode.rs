@@ -6,7 +6,8 @@ use crate::networks::Networks;
 use crate::recipes::VaeRecipe;
 use crate::values::{Image, Latent};
 
-/// Encodes pictures to latents: the mean of the posterior, so the same picture gives the same latent.
+/// Encodes pictures to latents: the mean of the posterior, so the same picture gives the same latent. A VAE for videos takes the batch as the
+/// frames of one.
 ///
 /// Sides that are not multiples of 8 are cropped about the centre.
 #[derive(Node)]
