@@ -7,8 +7,8 @@ use std::rc::Rc;
 use anyhow::{Context, Result};
 use redraft_nodes::files::weights::Weights;
 use redraft_nodes::lora::{Lora, layers};
+use redraft_nodes::models::autoencoder::Autoencoder;
 use redraft_nodes::models::families::recognise;
-use redraft_nodes::models::vae::Vae;
 use redraft_nodes::networks::Networks;
 use redraft_nodes::ops::cuda::DeviceChoice;
 use redraft_nodes::ops::numerics::Numerics;
@@ -73,7 +73,7 @@ pub(crate) enum Part {
 pub(crate) struct Painter {
     model: ReadyModel,
     text: Rc<dyn TextEncoder>,
-    vae: Rc<Vae>,
+    vae: Rc<dyn Autoencoder>,
     sampler: &'static Sampler,
     schedule: &'static Schedule,
     settings: Settings,
@@ -224,7 +224,7 @@ impl Painter {
     /// One prompt for each latent of a batch: N×77×W.
     fn encode<S: AsRef<str>>(&self, prompts: &[S]) -> Result<Conditioning> {
         let encoded = prompts.iter().map(|prompt| {
-            let chunks = self.text.chunks(prompt.as_ref(), &self.embeddings)?;
+            let chunks = self.text.chunks(prompt.as_ref().into(), &self.embeddings)?;
             Ok(self.text.encode(chunks, None)?.cond)
         });
         Ok(Tensor::cat(&encoded.collect::<Result<Vec<_>>>()?, 0).into())

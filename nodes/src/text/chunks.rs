@@ -311,6 +311,7 @@ mod tests {
             let token = match token {
                 Token::Id(id) => i64::from(*id),
                 Token::Vector(vector) => -(vector.double_value(&[0]) as i64),
+                Token::Picture(_) => panic!("CLIP sees no pictures"),
             };
             (token, (weight * 1000.0).round() as i64)
         };

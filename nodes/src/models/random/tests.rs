@@ -78,7 +78,7 @@ fn a_checkpoint_of_qwen_image_reads_sees_and_draws() {
     let contents = recognise(&Weights::open(&path).unwrap()).unwrap();
     let part = contents.model().unwrap();
     assert_eq!(part.family.name, "Qwen-Image");
-    let encoder = contents.text.unwrap().encoders.remove(0).unwrap();
+    let encoder = contents.text.as_ref().unwrap().encoders[0].clone().unwrap();
     let reader = Qwen::load(&encoder, &numerics).unwrap();
     let picture = randn(1, &[1, 60, 90, 3]).sigmoid();
     let Seen { embeds, rows, columns } = reader.see(&picture).unwrap();
