@@ -41,7 +41,13 @@ impl RunEntry<'_> {
     pub fn with_references(&self, conds: ExtraConds) -> ExtraConds {
         let extras = &self.entry.extras;
         let Some(references) = extras.get(REFERENCE_LATENTS) else { return conds };
-        let shown = references.iter().map(|latent| self.latent_format.shown(&latent.to_kind(Kind::Float)));
+        let shown = references.iter().map(|latent| {
+            let latent = latent.to_kind(Kind::Float);
+            // Beside the values of a video's channels, its dimensions line up from the last one, as in the reference: its channels
+            // become frames.
+            let lined_up = self.latent_format.video && latent.dim() == 4;
+            self.latent_format.shown(&if lined_up { latent.unsqueeze(0) } else { latent })
+        });
         let conds = conds.with(extra_conds::REFERENCES, ExtraCond::Lists(shown.collect()));
         match extras.get(REFERENCE_METHOD) {
             Some(method) => conds.with(extra_conds::REFERENCE_METHOD, ExtraCond::Constant(method)),

@@ -221,3 +221,21 @@ impl Block {
         &x + self.down.forward(&h)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// By ComfyUI 0.8.0's `Qwen25_7BVLI`, for pictures of 2 x 3 and 3 x 1 places.
+    #[test]
+    fn text_goes_on_behind_a_pictures_larger_side() {
+        let pictures = [Place { start: 2, rows: 2, columns: 3 }, Place { start: 9, rows: 3, columns: 1 }];
+        let found: Vec<i64> = Vec::try_from(positions(13, &pictures).flatten(0, 1).to_kind(Kind::Int64)).unwrap();
+        let [time, y, x] = [&found[..13], &found[13..26], &found[26..]];
+        assert_eq!(time, [0, 1, 2, 2, 2, 2, 2, 2, 5, 6, 6, 6, 9]);
+        assert_eq!(y, [0, 1, 2, 2, 2, 3, 3, 3, 5, 6, 7, 8, 9]);
+        assert_eq!(x, [0, 1, 2, 3, 4, 2, 3, 4, 5, 6, 6, 6, 9]);
+        assert_eq!(positions(3, &[]).size(), [1, 3]);
+    }
+}

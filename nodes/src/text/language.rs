@@ -182,3 +182,88 @@ fn input(network: &impl LanguageModel, chunk: &Chunk) -> Result<Input> {
     let embeds = Tensor::cat(&parts, 0).to_kind(Kind::Float).unsqueeze(0);
     Ok(Input { embeds, pictures, present: hides.then(|| Tensor::from_slice(&present)) })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use tch::Device;
+
+    use super::*;
+    use crate::models::qwen_templates::{QWEN_IMAGE, QWEN_IMAGE_EDIT, Z_IMAGE};
+
+    /// Whose embeddings are the tokens' numbers; a picture is six places of -1.
+    struct Toy;
+
+    impl LanguageModel for Toy {
+        fn layers(&self) -> usize {
+            1
+        }
+
+        fn embed(&self, tokens: &Tensor) -> Result<Tensor> {
+            Ok(tokens.to_kind(Kind::Float).unsqueeze(1))
+        }
+
+        fn see(&self, _: &Tensor) -> Result<Seen> {
+            Ok(Seen { embeds: Tensor::full([6, 1], -1.0, (Kind::Float, Device::Cpu)), rows: 2, columns: 3 })
+        }
+
+        fn forward(&self, input: &Input, _: Option<usize>, _: bool) -> Tensor {
+            input.embeds.shallow_clone()
+        }
+    }
+
+    fn chunk(usage: &'static LanguageUse, prompt: Prompt) -> Chunk {
+        let encoder = LanguageEncoder { network: Rc::new(Toy), usage };
+        encoder.chunks(prompt, &EmbeddingFiles::default()).unwrap().remove(0)
+    }
+
+    /// What is left of a prompt's states.
+    fn left(usage: &'static LanguageUse, prompt: Prompt) -> Vec<i64> {
+        let encoder = LanguageEncoder { network: Rc::new(Toy), usage };
+        let encoded = encoder.encode(vec![chunk(usage, prompt)], None).unwrap().cond;
+        Vec::try_from(encoded.flatten(0, 2).to_kind(Kind::Int64)).unwrap()
+    }
+
+    static QWEN: LanguageUse = QWEN_IMAGE;
+    static Z: LanguageUse = Z_IMAGE;
+    /// What stands behind the words of a user.
+    const ANSWER: [i64; 5] = [151_645, 198, 151_644, 77091, 198];
+
+    /// Figures from ComfyUI 0.8.0's tokenizers.
+    #[test]
+    fn prompts_are_split_as_the_reference_splits_them() {
+        let user = [151_644, 872, 198];
+        for (text, words) in [
+            ("a \\(b\\) c", &[64, 320, 65, 8, 272][..]),
+            ("a embedding:b", &[64, 94611, 43973]),
+            ("x\nembedding:y z", &[87, 94611, 69203, 1147]),
+            ("<|endoftext|>b", &[151_643, 65]),
+        ] {
+            assert_eq!(left(&QWEN, text.into()), [words, &ANSWER].concat(), "{text:?}");
+            assert_eq!(left(&Z, text.into()), [&user, words, &ANSWER].concat(), "{text:?}");
+        }
+        // Whole for one, text like any other to the other.
+        let whole = "<|im_start|>user\nhi";
+        assert_eq!(left(&QWEN, whole.into()), [6023]);
+        assert_eq!(left(&Z, whole.into()), [&user[..], &user, &[6023], &ANSWER].concat());
+    }
+
+    #[test]
+    fn pictures_stand_where_the_text_has_them() {
+        let pictures = [Tensor::zeros([1, 1, 1, 3], (Kind::Float, Device::Cpu))];
+        let prompt = Prompt { text: "x", pictures: &pictures, template: None };
+        let picture = [-1; 6];
+        let expected = [&[151_652][..], &picture, &[151_653, 87], &ANSWER].concat();
+        assert_eq!(left(&QWEN, prompt), expected);
+        let template = Some(QWEN_IMAGE_EDIT);
+        let named = Prompt { text: "<|image_pad|>x<|image_pad|>", template, ..prompt };
+        assert_eq!(left(&QWEN, named), [&picture[..], &[87, 151_655], &ANSWER].concat());
+        // Who sees none takes them for text.
+        assert!(left(&Z, named).contains(&151_655) && !left(&Z, named).contains(&-1));
+        let input = input(&Toy, &chunk(&QWEN, Prompt { text: "<|endoftext|><|image_pad|>x", ..named })).unwrap();
+        let hidden: Vec<f32> = Vec::try_from(input.present.unwrap()).unwrap();
+        let at = hidden.iter().position(|seen| *seen == 0.0).unwrap();
+        assert_eq!(input.pictures, [Place { start: at as i64 + 1, rows: 2, columns: 3 }]);
+        assert_eq!(hidden[at..at + 8], [0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0]);
+    }
+}

@@ -16,8 +16,8 @@ use crate::models::families::{TextPart, recognise};
 use crate::models::text_recipes::{self, EncoderKind, TextRecipe};
 use crate::recipes::Clip;
 
-/// Opens a text encoder that lies in a file of its own: CLIP-L (Stable Diffusion 1.x), OpenCLIP-H (2.x), or OpenCLIP-bigG alone
-/// (SDXL's refiner).
+/// Opens a text encoder that lies in a file of its own: CLIP-L (Stable Diffusion 1.x), OpenCLIP-H (2.x), OpenCLIP-bigG alone (SDXL's
+/// refiner), Qwen 3 (Z-Image) or Qwen 2.5-VL (Qwen-Image).
 #[derive(Node)]
 #[node(category = "advanced/loaders", display = "Load CLIP")]
 struct CLIPLoader {
