@@ -190,7 +190,9 @@ impl Clip {
             chunks.push(own.map(|own| encoder.chunks(own, &embeddings)).transpose()?.unwrap_or_default());
             opened.push(encoder);
         }
-        warn_of_missing(text, &embeddings, cx);
+        if opened.iter().any(|encoder| encoder.takes_embeddings()) {
+            warn_of_missing(text, &embeddings, cx);
+        }
         if let Text::Each(_) = text {
             let mut chunked: Vec<_> =
                 opened.iter().zip(&mut chunks).filter(|(encoder, _)| encoder.is_chunked()).collect();

@@ -47,6 +47,11 @@ pub trait TextEncoder {
         true
     }
 
+    /// Whether `embedding:NAME` stands for a file, and is not text.
+    fn takes_embeddings(&self) -> bool {
+        true
+    }
+
     /// Encodes a prompt's chunks. `last_layer` is CLIPSetLastLayer's choice: −1 is the last layer, −2 the one before; beyond the
     /// first layer it counts as the last.
     ///

@@ -110,6 +110,10 @@ impl<N: LanguageModel> TextEncoder for LanguageEncoder<N> {
         false
     }
 
+    fn takes_embeddings(&self) -> bool {
+        false
+    }
+
     fn encode(&self, chunks: Vec<Chunk>, last_layer: Option<i64>) -> Result<Encoded> {
         let network = &*self.network;
         let layer = from_end(network.layers(), last_layer.or(self.usage.layer))?;
