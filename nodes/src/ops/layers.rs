@@ -235,8 +235,10 @@ pub fn upsample_nearest(x: &Tensor, height: i64, width: i64) -> Tensor {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use safetensors::Dtype;
+    use safetensors::tensor::TensorView;
+
     use super::*;
-    use crate::files::tensor_file;
     use crate::ops::numerics::Placement;
 
     /// Weights in floats of 8 bits, and what they are multiplied by.
@@ -244,18 +246,21 @@ mod tests {
     fn scaled_weights_are_scaled_however_they_are_held() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("scaled.safetensors");
-        let weight = Tensor::from_slice(&[1f32, -2.0, 0.5, 3.0]).view([2, 2]).to_kind(Kind::Float8e4m3fn);
-        let write = |scale: &Tensor| {
-            tensor_file::save(&path, [("weight", &weight), ("weight_scale", scale)]).unwrap();
+        // 1, -2, 0.5 and 3.
+        let weight = TensorView::new(Dtype::F8_E4M3, vec![2, 2], &[0x38, 0xc0, 0x30, 0x44]).unwrap();
+        let write = |scale: &[f32]| {
+            let bytes: Vec<u8> = scale.iter().flat_map(|number| number.to_le_bytes()).collect();
+            let scale = TensorView::new(Dtype::F32, vec![scale.len()], &bytes).unwrap();
+            safetensors::serialize_to_file([("weight", &weight), ("weight_scale", &scale)], None, &path).unwrap();
             Weights::open(&path).unwrap()
         };
-        let weights = write(&Tensor::from_slice(&[0.25f32]));
+        let weights = write(&[0.25]);
         let x = Tensor::from_slice(&[4f32, 8.0]).view([1, 2]);
         for kind in [Kind::Float, Kind::BFloat16, Kind::Half] {
             let layer = Linear::load(&weights.placed(Placement::cpu(kind)), 2, 2).unwrap();
             assert_eq!(Vec::<f32>::try_from(layer.forward(&x).flatten(0, 1)).unwrap(), [-3.0, 6.5], "{kind:?}");
         }
-        let message = Linear::load(&write(&Tensor::from_slice(&[1f32, 2.0])), 2, 2).err().unwrap().to_string();
+        let message = Linear::load(&write(&[1.0, 2.0]), 2, 2).err().unwrap().to_string();
         assert!(message.contains("by blocks"), "{message}");
     }
 }

@@ -40,7 +40,7 @@ fn files_of_other_kinds_are_named() {
         (unet(&[("input_blocks.0.0.weight", &[1, 4]), ("label_emb.0.0.weight", &[1])]), "not supported"),
         (vec![("down_blocks.0.resnets.0.norm1.weight", &[1]), ("conv_in.weight", &[1])], "diffusers"),
         (vec![("decoder.conv_in.weight", &[1, 32, 3, 3]), ("encoder.conv_in.weight", &[1])], "32 channels"),
-        (vec![("decoder.middle.0.residual.0.gamma", &[1])], "a VAE for video"),
+        (vec![("decoder.upsamples.0.upsamples.0.residual.2.weight", &[1])], "Wan 2.2's VAE"),
         (vec![("model.layers.0.input_layernorm.weight", &[1])], "a language model"),
     ];
     let wrong: Vec<(Tensors, &str)> = vec![
