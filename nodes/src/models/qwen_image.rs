@@ -127,18 +127,19 @@ impl QwenImage {
     /// The tokens of the states and of the pictures to go by.
     fn tokens(&self, inputs: &Inputs, positions: Positions) -> Result<Tokens> {
         let (_, _, frames, height, width) = size5(inputs.x)?;
-        let mut tokens = vec![tokens(inputs.x)];
-        let own = tokens[0].size()[1];
         let device = inputs.x.device();
-        let mut places = vec![places(0.0, frames, [height, width], [0, 0], device)];
+        let own = tokens_of(inputs.x);
+        let count = own.size()[1];
         let mut placed = Placing::new(positions, [height, width]);
+        let mut tokens = vec![own];
+        let mut places = vec![places_of(0.0, frames, [height, width], [0, 0], device)];
         for reference in inputs.extra.list(REFERENCES) {
             let (_, _, frames, height, width) = size5(reference)?;
             let (index, top, left) = placed.place(height, width);
-            tokens.push(self::tokens(reference));
-            places.push(self::places(index, frames, [height, width], [top, left], device));
+            tokens.push(tokens_of(reference));
+            places.push(places_of(index, frames, [height, width], [top, left], device));
         }
-        Ok(Tokens { tokens: Tensor::cat(&tokens, 1), places: Tensor::cat(&places, 0), own })
+        Ok(Tokens { tokens: Tensor::cat(&tokens, 1), places: Tensor::cat(&places, 0), own: count })
     }
 
     /// The embedded noise level, B×width.
@@ -215,7 +216,7 @@ fn size5(latent: &Tensor) -> Result<(i64, i64, i64, i64, i64)> {
 }
 
 /// The tokens of B×C×T×h×w, frame by frame.
-fn tokens(latent: &Tensor) -> Tensor {
+fn tokens_of(latent: &Tensor) -> Tensor {
     let size = latent.size();
     let tokens = patches::tokens(&latent.transpose(1, 2).flatten(0, 1), PATCH);
     tokens.reshape([size[0], -1, size[1] * PATCH * PATCH])
@@ -223,7 +224,7 @@ fn tokens(latent: &Tensor) -> Tensor {
 
 /// Where the tokens of a latent lie: frames count from 0 as indices, a picture has one of its own; the middle is at 0, and moved by `corner`, in
 /// latent points.
-fn places(index: f64, frames: i64, [height, width]: [i64; 2], corner: [i64; 2], device: Device) -> Tensor {
+fn places_of(index: f64, frames: i64, [height, width]: [i64; 2], corner: [i64; 2], device: Device) -> Tensor {
     let (rows, columns) = (patches::halved(height), patches::halved(width));
     let [top, left] = corner.map(patches::halved);
     let from = ((top - rows / 2) as f64, (left - columns / 2) as f64);
