@@ -117,6 +117,8 @@ pub(crate) enum CheckpointKind {
     SdxlRefiner,
     /// Flux dev with its text encoders and VAE
     Flux,
+    /// Qwen-Image with its text encoder and VAE
+    QwenImage,
     /// Wan 2.1, 1.3 billion weights, with its text encoder and VAE
     Wan,
 }
@@ -125,7 +127,7 @@ pub(crate) enum CheckpointKind {
 pub(crate) enum CheckpointSize {
     /// 32 channels, 34 MB
     Tiny,
-    /// The real sizes in half precision: 2.1 GB, SD2 2.6 GB, SDXL 6.9 GB, its refiner 6.1 GB; Flux in 8 bits 17 GB
+    /// The real sizes in half precision: 2.1 GB, SD2 2.6 GB, SDXL 6.9 GB, its refiner 6.1 GB; Flux in 8 bits 17 GB, Qwen-Image 28 GB
     #[value(alias = "sd15")]
     Real,
 }

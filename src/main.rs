@@ -115,6 +115,7 @@ fn dispatch(command: Command, quiet: bool) -> Outcome {
                 CheckpointKind::SdxlInpainting => Layout::SdxlInpainting,
                 CheckpointKind::SdxlRefiner => Layout::SdxlRefiner,
                 CheckpointKind::Flux => Layout::Flux,
+                CheckpointKind::QwenImage => Layout::QwenImage,
                 CheckpointKind::Wan => Layout::Wan,
             };
             let size = match size {

@@ -81,6 +81,41 @@ fn a_wan_checkpoint_in_one_file_makes_the_frames_of_a_film() {
     refused(&base, &mixed, 1, &["16 channels, frames, height and width"]);
 }
 
+#[test]
+fn qwen_image_goes_by_the_picture_in_its_prompt() {
+    let base = Base::new();
+    let name = checkpoint(&base, "qwen-image");
+    let mut workflow = text2image(&name, "EmptySD3LatentImage");
+    workflow["8"] = json!({ "class_type": "LoadImage", "inputs": { "image": common::PICTURE } });
+    workflow["2"] = json!({ "class_type": "TextEncodeQwenImageEditPlus", "inputs": {
+        "clip": ["1", 1], "prompt": "make Picture 2 blue", "image2": ["8", 0],
+    } });
+    let run = |workflow: &Json| {
+        let file = base.write_json("workflow.json", workflow);
+        base.run(&file).finish().expect_code(0);
+        let made = base.outputs().last().unwrap().clone();
+        image::open(base.path("output").join(made)).unwrap()
+    };
+    let seen = run(&workflow);
+    assert_eq!((seen.width(), seen.height()), (64, 64));
+    let mut other = workflow.clone();
+    other["2"]["inputs"]["image2"] = json!(["9", 0]);
+    other["9"] = json!({ "class_type": "ImageInvert", "inputs": { "image": ["8", 0] } });
+    assert_ne!(run(&other).as_bytes(), seen.as_bytes(), "the text encoder did not look at the picture");
+    let mut other = workflow.clone();
+    other["9"] = json!({ "class_type": "VAEEncode", "inputs": { "pixels": ["8", 0], "vae": ["1", 2] } });
+    other["10"] =
+        json!({ "class_type": "ReferenceLatent", "inputs": { "conditioning": ["2", 0], "latent": ["9", 0] } });
+    other["5"]["inputs"]["positive"] = json!(["10", 0]);
+    assert_ne!(run(&other).as_bytes(), seen.as_bytes(), "the model did not go by the latent");
+    // A file of the language model alone.
+    let path = base.path("models/checkpoints").join(&name);
+    let mut tensors = common::tensors::Tensors::read(&path);
+    tensors.0.retain(|name, _| !name.contains(".visual."));
+    tensors.write(&path);
+    refused(&base, &workflow, 1, &["TextEncodeQwenImageEditPlus", "has no vision tower", "use a file of Qwen 2.5-VL"]);
+}
+
 /// What a workflow ends with that mixes families: the exit code, and words of the message.
 #[track_caller]
 fn refused(base: &Base, workflow: &Json, code: i32, words: &[&str]) {

@@ -224,7 +224,7 @@ impl Painter {
     /// One prompt for each latent of a batch: N×77×W.
     fn encode<S: AsRef<str>>(&self, prompts: &[S]) -> Result<Conditioning> {
         let encoded = prompts.iter().map(|prompt| {
-            let chunks = self.text.chunks(prompt.as_ref(), &self.embeddings)?;
+            let chunks = self.text.chunks(prompt.as_ref().into(), &self.embeddings)?;
             Ok(self.text.encode(chunks, None)?.cond)
         });
         Ok(Tensor::cat(&encoded.collect::<Result<Vec<_>>>()?, 0).into())

@@ -281,7 +281,7 @@ fn prompts_are_encoded_as_they_are_for_inference() {
     let encoder = (SD1.encoders[0].open)(&networks, &weights.at("cond_stage_model.transformer")).unwrap();
     let own = Networks::load(&weights, &numerics()).unwrap();
     for prompt in ["", "a small red circle on the left, on a blue background"] {
-        let chunks = encoder.chunks(prompt, &EmbeddingFiles::default()).unwrap();
+        let chunks = encoder.chunks(prompt.into(), &EmbeddingFiles::default()).unwrap();
         let expected = encoder.encode(chunks, None).unwrap().cond;
         let found = own.encode(&token_rows([tokens(prompt).as_slice()], Device::Cpu)).unwrap();
         assert!(value(&(expected - found).abs().max()) < 1e-5, "{prompt:?}");

@@ -9,6 +9,10 @@ use crate::ops::composite::fill_batch;
 pub const CHANNELS: &str = "c_concat";
 /// The vector that is added to the embedded noise level ([`ExtraCond::Rows`]).
 pub const VECTOR: &str = "y";
+/// Latents of pictures to go by ([`ExtraCond::Lists`]).
+pub const REFERENCES: &str = "ref_latents";
+/// Where these are taken to lie ([`ExtraCond::Constant`]).
+pub const REFERENCE_METHOD: &str = "ref_latents_method";
 
 /// One of them.
 #[derive(Debug)]

@@ -3,9 +3,10 @@
 use anyhow::{Result, ensure};
 use tch::{Kind, Tensor};
 
+use super::extra_conds::{self, ExtraCond, ExtraConds};
 use super::latent_format::LatentFormat;
 use crate::values::Entry;
-use crate::values::extras::{CONCAT_LATENT, CONCAT_MASK};
+use crate::values::extras::{CONCAT_LATENT, CONCAT_MASK, REFERENCE_LATENTS, REFERENCE_METHOD};
 
 /// An entry of a conditioning, and the run that it is for.
 #[derive(Clone, Copy)]
@@ -34,6 +35,24 @@ impl RunEntry<'_> {
     pub fn picture_size(&self) -> [i64; 2] {
         let size = self.latent.size();
         [size[size.len() - 2] * 8, size[size.len() - 1] * 8]
+    }
+
+    /// What a network takes with the prompt, and the latents that it is to go by, if there are any, in its scale.
+    pub fn with_references(&self, conds: ExtraConds) -> ExtraConds {
+        let extras = &self.entry.extras;
+        let Some(references) = extras.get(REFERENCE_LATENTS) else { return conds };
+        let shown = references.iter().map(|latent| {
+            let latent = latent.to_kind(Kind::Float);
+            // Beside the values of a video's channels, its dimensions line up from the last one, as in the reference: its channels
+            // become frames.
+            let lined_up = self.latent_format.video && latent.dim() == 4;
+            self.latent_format.shown(&if lined_up { latent.unsqueeze(0) } else { latent })
+        });
+        let conds = conds.with(extra_conds::REFERENCES, ExtraCond::Lists(shown.collect()));
+        match extras.get(REFERENCE_METHOD) {
+            Some(method) => conds.with(extra_conds::REFERENCE_METHOD, ExtraCond::Constant(method)),
+            None => conds,
+        }
     }
 
     /// The latent that the prompt shows, or zeros, for each of the run's latents: what InstructPix2Pix is shown.

@@ -85,6 +85,11 @@ impl Weights {
         self.deltas.iter().any(|delta| delta.touches(full))
     }
 
+    /// Whether a delta changes a tensor.
+    pub fn is_changed(&self, name: &str) -> bool {
+        self.touched(&self.full_name(name))
+    }
+
     /// Where the tensors are wanted.
     pub fn placement(&self) -> Placement {
         self.placement

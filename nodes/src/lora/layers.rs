@@ -23,6 +23,24 @@ impl Part {
     }
 }
 
+/// A transformer's layer by its name in diffusers, without `.weight`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// Flux's, whose file has other names.
+    Flux(String),
+    /// Qwen-Image's, whose file has the same.
+    QwenImage(String),
+}
+
+impl Named {
+    /// The name.
+    pub fn name(&self) -> &str {
+        match self {
+            Named::Flux(name) | Named::QwenImage(name) => name,
+        }
+    }
+}
+
 /// A tensor of a model.
 #[derive(Clone, Debug)]
 pub struct Layer {
@@ -34,7 +52,7 @@ pub struct Layer {
     /// Its names in diffusers, for a UNet's weights.
     pub diffusers: Vec<String>,
     /// Its name in diffusers, for a transformer's weights, which may be parts of the original's.
-    pub transformer: Option<String>,
+    pub transformer: Option<Named>,
     /// Where the file holds it.
     pub slot: Slot,
 }
@@ -42,11 +60,13 @@ pub struct Layer {
 /// The tensors of a UNet.
 pub fn unet(weights: &Weights) -> Vec<Layer> {
     let diffusers = diffusers::names(weights);
+    let is_qwen_image = weights.contains("txt_norm.weight");
+    let named = |short: &str| short.strip_suffix(".weight").map(|name| Named::QwenImage(name.to_owned()));
     let layer = |short: String| Layer {
         part: Part::Unet,
         name: format!("diffusion_model.{short}"),
         diffusers: diffusers.get(&short).cloned().unwrap_or_default(),
-        transformer: None,
+        transformer: if is_qwen_image { named(&short) } else { None },
         slot: Slot::whole(weights.full_name(&short)),
         short,
     };
@@ -55,7 +75,7 @@ pub fn unet(weights: &Weights) -> Vec<Layer> {
         name: format!("transformer.{theirs}.weight"),
         short: String::new(),
         diffusers: Vec::new(),
-        transformer: Some(theirs),
+        transformer: Some(Named::Flux(theirs)),
         slot,
     });
     weights.names().into_iter().map(layer).chain(split).collect()

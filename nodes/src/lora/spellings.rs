@@ -1,6 +1,6 @@
 //! The table of spellings: how files of LoRAs name a model's layers.
 
-use super::layers::{Layer, Part};
+use super::layers::{Layer, Named, Part};
 
 /// A row: the keys under which a spelling knows a layer; none if it does not.
 struct Spelling {
@@ -10,7 +10,7 @@ struct Spelling {
 }
 
 /// Every spelling that ComfyUI 0.8.0 knows for Stable Diffusion. Where a file names a layer in several, the last counts.
-static SPELLINGS: [Spelling; 18] = [
+static SPELLINGS: [Spelling; 19] = [
     Spelling {
         of: "kohya, original names",
         keys: |layer| unet_weight(layer).map(|name| format!("lora_unet_{}", flat(name))).into_iter().collect(),
@@ -50,6 +50,7 @@ static SPELLINGS: [Spelling; 18] = [
     },
     Spelling { of: "OneTrainer and Stable Cascade", keys: others },
     Spelling { of: "OneTrainer, T5", keys: t5 },
+    Spelling { of: "diffusers, Qwen-Image", keys: of_qwen_image },
     Spelling { of: "diffusers, transformer", keys: |layer| transformer(layer, |name| format!("transformer.{name}")) },
     Spelling {
         of: "SimpleTuner's LyCORIS, transformer",
@@ -57,7 +58,7 @@ static SPELLINGS: [Spelling; 18] = [
     },
     Spelling {
         of: "OneTrainer, transformer",
-        keys: |layer| transformer(layer, |name| format!("lora_transformer_{}", flat(name))),
+        keys: |layer| of_flux(layer, |name| format!("lora_transformer_{}", flat(name))),
     },
 ];
 
@@ -100,13 +101,23 @@ fn wan_weight(layer: &Layer) -> Option<&str> {
 
 /// A tensor of the network: a weight without `.weight`, anything else as it is.
 fn unet(layer: &Layer) -> Option<&str> {
-    let own = layer.part == Part::Unet && layer.transformer.is_none();
+    let own = layer.part == Part::Unet && !layer.short.is_empty();
     own.then(|| layer.name.strip_suffix(".weight").unwrap_or(&layer.name))
 }
 
 /// A weight of a transformer, by diffusers' name.
 fn transformer(layer: &Layer, key: impl FnOnce(&str) -> String) -> Vec<String> {
-    named(layer.transformer.as_deref(), key)
+    named(layer.transformer.as_ref().map(Named::name), key)
+}
+
+/// The same for one family.
+fn of_flux(layer: &Layer, key: impl FnOnce(&str) -> String) -> Vec<String> {
+    if let Some(Named::Flux(name)) = &layer.transformer { vec![key(name)] } else { Vec::new() }
+}
+
+/// The same for the other.
+fn of_qwen_image(layer: &Layer) -> Vec<String> {
+    if let Some(Named::QwenImage(name)) = &layer.transformer { vec![name.clone()] } else { Vec::new() }
 }
 
 /// A weight of T5, which is counted behind the other encoders: second beside CLIP-L in Flux's case, and then third, too.

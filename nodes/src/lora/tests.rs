@@ -9,7 +9,7 @@ use super::layers::Part;
 use super::*;
 use crate::files::tensor_file;
 use crate::files::weights::Weights;
-use crate::models::reference::checkpoint;
+use crate::models::reference::{checkpoint, file};
 
 /// Figures from ComfyUI's `calculate_weight` (`scripts/random_lora.py`): for each case the weight, the LoRA's tensors, and what
 /// they make of it.
@@ -121,6 +121,21 @@ fn every_spelling_is_the_references() {
             spellings::keys(&all).map(|found| (found.key, found.layer.name.as_str())).collect();
         let found = keys.iter().fold(0, |sum: u64, (key, name)| sum.wrapping_add(fnv(&format!("{key}={name}"))));
         assert_eq!((keys.len(), found), (count, sum), "{name}");
+    }
+}
+
+/// The same for Qwen-Image, whose parts lie in files of their own.
+#[test]
+#[cfg_attr(not(shared), ignore = "needs ../shared")]
+fn every_spelling_of_qwen_image_is_the_references() {
+    let network = layers::unet(&file("base/models/diffusion_models/qwen-image-tiny.safetensors"));
+    let encoder = file("base/models/text_encoders/qwen25-vl-7b-tiny.safetensors");
+    let encoder = layers::encoder("qwen25_7b", false, &encoder);
+    for (layers, count, sum) in [(network, 249, 0x5fea_970f_92aa_3a8b), (encoder, 96, 0x72f9_4a8c_c1fb_6644)] {
+        let keys: BTreeMap<String, &str> =
+            spellings::keys(&layers).map(|found| (found.key, found.layer.name.as_str())).collect();
+        let found = keys.iter().fold(0, |sum: u64, (key, name)| sum.wrapping_add(fnv(&format!("{key}={name}"))));
+        assert_eq!((keys.len(), found), (count, sum));
     }
 }
 

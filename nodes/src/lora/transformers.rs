@@ -10,6 +10,10 @@ use crate::files::weights::Weights;
 pub(super) fn flux(weights: &Weights) -> Vec<(String, Slot)> {
     let mut all = Names { weights, found: Vec::new() };
     let Ok(width) = weights.dim("img_in.weight", 0) else { return Vec::new() };
+    // Other families have layers of some of these names.
+    if weights.at("double_blocks").is_empty() {
+        return Vec::new();
+    }
     const THREE: [&str; 3] = ["q", "k", "v"];
     for block in 0..weights.at("double_blocks").children() {
         let (theirs, ours) = (format!("transformer_blocks.{block}"), format!("double_blocks.{block}"));

@@ -5,7 +5,8 @@ use tch::{Device, Kind, Tensor};
 
 use super::flux_blocks::{DoubleBlock, Embedder, LastLayer, SingleBlock, Sizes};
 use super::patches;
-use crate::diffusion::extra_conds::VECTOR;
+use super::placing::{Placing, Positions};
+use crate::diffusion::extra_conds::{REFERENCE_METHOD, REFERENCES, VECTOR};
 use crate::diffusion::network::{Inputs, Network};
 use crate::diffusion::patch::TransformerBlock;
 use crate::files::weights::Weights;
@@ -16,10 +17,6 @@ use crate::ops::rotary;
 
 /// Flux's name for how strongly it follows the text, one number for each state.
 pub const GUIDANCE: &str = "guidance";
-/// Latents of pictures to go by, and where they are taken to lie: one of [`Positions::NAMES`].
-pub const REFERENCES: &str = "ref_latents";
-/// See [`REFERENCES`].
-pub const REFERENCE_METHOD: &str = "ref_latents_method";
 
 /// How many latent points make a token, along a side.
 const PATCH: i64 = 2;
@@ -114,7 +111,12 @@ impl Flux {
         let (rows, columns) = (patches::halved(height), patches::halved(width));
         let mut tokens = vec![patches::tokens(inputs.x, PATCH)];
         let mut ids = vec![rotary::grid(0.0, (0.0, 0.0), (rows, columns), device)];
-        let mut placed = Placing::new(inputs.extra.constant(REFERENCE_METHOD), [rows * PATCH, columns * PATCH]);
+        let positions = match inputs.extra.constant(REFERENCE_METHOD) {
+            Some("index") => Positions::Index,
+            Some("uxo") => Positions::Diagonal,
+            _ => Positions::Offset,
+        };
+        let mut placed = Placing::new(positions, [rows * PATCH, columns * PATCH]);
         for reference in inputs.extra.list(REFERENCES) {
             let (_, _, height, width) = reference.size4().context("reference latents are those of pictures")?;
             let (index, top, left) = placed.place(height, width);
@@ -171,73 +173,5 @@ impl Network for Flux {
 
     fn device(&self) -> Device {
         self.placement.device
-    }
-}
-
-/// Where pictures to go by are taken to lie.
-struct Placing {
-    method: Positions,
-    /// Height and width of the picture that is drawn, in latent points.
-    own: [i64; 2],
-    /// How far the references placed so far reach.
-    reach: [i64; 2],
-    index: f64,
-}
-
-/// The three ways.
-#[derive(Clone, Copy, PartialEq)]
-enum Positions {
-    /// In a plane behind the picture, side by side.
-    Offset,
-    /// Each in a plane of its own.
-    Index,
-    /// In the picture's plane, beyond its lower right corner (USO, UXO).
-    Diagonal,
-}
-
-impl Placing {
-    fn new(method: Option<&str>, own: [i64; 2]) -> Self {
-        let method = match method {
-            Some("index") => Positions::Index,
-            Some("uxo") => Positions::Diagonal,
-            _ => Positions::Offset,
-        };
-        Self { method, own, reach: [0, 0], index: 0.0 }
-    }
-
-    /// Index, top and left edge of the next reference.
-    fn place(&mut self, height: i64, width: i64) -> (f64, i64, i64) {
-        let [down, right] = self.reach;
-        match self.method {
-            Positions::Index => {
-                self.index += 1.0;
-                (self.index, 0, 0)
-            }
-            Positions::Diagonal => {
-                self.reach = [down + height, right + width];
-                (0.0, self.own[0] + down, self.own[1] + right)
-            }
-            Positions::Offset => {
-                let (top, left) = if height + down > width + right { (0, right) } else { (down, 0) };
-                self.reach = [down.max(height + top), right.max(width + left)];
-                (1.0, top, left)
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn references_lie_as_the_reference_lays_them() {
-        let places = |method| {
-            let mut placing = Placing::new(method, [8, 6]);
-            [(4, 4), (2, 6), (6, 2)].map(|(height, width)| placing.place(height, width))
-        };
-        assert_eq!(places(None), [(1.0, 0, 0), (1.0, 4, 0), (1.0, 0, 6)]);
-        assert_eq!(places(Some("index")), [(1.0, 0, 0), (2.0, 0, 0), (3.0, 0, 0)]);
-        assert_eq!(places(Some("uxo")), [(0.0, 8, 6), (0.0, 12, 10), (0.0, 14, 16)]);
     }
 }

@@ -1,19 +1,23 @@
-//! Qwen's language models as text encoders: Qwen 2.5 (arXiv:2412.15115) and Qwen 3 (arXiv:2505.09388).
+//! Qwen's language models as text encoders: Qwen 2.5 (arXiv:2412.15115), also with eyes (2.5-VL, arXiv:2502.13923), and Qwen 3
+//! (arXiv:2505.09388).
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use tch::{Device, Kind, Tensor};
 
+use super::qwen_vision::Vision;
 use super::token_table::{TokenTable, placement};
 use crate::files::weights::Weights;
 use crate::ops::attention::biased_attention_of_heads;
 use crate::ops::layers::{Linear, RmsNorm};
 use crate::ops::numerics::Numerics;
-use crate::text::language::LanguageModel;
+use crate::text::language::{Input, LanguageModel, Place, Seen};
 
 /// How wide a head is.
 const HEAD: i64 = 128;
 /// The base of the rotary frequencies.
 const THETA: f64 = 1_000_000.0;
+/// How many of a head's channels are turned by time, y and x where pictures are among the tokens, twice over.
+const AXES: [i64; 3] = [16, 24, 24];
 
 /// The language model: token embeddings, and layers of causal self-attention in which several heads share keys and values.
 ///
@@ -23,6 +27,7 @@ pub struct Qwen {
     tokens: TokenTable,
     blocks: Vec<Block>,
     norm: RmsNorm,
+    vision: Option<Vision>,
 }
 
 impl Qwen {
@@ -35,7 +40,8 @@ impl Qwen {
     ///
     /// Errors name the tensor that is missing or has another shape than its neighbours call for.
     pub fn load(weights: &Weights, numerics: &Numerics) -> Result<Self> {
-        let w = &weights.placed(placement(weights, "model.embed_tokens.weight", numerics)?).at("model");
+        let all = weights.placed(placement(weights, "model.embed_tokens.weight", numerics)?);
+        let (w, eyes) = (&all.at("model"), all.at("visual"));
         let tokens = TokenTable::load(w, "embed_tokens.weight")?;
         let width = tokens.width();
         let layers = w.at("layers");
@@ -43,15 +49,12 @@ impl Qwen {
             tokens,
             blocks: (0..layers.children()).map(|i| Block::load(&layers.at(i), width)).collect::<Result<_>>()?,
             norm: RmsNorm::load(w, "norm.weight", width)?,
+            vision: if eyes.is_empty() { None } else { Some(Vision::load(&eyes, width)?) },
         })
     }
 }
 
 impl LanguageModel for Qwen {
-    fn width(&self) -> i64 {
-        self.tokens.width()
-    }
-
     fn layers(&self) -> usize {
         self.blocks.len()
     }
@@ -61,12 +64,22 @@ impl LanguageModel for Qwen {
         self.tokens.embed(tokens)
     }
 
-    fn forward(&self, embeds: &Tensor, layer: Option<usize>, normed: bool) -> Tensor {
-        let mut x = embeds.to_device_(self.tokens.device(), Kind::Float, false, false);
-        let length = x.size()[1];
-        let options = (Kind::Float, x.device());
-        let turns = Turns::at(&Tensor::arange(length, options), x.device());
-        let later = Tensor::full([length, length], f64::NEG_INFINITY, options).triu(1).view([1, 1, length, length]);
+    fn see(&self, picture: &Tensor) -> Result<Seen> {
+        let vision = self.vision.as_ref().context(
+            "the text encoder has no vision tower, so it cannot look at pictures: use a file of Qwen 2.5-VL that has one (visual.*)",
+        )?;
+        vision.see(&picture.to_device(self.tokens.device()))
+    }
+
+    fn forward(&self, input: &Input, layer: Option<usize>, normed: bool) -> Tensor {
+        let mut x = input.embeds.to_device_(self.tokens.device(), Kind::Float, false, false);
+        let (length, device) = (x.size()[1], x.device());
+        let turns = Turns::at(&positions(length, &input.pictures).to_device(device));
+        let mut later = Tensor::full([length, length], f64::NEG_INFINITY, (Kind::Float, device)).triu(1);
+        if let Some(present) = &input.present {
+            later = later.masked_fill(&present.to_device(device).eq(0.0).unsqueeze(0), f64::NEG_INFINITY);
+        }
+        let later = later.view([1, 1, length, length]);
         let mut taken = None;
         for (i, block) in self.blocks.iter().enumerate() {
             x = block.forward(&x, &turns, &later);
@@ -82,6 +95,30 @@ impl LanguageModel for Qwen {
     }
 }
 
+/// Where tokens stand, 1×N; with pictures among them by time, y and x, 3×N. A picture has one time and goes on in y and x from there; what
+/// follows goes on behind its larger side.
+fn positions(length: i64, pictures: &[Place]) -> Tensor {
+    let line = |from: i64, count: i64| Tensor::arange_start(from, from + count, (Kind::Float, Device::Cpu));
+    if pictures.is_empty() {
+        return line(0, length).unsqueeze(0);
+    }
+    let (mut parts, mut next, mut done) = (Vec::new(), 0, 0);
+    for Place { start, rows, columns } in pictures {
+        let text = start - done;
+        parts.push(line(next, text).expand([3, text], false));
+        next += text;
+        let size = [*rows, *columns];
+        let time = Tensor::full(size, next, (Kind::Float, Device::Cpu));
+        let y = line(next, *rows).unsqueeze(1).expand(size, false);
+        let x = line(next, *columns).unsqueeze(0).expand(size, false);
+        parts.push(Tensor::stack(&[time, y, x], 0).flatten(1, 2));
+        (next, done) = (next + rows.max(columns), start + rows * columns);
+    }
+    let text = length - done;
+    parts.push(line(next, text).expand([3, text], false));
+    Tensor::cat(&parts, 1)
+}
+
 /// What turns tokens at their positions: the first half of a head's channels is paired with the second.
 struct Turns {
     cos: Tensor,
@@ -89,12 +126,23 @@ struct Turns {
 }
 
 impl Turns {
-    fn at(positions: &Tensor, device: Device) -> Self {
+    /// For positions of one or three axes, axes×N.
+    fn at(positions: &Tensor) -> Self {
+        let (axes, device) = (positions.size()[0], positions.device());
         let numerator = Tensor::arange_start_step(0, HEAD, 2, (Kind::Int64, device)).to_kind(Kind::Float);
         let frequencies = Tensor::pow_scalar(THETA, &(numerator / HEAD as f64)).reciprocal();
-        let angles = frequencies.view([1, -1, 1]).matmul(&positions.view([1, 1, -1])).transpose(1, 2);
+        let frequencies = frequencies.view([1, -1, 1]).expand([axes, -1, 1], false);
+        let angles = frequencies.matmul(&positions.unsqueeze(1)).transpose(1, 2);
         let angles = Tensor::cat(&[&angles, &angles], -1);
-        Self { cos: angles.cos().unsqueeze(1), sin: angles.sin().unsqueeze(1) }
+        let of_axes = |t: Tensor| {
+            if axes == 1 {
+                return t.unsqueeze(1);
+            }
+            let parts = t.split_with_sizes([AXES, AXES].concat(), -1);
+            let turning: Vec<Tensor> = (0..).zip(parts).map(|(i, part)| part.get(i % axes)).collect();
+            Tensor::cat(&turning, -1).view([1, 1, -1, HEAD])
+        };
+        Self { cos: of_axes(angles.cos()), sin: of_axes(angles.sin()) }
     }
 
     /// `x`, B×H×N×D, turned.
@@ -171,5 +219,23 @@ impl Block {
         let n = self.norm2.forward(&x);
         let h = self.gate.forward(&n).silu() * self.up.forward(&n);
         &x + self.down.forward(&h)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// By ComfyUI 0.8.0's `Qwen25_7BVLI`, for pictures of 2 x 3 and 3 x 1 places.
+    #[test]
+    fn text_goes_on_behind_a_pictures_larger_side() {
+        let pictures = [Place { start: 2, rows: 2, columns: 3 }, Place { start: 9, rows: 3, columns: 1 }];
+        let found: Vec<i64> = Vec::try_from(positions(13, &pictures).flatten(0, 1).to_kind(Kind::Int64)).unwrap();
+        let [time, y, x] = [&found[..13], &found[13..26], &found[26..]];
+        assert_eq!(time, [0, 1, 2, 2, 2, 2, 2, 2, 5, 6, 6, 6, 9]);
+        assert_eq!(y, [0, 1, 2, 2, 2, 3, 3, 3, 5, 6, 7, 8, 9]);
+        assert_eq!(x, [0, 1, 2, 3, 4, 2, 3, 4, 5, 6, 6, 6, 9]);
+        assert_eq!(positions(3, &[]).size(), [1, 3]);
     }
 }

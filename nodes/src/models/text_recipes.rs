@@ -8,6 +8,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::clip_text::{ClipKind, ClipText};
 use super::qwen::Qwen;
+use super::qwen_templates;
 use super::t5::T5;
 use crate::files::weights::Weights;
 use crate::networks::Networks;
@@ -43,6 +44,7 @@ pub enum EncoderKind {
     T5Xxl,
     Umt5Xxl,
     Qwen3,
+    Qwen25Vl,
 }
 
 impl EncoderKind {
@@ -54,6 +56,11 @@ impl EncoderKind {
         }
         if Qwen::is_in(weights) && weights.contains("model.layers.0.self_attn.q_norm.weight") {
             return Some(EncoderKind::Qwen3);
+        }
+        // The 3B has keys of 256.
+        let biased = weights.dim("model.layers.0.self_attn.k_proj.bias", 0);
+        if Qwen::is_in(weights) && biased.is_ok_and(|rows| rows != 256) {
+            return Some(EncoderKind::Qwen25Vl);
         }
         ClipKind::of(weights).map(EncoderKind::Clip)
     }
@@ -67,6 +74,7 @@ impl EncoderKind {
             EncoderKind::T5Xxl => "t5xxl",
             EncoderKind::Umt5Xxl => "umt5xxl",
             EncoderKind::Qwen3 => "qwen3_4b",
+            EncoderKind::Qwen25Vl => "qwen25_7b",
         }
     }
 }
@@ -78,6 +86,7 @@ impl fmt::Display for EncoderKind {
             EncoderKind::T5Xxl => f.write_str("T5-XXL"),
             EncoderKind::Umt5Xxl => f.write_str("UMT5-XXL"),
             EncoderKind::Qwen3 => f.write_str("Qwen 3"),
+            EncoderKind::Qwen25Vl => f.write_str("Qwen 2.5-VL"),
         }
     }
 }
@@ -112,6 +121,19 @@ macro_rules! t5 {
                     usage: &USAGE,
                     tokenize: Rc::new(|text| vocabulary.tokens(text)),
                 }))
+            },
+        }
+    };
+}
+
+macro_rules! qwen {
+    ($key:literal, $usage:expr) => {
+        EncoderUse {
+            key: $key,
+            open: |networks, weights| {
+                static USAGE: LanguageUse = LanguageUse { key: $key, ..$usage };
+                let network = networks.get(weights, |w, n| Qwen::load(w, n).map(Rc::new))?;
+                Ok(Rc::new(LanguageEncoder { network, usage: &USAGE }))
             },
         }
     };
@@ -169,24 +191,12 @@ pub static SD3: TextRecipe = TextRecipe {
 };
 
 /// Z-Image: Qwen 3 4B, the layer before the last.
-pub static Z_IMAGE: TextRecipe = TextRecipe {
-    encoders: &[EncoderUse {
-        key: "qwen3_4b",
-        open: |networks, weights| {
-            static USAGE: LanguageUse = LanguageUse {
-                key: "qwen3_4b",
-                template: ("<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n"),
-                layer: Some(-2),
-                norms_hidden: false,
-                dropped: |_| 0,
-            };
-            let network = networks.get(weights, |w, n| Qwen::load(w, n).map(Rc::new))?;
-            Ok(Rc::new(LanguageEncoder { network, usage: &USAGE }))
-        },
-    }],
-    joined: only,
-    optional: false,
-};
+pub static Z_IMAGE: TextRecipe =
+    TextRecipe { encoders: &[qwen!("qwen3_4b", qwen_templates::Z_IMAGE)], joined: only, optional: false };
+
+/// Qwen-Image: Qwen 2.5-VL 7B, its last layer without what the template says first.
+pub static QWEN_IMAGE: TextRecipe =
+    TextRecipe { encoders: &[qwen!("qwen25_7b", qwen_templates::QWEN_IMAGE)], joined: only, optional: false };
 
 /// Wan: UMT5-XXL, whose files hold its vocabulary.
 pub static WAN: TextRecipe = TextRecipe {
@@ -217,6 +227,7 @@ impl TextRecipe {
             EncoderKind::T5Xxl => &FLUX,
             EncoderKind::Umt5Xxl => &WAN,
             EncoderKind::Qwen3 => &Z_IMAGE,
+            EncoderKind::Qwen25Vl => &QWEN_IMAGE,
         };
         let its = |usage: &EncoderUse| (usage.key == kind.key()).then(|| weights.clone());
         Some((recipe, recipe.encoders.iter().map(its).collect()))

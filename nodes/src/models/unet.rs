@@ -186,11 +186,21 @@ impl Network for UNet {
 
 /// Sinusoidal embedding of N numbers (Vaswani et al. 2017), N×`width`: cosines first, base 10000.
 pub fn sinusoids(numbers: &Tensor, width: i64, device: Device) -> Tensor {
+    let angles = angles(numbers, width, device);
+    Tensor::cat(&[angles.cos(), angles.sin()], 1)
+}
+
+/// [`sinusoids`] of angles that are `factor` times as large. It is multiplied last, which rounds otherwise than numbers that are larger.
+pub fn sinusoids_of_times(numbers: &Tensor, factor: f64, width: i64, device: Device) -> Tensor {
+    let angles = angles(numbers, width, device) * factor;
+    Tensor::cat(&[angles.cos(), angles.sin()], 1)
+}
+
+fn angles(numbers: &Tensor, width: i64, device: Device) -> Tensor {
     let half = width / 2;
     let options = (Kind::Float, device);
     let frequencies = (Tensor::arange(half, options) * -(10000f64.ln()) / half as f64).exp();
-    let angles = numbers.to_device_(device, Kind::Float, false, false).unsqueeze(1) * frequencies;
-    Tensor::cat(&[angles.cos(), angles.sin()], 1)
+    numbers.to_device_(device, Kind::Float, false, false).unsqueeze(1) * frequencies
 }
 
 #[cfg(test)]

@@ -102,6 +102,23 @@ pub fn attention_of_heads(q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
     weighted(&q, &k, &v, heads)
 }
 
+/// [`attention_of_heads`] as the reference computes it for short inputs: all the weights of some heads at once.
+pub fn short_attention_of_heads(q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
+    let (batch, heads, width) = (q.size()[0], q.size()[1], q.size()[3]);
+    if is_fused(q) {
+        return attention_of_heads(q, k, v);
+    }
+    let [q, k, v] = [q, k, v].map(|t| t.reshape([batch * heads, -1, width]));
+    let scale = (width as f64).powf(-0.5);
+    let all = q.size()[0];
+    let at_once = (WEIGHTS_AT_ONCE / (q.size()[1] * k.size()[1])).clamp(1, all);
+    let piece = |head: i64| {
+        let [q, k, v] = [&q, &k, &v].map(|t| t.narrow(0, head, at_once.min(all - head)));
+        (q.bmm(&k.transpose(1, 2)) * scale).softmax(-1, None::<Kind>).bmm(&v)
+    };
+    joined(&whole((0..all).step_by(at_once as usize).map(piece).collect(), 0), heads)
+}
+
 /// [`biased_attention`] whose inputs are split into heads already, as those of [`attention_of_heads`].
 pub fn biased_attention_of_heads(q: &Tensor, k: &Tensor, v: &Tensor, bias: &Tensor) -> Tensor {
     let (batch, heads, width) = (q.size()[0], q.size()[1], q.size()[3]);
@@ -221,6 +238,7 @@ mod tests {
         let expected = plain(&q, &k, &v, 4, false);
         let split = |t: &Tensor| t.view([2, 9, 4, 8]).transpose(1, 2);
         assert!(near(&attention_of_heads(&split(&q), &split(&k), &split(&v)), &expected));
+        assert!(near(&short_attention_of_heads(&split(&q), &split(&k), &split(&v)), &expected));
         assert!(near(
             &biased_attention(&q, &k, &v, 4, &Tensor::zeros([1, 1, 1, 1], (Kind::Float, Device::Cpu))),
             &expected

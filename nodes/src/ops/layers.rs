@@ -1,6 +1,7 @@
 //! The layers of the networks. Each loads its tensors by name and shape.
 
 use anyhow::{Result, ensure};
+use redraft_engine::error::Unsupported;
 use tch::{Kind, Tensor};
 
 use crate::files::weights::Weights;
@@ -11,17 +12,31 @@ use crate::files::weights::Weights;
 pub struct Linear {
     weight: Tensor,
     bias: Option<Tensor>,
+    /// What widened weights are multiplied by.
+    scale: Option<Tensor>,
 }
 
 impl Linear {
     /// The layer of a matrix, outputs×inputs, and a bias.
     pub fn new(weight: Tensor, bias: Option<Tensor>) -> Self {
-        Self { weight, bias }
+        Self { weight, bias, scale: None }
     }
 
-    /// Reads `weight` (outputs×inputs) and, if it is there, `bias`.
+    /// Reads `weight` (outputs×inputs) and, if it is there, `bias`. Of weights in floats of 8 bits that have a scale, a single number
+    /// (`scale_weight` or `weight_scale`), that is read, too.
+    ///
+    /// # Errors
+    /// As [`Weights::tensor`]; a LoRA lies over weights with a scale, or there are several scales.
     pub fn load(weights: &Weights, inputs: i64, outputs: i64) -> Result<Self> {
-        Ok(Self { weight: weights.tensor("weight", &[outputs, inputs])?, bias: load_bias(weights, outputs)? })
+        let (shape, bias) = ([outputs, inputs], load_bias(weights, outputs)?);
+        let Some(scale) = load_scale(weights)? else {
+            return Ok(Self { weight: weights.tensor("weight", &shape)?, bias, scale: None });
+        };
+        if weights.placement().kind == Kind::Float {
+            return Ok(Self { weight: weights.tensor("weight", &shape)? * scale, bias, scale: None });
+        }
+        // They stay as small as the file has them.
+        Ok(Self { weight: weights.tensor_as("weight", &shape, weights.kind("weight")?)?, bias, scale: Some(scale) })
     }
 
     /// The number of input channels.
@@ -32,11 +47,32 @@ impl Linear {
     /// Applies the layer to a tensor of shape …×inputs.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let kind = x.kind();
-        if self.weight.kind() == kind {
+        if self.weight.kind() == kind && self.scale.is_none() {
             return x.linear(&self.weight, self.bias.as_ref());
         }
-        x.linear(&self.weight.to_kind(kind), self.bias.as_ref().map(|b| b.to_kind(kind)))
+        let weight = self.weight.to_kind(kind);
+        let weight = if let Some(scale) = &self.scale { weight * scale.to_kind(kind) } else { weight };
+        x.linear(&weight, self.bias.as_ref().map(|b| b.to_kind(kind)))
     }
+}
+
+/// The scale of a matrix of 8 bits, if it has one.
+fn load_scale(weights: &Weights) -> Result<Option<Tensor>> {
+    let Some(name) = ["scale_weight", "weight_scale"].into_iter().find(|name| weights.contains(name)) else {
+        return Ok(None);
+    };
+    let refused = |why: &str| {
+        let (matrix, file) = (weights.full_name("weight"), weights.path().display());
+        Unsupported(format!("{matrix} in {file} {why}; use a file in half precision"))
+    };
+    let shape = weights.shape(name)?;
+    if shape.iter().product::<i64>() != 1 {
+        return Err(refused("is quantised by blocks, which is not supported yet").into());
+    }
+    if weights.is_changed("weight") {
+        return Err(refused("is of 8 bits with a scale, over which no LoRA can be laid yet").into());
+    }
+    Ok(Some(weights.tensor_as(name, &shape, Kind::Float)?.reshape([] as [i64; 0])))
 }
 
 fn load_bias(weights: &Weights, outputs: i64) -> Result<Option<Tensor>> {
@@ -201,4 +237,37 @@ pub fn added(mut x: Tensor, y: &Tensor) -> Tensor {
 /// Enlarges a B×C×H×W tensor to the given height and width by repeating pixels.
 pub fn upsample_nearest(x: &Tensor, height: i64, width: i64) -> Tensor {
     x.upsample_nearest2d([height, width], None, None)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use safetensors::Dtype;
+    use safetensors::tensor::TensorView;
+
+    use super::*;
+    use crate::ops::numerics::Placement;
+
+    /// Weights in floats of 8 bits, and what they are multiplied by.
+    #[test]
+    fn scaled_weights_are_scaled_however_they_are_held() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("scaled.safetensors");
+        // 1, -2, 0.5 and 3.
+        let weight = TensorView::new(Dtype::F8_E4M3, vec![2, 2], &[0x38, 0xc0, 0x30, 0x44]).unwrap();
+        let write = |scale: &[f32]| {
+            let bytes: Vec<u8> = scale.iter().flat_map(|number| number.to_le_bytes()).collect();
+            let scale = TensorView::new(Dtype::F32, vec![scale.len()], &bytes).unwrap();
+            safetensors::serialize_to_file([("weight", &weight), ("weight_scale", &scale)], None, &path).unwrap();
+            Weights::open(&path).unwrap()
+        };
+        let weights = write(&[0.25]);
+        let x = Tensor::from_slice(&[4f32, 8.0]).view([1, 2]);
+        for kind in [Kind::Float, Kind::BFloat16, Kind::Half] {
+            let layer = Linear::load(&weights.placed(Placement::cpu(kind)), 2, 2).unwrap();
+            assert_eq!(Vec::<f32>::try_from(layer.forward(&x).flatten(0, 1)).unwrap(), [-3.0, 6.5], "{kind:?}");
+        }
+        let message = Linear::load(&write(&[1.0, 2.0]), 2, 2).err().unwrap().to_string();
+        assert!(message.contains("by blocks"), "{message}");
+    }
 }

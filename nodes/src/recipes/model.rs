@@ -21,6 +21,7 @@ use crate::sampling::hooks::{Hook, Hooks};
 use crate::sampling::ready::ReadyModel;
 use crate::text::chunks::{Chunk, missing_embeddings};
 use crate::text::embeddings::EmbeddingFiles;
+use crate::text::encode::Prompt;
 use crate::values::Entry;
 
 /// MODEL: a denoising network, and how it is sampled.
@@ -58,6 +59,8 @@ const LONGEST_PROMPT: usize = 1 << 22;
 pub enum Text<'a> {
     /// By all encoders.
     Same(&'a str),
+    /// By all encoders, with pictures that some of them look at.
+    Shown(Prompt<'a>),
     /// By each encoder its own, under the encoders' keys (`clip_l`), or none. Shorter ones are filled up with chunks of the empty text.
     Each(&'a [(&'static str, Option<&'a str>)]),
 }
@@ -154,7 +157,7 @@ impl Clip {
             );
         }
         let longest = match text {
-            Text::Same(text) => text.len(),
+            Text::Same(text) | Text::Shown(Prompt { text, .. }) => text.len(),
             Text::Each(texts) => texts.iter().filter_map(|(_, text)| Some((*text)?.len())).max().unwrap_or(0),
         };
         ensure!(
@@ -176,23 +179,27 @@ impl Clip {
             };
             let encoder = (usage.open)(&networks, weights)?;
             let own = match text {
-                Text::Same(text) => Some(text),
+                Text::Same(text) => Some(text.into()),
+                Text::Shown(prompt) => Some(prompt),
                 Text::Each(texts) => {
-                    texts.iter().find(|(key, _)| *key == usage.key).map_or(Some(""), |(_, text)| *text)
+                    let own = texts.iter().find(|(key, _)| *key == usage.key).map_or(Some(""), |(_, text)| *text);
+                    own.map(Prompt::from)
                 }
             };
             cx.check()?;
             chunks.push(own.map(|own| encoder.chunks(own, &embeddings)).transpose()?.unwrap_or_default());
             opened.push(encoder);
         }
-        warn_of_missing(text, &embeddings, cx);
+        if opened.iter().any(|encoder| encoder.takes_embeddings()) {
+            warn_of_missing(text, &embeddings, cx);
+        }
         if let Text::Each(_) = text {
             let mut chunked: Vec<_> =
                 opened.iter().zip(&mut chunks).filter(|(encoder, _)| encoder.is_chunked()).collect();
             let longest = chunked.iter().map(|(_, chunks)| chunks.len()).max().unwrap_or(0);
             for (encoder, chunks) in &mut chunked {
                 while chunks.len() < longest {
-                    chunks.extend(encoder.chunks("", &embeddings)?);
+                    chunks.extend(encoder.chunks("".into(), &embeddings)?);
                 }
             }
         }
@@ -213,7 +220,7 @@ impl Clip {
 /// Says which embeddings a text mentions that are not there.
 fn warn_of_missing(text: Text, embeddings: &EmbeddingFiles, cx: &mut Cx) {
     let texts = match text {
-        Text::Same(text) => vec![text],
+        Text::Same(text) | Text::Shown(Prompt { text, .. }) => vec![text],
         Text::Each(texts) => texts.iter().filter_map(|(_, text)| *text).collect(),
     };
     let missing: IndexSet<_> = texts.into_iter().flat_map(|text| missing_embeddings(text, embeddings)).collect();

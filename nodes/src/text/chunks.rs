@@ -27,6 +27,8 @@ pub enum Token {
     Id(u32),
     /// A vector of any width and element type, from an embedding file.
     Vector(Tensor),
+    /// A picture, B×H×W×C, which becomes many places.
+    Picture(Tensor),
 }
 
 impl Clone for Token {
@@ -34,6 +36,7 @@ impl Clone for Token {
         match self {
             Token::Id(id) => Token::Id(*id),
             Token::Vector(vector) => Token::Vector(vector.shallow_clone()),
+            Token::Picture(picture) => Token::Picture(picture.shallow_clone()),
         }
     }
 }
@@ -140,7 +143,7 @@ pub fn missing_embeddings(prompt: &str, embeddings: &EmbeddingFiles) -> Vec<Stri
 }
 
 /// Splits a segment before each `embedding:` that follows a space or a line break; empty pieces are left out.
-fn pieces(segment: &str) -> Vec<&str> {
+pub(super) fn pieces(segment: &str) -> Vec<&str> {
     let mut pieces = Vec::new();
     let mut start = 0;
     for (at, _) in segment.match_indices(REFERENCE) {
@@ -308,6 +311,7 @@ mod tests {
             let token = match token {
                 Token::Id(id) => i64::from(*id),
                 Token::Vector(vector) => -(vector.double_value(&[0]) as i64),
+                Token::Picture(_) => panic!("CLIP sees no pictures"),
             };
             (token, (weight * 1000.0).round() as i64)
         };

@@ -15,6 +15,22 @@ use crate::values::extras::POOLED;
 /// Chunks that run through the network at once: it bounds the memory that a very long prompt takes.
 const MAX_BATCH: usize = 64;
 
+/// A prompt: its text, and the pictures that it is about.
+#[derive(Debug, Clone, Copy)]
+pub struct Prompt<'a> {
+    pub text: &'a str,
+    /// B×H×W×C each, 0 to 1, of which the first of a batch counts. Only some language models look at them.
+    pub pictures: &'a [Tensor],
+    /// What a language model is to read before and behind the text, in place of its own template.
+    pub template: Option<(&'a str, &'a str)>,
+}
+
+impl<'a> From<&'a str> for Prompt<'a> {
+    fn from(text: &'a str) -> Self {
+        Self { text, pictures: &[], template: None }
+    }
+}
+
 /// A text encoder with its tokenizer: what stands between a prompt and a conditioning.
 pub trait TextEncoder {
     /// Its name in embedding files and LoRAs: `clip_l`.
@@ -24,10 +40,15 @@ pub trait TextEncoder {
     ///
     /// # Errors
     /// `embedding:` without a name.
-    fn chunks(&self, prompt: &str, embeddings: &EmbeddingFiles) -> Result<Vec<Chunk>>;
+    fn chunks(&self, prompt: Prompt, embeddings: &EmbeddingFiles) -> Result<Vec<Chunk>>;
 
     /// Whether a prompt is split into chunks of one length, of which several encoders are to have equally many.
     fn is_chunked(&self) -> bool {
+        true
+    }
+
+    /// Whether `embedding:NAME` stands for a file, and is not text.
+    fn takes_embeddings(&self) -> bool {
         true
     }
 
@@ -115,9 +136,9 @@ impl<N: ClipNetwork> TextEncoder for ClipEncoder<N> {
         self.usage.key
     }
 
-    fn chunks(&self, prompt: &str, embeddings: &EmbeddingFiles) -> Result<Vec<Chunk>> {
+    fn chunks(&self, prompt: Prompt, embeddings: &EmbeddingFiles) -> Result<Vec<Chunk>> {
         let ClipUse { key, pad, .. } = *self.usage;
-        chunks(prompt, &Chunking { embeddings, key, width: self.network.width(), pad })
+        chunks(prompt.text, &Chunking { embeddings, key, width: self.network.width(), pad })
     }
 
     fn encode(&self, mut chunks: Vec<Chunk>, last_layer: Option<i64>) -> Result<Encoded> {
@@ -213,6 +234,7 @@ pub(super) fn embedded<'c>(
 ) -> Result<(Tensor, Vec<&'c Token>)> {
     let fits = |token: &Token| match token {
         Token::Id(_) => true,
+        Token::Picture(_) => false,
         Token::Vector(vector) => {
             let its = vector.size().last().copied().unwrap_or(0);
             if its != width {
@@ -307,7 +329,7 @@ mod tests {
     /// As Stable Diffusion 1.x encodes a prompt.
     fn encode(text: &str, embeddings: &EmbeddingFiles, last_layer: Option<i64>) -> Result<Encoded> {
         let encoder = ClipEncoder { network: Rc::new(Toy), usage: &PLAIN };
-        encoder.encode(encoder.chunks(text, embeddings)?, last_layer)
+        encoder.encode(encoder.chunks(text.into(), embeddings)?, last_layer)
     }
 
     fn embeddings() -> (tempfile::TempDir, EmbeddingFiles) {
@@ -397,7 +419,7 @@ mod tests {
         static OTHER: ClipUse = ClipUse { key: "clip_g", pad: 0, layer: Some(-2), norms_hidden: true, projects: true };
         let encoder = ClipEncoder { network: Rc::new(Toy), usage: &OTHER };
         let files = EmbeddingFiles::default();
-        let chunks = || encoder.chunks("a cat", &files).unwrap();
+        let chunks = || encoder.chunks("a cat".into(), &files).unwrap();
         assert!(matches!(chunks()[0].last(), Some((Token::Id(0), _))));
         let (skipped, plain) = (encoder.encode(chunks(), None).unwrap(), encode("a cat", &files, Some(-2)).unwrap());
         // The text reaches up to its end token; what fills the chunk differs.

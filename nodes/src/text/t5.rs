@@ -7,7 +7,10 @@ use tch::Tensor;
 
 use super::chunks::{Chunk, Token, groups};
 use super::embeddings::EmbeddingFiles;
-use super::encode::{Encoded, TextEncoder, embedded, from_end, host, weigh};
+use super::encode::{Encoded, Prompt, TextEncoder, embedded, from_end, host, weigh};
+
+/// A text's tokens.
+pub type Tokenize = dyn Fn(&str) -> Vec<u32>;
 
 /// The token that ends a text.
 const END: u32 = 1;
@@ -48,7 +51,7 @@ pub struct T5Encoder<N> {
     /// How it is used.
     pub usage: &'static T5Use,
     /// The numbers of a text's tokens.
-    pub tokenize: Rc<dyn Fn(&str) -> Vec<u32>>,
+    pub tokenize: Rc<Tokenize>,
 }
 
 impl<N: T5Network> TextEncoder for T5Encoder<N> {
@@ -56,9 +59,9 @@ impl<N: T5Network> TextEncoder for T5Encoder<N> {
         self.usage.key
     }
 
-    fn chunks(&self, prompt: &str, embeddings: &EmbeddingFiles) -> Result<Vec<Chunk>> {
+    fn chunks(&self, prompt: Prompt, embeddings: &EmbeddingFiles) -> Result<Vec<Chunk>> {
         let width = self.network.width();
-        let mut chunk: Chunk = groups(prompt, embeddings, self.usage.key, width, &*self.tokenize)?.concat();
+        let mut chunk: Chunk = groups(prompt.text, embeddings, self.usage.key, width, &*self.tokenize)?.concat();
         chunk.push((Token::Id(END), 1.0));
         if chunk.len() < self.usage.least {
             chunk.resize(self.usage.least, (Token::Id(PAD), 1.0));

@@ -34,7 +34,7 @@ pub const AESTHETIC_SCORE: Property<f64> = Property::new("aesthetic_score");
 pub const GUIDANCE: Property<f64> = Property::new("guidance");
 /// Latents of pictures to go by, B×C×h×w each in VAE units.
 pub const REFERENCE_LATENTS: Property<Vec<Tensor>> = Property::new("reference_latents");
-/// Where Flux takes these to lie: `offset`, `index` or `uxo`.
+/// Where a model takes these to lie: `offset`, `index`, `uxo`, `index_timestep_zero` or `negative_index`, of which each knows some.
 pub const REFERENCE_METHOD: Property<String> = Property::new("reference_latents_method");
 
 /// Where among the channels of [`CONCAT_LATENT`] Wan's models are shown the mask.

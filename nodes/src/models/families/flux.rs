@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use anyhow::Result;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use super::Family;
 use crate::diffusion::extra_conds::{CHANNELS, ExtraCond, ExtraConds, VECTOR};
@@ -13,7 +13,7 @@ use crate::diffusion::run_entry::RunEntry;
 use crate::files::weights::Weights;
 use crate::models::flux::{self, Flux};
 use crate::models::text_recipes;
-use crate::values::extras::{GUIDANCE, POOLED, REFERENCE_LATENTS, REFERENCE_METHOD};
+use crate::values::extras::{GUIDANCE, POOLED};
 
 /// Latent points that a token has along a side, squared.
 const PATCH: i64 = 4;
@@ -53,14 +53,7 @@ pub(super) const FLUX: Family = Family {
         if let Some(guidance) = guidance {
             conds = conds.with(flux::GUIDANCE, ExtraCond::Rows(Tensor::from_slice(&[guidance as f32])));
         }
-        if let Some(references) = extras.get(REFERENCE_LATENTS) {
-            let shown = references.iter().map(|latent| prompt.latent_format.shown(&latent.to_kind(Kind::Float)));
-            conds = conds.with(flux::REFERENCES, ExtraCond::Lists(shown.collect()));
-            if let Some(method) = extras.get(REFERENCE_METHOD) {
-                conds = conds.with(flux::REFERENCE_METHOD, ExtraCond::Constant(method));
-            }
-        }
-        Ok(conds)
+        Ok(prompt.with_references(conds))
     },
 };
 

@@ -2,6 +2,7 @@
 
 mod flux;
 mod others;
+mod qwen_image;
 mod sd3;
 mod stable_diffusion;
 mod wan;
@@ -58,6 +59,7 @@ pub static FAMILIES: &[Family] = &[
     sd3::SD3,
     flux::FLUX,
     z_image::Z_IMAGE,
+    qwen_image::QWEN_IMAGE,
     wan::WAN21,
     wan::WAN22,
 ];

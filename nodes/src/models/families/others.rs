@@ -2,6 +2,7 @@
 
 use super::unet_of;
 use crate::files::weights::Weights;
+use crate::models::text_recipes::EncoderKind;
 
 /// What a file is recognised by.
 type Test = fn(&Weights) -> bool;
@@ -35,10 +36,6 @@ pub(super) const NOT_YET: &[(Test, &str)] = &[
         "a HunyuanVideo model, which is not supported yet",
     ),
     (
-        |w| any_model(w, "transformer_blocks.0.txt_mod.1.weight"),
-        "a Qwen-Image model, which is not supported yet; use one of Stable Diffusion 1.x, 2.x or SDXL",
-    ),
-    (
         |w| any_model(w, "cap_embedder.1.weight") && !any_model(w, "cap_pad_token"),
         "a Lumina model, which is not supported yet",
     ),
@@ -69,9 +66,7 @@ pub(super) const NOT_YET: &[(Test, &str)] = &[
         "a UNet in the layout of diffusers, which is not supported yet; use a single-file checkpoint",
     ),
     (
-        |w| {
-            w.contains("model.layers.0.input_layernorm.weight") && !w.contains("model.layers.0.self_attn.q_norm.weight")
-        },
+        |w| w.contains("model.layers.0.input_layernorm.weight") && EncoderKind::of(w).is_none(),
         "a language model, which no supported family uses as its text encoder",
     ),
 ];

@@ -35,7 +35,6 @@ fn files_of_other_kinds_are_named() {
     type Tensors<'a> = Vec<(&'a str, &'a [i64])>;
     let not_yet: Vec<(Tensors, &str)> = vec![
         (vec![("model.diffusion_model.double_blocks.0.img_attn.qkv.weight", &[1])], "a relative of Flux"),
-        (vec![("transformer_blocks.0.txt_mod.1.weight", &[1])], "Qwen-Image"),
         (vec![("cap_embedder.1.weight", &[1])], "a Lumina model"),
         (vec![("head.modulation", &[1]), ("control_adapter.conv.weight", &[1])], "a Wan model for cameras"),
         (unet(&[("input_blocks.0.0.weight", &[1, 4]), ("label_emb.0.0.weight", &[1])]), "not supported"),
@@ -96,6 +95,7 @@ fn the_tiny_files_are_recognised() {
         ("diffusion_models/flux-dev-tiny", "Flux"),
         ("diffusion_models/flux-fill-tiny", "Flux"),
         ("diffusion_models/z-image-tiny", "Z-Image"),
+        ("diffusion_models/qwen-image-tiny", "Qwen-Image"),
         ("diffusion_models/wan21-t2v-tiny", "Wan 2.1"),
     ] {
         assert_eq!(family(&format!("base/models/{path}.safetensors")), expected, "{path}");
@@ -105,7 +105,7 @@ fn the_tiny_files_are_recognised() {
     assert!(contents.text.unwrap().encoders.iter().all(Option::is_some) && contents.vae.is_some());
     let vae = recognise(&file("base/models/vae/sd15-tiny-random-vae.safetensors")).unwrap();
     assert!(vae.model().err().unwrap().to_string().contains("VAELoader"));
-    for encoder in ["t5xxl-tiny", "umt5-xxl-tiny", "qwen3-4b-tiny", "clip_g-tiny"] {
+    for encoder in ["t5xxl-tiny", "umt5-xxl-tiny", "qwen3-4b-tiny", "qwen25-vl-7b-tiny", "clip_g-tiny"] {
         let contents = recognise(&file(&format!("base/models/text_encoders/{encoder}.safetensors"))).unwrap();
         assert!(contents.model().err().unwrap().to_string().contains("CLIPLoader"), "{encoder}");
     }

@@ -3,8 +3,9 @@
 use tch::Kind;
 
 use super::networks::{autoencoder, open_clip, text_encoder, unet};
+use super::qwen::{QwenVlPlan, qwen_image, qwen_vl};
 use super::transformers::{FluxPlan, T5Plan, flux, t5};
-use super::wan::wan_checkpoint;
+use super::wan::{self, wan_checkpoint};
 use super::{Builder, Size, Spec};
 
 /// What a random checkpoint is a checkpoint of.
@@ -26,6 +27,8 @@ pub enum Layout {
     SdxlRefiner,
     /// Flux dev, with its two text encoders.
     Flux,
+    /// Qwen-Image, with its text encoder.
+    QwenImage,
     /// Wan 2.1, the smaller model that makes videos from text, with its text encoder.
     Wan,
 }
@@ -59,13 +62,11 @@ struct TextPlan {
 impl Layout {
     pub(super) fn tensors(self, size: Size) -> Vec<Spec> {
         let mut b = Builder { tensors: Vec::new(), prefix: String::new(), kind: Kind::Half };
-        if self == Layout::Flux {
-            return flux_checkpoint(b, size);
-        }
-        if self == Layout::Wan {
-            wan_checkpoint(&mut b, size);
-            b.tensors.sort_by(|a, b| a.name.cmp(&b.name));
-            return b.tensors;
+        match self {
+            Layout::Flux => return flux_checkpoint(b, size),
+            Layout::QwenImage => return qwen_image_checkpoint(b, size),
+            Layout::Wan => return wan_checkpoint(b, size),
+            _ => {}
         }
         for plan in self.text(size) {
             let encoder = if plan.open_clip { open_clip } else { text_encoder };
@@ -100,7 +101,7 @@ impl Layout {
                 vec![l("conditioner.embedders.0.transformer.text_model"), g("conditioner.embedders.1.model")]
             }
             Layout::SdxlRefiner => vec![g("conditioner.embedders.0.model")],
-            Layout::Flux | Layout::Wan => Vec::new(),
+            Layout::Flux | Layout::QwenImage | Layout::Wan => Vec::new(),
         }
     }
 
@@ -130,7 +131,7 @@ impl Layout {
                 UNetPlan { linear: false, width: 64, levels: &[1, 1, 2, 2], ..plan }
             }
             Layout::Sd1 | Layout::Sd1Inpainting | Layout::Sd1InstructPix2Pix => UNetPlan { linear: false, ..plan },
-            Layout::Sd2 | Layout::Flux | Layout::Wan => plan,
+            Layout::Sd2 | Layout::Flux | Layout::QwenImage | Layout::Wan => plan,
             Layout::Sdxl | Layout::SdxlInpainting => {
                 UNetPlan { levels: &[1, 2, 4], depths: &[0, 2, 10], middle: 10, vector: Some(pooled + 6 * 256), ..plan }
             }
@@ -164,6 +165,26 @@ fn flux_checkpoint(mut b: Builder, size: Size) -> Vec<Spec> {
     let small = T5Plan { width: text, inner: 64, hidden: 128, heads: 4, ..T5Plan::T5 };
     b.below("text_encoders.t5xxl.transformer", |b| t5(b, if tiny { &small } else { &T5Plan::T5 }));
     b.below("model.diffusion_model", |b| flux(b, &plan));
+    b.tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    b.tensors
+}
+
+/// Everything that Qwen-Image needs in one file. Of real size, its transformer and its text encoder are floats of 8 bits.
+fn qwen_image_checkpoint(mut b: Builder, size: Size) -> Vec<Spec> {
+    let tiny = size != Size::Real;
+    b.below("vae", |b| wan::autoencoder(b, if tiny { 8 } else { 96 }));
+    b.kind = if tiny { Kind::Half } else { Kind::Float8e4m3fn };
+    let text = if tiny { 16 } else { 3584 };
+    let plan = match tiny {
+        // So many blocks that one of the vision tower looks at the whole picture.
+        true => QwenVlPlan { width: text, hidden: 48, heads: [2, 1], layers: 2, vision: (64, 48, 8) },
+        false => QwenVlPlan { width: text, hidden: 18_944, heads: [28, 4], layers: 28, vision: (1280, 3420, 32) },
+    };
+    b.below("text_encoders.qwen25_7b.transformer", |b| qwen_vl(b, &plan));
+    b.below("model.diffusion_model", |b| match tiny {
+        true => qwen_image(b, 64, 32, text, 2),
+        false => qwen_image(b, 3072, 128, text, 60),
+    });
     b.tensors.sort_by(|a, b| a.name.cmp(&b.name));
     b.tensors
 }

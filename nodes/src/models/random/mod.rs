@@ -2,6 +2,7 @@
 
 mod layouts;
 mod networks;
+mod qwen;
 mod transformers;
 mod wan;
 

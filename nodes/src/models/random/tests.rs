@@ -8,13 +8,15 @@ use crate::files::weights::Weights;
 use crate::models::autoencoder;
 use crate::models::clip_text::ClipText;
 use crate::models::families::recognise;
-use crate::models::reference::checkpoint;
+use crate::models::qwen::Qwen;
+use crate::models::reference::{checkpoint, file};
 use crate::models::unet::UNet;
 use crate::models::vae::Vae;
 use crate::networks::Networks;
 use crate::ops::numerics::Numerics;
 use crate::text::EmbeddingFiles;
 use crate::text::encode::{ClipNetwork, HiddenLayer};
+use crate::text::language::{self, LanguageModel, Place, Seen};
 use crate::values::Entry;
 use crate::values::extras::POOLED;
 
@@ -40,6 +42,66 @@ fn the_real_size_has_the_real_number_of_parameters() {
     assert_eq!(of("model.diffusion_model"), 11_901_408_320);
     assert_eq!(of("text_encoders.t5xxl"), 4_762_310_656);
     assert_eq!(of("vae"), 83_819_683);
+    let qwen = Layout::QwenImage.tensors(Size::Real);
+    let of = |part: &str| {
+        let tensors = qwen.iter().filter(|t| t.name.starts_with(part));
+        tensors.map(|t| t.shape.iter().product::<i64>()).sum::<i64>()
+    };
+    assert_eq!(of("model.diffusion_model"), 20_430_401_088);
+    // Without the 544,997,376 of what predicts the next token.
+    assert_eq!(of("text_encoders.qwen25_7b"), 8_292_166_656 - 544_997_376);
+    assert_eq!(of("vae"), 126_892_531);
+}
+
+#[test]
+#[cfg_attr(not(shared), ignore = "needs ../shared")]
+fn the_parts_of_qwen_image_have_the_names_of_their_files() {
+    let ours = Layout::QwenImage.tensors(Size::Tiny);
+    for (part, path) in [
+        ("model.diffusion_model.", "diffusion_models/qwen-image-tiny"),
+        ("text_encoders.qwen25_7b.transformer.", "text_encoders/qwen25-vl-7b-tiny"),
+        ("vae.", "vae/wan21-vae-tiny"),
+    ] {
+        let reference = file(&format!("base/models/{path}.safetensors"));
+        // The shared encoder has a layer and a block more.
+        let beyond = |name: &str| name.contains("model.layers.2.") || name.contains("visual.blocks.8.");
+        let names: Vec<&str> = ours.iter().filter_map(|t| t.name.strip_prefix(part)).collect();
+        let theirs = reference.names().into_iter().filter(|name| !beyond(name)).collect::<Vec<_>>();
+        assert_eq!(names, theirs, "{path}");
+    }
+}
+
+#[test]
+fn a_checkpoint_of_qwen_image_reads_sees_and_draws() {
+    let _guard = tch::no_grad_guard();
+    let numerics = Numerics::cpu();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tiny.safetensors");
+    write_random_checkpoint(&path, Layout::QwenImage, Size::Tiny, 7, false).unwrap();
+    let contents = recognise(&Weights::open(&path).unwrap()).unwrap();
+    let part = contents.model().unwrap();
+    assert_eq!(part.family.name, "Qwen-Image");
+    let encoder = contents.text.as_ref().unwrap().encoders[0].clone().unwrap();
+    let reader = Qwen::load(&encoder, &numerics).unwrap();
+    let picture = randn(1, &[1, 60, 90, 3]).sigmoid();
+    let Seen { embeds, rows, columns } = reader.see(&picture).unwrap();
+    assert_eq!((embeds.size(), rows, columns), (vec![6, 16], 2, 3));
+    let input = language::Input {
+        embeds: embeds.unsqueeze(0),
+        pictures: vec![Place { start: 0, rows, columns }],
+        present: None,
+    };
+    let text = reader.forward(&input, None, true);
+    let network = (part.family.load)(&part.weights, &numerics).unwrap();
+    let (timestep, call, extra) = (Tensor::from_slice(&[0.5f32]), Call::plain(), ExtraConds::default());
+    let x = randn(2, &[1, 16, 1, 6, 8]);
+    let inputs = Inputs { x: &x, timestep: &timestep, context: &text, extra: &extra, call: &call };
+    let drawn = network.predict(&inputs).unwrap();
+    assert_eq!(drawn.size(), x.size());
+    for tensor in [&embeds, &text, &drawn] {
+        let std = tensor.std(false).double_value(&[]);
+        assert!(std > 0.1 && std < 10.0, "{std}");
+    }
 }
 
 #[test]

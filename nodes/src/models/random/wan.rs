@@ -4,14 +4,14 @@ use tch::Kind;
 
 use super::networks::{BRANCH, PLAIN};
 use super::transformers::{T5Plan, t5};
-use super::{Builder, Size};
+use super::{Builder, Size, Spec};
 
 /// Channels of a latent.
 const CHANNELS: i64 = 16;
 
 /// Everything that Wan 2.1 needs. Of real size, the model of 1.3 billion weights, with its text encoder in floats of 8 bits, as most people
 /// have it.
-pub(super) fn wan_checkpoint(b: &mut Builder, size: Size) {
+pub(super) fn wan_checkpoint(mut b: Builder, size: Size) -> Vec<Spec> {
     let tiny = size != Size::Real;
     let (width, hidden, blocks) = if tiny { (128, 256, 2) } else { (1536, 8960, 30) };
     let text = match tiny {
@@ -25,6 +25,8 @@ pub(super) fn wan_checkpoint(b: &mut Builder, size: Size) {
         b.below("umt5xxl.transformer", |b| t5(b, &text));
         b.bytes("spiece_model", vocabulary());
     });
+    b.tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    b.tensors
 }
 
 fn network(b: &mut Builder, width: i64, hidden: i64, blocks: usize, text: i64) {
@@ -54,8 +56,8 @@ fn network(b: &mut Builder, width: i64, hidden: i64, blocks: usize, text: i64) {
     b.dense("head.head", &[4 * CHANNELS, width], PLAIN);
 }
 
-/// Wan 2.1's autoencoder, with so many channels at full resolution.
-fn autoencoder(b: &mut Builder, width: i64) {
+/// Wan 2.1's autoencoder, which Qwen-Image has, too, with so many channels at full resolution.
+pub(super) fn autoencoder(b: &mut Builder, width: i64) {
     let widths = [width, 2 * width, 4 * width, 4 * width];
     let top = widths[3];
     b.below("encoder", |b| {

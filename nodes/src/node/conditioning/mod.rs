@@ -15,6 +15,7 @@ mod flux;
 mod inpaint_model_conditioning;
 mod instruct_pix_to_pix_conditioning;
 mod mentions;
+mod qwen_image;
 mod wan;
 
 use anyhow::Context;

@@ -17,7 +17,7 @@ use crate::models::text_recipes::{self, EncoderKind, TextRecipe};
 use crate::recipes::Clip;
 
 /// Opens a text encoder that lies in a file of its own: CLIP-L (Stable Diffusion 1.x), OpenCLIP-H (2.x), OpenCLIP-bigG alone (SDXL's
-/// refiner), Qwen 3 (Z-Image), or UMT5 (Wan).
+/// refiner), Qwen 3 (Z-Image), Qwen 2.5-VL (Qwen-Image), or UMT5 (Wan).
 #[derive(Node)]
 #[node(category = "advanced/loaders", display = "Load CLIP")]
 struct CLIPLoader {
@@ -74,7 +74,11 @@ impl Run for CLIPLoader {
             (EncoderKind::Umt5Xxl, _) => {
                 bail!("'{}' is a {kind}, which models of Wan have; set type to wan", self.clip_name)
             }
+            (EncoderKind::Qwen25Vl, ClipType::HunyuanImage) => {
+                return Err(unsupported::<ClipType>(self.r#type as usize));
+            }
             (EncoderKind::Qwen3, _) => &text_recipes::Z_IMAGE,
+            (EncoderKind::Qwen25Vl, _) => &text_recipes::QWEN_IMAGE,
             (EncoderKind::Clip(ClipKind::L), _) => &text_recipes::SD1,
             (EncoderKind::Clip(ClipKind::H), _) => &text_recipes::SD2,
             (EncoderKind::Clip(ClipKind::G), _) => &text_recipes::SDXL_REFINER,
