@@ -41,6 +41,9 @@ pub struct T5Use {
     pub hides_fill: bool,
 }
 
+/// Splits a text into the numbers of its tokens.
+pub type Tokenize = dyn Fn(&str) -> Vec<u32>;
+
 /// A T5 network as a family uses it.
 pub struct T5Encoder<N> {
     /// The network.
@@ -48,7 +51,7 @@ pub struct T5Encoder<N> {
     /// How it is used.
     pub usage: &'static T5Use,
     /// The numbers of a text's tokens.
-    pub tokenize: Rc<dyn Fn(&str) -> Vec<u32>>,
+    pub tokenize: Rc<Tokenize>,
 }
 
 impl<N: T5Network> TextEncoder for T5Encoder<N> {
