@@ -44,6 +44,9 @@ pub struct T5Use {
     pub hides_fill: bool,
 }
 
+/// Splits a text into the numbers of its tokens.
+pub type Tokenize = dyn Fn(&str) -> Vec<u32>;
+
 /// A T5 network as a family uses it.
 pub struct T5Encoder<N> {
     /// The network.
