@@ -9,9 +9,6 @@ use super::chunks::{Chunk, Token, groups};
 use super::embeddings::EmbeddingFiles;
 use super::encode::{Encoded, Prompt, TextEncoder, embedded, from_end, host, weigh};
 
-/// A text's tokens.
-pub type Tokenize = dyn Fn(&str) -> Vec<u32>;
-
 /// The token that ends a text.
 const END: u32 = 1;
 /// The token that fills a text up to its least length.
