@@ -6,7 +6,7 @@ use std::rc::Rc;
 use proptest::prelude::*;
 use redraft_engine::codec::{Lasting, Parts};
 use redraft_engine::cx::Identity;
-use redraft_engine::io::{Socket, Value, Wire};
+use redraft_engine::io::{Socket, Value};
 use redraft_engine::node::Registry;
 use redraft_engine::results_file::{self, from_bytes, parts};
 use redraft_engine::table::Row;

@@ -206,7 +206,7 @@ fn a_film_can_be_made_of_wans_layout() {
     let networks = Networks::new(Numerics::cpu());
     let text = contents.text.unwrap();
     let encoder = (text.recipe.encoders[0].open)(&networks, text.encoders[0].as_ref().unwrap()).unwrap();
-    let chunks = encoder.chunks("a red heart, 猫", &EmbeddingFiles::new(Vec::new())).unwrap();
+    let chunks = encoder.chunks("a red heart, 猫".into(), &EmbeddingFiles::new(Vec::new())).unwrap();
     let encoded = encoder.encode(chunks, None).unwrap().cond;
     assert_eq!(encoded.size(), [1, 512, 32]);
     let (latent, timestep) = (randn(1, &[1, 16, 2, 4, 5]), Tensor::from_slice(&[500f32]));
