@@ -15,7 +15,7 @@ use redraft_engine::node::Registry;
 use redraft_engine::schema::Schemas;
 use redraft_engine::stock::Stock;
 use redraft_nodes as _;
-use serde_json::{Value as Json, json};
+use serde_json::json;
 
 /// How many passed and how many failed, which the last line begins and ends with.
 fn counts(stdout: &str) -> (usize, usize) {

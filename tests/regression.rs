@@ -557,10 +557,8 @@ fn recording_anew_replaces_the_case_alone() {
     fs::create_dir(&here).unwrap();
     again(Path::new("."), &[]).current_dir(&here).finish().expect_code(0);
     verify_at(base, &here).finish().expect_code(0);
-    for (out, words) in [("", "is no name of a folder"), ("new/..", "is no name of a folder")] {
-        let done = again(Path::new(out), &[]).current_dir(&here).finish().expect_code(2);
-        assert_has(&done.stderr, &[words]);
-    }
+    let done = again(Path::new("new/.."), &[]).current_dir(&here).finish().expect_code(2);
+    assert_has(&done.stderr, &["is no name of a folder"]);
 }
 
 fn verify_at(base: &Base, cases: &Path) -> Redraft {
@@ -637,7 +635,7 @@ fn dumps_differ_by_what_only_one_of_them_has() {
         safetensors::serialize_to_file(views, texts.clone(), &more).unwrap();
         for (a, b) in [(&dump, &more), (&more, &dump)] {
             let done = diff(&base, a, b).finish().expect_code(1);
-            assert!(!done.stdout.contains("equal"), "{}", done.stdout);
+            assert_ne!(done.stdout.lines().last(), Some("equal"), "{}", done.stdout);
         }
         diff(&base, &more, &more).finish().expect_code(0);
     }
@@ -827,7 +825,7 @@ fn begun(command: Redraft, temporary: &Path) -> common::Running {
 #[test]
 fn a_terminated_recording_leaves_nothing() {
     let base = Base::new();
-    let (file, temporary) = slow(&base, 100_000);
+    let (file, temporary) = slow(&base, 16_000);
     let out = base.path("cases/one");
     let running = begun(record(&base, &file, &out).args(["--node", "2", "--tolerance", "1"]), &temporary);
     std::thread::sleep(std::time::Duration::from_millis(300));

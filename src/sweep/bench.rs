@@ -22,10 +22,11 @@ use crate::substitutes::Substitute;
 use crate::worker::Line;
 
 use super::args::SweepArgs;
-use super::folder::{Folder, Row, STAGING, Table};
+use super::folder::{Folder, STAGING};
 use super::grid::{Cell, Grid};
 use super::names;
 use super::sheet::Sheets;
+use super::table::{Row, Table};
 
 /// A piece of work.
 #[derive(Clone, Copy)]

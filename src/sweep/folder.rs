@@ -10,6 +10,7 @@ use redraft_engine::files;
 use serde_json::Value as Json;
 
 use super::plan::{differences, is_plan};
+use super::table::{Row, Table, line};
 use crate::exit::{Exit, Outcome, Stop};
 use crate::out::plain;
 
@@ -23,19 +24,6 @@ const PASSING: &str = ".redraft-";
 /// The largest plan and table that are read, in bytes.
 const MAX_PLAN: u64 = 64 << 20;
 const MAX_TABLE: u64 = 4 << 30;
-/// Stands between the files of a cell.
-const BETWEEN: &str = ";";
-
-/// What is known of a cell that was run.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Row {
-    pub(super) values: Vec<String>,
-    /// Names below the folder of the sweep.
-    pub(super) files: Vec<String>,
-    pub(super) seconds: f64,
-    pub(super) exit: u8,
-    pub(super) error: String,
-}
 
 pub(super) struct Folder {
     root: PathBuf,
@@ -176,7 +164,7 @@ impl Folder {
         done.iter().for_each(|(number, row)| text.extend(line(&row.record(*number))));
         self.write(TABLE, &text).map_err(wrong)?;
         let file = OpenOptions::new().append(true).open(&path).map_err(wrong)?;
-        Ok((done, Table { file }))
+        Ok((done, Table::on(file)))
     }
 
     fn header(&self) -> Vec<String> {
@@ -224,53 +212,6 @@ fn alone(_: &File) -> bool {
     true
 }
 
-impl Row {
-    fn record(&self, number: usize) -> Vec<String> {
-        let mut record = vec![(number + 1).to_string()];
-        record.extend(self.values.iter().cloned());
-        record.extend([
-            self.files.join(BETWEEN),
-            format!("{:.3}", self.seconds),
-            self.exit.to_string(),
-            self.error.clone(),
-        ]);
-        record
-    }
-
-    fn parse(record: &csv::StringRecord, columns: usize) -> Option<(usize, Self)> {
-        if record.len() != columns + 5 {
-            return None;
-        }
-        let field = |at: usize| record.get(at);
-        let number = field(0)?.parse::<usize>().ok()?.checked_sub(1)?;
-        let values = (1..=columns).filter_map(field).map(str::to_owned).collect();
-        let files = field(columns + 1)?.split(BETWEEN).filter(|name| !name.is_empty()).map(str::to_owned).collect();
-        let seconds = field(columns + 2)?.parse().ok()?;
-        let (exit, error) = (field(columns + 3)?.parse().ok()?, field(columns + 4)?.to_owned());
-        Some((number, Self { values, files, seconds, exit, error }))
-    }
-}
-
-/// The table, while cells are added.
-pub(super) struct Table {
-    file: File,
-}
-
-impl Table {
-    /// Adds a cell: one write of a whole line.
-    pub(super) fn add(&mut self, number: usize, row: &Row) -> std::io::Result<()> {
-        self.file.write_all(&line(&row.record(number)))
-    }
-}
-
-/// A record as a line of a table.
-fn line(record: &[String]) -> Vec<u8> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    // Into memory nothing fails.
-    let _ = writer.write_record(record);
-    writer.into_inner().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -282,6 +223,10 @@ mod tests {
     fn open(root: &Path, workflow: &str, force: bool) -> Outcome<Folder> {
         let plan = json!({ "format": 2, "workflow": workflow, "axes": [] });
         Folder::open(root, vec!["6.text".to_owned()], &plan, force)
+    }
+
+    fn append(path: &Path, bytes: &[u8]) {
+        OpenOptions::new().append(true).open(path).unwrap().write_all(bytes).unwrap();
     }
 
     fn row(text: &str, files: &[&str], exit: u8) -> Row {
@@ -305,7 +250,7 @@ mod tests {
             table.add(2, &row(text, &[], 1)).unwrap();
             table.add(3, &row("another", &[], 0)).unwrap();
             table.add(4, &row(text, &["cells/../../x"], 0)).unwrap();
-            table.file.write_all(b"6,half").unwrap();
+            append(&root.join(TABLE), b"6,half");
         }
         let folder = open(&root, "one", false).unwrap();
         let (done, _) = folder.begin(|_| Some(vec![text.to_owned()])).unwrap();

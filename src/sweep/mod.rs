@@ -13,6 +13,7 @@ mod names;
 mod plan;
 mod sheet;
 mod show;
+mod table;
 
 use std::collections::HashSet;
 use std::sync::Arc;
