@@ -19,14 +19,14 @@ pub(super) fn listed(case: &Case) -> Vec<(&NodeId, usize)> {
 /// If it lacks one that `case.json` lists, or of which a picture is expected.
 pub(super) fn nodes_are_there(case: &Case, prompt: &Prompt) -> Outcome<()> {
     let listed = case.file.nodes.iter().map(|boundary| &boundary.node);
-    let all = listed.chain(case.saved.iter().map(|picture| &picture.node));
-    for node in all.filter(|node| !prompt.nodes.contains_key(*node)) {
-        let node = plain(node.as_str());
-        return Err(Stop::wrong(format!(
-            "case.json expects something of node {node}, which the workflow does not have; record the case anew"
-        )));
+    let mut all = listed.chain(case.saved.iter().map(|picture| &picture.node));
+    match all.find(|node| !prompt.nodes.contains_key(*node)) {
+        Some(node) => Err(Stop::wrong(format!(
+            "case.json expects something of node {}, which the workflow does not have; record the case anew",
+            plain(node.as_str())
+        ))),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Holds what was found against what the case should expect.
