@@ -2,7 +2,7 @@
 
 mod regression;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use redraft_engine::cache::Policy;
@@ -154,6 +154,13 @@ pub(crate) struct Directories {
     pub(crate) extra_model_paths_config: Vec<PathBuf>,
 }
 
+impl Directories {
+    /// The files that are read of them.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
+        self.extra_model_paths_config.iter().map(PathBuf::as_path)
+    }
+}
+
 /// What is kept from process to process.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Keeping {
@@ -241,7 +248,20 @@ pub(crate) struct Changes {
 impl Changes {
     /// Whether anything is to be changed.
     pub(crate) fn are_any(&self) -> bool {
-        self.inputs.is_some() || !self.sets.is_empty() || self.substitute()
+        self.inputs.is_some() || !self.sets.is_empty() || self.substitute() || self.prompt_seed != 0
+    }
+
+    /// The files that they are read from: `--inputs`, texts of `--set`, and stand-ins.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
+        self.inputs.iter().chain(&self.substitute_files).map(PathBuf::as_path).chain(self.texts())
+    }
+
+    /// The texts that `--set` takes from files.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &Path> {
+        self.sets
+            .iter()
+            .filter_map(move |set| set.split_once('='))
+            .filter_map(|(_, value)| value.strip_prefix('@').filter(|file| !file.starts_with('@')).map(Path::new))
     }
 
     /// Whether stand-ins are named.

@@ -10,7 +10,7 @@ use redraft_engine::event::Event;
 use redraft_engine::prompt::NodeId;
 
 use crate::args::Progress;
-use crate::out::{plain, say_path, say_text, tell, tell_text};
+use crate::out::{plain, say_json_text, say_path, say_text, tell, tell_text};
 
 /// Lines of progress come no closer than this.
 const BETWEEN_LINES: Duration = Duration::from_secs(5);
@@ -102,6 +102,11 @@ impl Bars {
     /// A text for stdout, above the bar.
     pub(crate) fn said(&self, text: &str) {
         self.bar.suspend(|| say_text(text));
+    }
+
+    /// A line of JSON for stdout, above the bar.
+    pub(crate) fn said_json(&self, line: &str) {
+        self.bar.suspend(|| say_json_text(line));
     }
 
     /// A line for the person, above the bar.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use redraft_engine::aside;
 use redraft_engine::cache::Policy;
 use redraft_engine::cx::{Cancel, Metadata};
 use redraft_engine::event::{Event, Observer};
@@ -40,7 +41,7 @@ pub(crate) struct Ran {
 impl Bench {
     pub(crate) fn open(mut folders: FolderPaths, device: Device) -> Outcome<Self> {
         // What is saved is looked at and not wanted, and the base directory may be read-only.
-        let scratch = tempfile::tempdir().map_err(Stop::wrong)?;
+        let scratch = aside::temporary_folder("redraft-run-").map_err(Stop::wrong)?;
         folders.output = scratch.path().join("output");
         folders.temp = scratch.path().join("temp");
         let engine = session::engine(Arc::new(folders), device, Policy::default(), None)?;

@@ -140,7 +140,8 @@ impl Finder<'_> {
     /// Sets the input that an address means to a value, which may depend on what the input takes.
     fn put(&mut self, address: &str, value: impl FnOnce(Option<&Kind>) -> Result<Json, String>) -> Result<(), String> {
         let known = Known(self.registry);
-        let (id, input) = Addresses::new(&self.prompt, &known).find(address)?;
+        let found = Addresses::new(&self.prompt, &known).find(address);
+        let (id, input) = found.map_err(|why| of_class(address, &self.prompt).unwrap_or(why))?;
         let id = id.clone();
         let class = known.declared(&self.prompt.nodes[&id].class_type);
         let kind = class.and_then(|class| settable::input_of(class, &input)).map(|input| &input.kind);
@@ -191,6 +192,25 @@ impl Finder<'_> {
             self.change(renamed.node, renamed.input, Json::String(renamed.to));
         }
     }
+}
+
+/// What is wrong with an address that begins with a class, which may be that of several nodes.
+fn of_class(address: &str, prompt: &Prompt) -> Option<String> {
+    let is_name = |name: &str| {
+        prompt.nodes.contains_key(name) || prompt.nodes.values().any(|node| node.title.as_deref() == Some(name))
+    };
+    let splits = address.match_indices('.').map(|(at, _)| (&address[..at], &address[at + 1..]));
+    for (class, input) in splits.filter(|(name, _)| !is_name(name)) {
+        let of_class = prompt.nodes.iter().filter(|(_, node)| node.class_type == class);
+        let ids: Vec<_> = of_class.map(|(id, _)| id.as_str()).collect();
+        let Some(first) = ids.first() else { continue };
+        let nodes = if ids.len() == 1 { "node" } else { "nodes" };
+        return Some(format!(
+            "'{class}' is the class of the {nodes} {}; name one by its id or title, as in '{first}.{input}'",
+            ids.join(", ")
+        ));
+    }
+    None
 }
 
 /// A text as a value of an input.
@@ -275,6 +295,18 @@ mod tests {
         assert_eq!(set(&sets).unwrap(), expected.map(|(address, value)| (address.to_owned(), value)));
         let stop = set(&["7:2.steps=3"]).unwrap_err();
         assert_eq!(stop.message, "--set '7:2.steps=3': node 7:2 (X) has no input 'steps'; it has seed");
+    }
+
+    #[test]
+    fn a_class_in_place_of_a_node_is_said_to_be_one() {
+        let why = |set_: &str| set(&[set_]).unwrap_err().message;
+        assert_eq!(
+            why("KSampler.seed=1"),
+            "--set 'KSampler.seed=1': 'KSampler' is the class of the node 3; name one by its id or title, as in '3.seed'"
+        );
+        // A title that is a class's name as well is a title.
+        assert_eq!(set(&["X.seed=5"]).unwrap(), [("7:2.seed".to_owned(), json!(5))]);
+        assert!(why("KSamplr.seed=1").contains("no node has the id or title 'KSamplr'"));
     }
 
     #[test]

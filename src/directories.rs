@@ -78,6 +78,31 @@ pub(crate) fn require_writable(option: &str, file: Option<&Path>) -> anyhow::Res
     Aside::of(file).map(drop).with_context(|| format!("{option}: {} cannot be written", file.display()))
 }
 
+/// Makes sure that a file which is to be written is none of those that the command reads.
+pub(crate) fn require_no_input<'a>(
+    option: &str,
+    file: Option<&Path>,
+    mut inputs: impl Iterator<Item = &'a Path>,
+) -> anyhow::Result<()> {
+    let Some(file) = file else { return Ok(()) };
+    let read = inputs.find(|input| is_same(file, input));
+    anyhow::ensure!(read.is_none(), "{option}: {} is read by this command; name another file", file.display());
+    Ok(())
+}
+
+/// Whether two paths lead to one file that is there.
+fn is_same(a: &Path, b: &Path) -> bool {
+    let [of_a, of_b] = [a, b].map(std::fs::metadata);
+    #[cfg(unix)]
+    let same = {
+        use std::os::unix::fs::MetadataExt;
+        of_a.ok().zip(of_b.ok()).is_some_and(|(a, b)| (a.dev(), a.ino()) == (b.dev(), b.ino()))
+    };
+    #[cfg(not(unix))]
+    let same = of_a.is_ok() && of_b.is_ok() && a.canonicalize().ok() == b.canonicalize().ok();
+    same
+}
+
 /// Makes sure that a folder takes new files.
 pub(crate) fn require_takes_files(option: &str, folder: &Path) -> anyhow::Result<()> {
     aside::takes_files(folder).with_context(|| format!("{option}: {} cannot be written", folder.display()))

@@ -40,7 +40,12 @@ pub(crate) fn say_text(text: impl Display) {
 /// Writes a JSON value to stdout: on one line, or over several for people.
 pub(crate) fn say_json(value: &Json, pretty: bool) {
     let text = if pretty { format!("{value:#}") } else { value.to_string() };
-    note(writeln!(std::io::stdout(), "{}", plain_json(&text)));
+    say_json_text(&text);
+}
+
+/// Writes JSON that is a text already to stdout.
+pub(crate) fn say_json_text(text: &str) {
+    note(writeln!(std::io::stdout(), "{}", plain_json(text)));
 }
 
 /// Writes a path to stdout: as a line that a person can read, or exactly, with a NUL behind it.

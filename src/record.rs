@@ -15,9 +15,9 @@ use self::measure::{PARTED, measure};
 use self::prepare::{Prepared, prepare};
 use self::write::{Recording, write};
 use crate::args::RecordArgs;
-use crate::bench::Bench;
+use crate::bench::{Bench, Ran};
 use crate::case::{CASE, Measured};
-use crate::compare::PICTURE_STEP;
+use crate::compare::{PICTURE_STEP, Place};
 use crate::exit::{Exit, Outcome, Stop};
 use crate::out::say;
 use crate::worker::Line;
@@ -71,10 +71,14 @@ fn case_folders(args: &RecordArgs) -> Outcome<Vec<PathBuf>> {
             return Err(Stop::wrong(format!("two workflows would be recorded as {shown}; record them one by one")));
         }
         if !folder.try_exists().map_err(Stop::wrong)? {
+            can_be_made(folder)?;
             continue;
         }
         let is_case = folder.join(CASE).is_file();
         let is_empty = folder.is_dir() && std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
+        if is_case || is_empty {
+            directories::require_takes_files("--out", folder)?;
+        }
         match (is_case, args.force) {
             (true, true) => {}
             (true, false) => {
@@ -89,6 +93,23 @@ fn case_folders(args: &RecordArgs) -> Outcome<Vec<PathBuf>> {
         }
     }
     Ok(folders)
+}
+
+/// Whether a folder that is not there can be made when the workflow was run.
+fn can_be_made(folder: &Path) -> Outcome<()> {
+    let shown = folder.display();
+    if folder.is_symlink() {
+        return Err(Stop::wrong(format!("--out: {shown} is a link that leads nowhere; name another folder")));
+    }
+    if folder.file_name().is_none() {
+        return Err(Stop::wrong(format!("--out: '{shown}' is no name of a folder; give one")));
+    }
+    let around = folder.ancestors().skip(1).map(|around| match around.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => around,
+    });
+    let mut there = around.filter(|around| around.symlink_metadata().is_ok());
+    there.next().map_or(Ok(()), |around| Ok(directories::require_takes_files("--out", around)?))
 }
 
 /// The file's name without its endings.
@@ -120,6 +141,7 @@ fn one(
     let plan = Plan::of(prepared.runnable.clone(), registry, &bench.engine.folders, &salt);
     let ran = bench.run(&plan, line, cancel).map_err(stop)?;
     prepared.boundaries.keep_done(&ran.taken);
+    not_numbers(&prepared, &ran).into_iter().for_each(|text| line.note(format!("warning: {name}: {text}")));
     let surroundings = bench.surroundings();
     let second = match args.tolerance {
         Some(_) => None,
@@ -137,6 +159,22 @@ fn one(
     let recording = Recording { prepared: &prepared, ran: &ran, tolerance, measured, surroundings };
     write(&recording, &of_picture, registry, bench, folder)
         .map_err(|error| Stop::wrong(format!("{}: {error:#}", folder.display())))
+}
+
+/// Which of the expected outputs hold NaN: they would pass as long as they do.
+fn not_numbers(prepared: &Prepared, ran: &Ran) -> Vec<String> {
+    let expected = prepared.boundaries.of(&ran.taken);
+    let place = |key: &str| Place::of_key(key, &prepared.runnable.prompt);
+    let tensors = expected.tensors.iter().filter_map(|(key, tensor)| {
+        let count = tensor.isnan().sum(tch::Kind::Int64).int64_value(&[]);
+        (count > 0).then(|| format!("{}: {count} of {} values are NaN", place(key), tensor.numel()))
+    });
+    // JSON has no other word for it.
+    let plain = expected.plain.iter().filter(|(_, value)| value.is_null());
+    let plain = plain.map(|(key, _)| format!("{}: is NaN or infinite", place(key)));
+    let what =
+        |found: String| format!("{found}, and expected from now on; look whether this is what the workflow is to give");
+    tensors.chain(plain).map(what).collect()
 }
 
 fn tolerance_of(measured: &Measured) -> f64 {

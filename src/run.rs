@@ -20,6 +20,7 @@ use serde_json::Value as Json;
 use crate::args::{Changes, RunArgs};
 use crate::dump::{Taken, Taking};
 use crate::exit::{Exit, Outcome, Stop};
+use crate::named::named_files;
 use crate::out::plain;
 use crate::screen::Screen;
 use crate::session::{self, of_problems};
@@ -69,6 +70,12 @@ pub(crate) fn run(args: RunArgs, quiet: bool) -> Outcome {
     // Checked now, not after hours of sampling.
     directories::require_writable("--manifest", args.manifest.iter().flatten().next().map(PathBuf::as_path))?;
     directories::require_writable("--dump", args.dump.as_deref())?;
+    let manifest = args.manifest.iter().flatten().next();
+    for (option, file) in [("--manifest", manifest), ("--dump", args.dump.as_ref())] {
+        let files = args.files.iter().map(PathBuf::as_path);
+        let inputs = files.chain(args.changes.files()).chain(args.directories.files());
+        directories::require_no_input(option, file.map(PathBuf::as_path), inputs)?;
+    }
     let device = session::device(&args.compute)?;
     let mut screen = Screen::new(&args, quiet)?;
     let registry = Arc::new(Registry::linked()?);
@@ -86,7 +93,15 @@ pub(crate) fn run(args: RunArgs, quiet: bool) -> Outcome {
             screen.note(Some(number), &text)
         });
         match prepared {
-            Ok(ready) => jobs.push((number, Job::Ready(Box::new(ready)))),
+            Ok(ready) => {
+                let named = named_files(&ready.runnable.prompt, &registry, &folders);
+                let named: Vec<_> = named.iter().filter_map(|file| file.path(&folders)).collect();
+                for (option, file) in [("--manifest", manifest), ("--dump", args.dump.as_ref())] {
+                    let named = named.iter().map(PathBuf::as_path);
+                    directories::require_no_input(option, file.map(PathBuf::as_path), named)?;
+                }
+                jobs.push((number, Job::Ready(Box::new(ready))));
+            }
             // No workflow before it could save what it lacks.
             Err(stop) if jobs.is_empty() && first_failure.is_none() => {
                 screen.begin(number);

@@ -32,9 +32,27 @@ pub(crate) fn device(compute: &Compute) -> Outcome<Device> {
     Ok(Device { choice: compute.device.parse()?, force_fp32: compute.force_fp32, max_memory })
 }
 
+impl Device {
+    /// Opens it, once.
+    pub(crate) fn open(&self) -> Outcome<Numerics> {
+        Ok(self.choice.open(self.force_fp32)?)
+    }
+}
+
 /// An engine on a device. Without a disk nothing outlasts it.
 pub(crate) fn engine(folders: Arc<FolderPaths>, device: Device, cache: Policy, disk: Option<Disk>) -> Outcome<Engine> {
-    let numerics = device.choice.open(device.force_fp32)?;
+    let numerics = device.open()?;
+    engine_on(folders, &device, numerics, cache, disk)
+}
+
+/// The same on a device that was opened.
+pub(crate) fn engine_on(
+    folders: Arc<FolderPaths>,
+    device: &Device,
+    numerics: Numerics,
+    cache: Policy,
+    disk: Option<Disk>,
+) -> Outcome<Engine> {
     memory::set_ceiling(device.max_memory, numerics.device == tch::Device::Cpu);
     let mut services = Services::default();
     redraft_nodes::provide(&mut services, numerics);

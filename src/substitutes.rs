@@ -1,8 +1,7 @@
 //! Stand-ins for models and pictures that are missing: `--substitute`, and tables of them in files.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use redraft_engine::files;
 use redraft_engine::folder_kinds::FolderKind;
 use redraft_engine::folders::FolderPaths;
 use redraft_engine::node::Registry;
@@ -35,15 +34,20 @@ pub(crate) struct Substitute {
 /// `substitutes.toml` in the base directory.
 pub(crate) fn named(changes: &Changes, directories: &Directories) -> Outcome<Vec<Substitute>> {
     let mut all = changes.substitutes.iter().map(|text| of_option(text)).collect::<Outcome<Vec<_>>>()?;
-    let usual = directories.base_directory.as_deref().unwrap_or(Path::new(".")).join(USUAL);
-    let usual = usual.symlink_metadata().is_ok().then_some(usual);
-    for file in changes.substitute_files.iter().chain(&usual) {
+    for file in files(changes, directories) {
         let wrong = |why: String| Stop::wrong(format!("{}: cannot be used as substitutes: {why}", file.display()));
-        let text = files::read(file, MAX_BYTES).map_err(|error| wrong(error.to_string()))?;
+        let text = redraft_engine::files::read(&file, MAX_BYTES).map_err(|error| wrong(error.to_string()))?;
         let text = String::from_utf8(text).map_err(|error| wrong(error.to_string()))?;
         all.extend(of_table(&text).map_err(wrong)?);
     }
     Ok(all)
+}
+
+/// The files of stand-ins that are read.
+pub(crate) fn files(changes: &Changes, directories: &Directories) -> Vec<PathBuf> {
+    let usual = directories.base_directory.as_deref().unwrap_or(Path::new(".")).join(USUAL);
+    let usual = usual.symlink_metadata().is_ok().then_some(usual);
+    changes.substitute_files.iter().cloned().chain(usual).collect()
 }
 
 fn of_option(text: &str) -> Outcome<Substitute> {

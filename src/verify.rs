@@ -1,8 +1,11 @@
 //! `redraft verify`: recorded outputs against what the nodes give now, tensor by tensor.
 
 mod accept;
+mod elsewhere;
+mod find;
 mod html;
 mod known;
+mod lost;
 mod report;
 mod run;
 #[cfg(test)]
@@ -14,29 +17,35 @@ use std::path::{Path, PathBuf};
 use redraft_engine::cx::Cancel;
 use redraft_engine::node::Registry;
 
+use self::find::cases;
 use self::html::Page;
 use self::known::KnownDifferences;
 use self::report::Counts;
 pub(crate) use self::run::Stand;
-use self::verdict::CaseOutcome;
+use self::verdict::{CaseOutcome, Verdict};
 use crate::args::VerifyArgs;
+use crate::bars::Bars;
 use crate::bench::Bench;
 use crate::exit::{Exit, Outcome, Stop};
-use crate::out::plain;
 use crate::worker::Line;
 use crate::{directories, front, session, substitutes};
 
-/// How deep below a folder cases are found.
-const MAX_DEPTH: usize = 8;
-
 pub(crate) fn verify(args: VerifyArgs) -> Outcome {
-    front::alone(move |line, cancel| all(&args, line, cancel), |bars, text| bars.said(&text))
+    let json = args.json;
+    let say = move |bars: &Bars, text: String| if json { bars.said_json(&text) } else { bars.said(&text) };
+    front::alone(move |line, cancel| all(&args, line, cancel), say)
 }
 
 fn all(args: &VerifyArgs, line: &Line, cancel: &Cancel) -> Outcome {
     directories::require_writable("--junit", args.junit.as_deref())?;
     directories::require_writable("--report", args.report.as_deref())?;
     let folders = cases(&args.cases, args.filter.as_deref())?;
+    for (option, file) in [("--junit", &args.junit), ("--report", &args.report)] {
+        let known = args.known_differences.iter().map(PathBuf::as_path);
+        let inputs = known.chain(args.changes.files()).chain(args.directories.files());
+        directories::require_no_input(option, file.as_deref(), inputs)?;
+        require_no_case(option, file.as_deref(), &folders)?;
+    }
     let known = match &args.known_differences {
         Some(file) => KnownDifferences::read(file)?,
         None => KnownDifferences::default(),
@@ -75,56 +84,42 @@ fn all(args: &VerifyArgs, line: &Line, cancel: &Cancel) -> Outcome {
         }
         verdicts.push(verdict);
     }
-    if let Some(junit) = &args.junit {
-        report::write_junit(junit, &verdicts).map_err(|e| Stop::wrong(format!("{}: {e:#}", junit.display())))?;
-    }
-    if let (Some(page), Some(file)) = (page, &args.report) {
-        page.write(file, &verdicts).map_err(|e| Stop::wrong(format!("{}: {e:#}", file.display())))?;
-    }
-    if !args.json {
-        report::by_folder(&verdicts).into_iter().for_each(|text| line.note(text));
-    }
     let counts = Counts::of(&verdicts);
-    line.note(counts.to_string());
+    if args.json {
+        line.note(counts.to_json().to_string());
+    } else {
+        report::by_folder(&verdicts).into_iter().for_each(|text| line.note(text));
+        line.note(counts.to_string());
+    }
+    written(args, &verdicts, page)?;
     Ok(counts.exit())
 }
 
-/// The cases below folders, those alone that a pattern fits.
-fn cases(below: &[PathBuf], pattern: Option<&str>) -> Outcome<Vec<PathBuf>> {
-    let mut folders = Vec::new();
-    for dir in below {
-        let before = folders.len();
-        find_cases(dir, 0, &mut folders).map_err(Stop::wrong)?;
-        if folders.len() == before {
-            return Err(Stop::wrong(format!(
-                "{}: there is no case below; a case is a folder with a case.json",
-                dir.display()
-            )));
-        }
+/// Writes the files that are asked for. The verdict was said before: it does not depend on a disk.
+fn written(args: &VerifyArgs, verdicts: &[Verdict], page: Option<Page>) -> Outcome<()> {
+    let failed = |option: &str, file: &Path, error: anyhow::Error| {
+        Stop::new(Exit::NodeFailed, format!("{option}: {} cannot be written: {error:#}", file.display()))
+    };
+    let mut outcome = Ok(());
+    if let Some(file) = &args.junit {
+        outcome = report::write_junit(file, verdicts).map_err(|error| failed("--junit", file, error));
     }
-    let Some(pattern) = pattern else { return Ok(folders) };
-    let all = folders.len();
-    folders.retain(|folder| substitutes::matches(&format!("*{pattern}*"), &folder.to_string_lossy()));
-    if folders.is_empty() {
-        let pattern = plain(pattern);
-        return Err(Stop::wrong(format!(
-            "-k '{pattern}': none of the {all} cases has this in its path; give another pattern"
-        )));
+    if let (Some(page), Some(file)) = (page, &args.report) {
+        outcome = outcome.and(page.write(file, verdicts).map_err(|error| failed("--report", file, error)));
     }
-    Ok(folders)
+    outcome
 }
 
-/// Folders with a case.json, in alphabetical order.
-fn find_cases(dir: &Path, depth: usize, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    if dir.join(crate::case::CASE).is_file() {
-        found.push(dir.to_owned());
-        return Ok(());
+/// Makes sure that no file of a case would be written over.
+fn require_no_case(option: &str, file: Option<&Path>, cases: &[PathBuf]) -> Outcome<()> {
+    let Some(real) = file.and_then(|file| file.canonicalize().ok()) else { return Ok(()) };
+    let of = |case: &&PathBuf| case.canonicalize().is_ok_and(|case| real.starts_with(case));
+    match cases.iter().find(of) {
+        Some(case) => Err(Stop::wrong(format!(
+            "{option}: {} is a file of the case {}; name another file",
+            real.display(),
+            case.display()
+        ))),
+        None => Ok(()),
     }
-    let entries = fs_err::read_dir(dir)?.collect::<Result<Vec<_>, _>>()?;
-    let mut below: Vec<_> = entries.into_iter().map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
-    below.sort();
-    if depth < MAX_DEPTH {
-        below.iter().try_for_each(|dir| find_cases(dir, depth + 1, found))?;
-    }
-    Ok(())
 }

@@ -7,8 +7,10 @@ mod common;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use common::{Base, Redraft};
 use serde_json::{Value as Json, json};
@@ -26,6 +28,10 @@ enum Manner {
     Fails,
     IsNoComfy,
     HangsUp,
+    /// It runs the workflow, and says that far more pictures were saved.
+    Floods,
+    /// It runs the workflow, and gives its files byte by byte.
+    Dawdles,
 }
 
 struct Server {
@@ -36,6 +42,8 @@ struct Server {
     waiting: Mutex<Option<Receiver<String>>>,
     outputs: Mutex<Json>,
     prompts: Mutex<Vec<Json>>,
+    /// How many files were asked for.
+    views: AtomicUsize,
 }
 
 impl Server {
@@ -49,6 +57,7 @@ impl Server {
             waiting: Mutex::new(Some(waiting)),
             outputs: Mutex::new(json!({})),
             prompts: Mutex::default(),
+            views: AtomicUsize::new(0),
         });
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
@@ -88,7 +97,17 @@ impl Server {
         let (status, answer) = self.asked(&path, &body);
         let mut stream = stream;
         let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", answer.len());
-        let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&answer));
+        let _ = stream.write_all(head.as_bytes());
+        if matches!(self.manner, Manner::Dawdles) && path.starts_with("/view") {
+            for byte in answer {
+                std::thread::sleep(Duration::from_millis(100));
+                if stream.write_all(&[byte]).is_err() {
+                    return;
+                }
+            }
+            return;
+        }
+        let _ = stream.write_all(&answer);
     }
 
     fn asked(&self, path: &str, body: &[u8]) -> (&'static str, Vec<u8>) {
@@ -108,7 +127,14 @@ impl Server {
                 self.prompts.lock().unwrap().push(prompt.clone());
                 if let Manner::Runs(change) = self.manner {
                     change(&mut prompt);
+                }
+                if matches!(self.manner, Manner::Runs(_) | Manner::Floods | Manner::Dawdles) {
                     *self.outputs.lock().unwrap() = self.run(&prompt);
+                }
+                if matches!(self.manner, Manner::Floods) {
+                    for (_, output) in self.outputs.lock().unwrap().as_object_mut().unwrap() {
+                        output["images"] = vec![output["images"][0].clone(); 20_000].into();
+                    }
                 }
                 let _ = self.runs.lock().unwrap().send("run-1".to_owned());
                 json(json!({ "prompt_id": "run-1", "number": 1, "node_errors": {} }))
@@ -119,6 +145,7 @@ impl Server {
                     let value = path[6..].split('&').find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
                     value.unwrap_or_default().replace("%2F", "/")
                 };
+                self.views.fetch_add(1, Ordering::Relaxed);
                 let file = self.base.path(&of("type")).join(of("subfolder")).join(of("filename"));
                 std::fs::read(file).map_or(("404 Not Found", Vec::new()), |bytes| ("200 OK", bytes))
             }
@@ -250,4 +277,17 @@ fn what_a_server_says_is_shown() {
     assert!(done.stderr.contains("cannot be reached"), "{}", done.stderr);
     let done = against("file:///etc/passwd").1.finish().expect_code(2);
     assert!(done.stderr.contains("is no address of a ComfyUI; write http://HOST:8188"), "{}", done.stderr);
+}
+
+#[test]
+fn files_are_counted_before_they_are_fetched_and_in_time() {
+    let (server, address) = Server::start(Manner::Floods);
+    let done = against(&address).1.finish().expect_code(1);
+    assert!(done.stdout.contains("all: differs: 1 things are shown here, 20000 there"), "{}", done.stdout);
+    assert_eq!(server.views.load(Ordering::Relaxed), 0);
+    let (_server, address) = Server::start(Manner::Dawdles);
+    let start = Instant::now();
+    let done = against(&address).1.args(["--timeout", "2"]).finish().expect_code(3);
+    assert!(done.stderr.contains("is not done after 2 s; give it longer with --timeout"), "{}", done.stderr);
+    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
 }

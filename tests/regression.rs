@@ -452,3 +452,403 @@ fn what_is_refused_is_said_before_it_runs() {
     assert_has(&done.stderr, &["nowhere.safetensors"]);
     assert!(!base.path("cases/w").exists(), "all are checked before one runs");
 }
+
+/// Two plain pictures, saved, and figures beside them: quick, and without a model.
+fn pictures() -> Graph {
+    let mut graph = Graph(Default::default());
+    let plain = json!({ "width": 16, "height": 8, "batch_size": 2, "color": 0x40_80_c0 });
+    graph.node("1", "EmptyImage", plain);
+    graph.node("2", "ImageInvert", json!({ "image": ["1", 0] }));
+    graph.node("4", "ImageInvert", json!({ "image": ["2", 0] }));
+    graph.node("5", "GetImageSize", json!({ "image": ["4", 0] }));
+    graph.node("6", "PrimitiveFloat", json!({ "value": 0.5 }));
+    graph.node("9", "SaveImage", json!({ "images": ["4", 0], "filename_prefix": "x" }));
+    graph
+}
+
+fn read_json(path: &Path) -> Json {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+/// All files below a folder, and what they hold.
+fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let (mut found, mut open) = (Vec::new(), vec![folder.to_owned()]);
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { open.push(path) } else { found.push((path.clone(), fs::read(path).unwrap())) }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[cfg(unix)]
+#[test]
+fn accepting_leaves_alone_what_is_no_file_of_the_case() {
+    use std::os::unix::fs::symlink;
+    let recorded = Recorded::of(&pictures(), &["--tolerance", "1e-4"]);
+    let accept = |color: u32, code: i32| {
+        let set = format!("1.color={color}");
+        recorded.verify().args(["--accept", "--set", &set]).finish().expect_code(code)
+    };
+    let readme = recorded.case.join("saved/README");
+    fs::write(&readme, "mine").unwrap();
+    accept(1, 0);
+    assert_eq!(fs::read_to_string(&readme).unwrap(), "mine");
+    // A folder outside, to which a link of the case leads.
+    let (saved, outside) = (recorded.case.join("saved"), recorded.base.path("outside"));
+    fs::rename(&saved, &outside).unwrap();
+    symlink(&outside, &saved).unwrap();
+    let before = contents(recorded.base.root());
+    let done = accept(2, 1);
+    assert_has(&done.stdout, &["saved is a symbolic link, and none in a case is followed; put the file itself there"]);
+    assert_eq!(contents(recorded.base.root()), before);
+    // What goes wrong in the end leaves all as it was, too.
+    fs::remove_file(&saved).unwrap();
+    fs::rename(&outside, &saved).unwrap();
+    let picture = saved.join("02-9.png");
+    fs::remove_file(&picture).unwrap();
+    fs::create_dir(&picture).unwrap();
+    let before = contents(recorded.base.root());
+    let done = accept(2, 1);
+    assert_has(&done.stdout, &["cannot be accepted: ", "02-9.png", "is a directory"]);
+    assert_eq!(contents(recorded.base.root()), before);
+    // An input that is a link is neither read nor replaced.
+    let recorded = Recorded::of(&workflow(), &["--tolerance", "1e-4", "--node", "12"]);
+    let (held, other) = (recorded.case.join("input").join(PICTURE), recorded.base.path("other.png"));
+    fs::rename(&held, &other).unwrap();
+    symlink(&other, &held).unwrap();
+    let before = fs::read(&other).unwrap();
+    tamper(&recorded.case, "12/0/samples", 0, 10.0);
+    let done = recorded.verify().arg("--accept").finish().expect_code(1);
+    assert_has(&done.stdout, &["cannot be accepted: ", "is a symbolic link"]);
+    assert_eq!(fs::read(&other).unwrap(), before);
+}
+
+#[cfg(unix)]
+#[test]
+fn recording_anew_replaces_the_case_alone() {
+    use std::os::unix::fs::symlink;
+    let recorded = Recorded::of(&pictures(), &["--tolerance", "1e-4"]);
+    let (base, file) = (&recorded.base, recorded.base.path("w.json"));
+    let notes = recorded.case.join("NOTES.md");
+    fs::write(&notes, "mine").unwrap();
+    let again = |out: &Path, more: &[&str]| {
+        base.command("record", &[&file]).args(["--tolerance", "1e-4", "--out"]).arg(out).args(more)
+    };
+    again(&recorded.case, &["--force", "--node", "5"]).finish().expect_code(0);
+    assert_eq!(fs::read_to_string(&notes).unwrap(), "mine");
+    let left: Vec<_> = contents(&recorded.case).into_iter().map(|(path, _)| path).collect();
+    let expected = ["NOTES.md", "case.json", "expected.json", "prompt.json"];
+    assert_eq!(left, expected.map(|name| recorded.case.join(name)));
+    recorded.verify().finish().expect_code(0);
+    // A link to the case is the case, and one to nowhere is said to be one.
+    let link = base.path("link");
+    symlink(&recorded.case, &link).unwrap();
+    again(&link, &["--force"]).finish().expect_code(0);
+    assert!(link.is_symlink() && recorded.case.join("saved").is_dir());
+    fs::remove_file(&link).unwrap();
+    symlink("nowhere", &link).unwrap();
+    let done = again(&link, &["--force"]).finish().expect_code(2);
+    assert_has(&done.stderr, &["link is a link that leads nowhere; name another folder"]);
+    // The folder that one is in.
+    let here = base.path("here");
+    fs::create_dir(&here).unwrap();
+    again(Path::new("."), &[]).current_dir(&here).finish().expect_code(0);
+    verify_at(base, &here).finish().expect_code(0);
+    let done = again(Path::new("new/.."), &[]).current_dir(&here).finish().expect_code(2);
+    assert_has(&done.stderr, &["is no name of a folder"]);
+}
+
+fn verify_at(base: &Base, cases: &Path) -> Redraft {
+    base.command("verify", &[cases]).args(["--device", "cpu"])
+}
+
+#[test]
+fn no_input_of_a_command_is_written_over() {
+    let recorded = Recorded::of(&pictures(), &["--tolerance", "1e-4"]);
+    let (base, file) = (&recorded.base, recorded.base.path("w.json"));
+    let before = contents(base.root());
+    let model = base.path("models/vae/tiny-vae.safetensors");
+    let with_model = base.path("i2i.json");
+    fs::write(&with_model, Graph::saved(1).json().to_string()).unwrap();
+    for (workflow, dump) in [(&file, &file), (&with_model, &model)] {
+        let done = base.run(workflow).arg("--dump").arg(dump).finish().expect_code(2);
+        assert_has(&done.stderr, &["--dump: ", " is read by this command; name another file"]);
+    }
+    let manifest = format!("--manifest={}", file.display());
+    assert_has(&base.run(&file).arg(manifest).finish().expect_code(2).stderr, &["is read by this command"]);
+    for option in ["--junit", "--report"] {
+        for name in ["case.json", "prompt.json", "saved/01-9.png"] {
+            let done = recorded.verify().arg(option).arg(recorded.case.join(name)).finish().expect_code(2);
+            assert_has(&done.stderr, &[option, " is a file of the case ", "; name another file"]);
+        }
+    }
+    let known = base.path("known.toml");
+    fs::write(&known, "").unwrap();
+    let done = recorded.verify().arg("--known-differences").arg(&known).arg("--junit").arg(&known);
+    assert_has(&done.finish().expect_code(2).stderr, &["is read by this command"]);
+    [known, with_model].iter().for_each(|path| fs::remove_file(path).unwrap());
+    assert_eq!(contents(base.root()), before);
+}
+
+#[test]
+fn what_is_there_besides_is_a_difference() {
+    let recorded = Recorded::of(&workflow(), &["--tolerance", "1e-4", "--node", "6"]);
+    let path = recorded.case.join("expected.safetensors");
+    let mut tensors = Tensors::read(&path);
+    assert!(tensors.0.shift_remove("6/0/0/pooled_output").is_some(), "{:?}", tensors.0.keys());
+    tensors.write(&path);
+    let done = recorded.verify().finish().expect_code(1);
+    let words = "node 6 (CLIPTextEncode), slot 0 (0/pooled_output): it is there, and nothing was expected there";
+    assert_has(&done.stdout, &[words]);
+    let done = diff(&recorded.base, &recorded.case, &recorded.base.path("w.json")).finish().expect_code(1);
+    assert_has(&done.stdout, &[words]);
+    recorded.verify().arg("--accept").finish().expect_code(0);
+    assert!(Tensors::read(&path).0.contains_key("6/0/0/pooled_output"));
+    recorded.verify().finish().expect_code(0);
+
+    // A picture more than was saved.
+    let recorded = Recorded::of(&pictures(), &["--tolerance", "1e-4"]);
+    let mut case = recorded.case_json();
+    case["saved"].as_array_mut().unwrap().pop();
+    fs::write(recorded.case.join("case.json"), case.to_string()).unwrap();
+    let done = recorded.verify().finish().expect_code(1);
+    assert_has(&done.stdout, &["node 9 (SaveImage): 2 pictures were saved, and 1 expected"]);
+}
+
+#[test]
+fn dumps_differ_by_what_only_one_of_them_has() {
+    let base = Base::new();
+    let (file, dump, more) =
+        (base.write_json("w.json", &pictures().json()), base.path("a.safetensors"), base.path("b.safetensors"));
+    base.run(&file).arg("--dump").arg(&dump).finish().expect_code(0);
+    let (_, header) = safetensors::SafeTensors::read_metadata(&fs::read(&dump).unwrap()).unwrap();
+    let texts = header.metadata().clone();
+    for added in ["2/0/#1", "2/1"] {
+        let mut tensors = Tensors::read(&dump);
+        tensors.0.insert(added.to_owned(), tensors.0["2/0"].clone());
+        let views = tensors.0.iter().map(|(name, tensor)| {
+            (name, safetensors::tensor::TensorView::new(tensor.dtype, tensor.shape.clone(), &tensor.bytes).unwrap())
+        });
+        safetensors::serialize_to_file(views, texts.clone(), &more).unwrap();
+        for (a, b) in [(&dump, &more), (&more, &dump)] {
+            let done = diff(&base, a, b).finish().expect_code(1);
+            assert_ne!(done.stdout.lines().last(), Some("equal"), "{}", done.stdout);
+        }
+        diff(&base, &more, &more).finish().expect_code(0);
+    }
+}
+
+#[test]
+fn figures_are_compared_as_what_they_are() {
+    let recorded = Recorded::of(&pictures(), &["--tolerance", "1e-2", "--node", "5", "--node", "6"]);
+    let path = recorded.case.join("expected.json");
+    let expected = read_json(&path);
+    assert_eq!((&expected["5/0"], &expected["6/0"]), (&json!(16), &json!(0.5)));
+    let with = |key: &str, value: Json| {
+        let mut changed = expected.clone();
+        changed[key] = value;
+        fs::write(&path, changed.to_string()).unwrap();
+        recorded.verify()
+    };
+    let done = with("6/0", json!(0.500_000_1)).finish().expect_code(0);
+    assert!(done.stdout.ends_with("\n1 passed, 0 failed\n"), "{}", done.stdout);
+    let done = with("6/0", json!(0.6)).finish().expect_code(1);
+    assert_has(&done.stdout, &["node 6 (PrimitiveFloat), slot 0: expected 0.6, found 0.5"]);
+    // Within a hundredth, and a whole number.
+    let graph = pictures().with("1", "width", json!(1000));
+    let recorded = Recorded::of(&graph, &["--tolerance", "1e-2", "--node", "5"]);
+    let path = recorded.case.join("expected.json");
+    fs::write(&path, fs::read_to_string(&path).unwrap().replace("1000", "1001")).unwrap();
+    let done = recorded.verify().finish().expect_code(1);
+    assert_has(&done.stdout, &["node 5 (GetImageSize), slot 0: expected 1001, found 1000"]);
+}
+
+#[test]
+fn a_case_that_lost_what_it_expects_is_an_error() {
+    let recorded = Recorded::of(&pictures(), &["--tolerance", "1e-2", "--node", "5", "--node", "2"]);
+    let path = recorded.case.join("expected.json");
+    let expected = read_json(&path);
+    for (key, value) in [("99/0", json!(null)), ("5/0", json!(null))] {
+        let mut changed = expected.clone();
+        changed[key] = value;
+        fs::write(&path, changed.to_string()).unwrap();
+        recorded.verify().finish().expect_code(1);
+    }
+    let mut changed = expected.clone();
+    changed["99/0"] = json!(1);
+    fs::write(&path, changed.to_string()).unwrap();
+    let done = recorded.verify().arg("--accept").finish().expect_code(1);
+    assert_has(
+        &done.stdout,
+        &["a value of node 99 is expected, which the workflow does not have; record the case anew"],
+    );
+    fs::remove_file(&path).unwrap();
+    let done = recorded.verify().arg("--accept").finish().expect_code(1);
+    assert_has(
+        &done.stdout,
+        &["node 5 (GetImageSize), slot 0: case.json lists it, and neither expected.safetensors nor"],
+    );
+    let mut case = recorded.case_json();
+    case["nodes"][0]["node"] = json!("77");
+    fs::write(&path, expected.to_string()).unwrap();
+    fs::write(recorded.case.join("case.json"), case.to_string()).unwrap();
+    let done = recorded.verify().finish().expect_code(1);
+    assert_has(&done.stdout, &["case.json expects something of node 77, which the workflow does not have"]);
+}
+
+#[test]
+fn what_is_no_number_is_told_of_when_it_is_recorded() {
+    let base = Base::new();
+    let vae = base.path("models/vae/tiny-vae.safetensors");
+    let mut tensors = Tensors::read(&vae);
+    let bias = tensors.0.get_mut("decoder.conv_out.bias").unwrap();
+    bias.bytes.iter_mut().for_each(|byte| *byte = 0xff);
+    fs::remove_file(&vae).unwrap();
+    tensors.write(&vae);
+    let mut graph = Graph::image2image();
+    graph.node("8", "VAEDecode", json!({ "samples": ["12", 0], "vae": ["10", 0] }));
+    let file = base.write_json("w.json", &graph.json());
+    let out = base.path("cases/one");
+    let done = record(&base, &file, &out).args(["--node", "8", "--tolerance", "1e-4"]).finish().expect_code(0);
+    assert_has(
+        &done.stderr,
+        &["warning: ", "node 8 (VAEDecode), slot 0: ", " values are NaN, and expected from now on"],
+    );
+}
+
+/// What is at hand from the case before is told in another order.
+#[test]
+fn the_first_node_is_named_also_where_results_are_at_hand() {
+    let base = Base::new();
+    let file = base.write_json("w.json", &pictures().json());
+    for name in ["a", "b"] {
+        let out = base.path("cases").join(name);
+        let nodes = ["--tolerance", "1e-4", "--node", "4", "--node", "2"];
+        record(&base, &file, &out).args(nodes).finish().expect_code(0);
+    }
+    let case = base.path("cases/b");
+    ["4/0", "2/0"].iter().for_each(|key| tamper(&case, key, 0, 0.5));
+    let done = verify(&base).finish().expect_code(1);
+    assert_has(&done.stdout, &["cases/b: node 2 (ImageInvert), slot 0: "]);
+}
+
+#[test]
+fn a_model_of_another_folder_is_told_of() {
+    let recorded = Recorded::of(&workflow(), &["--tolerance", "1e-4", "--node", "12"]);
+    let [here, there] =
+        ["tiny-vae.safetensors", "sub/tiny-vae.safetensors"].map(|name| recorded.base.path("models/vae").join(name));
+    let mut tensors = Tensors::read(&here);
+    fs::create_dir(there.parent().unwrap()).unwrap();
+    fs::rename(&here, &there).unwrap();
+    // The same file elsewhere is the same file.
+    let done = recorded.verify().finish().expect_code(0);
+    assert!(!done.stdout.contains("used in place"), "{}", done.stdout);
+    fs::remove_file(&there).unwrap();
+    tensors.zero("encoder.conv_in.bias");
+    tensors.write(&there);
+    let done = recorded.verify().finish().expect_code(1);
+    let words = "vae sub/tiny-vae.safetensors is used in place of tiny-vae.safetensors, which is not there, and is another file";
+    assert_has(&done.stdout, &["a model file was changed: ", words]);
+    let done = recorded.verify().arg("--strict-names").finish().expect_code(3);
+    assert_has(&done.stdout, &["cases/one: missing: ", "tiny-vae.safetensors"]);
+}
+
+#[test]
+fn every_line_of_json_is_json() {
+    let mut graph = pictures();
+    graph.0["2"]["_meta"] = json!({ "title": "a\u{1b}[2J\u{9b}b" });
+    let recorded = Recorded::of(&graph, &["--tolerance", "1e-4", "--node", "2"]);
+    let done = recorded.verify().args(["--json", "--set", "1.color=1"]).finish().expect_code(1);
+    let lines = done.events();
+    assert_eq!(lines.len(), 2);
+    assert_eq!(lines[0]["first_difference"]["title"], "a\u{1b}[2J\u{9b}b");
+    assert_eq!((&lines[1]["counts"]["passed"], &lines[1]["counts"]["failed"]), (&json!(0), &json!(1)));
+    assert!(!done.stdout.contains(['\u{1b}', '\u{9b}']), "{}", done.stdout);
+}
+
+#[test]
+fn folders_of_pictures_come_along_and_are_accepted() {
+    let base = Base::new();
+    let picture = fs::read(base.path("input").join(PICTURE)).unwrap();
+    for folder in ["set", "set/3_more", "other"] {
+        base.write(&format!("input/{folder}/a.png"), &picture);
+    }
+    base.write("input/set/a.txt", "a cat");
+    let mut graph = Graph(Default::default());
+    graph.node("1", "LoadImageTextDataSetFromFolder", json!({ "folder": "set" }));
+    let (file, case) = (base.write_json("w.json", &graph.json()), base.path("cases/one"));
+    record(&base, &file, &case).args(["--node", "1", "--tolerance", "1e-4"]).finish().expect_code(0);
+    let held = |name: &str| case.join("input").join(name).is_file();
+    assert!(held("set/a.png") && held("set/a.txt") && held("set/3_more/a.png"));
+    // Another folder of that name is none of the case's business, and nothing that others put into it.
+    base.write("input/set/b.png", &picture);
+    fs::write(case.join("input/set/README"), "").unwrap();
+    fs::write(case.join("input/set/c.png"), &picture).unwrap();
+    let done = verify(&base).finish().expect_code(0);
+    assert_has(&done.stdout, &["1 passed, 1 of them equal in every bit"]);
+    verify(&base).args(["--accept", "--set", "1.folder=other"]).finish().expect_code(0);
+    assert!(held("other/a.png") && !held("set/a.png") && held("set/README"));
+    fs::remove_dir_all(base.path("input/other")).unwrap();
+    fs::create_dir(base.path("input/other")).unwrap();
+    verify(&base).finish().expect_code(0);
+}
+
+/// A run that takes long enough to be interfered with, and a folder for what is temporary.
+#[cfg(unix)]
+fn slow(base: &Base, expand: u32) -> (PathBuf, PathBuf) {
+    let mut graph = Graph(Default::default());
+    graph.node("1", "SolidMask", json!({ "value": 0.5, "width": 2048, "height": 2048 }));
+    graph.node("2", "GrowMask", json!({ "mask": ["1", 0], "expand": expand, "tapered_corners": true }));
+    let temporary = base.path("tmp");
+    fs::create_dir_all(&temporary).unwrap();
+    (base.write_json("w.json", &graph.json()), temporary)
+}
+
+/// Starts a command, and waits until the folder that it saves into is there.
+#[cfg(unix)]
+fn begun(command: Redraft, temporary: &Path) -> common::Running {
+    let mut command = command.into_command();
+    command.env("TMPDIR", temporary);
+    let running = Redraft::from(command).start();
+    let start = std::time::Instant::now();
+    while fs::read_dir(temporary).unwrap().next().is_none() {
+        assert!(start.elapsed() < std::time::Duration::from_secs(60));
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    running
+}
+
+#[cfg(unix)]
+#[test]
+fn a_terminated_recording_leaves_nothing() {
+    let base = Base::new();
+    let (file, temporary) = slow(&base, 16_000);
+    let out = base.path("cases/one");
+    let running = begun(record(&base, &file, &out).args(["--node", "2", "--tolerance", "1"]), &temporary);
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    std::process::Command::new("kill").arg(running.child.id().to_string()).status().unwrap();
+    running.finish().expect_code(130);
+    assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0);
+    assert!(!out.exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_verdict_is_said_though_its_report_cannot_be_written() {
+    let base = Base::new();
+    let (file, temporary) = slow(&base, 20);
+    let out = base.path("cases/one");
+    record(&base, &file, &out).args(["--node", "2", "--tolerance", "1"]).finish().expect_code(0);
+    for option in ["--junit", "--report"] {
+        let reports = base.path("reports");
+        fs::create_dir(&reports).unwrap();
+        let running = begun(verify(&base).arg(option).arg(reports.join("x")), &temporary);
+        fs::remove_dir_all(&reports).unwrap();
+        let done = running.finish().expect_code(1);
+        assert!(done.stdout.ends_with("1 passed, 1 of them equal in every bit, 0 failed\n"), "{}", done.stdout);
+        assert_has(&done.stderr, &[option, " cannot be written: "]);
+    }
+}

@@ -237,3 +237,70 @@ fn what_cannot_run_is_said_before_anything_does() {
     let bad = place.base.write("bad.jsonl", "{\"2.seed\": 1}\n[]\n");
     wrong(&["--jsonl", bad.to_str().unwrap()], "line 2 is no object");
 }
+
+#[test]
+fn a_sweep_whose_files_were_changed_is_another_one() {
+    let place = Place::new(&json!({
+        "1": { "class_type": "LoadImage", "inputs": { "image": "draft.png" } },
+        "2": { "class_type": "ImageAddNoise", "inputs": { "image": ["1", 0], "seed": 5, "strength": 0.5 } },
+        "3": { "class_type": "SaveImage", "inputs": { "images": ["2", 0], "filename_prefix": "x" } },
+    }));
+    let prefix = place.base.write("prefix.txt", "one");
+    let set = format!("3.filename_prefix=@{}", prefix.display());
+    let args = ["--axis", "2.seed=1,2", "--device", "cpu", "--set", &set];
+    place.sweep(&args).finish().expect_code(0);
+    let done = place.sweep(&args).finish().expect_code(0);
+    assert!(done.stderr.contains("2 of 2 cells are done already"), "{}", done.stderr);
+    let refused = |more: &[&str], what: &str| {
+        let done = place.sweep(&args).args(more).finish().expect_code(2);
+        let words = "holds another sweep; name another folder, or begin anew with --force; what is not as it was: ";
+        assert!(done.stderr.contains(&format!("{words}{what}\n")), "{what}: {}", done.stderr);
+    };
+    refused(&["--force-fp32"], "the device and its numerics");
+    refused(&["--only", "3"], "--only");
+    fs::write(&prefix, "two").unwrap();
+    refused(&[], &prefix.display().to_string());
+    fs::write(&prefix, "one").unwrap();
+    let table = "[checkpoints]\n\"*\" = \"tiny.safetensors\"\n";
+    let substitutes = place.base.write("substitutes.toml", table);
+    refused(&[], &substitutes.display().to_string());
+    fs::remove_file(&substitutes).unwrap();
+    let other = Base::new();
+    let done = Redraft::new().arg("sweep").arg(&place.file).arg("--out").arg(place.out()).args(args);
+    let done = done.arg("--base-directory").arg(other.root()).finish().expect_code(2);
+    assert!(done.stderr.ends_with("what is not as it was: the base directory\n"), "{}", done.stderr);
+    let size = ["draft-picture", "--width", "32", "--height", "32", "--force"];
+    Redraft::new().args(size).arg(place.base.path("input/draft.png")).finish().expect_code(0);
+    refused(&[], "input draft.png");
+    place.sweep(&args).arg("--force").finish().expect_code(0);
+}
+
+#[test]
+fn a_folder_of_another_s_is_left_alone() {
+    let place = Place::noise();
+    let mine = [place.base.write("sweep/staging/mine", "mine"), place.base.write("sweep/sweep.csv", "mine")];
+    let axes = ["--axis", "2.seed=1,2"];
+    let done = place.sweep(&axes).finish().expect_code(2);
+    assert!(done.stderr.contains("is not empty, and no sweep's; name another folder"), "{}", done.stderr);
+    let done = place.sweep(&axes).arg("--force").finish().expect_code(2);
+    assert!(done.stderr.contains("sweep.csv is there, and no sweep made it"), "{}", done.stderr);
+    fs::remove_file(&mine[1]).unwrap();
+    place.sweep(&axes).arg("--force").finish().expect_code(0);
+    place.sweep(&["--axis", "2.seed=3", "--force"]).finish().expect_code(0);
+    assert_eq!(fs::read_to_string(&mine[0]).unwrap(), "mine");
+    assert_eq!(names(&place.out()), ["cells", "sheet.png", "staging", "sweep.csv", "sweep.json"]);
+}
+
+#[test]
+fn lines_name_each_address_once() {
+    let place = Place::noise();
+    let file = place.base.write("cells.jsonl", "\u{feff}{\"2.seed\": 1}\n{\"2.seed\": 2, \"2.seed\": 3}\n");
+    let done = place.sweep(&["--jsonl", file.to_str().unwrap()]).finish().expect_code(2);
+    assert!(done.stderr.contains("line 2 names '2.seed' twice"), "{}", done.stderr);
+    fs::write(&file, "\u{feff}{\"2.seed\": 1}\n").unwrap();
+    place.sweep(&["--jsonl", file.to_str().unwrap()]).finish().expect_code(0);
+    assert_eq!(place.cells(), ["1_seed=1.png"]);
+    let done = place.sweep(&["--axis", "ImageAddNoise.seed=1,2"]).finish().expect_code(2);
+    let words = "'ImageAddNoise' is the class of the node 2; name one by its id or title, as in '2.seed'";
+    assert!(done.stderr.contains(words), "{}", done.stderr);
+}

@@ -75,11 +75,16 @@ pub(super) fn latents(ours: &[u8], theirs: &[u8], tolerance: u8) -> anyhow::Resu
     if ours.iter().zip(&theirs).all(|(a, b)| a.to_bits() == b.to_bits()) {
         return Ok(Apart::Equal);
     }
-    let scale = theirs.iter().fold(0.0, |most: f64, value| most.max(f64::from(value.abs())));
-    let differences = || ours.iter().zip(&theirs).map(|(a, b)| f64::from((a - b).abs()));
-    // What is no number is as far as can be.
-    let largest = differences().fold(0.0, |most: f64, d| if d.is_nan() { f64::INFINITY } else { most.max(d) });
-    let mean = differences().sum::<f64>() / ours.len().max(1) as f64;
+    let pairs = || ours.iter().zip(&theirs).map(|(a, b)| (f64::from(*a), f64::from(*b)));
+    let differs = |(a, b): &(f64, f64)| a != b && !(a.is_nan() && b.is_nan());
+    let odd = pairs().filter(|(a, b)| !(a.is_finite() && b.is_finite())).filter(differs).count();
+    if odd > 0 {
+        return Ok(Apart::Far(format!("{odd} values are NaN or infinite on one side, and others on the other")));
+    }
+    let finite = || pairs().filter(|(_, b)| b.is_finite());
+    let scale = finite().fold(0.0, |most: f64, (_, b)| most.max(b.abs()));
+    let largest = finite().fold(0.0, |most: f64, (a, b)| most.max((a - b).abs()));
+    let mean = finite().map(|(a, b)| (a - b).abs()).sum::<f64>() / ours.len().max(1) as f64;
     let words = format!("the largest difference is {largest:.2e}, the mean {mean:.2e}, of values up to {scale:.3}");
     Ok(Apart::of(largest > f64::from(tolerance) * LATENT_SHARE * scale, words))
 }
@@ -135,6 +140,10 @@ mod tests {
         assert!(apart(&[1.0, 4.0], &[1.005, 4.0]).is_far());
         assert!(apart(&[1.0, f32::NAN], &[1.0, 4.0]).is_far());
         assert!(apart(&[1.0], &[1.0, 4.0]).is_far());
+        let infinite = f32::INFINITY;
+        assert!(apart(&[1.0, 4.0], &[1.0, infinite]).is_far() && apart(&[1.0, infinite], &[1.0, 4.0]).is_far());
+        assert!(apart(&[1.0, infinite], &[1.0, -infinite]).is_far());
+        assert!(matches!(apart(&[1.0005, infinite, f32::NAN], &[1.0, infinite, f32::NAN]), Apart::Near(_)));
         assert!(latents(&file(&[1.0]), b"junk", 1).is_err());
     }
 }

@@ -9,6 +9,7 @@ mod server;
 
 use std::sync::Arc;
 
+use redraft_engine::aside;
 use redraft_engine::cache::Policy;
 use redraft_engine::cx::Cancel;
 use redraft_engine::node::Registry;
@@ -38,7 +39,7 @@ pub(crate) fn against(args: DiffArgs, url: &str, quiet: bool) -> Outcome {
         }
     })?;
     // What is saved here is compared, and goes in the end.
-    let aside = tempfile::tempdir().map_err(Stop::wrong)?;
+    let aside = aside::temporary_folder("redraft-run-").map_err(Stop::wrong)?;
     folders.output = aside.path().join("output");
     folders.temp = aside.path().join("temp");
     let folders = Arc::new(folders);

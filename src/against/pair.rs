@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use redraft_engine::check::{Runnable, check};
 use redraft_engine::cx::{Cancel, Metadata};
+use redraft_engine::error::OutOfMemory;
 use redraft_engine::event::{Event, Observer, SavedFile, Ui};
 use redraft_engine::exec::Engine;
 use redraft_engine::files;
@@ -19,7 +20,7 @@ use super::bisect;
 use super::compare::{self, Apart};
 use super::follow::Followed;
 use super::probes::{Needs, Probe, probes};
-use super::server::Server;
+use super::server::{Patience, Server};
 use crate::exit::{Exit, Outcome, Stop};
 use crate::named::{Named, named_files};
 use crate::out::plain;
@@ -27,9 +28,8 @@ use crate::run::{Ready, ended};
 use crate::session::{self, of_problems};
 use crate::worker::Line;
 
-/// The largest picture that is uploaded, in bytes, and the most things of one node that are compared.
+/// The largest picture that is uploaded, in bytes.
 const MAX_PICTURE: u64 = 1 << 30;
-const MOST_SHOWN: usize = 10_000;
 
 pub(super) struct Pair {
     engine: Engine,
@@ -176,17 +176,18 @@ impl Pair {
     ) -> Outcome<Vec<(NodeId, String, Apart)>> {
         let theirs = self.there(prompt, renamed, cancel)?;
         let ours = self.here(name, prompt, targets, line, cancel)?;
+        let fetching = Patience::begin(self.patience);
         let mut apart = Vec::new();
         for node in compared {
-            let ours = self.of_ours(&ours, node)?;
-            let theirs = self.of_theirs(&theirs[node.as_str()])?;
+            let (ours, theirs) = (self.of_ours(&ours, node)?, listed(&theirs[node.as_str()]));
+            // Before anything is fetched.
             if ours.len() != theirs.len() {
                 let words = format!("{} things are shown here, {} there", ours.len(), theirs.len());
                 apart.push((node.clone(), "all".to_owned(), Apart::Far(words)));
                 continue;
             }
-            for (number, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
-                let (what, found) = self.apart(ours, theirs)?;
+            for (number, (ours, theirs)) in ours.iter().zip(theirs).enumerate() {
+                let (what, found) = self.apart(ours, &self.fetched(theirs, &fetching, cancel)?)?;
                 if let Some(found) = found {
                     apart.push((node.clone(), format!("{what} {}", number + 1), found));
                 }
@@ -197,8 +198,10 @@ impl Pair {
 
     /// How far two things are apart; nothing if they are of a kind that is not compared.
     fn apart(&self, ours: &Shown, theirs: &Shown) -> Outcome<(&'static str, Option<Apart>)> {
-        let wrong =
-            |error: anyhow::Error| self.server.wrong(format!("shows something that cannot be compared: {error:#}"));
+        let wrong = |error: anyhow::Error| match error.downcast_ref::<OutOfMemory>() {
+            Some(_) => Stop::new(Exit::OutOfMemory, format!("{error:#}")),
+            None => self.server.wrong(format!("shows something that cannot be compared: {error:#}")),
+        };
         Ok(match (ours, theirs) {
             (Shown::Picture(a), Shown::Picture(b)) => {
                 ("picture", Some(compare::pictures(a, b, self.tolerance).map_err(wrong)?))
@@ -277,19 +280,28 @@ impl Pair {
         files.chain(texts).collect()
     }
 
-    fn of_theirs(&self, ui: &Json) -> Outcome<Vec<Shown>> {
-        let lists = ["images", "latents"].map(|name| ui[name].as_array().cloned().unwrap_or_default());
-        let mut shown = Vec::new();
-        for file in lists.into_iter().flatten().take(MOST_SHOWN) {
-            let file: SavedFile = serde_json::from_value(file)
-                .map_err(|_| self.server.wrong("names a file in a way that is not understood"))?;
-            let bytes = self.server.view(&file)?;
-            shown.push(of_kind(&file.filename, bytes));
-        }
-        let texts = ui["text"].as_array().into_iter().flatten().filter_map(Json::as_str).take(MOST_SHOWN);
-        shown.extend(texts.map(|text| Shown::Text(text.as_bytes().to_vec())));
-        Ok(shown)
+    fn fetched(&self, listed: Listed, fetching: &Patience, cancel: &Cancel) -> Outcome<Shown> {
+        let file = match listed {
+            Listed::Text(text) => return Ok(Shown::Text(text.as_bytes().to_vec())),
+            Listed::File(file) => file,
+        };
+        let file: SavedFile = serde_json::from_value(file.clone())
+            .map_err(|_| self.server.wrong("names a file in a way that is not understood"))?;
+        let bytes = self.server.view(&file, fetching, cancel)?;
+        Ok(of_kind(&file.filename, bytes))
     }
+}
+
+/// Something that a node has shown there, as the server lists it.
+enum Listed<'j> {
+    File(&'j Json),
+    Text(&'j str),
+}
+
+fn listed(ui: &Json) -> Vec<Listed<'_>> {
+    let list = |name: &str| ui[name].as_array().into_iter().flatten();
+    let files = list("images").chain(list("latents")).map(Listed::File);
+    files.chain(list("text").filter_map(Json::as_str).map(Listed::Text)).collect()
 }
 
 fn of_kind(name: &str, bytes: Vec<u8>) -> Shown {

@@ -1,8 +1,11 @@
 //! A running ComfyUI, by its HTTP API. What it sends is a stranger's: sizes are bounded.
 
+use std::io::Read;
 use std::time::{Duration, Instant};
 
+use redraft_engine::cx::Cancel;
 use redraft_engine::event::SavedFile;
+use redraft_engine::memory;
 use serde_json::{Value as Json, json};
 use ureq::http::StatusCode;
 
@@ -21,6 +24,26 @@ const MAX_FILE: u64 = 1 << 30;
 const LONGEST: usize = 2000;
 /// Pictures go into this folder below the server's input folder.
 const FOLDER: &str = "redraft";
+
+/// How much is read at once, in bytes.
+const PART: usize = 1 << 20;
+
+/// How long something may take in all.
+pub(super) struct Patience {
+    start: Instant,
+    all: Duration,
+}
+
+impl Patience {
+    pub(super) fn begin(all: Duration) -> Self {
+        Self { start: Instant::now(), all }
+    }
+
+    /// What is left of it.
+    fn left(&self) -> Duration {
+        self.all.saturating_sub(self.start.elapsed())
+    }
+}
 
 pub(super) struct Server {
     /// `host:port`, as the address says it.
@@ -122,16 +145,46 @@ impl Server {
     }
 
     /// A file that a node has shown.
-    pub(super) fn view(&self, file: &SavedFile) -> Outcome<Vec<u8>> {
+    ///
+    /// # Errors
+    /// If the server does not give it, it takes longer than there is patience, is larger than a gigabyte, or leaves no memory.
+    pub(super) fn view(&self, file: &SavedFile, fetching: &Patience, cancel: &Cancel) -> Outcome<Vec<u8>> {
         let SavedFile { filename, subfolder, kind } = file;
+        let late =
+            || self.wrong(format!("is not done after {} s; give it longer with --timeout", fetching.all.as_secs()));
+        let failed = |error: &dyn std::fmt::Display| match fetching.left().is_zero() {
+            true => late(),
+            false => self.wrong(format!("does not give the file {} ({error})", plain(filename))),
+        };
+        if fetching.left().is_zero() {
+            return Err(late());
+        }
         let asked = self.agent.get(self.url("/view"));
         let asked = asked.query("filename", filename).query("subfolder", subfolder).query("type", kind);
-        let mut answer = asked.call().map_err(|error| self.unreachable(&error))?;
+        let asked = asked.config().timeout_global(Some(fetching.left().min(REQUEST))).build();
+        let mut answer = asked.call().map_err(|error| failed(&error))?;
         let status = answer.status();
         if status != StatusCode::OK {
-            return Err(self.wrong(format!("does not give the file {} (status {status})", plain(filename))));
+            return Err(failed(&format!("status {status}")));
         }
-        answer.body_mut().with_config().limit(MAX_FILE).read_to_vec().map_err(|error| self.unreachable(&error))
+        let mut from = answer.body_mut().with_config().limit(MAX_FILE).reader();
+        let (mut bytes, mut part) = (Vec::new(), vec![0; PART]);
+        loop {
+            if cancel.is_raised() {
+                return Err(Stop::new(Exit::Cancelled, "cancelled"));
+            }
+            let count = from.read(&mut part).map_err(|error| failed(&error))?;
+            if count == 0 {
+                return Ok(bytes);
+            }
+            if bytes.capacity() < bytes.len() + count {
+                let more = bytes.len().max(PART);
+                memory::ask(more as u64, "a file of the server")
+                    .map_err(|error| Stop::new(Exit::OutOfMemory, error))?;
+                bytes.reserve_exact(more);
+            }
+            bytes.extend(part.iter().take(count));
+        }
     }
 
     fn json(&self, sent: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Outcome<(StatusCode, Json)> {

@@ -1,9 +1,12 @@
 //! `case.json`.
 
+use std::path::{Path, PathBuf};
+
 use redraft_engine::prompt::NodeId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
+use super::{CASE, INPUT, TENSORS, VALUES, WORKFLOW};
 use crate::named::FileDigest;
 
 /// What `case.json` holds. Of a case that was made by hand, the tolerance alone is needed.
@@ -24,6 +27,9 @@ pub(crate) struct CaseFile {
     pub(crate) models: Vec<FileDigest>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) pictures: Vec<FileDigest>,
+    /// The files that the case holds below `input`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) held: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) saved: Vec<SavedEntry>,
     /// What others have put there.
@@ -91,6 +97,18 @@ pub(crate) struct SavedEntry {
     /// How far a pixel's value, 0 to 1, may be off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) tolerance: Option<f64>,
+}
+
+impl CaseFile {
+    /// The files of the case: those that this names, and those whose names are always the same.
+    pub(crate) fn own_files(&self) -> Vec<PathBuf> {
+        let usual = [CASE, WORKFLOW, TENSORS, VALUES].map(PathBuf::from);
+        let saved = self.saved.iter().map(|entry| PathBuf::from(&entry.file));
+        // Of a redraft that did not write down which it holds.
+        let named = self.pictures.iter().filter(|file| self.held.is_empty() && file.folder == "input");
+        let held = self.held.iter().chain(named.map(|file| &file.name));
+        usual.into_iter().chain(saved).chain(held.map(|name| Path::new(INPUT).join(name))).collect()
+    }
 }
 
 /// BLAKE3 of a workflow, whatever spaces and line ends its file has.

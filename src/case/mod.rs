@@ -1,6 +1,8 @@
 //! A case folder: a workflow, what its nodes are expected to give, and how near is near enough.
 
 mod file;
+mod pictures;
+mod renew;
 mod write;
 
 use std::path::{Component, Path, PathBuf};
@@ -12,7 +14,9 @@ use redraft_nodes::files::tensor_file;
 use serde_json::{Map, Value as Json};
 
 pub(crate) use self::file::{Boundary, CaseFile, Measured, Recorded, SavedEntry, Surroundings, digest_of_prompt};
-pub(crate) use self::write::{Pictures, put_json, put_tensors};
+pub(crate) use self::pictures::{FOLDERS, Picture, take_in};
+pub(crate) use self::renew::{ASIDE, Renewal};
+pub(crate) use self::write::{put_json, put_pictures, put_saved, put_tensors};
 use crate::compare::{PICTURE_STEP, SavedPicture};
 use crate::dump::Taken;
 use crate::exit::{Outcome, Stop};
@@ -26,7 +30,7 @@ pub(crate) const INPUT: &str = "input";
 pub(crate) const SAVED: &str = "saved";
 
 /// The longest JSON file of a case, in bytes.
-const MAX_BYTES: u64 = 64 << 20;
+pub(crate) const MAX_BYTES: u64 = 64 << 20;
 /// The longest picture of a case, in bytes.
 pub(crate) const MAX_PICTURE: u64 = 1 << 30;
 
@@ -47,11 +51,11 @@ impl Case {
     /// # Errors
     /// If the folder is no case, in words that name it.
     pub(crate) fn read(folder: &Path) -> anyhow::Result<Self> {
-        let named = [WORKFLOW, "workflow.json"].map(|name| folder.join(name)).into_iter().find(|path| path.is_file());
-        let Some(workflow) = named else {
+        let [prompt, other] = [WORKFLOW, "workflow.json"].map(|name| file_of(folder, name));
+        let Some(workflow) = prompt?.map_or(other, |prompt| Ok(Some(prompt)))? else {
             bail!("{}: a case needs a prompt.json or a workflow.json", folder.display());
         };
-        let settings = object(&folder.join(CASE))?;
+        let settings = object(&inside(folder, CASE)?)?;
         let Some(tolerance) = settings.get("tolerance").and_then(Json::as_f64) else {
             bail!("{}: case.json has no tolerance; give it a number", folder.display());
         };
@@ -62,9 +66,9 @@ impl Case {
         );
         let file: CaseFile = serde_json::from_value(Json::Object(settings))
             .with_context(|| format!("{}: case.json cannot be used", folder.display()))?;
-        let (tensors, values) = (folder.join(TENSORS), folder.join(VALUES));
-        let tensors = if tensors.is_file() { tensor_file::load(&tensors)? } else { Default::default() };
-        let plain = if values.is_file() { object(&values)?.into_iter().collect() } else { Default::default() };
+        let [tensors, values] = [TENSORS, VALUES].map(|name| file_of(folder, name));
+        let tensors = tensors?.map(|path| tensor_file::load(&path)).transpose()?.unwrap_or_default();
+        let plain = values?.map(|path| object(&path)).transpose()?.unwrap_or_default().into_iter().collect();
         let expected = Taken { tensors, plain, ..Taken::default() };
         let saved = file.saved.iter().map(|entry| saved(folder, entry)).collect::<anyhow::Result<Vec<_>>>()?;
         if expected.tensors.is_empty() && expected.plain.is_empty() && saved.is_empty() {
@@ -88,10 +92,20 @@ impl Case {
 
     /// The picture that the case holds under the name that a node reads.
     pub(crate) fn picture(&self, name: &str) -> Outcome<Option<Vec<u8>>> {
-        let input = self.folder.join(INPUT);
-        let Ok(path) = inside(&input, name) else { return Ok(None) };
+        let Ok(path) = inside(&self.folder, &format!("{INPUT}/{name}")) else { return Ok(None) };
         let wrong = |error: std::io::Error| Stop::wrong(format!("{}: {error}", path.display()));
         if path.is_file() { files::read(&path, MAX_PICTURE).map(Some).map_err(wrong) } else { Ok(None) }
+    }
+
+    /// The names of the pictures that the case holds of a folder that a node reads as a whole.
+    pub(crate) fn pictures_of(&self, folder: &str) -> Outcome<Vec<String>> {
+        let is_of = |name: &str| name.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+        if !self.file.held.is_empty() {
+            return Ok(self.file.held.iter().filter(|name| is_of(name)).cloned().collect());
+        }
+        // Made by hand, or by a redraft that did not write the names down.
+        let Ok(path) = inside(&self.folder, &format!("{INPUT}/{folder}")) else { return Ok(Vec::new()) };
+        pictures::files_of(&path, folder).map_err(|why| Stop::wrong(format!("{}: {why}", path.display())))
     }
 
     /// The nodes of which something is expected.
@@ -115,15 +129,25 @@ fn saved(folder: &Path, entry: &SavedEntry) -> anyhow::Result<SavedPicture> {
 /// The path of a file in a folder.
 ///
 /// # Errors
-/// If the name, or a link, leads out of the folder.
+/// If the name leads out of the folder, or a link is on the way: none in a case is followed.
 fn inside(folder: &Path, name: &str) -> anyhow::Result<PathBuf> {
     let plain = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
     ensure!(plain && !name.is_empty() && !name.contains('\0'), "{}: {name:?} leads out of it", folder.display());
-    let path = folder.join(name);
-    if let (Ok(real), Ok(around)) = (path.canonicalize(), folder.canonicalize()) {
-        ensure!(real.starts_with(around), "{} leads out of its folder; put the file itself there", path.display());
+    let mut path = folder.to_owned();
+    for part in Path::new(name).components() {
+        path.push(part);
+        ensure!(
+            !path.is_symlink(),
+            "{} is a symbolic link, and none in a case is followed; put the file itself there",
+            path.display()
+        );
     }
     Ok(path)
+}
+
+/// The file of a case that has this name, if there is one.
+fn file_of(folder: &Path, name: &str) -> anyhow::Result<Option<PathBuf>> {
+    Ok(Some(inside(folder, name)?).filter(|path| path.is_file()))
 }
 
 fn object(path: &Path) -> anyhow::Result<Map<String, Json>> {

@@ -1,4 +1,4 @@
-//! The files of a case, each written aside and renamed.
+//! The files of a case, written into a folder of their own.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,28 +9,21 @@ use redraft_engine::prompt::NodeId;
 use redraft_nodes::files::tensor_file;
 use serde_json::Value as Json;
 
-use super::{MAX_PICTURE, SAVED, SavedEntry, TENSORS, VALUES, file_name};
+use super::{INPUT, MAX_PICTURE, Picture, SAVED, SavedEntry, TENSORS, VALUES, file_name};
 use crate::dump::Taken;
 
-/// The tensors and the plain values that are expected. A file of which nothing is left goes.
+/// The tensors and the plain values that are expected.
 pub(crate) fn put_tensors(folder: &Path, expected: &Taken) -> anyhow::Result<()> {
-    let (tensors, values) = (folder.join(TENSORS), folder.join(VALUES));
-    if expected.tensors.is_empty() {
-        remove(&tensors)?;
-    } else {
-        let aside = Aside::of(&tensors)?;
+    if !expected.tensors.is_empty() {
+        let aside = Aside::of(&folder.join(TENSORS))?;
         tensor_file::save(aside.path(), expected.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)))?;
         aside.stand_over()?;
     }
     if expected.plain.is_empty() {
-        remove(&values)
-    } else {
-        put_json(&values, &Json::Object(expected.plain.iter().map(|(k, v)| (k.clone(), v.clone())).collect()))
+        return Ok(());
     }
-}
-
-fn remove(path: &Path) -> anyhow::Result<()> {
-    if path.is_file() { Ok(fs_err::remove_file(path)?) } else { Ok(()) }
+    let values = expected.plain.iter().map(|(key, value)| (key.clone(), value.clone()));
+    put_json(&folder.join(VALUES), &Json::Object(values.collect()))
 }
 
 /// A JSON file for people.
@@ -44,32 +37,32 @@ fn put(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     Ok(aside.stand_over()?)
 }
 
-/// Pictures that go into a case.
-pub(crate) struct Pictures<'a>(pub(crate) &'a Path);
+/// The pictures that the workflow reads.
+pub(crate) fn put_pictures(folder: &Path, pictures: &[Picture]) -> anyhow::Result<()> {
+    pictures.iter().try_for_each(|picture| put_below(folder, &Path::new(INPUT).join(&picture.name), &picture.bytes))
+}
 
-impl Pictures<'_> {
-    /// Copies a file to a name below the case's folder.
-    pub(crate) fn copy(&self, from: &Path, to: &Path) -> anyhow::Result<()> {
-        let path = self.0.join(to);
-        if let Some(parent) = path.parent() {
-            fs_err::create_dir_all(parent)?;
-        }
-        put(&path, &files::read(from, MAX_PICTURE)?)
-    }
+/// Takes in the pictures that nodes saved, under the names that the entries get; `tolerance` says what each may be off.
+pub(crate) fn put_saved(
+    folder: &Path,
+    pictures: &[(NodeId, PathBuf)],
+    tolerance: impl Fn(usize) -> f64,
+) -> anyhow::Result<Vec<SavedEntry>> {
+    let each = pictures.iter().enumerate().map(|(at, (node, path))| {
+        let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
+        let extension: String = extension.chars().filter(char::is_ascii_alphanumeric).collect();
+        let file = format!("{SAVED}/{:02}-{}.{extension}", at + 1, file_name(node));
+        put_below(folder, Path::new(&file), &files::read(path, MAX_PICTURE)?)?;
+        Ok(SavedEntry { node: node.clone(), file, tolerance: Some(tolerance(at)) })
+    });
+    each.collect()
+}
 
-    /// Takes in what nodes saved, under the names that the entries get; `tolerance` says what each may be off.
-    pub(crate) fn saved(
-        &self,
-        pictures: &[(NodeId, PathBuf)],
-        tolerance: impl Fn(usize) -> f64,
-    ) -> anyhow::Result<Vec<SavedEntry>> {
-        let each = pictures.iter().enumerate().map(|(at, (node, path))| {
-            let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
-            let extension: String = extension.chars().filter(char::is_ascii_alphanumeric).collect();
-            let file = format!("{SAVED}/{:02}-{}.{extension}", at + 1, file_name(node));
-            self.copy(path, Path::new(&file))?;
-            Ok(SavedEntry { node: node.clone(), file, tolerance: Some(tolerance(at)) })
-        });
-        each.collect()
+/// Writes a file, and the folders that lead to it.
+fn put_below(folder: &Path, name: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let path = folder.join(name);
+    if let Some(parent) = path.parent() {
+        fs_err::create_dir_all(parent)?;
     }
+    put(&path, bytes)
 }

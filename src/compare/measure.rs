@@ -1,13 +1,12 @@
 //! How far two tensors are apart.
 
-use redraft_engine::error::beginning;
-use serde_json::Value as Json;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// How far something is from what is expected.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Distance {
-    /// The largest difference over the largest expected value or 1; infinite where a value, a shape or a NaN is another.
+    /// The largest difference over the largest expected value or 1; infinite where a value, a shape, an element
+    /// type or a NaN is another.
     pub(crate) size: f64,
     /// The mean difference over the same.
     pub(crate) mean: f64,
@@ -36,10 +35,9 @@ impl Distance {
         Self::infinite("no such output".to_owned())
     }
 
-    /// Of two values that differ.
-    pub(crate) fn of_values(expected: &Json, found: &Json) -> Self {
-        let (expected, found) = (expected.to_string(), found.to_string());
-        Self::infinite(format!("expected {}, found {}", beginning(&expected), beginning(&found)))
+    /// Of something of which nothing was expected.
+    pub(crate) fn unexpected() -> Self {
+        Self::infinite("it is there, and nothing was expected there".to_owned())
     }
 
     /// What could not be read or made.
@@ -54,12 +52,23 @@ pub(crate) fn distance(expected: &Tensor, found: &Tensor) -> Distance {
         let what = format!("expected the shape {:?}, found {:?}", expected.size(), found.size());
         return Distance::infinite(what);
     }
+    if expected.kind() != found.kind() {
+        let what = format!("expected the type {}, found {}", type_name(expected.kind()), type_name(found.kind()));
+        return Distance::infinite(what);
+    }
     if expected.numel() == 0 {
         return Distance::NONE;
     }
-    let [expected, found] = [expected, found].map(|tensor| tensor.to_device(tch::Device::Cpu).to_kind(Kind::Double));
+    let [expected, found] = [expected, found].map(|tensor| tensor.to_device(Device::Cpu));
     let same = expected.eq_tensor(&found).logical_or(&expected.isnan().logical_and(&found.isnan()));
-    let difference = (&expected - &found).abs().masked_fill(&same, 0.0);
+    let exact = (expected.kind() == Kind::Int64).then(|| (&expected - &found).abs().to_kind(Kind::Double));
+    let [expected, found] = [expected, found].map(|tensor| tensor.to_kind(Kind::Double));
+    let mut difference = (&expected - &found).abs();
+    // Large whole numbers lose their last digits as floats.
+    if let Some(exact) = exact {
+        difference = difference.maximum(&exact);
+    }
+    let difference = difference.masked_fill(&same, 0.0);
     let finite = expected.abs().masked_fill(&expected.isfinite().logical_not(), 0.0);
     let scale = finite.max().double_value(&[]).max(1.0);
     let largest = difference.max().double_value(&[]);
@@ -79,6 +88,21 @@ pub(crate) fn distance(expected: &Tensor, found: &Tensor) -> Distance {
         short(at.found)
     );
     Distance { size, mean, at: Some(at), what }
+}
+
+/// What safetensors calls an element type.
+fn type_name(kind: Kind) -> String {
+    match kind {
+        Kind::Float => "F32".to_owned(),
+        Kind::Double => "F64".to_owned(),
+        Kind::Half => "F16".to_owned(),
+        Kind::BFloat16 => "BF16".to_owned(),
+        Kind::Int64 => "I64".to_owned(),
+        Kind::Int => "I32".to_owned(),
+        Kind::Uint8 => "U8".to_owned(),
+        Kind::Bool => "BOOL".to_owned(),
+        other => format!("{other:?}"),
+    }
 }
 
 /// A number with six digits.
@@ -112,6 +136,27 @@ mod tests {
         assert_eq!(size(&[f32::NAN, f32::INFINITY], &[f32::NAN, f32::INFINITY]), 0.0);
         assert_eq!(size(&[1.0], &[f32::NAN]), f64::INFINITY);
         assert_eq!(size(&[1.0], &[1.0, 1.0]), f64::INFINITY);
+    }
+
+    #[test]
+    fn what_is_no_number_is_as_far_from_a_number_as_can_be() {
+        let infinite = f32::INFINITY;
+        for (a, b) in
+            [([1.0, infinite], [1.0, 2.0]), ([1.0, 2.0], [1.0, infinite]), ([1.0, infinite], [1.0, -infinite])]
+        {
+            assert_eq!(size(&a, &b), f64::INFINITY, "{a:?} {b:?}");
+        }
+    }
+
+    #[test]
+    fn element_types_and_the_last_digits_of_whole_numbers_count() {
+        let tensor = Tensor::from_slice(&[1.0_f32, 2.0]);
+        let other = distance(&tensor.to_kind(Kind::Double), &tensor);
+        assert_eq!((other.size, other.what.as_str()), (f64::INFINITY, "expected the type F64, found F32"));
+        let whole = |value: i64| Tensor::from_slice(&[value]);
+        assert!(distance(&whole(i64::MAX), &whole(i64::MAX - 1)).size > 0.0);
+        assert!(distance(&whole(i64::MIN), &whole(0)).size > 0.0);
+        assert_eq!(distance(&whole(i64::MAX), &whole(i64::MAX)), Distance::NONE);
     }
 
     #[test]

@@ -5,7 +5,9 @@ pub(crate) mod changed;
 mod measure;
 mod place;
 mod saved;
+mod unexpected;
 pub(crate) mod upstream;
+mod values;
 
 use std::collections::HashMap;
 
@@ -15,6 +17,9 @@ use serde_json::{Value as Json, json};
 pub(crate) use self::measure::{Distance, distance};
 pub(crate) use self::place::Place;
 pub(crate) use self::saved::{PICTURE_STEP, SavedPicture, of_pictures, with_alpha};
+use self::unexpected::unexpected;
+use self::upstream::sources_first;
+use self::values::of_values;
 use crate::dump::Taken;
 
 /// How far one output is from what is expected.
@@ -56,9 +61,20 @@ impl std::fmt::Display for Deviation {
     }
 }
 
-/// Everything that is expected against what was found under the same keys, in the order in which the nodes were done. `prompt` says
-/// what the nodes are.
+/// Everything that is expected against what was found under the same keys, and what was found besides of the outputs of which something is
+/// expected: each behind the nodes that it needs. `prompt` says what the nodes are.
 pub(crate) fn compare(expected: &Taken, found: &Taken, tolerance: f64, prompt: &Prompt) -> Vec<Deviation> {
+    compare_with(expected, found, &[], tolerance, prompt)
+}
+
+/// The same, where of `listed` outputs, each a node and a slot, nothing else may be found either.
+pub(crate) fn compare_with(
+    expected: &Taken,
+    found: &Taken,
+    listed: &[(&NodeId, usize)],
+    tolerance: f64,
+    prompt: &Prompt,
+) -> Vec<Deviation> {
     let deviation =
         |key: &str, distance| Deviation { key: key.to_owned(), place: Place::of_key(key, prompt), distance, tolerance };
     let mut all = Vec::with_capacity(expected.tensors.len() + expected.plain.len());
@@ -67,21 +83,19 @@ pub(crate) fn compare(expected: &Taken, found: &Taken, tolerance: f64, prompt: &
         all.push(deviation(key, distance));
     }
     for (key, expected) in &expected.plain {
-        let found = found.plain.get(key).unwrap_or(&Json::Null);
-        let distance = match equal(expected, found) {
-            true => Distance::NONE,
-            false => Distance::of_values(expected, found),
-        };
+        let distance = found.plain.get(key).map_or_else(Distance::no_output, |found| of_values(expected, found));
         all.push(deviation(key, distance));
     }
-    sort(&mut all, &found.order);
+    all.extend(unexpected(expected, found, listed, prompt).map(|key| deviation(key, Distance::unexpected())));
+    sort(&mut all, prompt, &found.order);
     all
 }
 
-/// Sorts by the order in which nodes were done; those that were not come last.
-pub(crate) fn sort(deviations: &mut [Deviation], order: &[NodeId]) {
+/// Sorts by the links of the prompt, each behind the nodes that it needs: results that were at hand are told in another order. What is in
+/// no prompt comes last, in the order in which it was done.
+pub(crate) fn sort(deviations: &mut [Deviation], prompt: &Prompt, done: &[NodeId]) {
     let mut place: HashMap<&NodeId, usize> = HashMap::new();
-    for (number, id) in order.iter().enumerate() {
+    for (number, id) in sources_first(prompt).into_iter().chain(done).enumerate() {
         place.entry(id).or_insert(number);
     }
     deviations.sort_by_key(|deviation| place.get(&deviation.place.node).copied().unwrap_or(usize::MAX));
@@ -93,30 +107,11 @@ pub(crate) fn largest(deviations: &[Deviation]) -> f64 {
     sizes.map(|size| if size.is_nan() { f64::INFINITY } else { size }).fold(0.0, f64::max)
 }
 
-/// Whether two JSON values are equal; numbers up to the precision of float32.
-fn equal(a: &Json, b: &Json) -> bool {
-    match (a, b) {
-        (Json::Number(a), Json::Number(b)) => match (a.as_f64(), b.as_f64()) {
-            (Some(x), Some(y)) => a == b || (x - y).abs() <= 1e-6 * x.abs().max(1.0),
-            _ => false,
-        },
-        (Json::Array(a), Json::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b)),
-        (Json::Object(a), Json::Object(b)) => {
-            a.len() == b.len() && a.iter().all(|(k, v)| b.get(k).is_some_and(|w| equal(v, w)))
-        }
-        (a, b) => a == b,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use redraft_engine::prompt::{Given, PromptNode};
 
-    #[test]
-    fn plain_values_are_compared_by_meaning() {
-        assert!(equal(&json!([1, 0.8, "a"]), &json!([1, 0.800_000_001, "a"])));
-        assert!(!equal(&json!([1]), &json!([1, 2])) && !equal(&json!(1), &json!("1")));
-    }
+    use super::*;
 
     #[test]
     fn what_differs_comes_in_the_order_of_the_run() {
@@ -132,5 +127,25 @@ mod tests {
         assert_eq!(all.iter().map(Deviation::is_beyond).collect::<Vec<_>>(), [false, true, false]);
         assert_eq!(all.iter().map(Deviation::is_any).collect::<Vec<_>>(), [true, true, false]);
         assert_eq!(largest(&all), f64::INFINITY);
+    }
+
+    #[test]
+    fn sources_come_first_whatever_the_order_of_the_run() {
+        let node = |from: Option<&str>| PromptNode {
+            class_type: "X".to_owned(),
+            inputs: from.map(|from| ("x".to_owned(), Given::link(from, 0))).into_iter().collect(),
+            title: None,
+        };
+        let nodes = [("9".into(), node(Some("5"))), ("5".into(), node(None))];
+        let taken = |value: f64| Taken {
+            plain: ["9/0", "5/0", "5.1/0"].map(|key| (key.to_owned(), json!(value))).into_iter().collect(),
+            order: ["9", "5.1", "5"].map(NodeId::from).to_vec(),
+            ..Taken::default()
+        };
+        let prompt = Prompt { nodes: nodes.into_iter().collect() };
+        let all = compare(&taken(0.5), &taken(0.25), 0.5, &prompt);
+        let keys: Vec<_> = all.iter().map(|deviation| deviation.key.as_str()).collect();
+        assert_eq!(keys, ["5/0", "9/0", "5.1/0"]);
+        assert!(all.iter().all(|deviation| deviation.is_any() && !deviation.is_beyond()));
     }
 }

@@ -22,7 +22,7 @@ pub(crate) struct SavedPicture {
     pub(crate) tolerance: f64,
 }
 
-/// Each expected picture against the one that the same node saved as the same of its pictures.
+/// Each expected picture against the one that the same node saved as the same of its pictures, and the nodes that saved more than that.
 pub(crate) fn of_pictures(expected: &[SavedPicture], found: &[(NodeId, PathBuf)], prompt: &Prompt) -> Vec<Deviation> {
     let number = |at: usize| expected[..at].iter().filter(|other| other.node == expected[at].node).count();
     let all = expected.iter().enumerate().map(|(at, picture)| {
@@ -35,7 +35,28 @@ pub(crate) fn of_pictures(expected: &[SavedPicture], found: &[(NodeId, PathBuf)]
         // Half a step for the arithmetic of float32.
         Deviation { key: picture.name.clone(), place, distance, tolerance: picture.tolerance * (1.0 + 1e-4) }
     });
-    all.collect()
+    all.chain(more_than(expected, found, prompt)).collect()
+}
+
+/// The nodes that saved more pictures than are expected of them.
+fn more_than<'a>(
+    expected: &'a [SavedPicture],
+    found: &'a [(NodeId, PathBuf)],
+    prompt: &'a Prompt,
+) -> impl Iterator<Item = Deviation> + 'a {
+    let first = |at: &usize| !expected.iter().take(*at).any(|other| other.node == expected[*at].node);
+    let nodes = (0..expected.len()).filter(first).map(|at| &expected[at].node);
+    nodes.filter_map(move |node| {
+        let wanted = expected.iter().filter(|picture| picture.node == *node).count();
+        let there = found.iter().filter(|(saved, _)| saved == node).count();
+        let words = || format!("{there} pictures were saved, and {wanted} expected");
+        (there > wanted).then(|| Deviation {
+            key: node.to_string(),
+            place: Place::of_node(node, prompt),
+            distance: Distance::unreadable(words()),
+            tolerance: 0.0,
+        })
+    })
 }
 
 /// How far the pictures in two files are apart: colours, and transparency where there is any.
@@ -53,4 +74,20 @@ pub(crate) fn with_alpha(path: &Path) -> anyhow::Result<Tensor> {
     let (colours, mask) = (picture.image, picture.mask);
     let has_alpha = mask.size()[..] == colours.size()[..3] && mask.count_nonzero(None::<i64>).int64_value(&[]) > 0;
     Ok(if has_alpha { Tensor::cat(&[colours, mask.to_kind(Kind::Float).unsqueeze(-1)], -1) } else { colours })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_more_than_expected_is_a_difference() {
+        let picture = SavedPicture { node: "9".into(), name: "a".to_owned(), path: PathBuf::new(), tolerance: 0.0 };
+        let found = ["9", "9", "7"].map(|node| (NodeId::from(node), PathBuf::new()));
+        let all = of_pictures(&[picture.clone()], &found, &Prompt::default());
+        assert_eq!(all.len(), 2);
+        assert!(all[1].is_beyond());
+        assert_eq!(all[1].to_string(), "node 9: 2 pictures were saved, and 1 expected");
+        assert_eq!(of_pictures(&[picture.clone(), picture], &found, &Prompt::default()).len(), 2);
+    }
 }

@@ -1,5 +1,7 @@
 //! What the nodes of two sides gave, and where that parts first.
 
+use std::collections::HashSet;
+
 use indexmap::IndexMap;
 use redraft_engine::cx::Cancel;
 use redraft_engine::folders::FolderPaths;
@@ -26,7 +28,7 @@ pub(super) struct Outputs {
     /// In execution order.
     deviations: Vec<Deviation>,
     cause: Option<Cause>,
-    /// Of two dumps: how many are in B alone.
+    /// How many are in B alone, of nodes that both sides have.
     only_b: usize,
 }
 
@@ -56,19 +58,25 @@ impl Outputs {
         let empty = Taken::default();
         let (taken_a, taken_b) = (a.taken.as_ref().unwrap_or(&empty), b.taken.as_ref().unwrap_or(&empty));
         let mut expected = renamed(taken_a, a.prompt.as_ref().unwrap_or(&none), to_b);
+        let prompt = b.prompt.as_ref().unwrap_or(&none);
+        let mut found = renamed(taken_b, &none, |id: &NodeId| Some(id.clone()));
+        found.order.clone_from(&taken_b.order);
         // A case knows some outputs, and a run all: those that both know are compared.
         if b.case.is_some() {
-            expected.tensors.retain(|key, _| taken_b.tensors.contains_key(key));
-            expected.plain.retain(|key, _| taken_b.plain.contains_key(key));
+            keep_outputs_of(&mut expected, &found, prompt);
         }
         // A dump has no plain values.
-        if taken_b.plain.is_empty() {
+        if a.is_dump || b.is_dump {
             expected.plain.clear();
+            found.plain.clear();
         }
-        let prompt = b.prompt.as_ref().unwrap_or(&none);
-        let deviations = compare(&expected, taken_b, tolerance.unwrap_or(0.0), prompt);
-        let both_dumps = a.case.is_none() && b.case.is_none() && graphs.is_none();
-        let only_b = taken_b.tensors.keys().filter(|key| both_dumps && !expected.tensors.contains_key(*key)).count();
+        let deviations = compare(&expected, &found, tolerance.unwrap_or(0.0), prompt);
+        let only_b = match a.case.is_none() && b.case.is_none() {
+            true => in_b_alone(&deviations, &found, prompt, |id| {
+                graphs.is_none() || to_a(id).is_some_and(|id| taken_a.order.contains(&id))
+            }),
+            false => 0,
+        };
         let first = deviations.iter().find(|deviation| deviation.is_beyond());
         let cause = first.zip(graphs).map(|(first, graphs)| {
             let changed = with_files(graphs, (a, b), registry, &bench);
@@ -157,6 +165,24 @@ fn renamed(taken: &Taken, prompt: &Prompt, to_b: impl Fn(&NodeId) -> Option<Node
         taken.tensors.iter().filter_map(|(k, tensor)| Some((key(k)?, tensor.shallow_clone()))).collect();
     let plain = taken.plain.iter().filter_map(|(k, json)| Some((key(k)?, json.clone()))).collect();
     Taken { tensors, plain, ..Taken::default() }
+}
+
+/// Leaves the outputs of which something was found.
+fn keep_outputs_of(taken: &mut Taken, found: &Taken, prompt: &Prompt) {
+    let output = |key: &String| {
+        let Place { node, slot, .. } = Place::of_key(key, prompt);
+        (node, slot)
+    };
+    let known: HashSet<_> = found.tensors.keys().chain(found.plain.keys()).map(output).collect();
+    taken.tensors.retain(|key, _| known.contains(&output(key)));
+    taken.plain.retain(|key, _| known.contains(&output(key)));
+}
+
+/// How many parts of outputs there are that nothing was compared with, of nodes that `has` says A has as well.
+fn in_b_alone(deviations: &[Deviation], found: &Taken, prompt: &Prompt, has: impl Fn(&NodeId) -> bool) -> usize {
+    let compared: HashSet<&str> = deviations.iter().map(|deviation| deviation.key.as_str()).collect();
+    let others = found.tensors.keys().chain(found.plain.keys()).filter(|key| !compared.contains(key.as_str()));
+    others.filter(|key| has(&Place::of_key(key, prompt).node)).count()
 }
 
 /// The changes of the workflows, and of the files whose digests a case holds.

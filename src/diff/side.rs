@@ -27,6 +27,8 @@ pub(super) struct Side {
     /// What its nodes gave; nothing of a workflow until it ran.
     pub(super) taken: Option<Taken>,
     pub(super) case: Option<Case>,
+    /// Tensors alone, without plain values.
+    pub(super) is_dump: bool,
 }
 
 impl Side {
@@ -54,7 +56,7 @@ impl Side {
             let prompt = load(&case.workflow, &Changes::default(), &[])?.prompt;
             let mut taken = std::mem::take(&mut case.expected);
             taken.order = order(&prompt);
-            return Ok(Self { name, prompt: Some(prompt), taken: Some(taken), case: Some(case) });
+            return Ok(Self { name, prompt: Some(prompt), taken: Some(taken), case: Some(case), is_dump: false });
         }
         if path.is_dir() {
             return Err(Stop::wrong(format!(
@@ -65,9 +67,15 @@ impl Side {
             && let Some((taken, prompt)) = dump(path, registry, folders).map_err(|stop| stop.of_file(&name))?
         {
             recorded("a dump")?;
-            return Ok(Self { name, prompt, taken: Some(taken), case: None });
+            return Ok(Self { name, prompt, taken: Some(taken), case: None, is_dump: true });
         }
-        Ok(Self { name, prompt: Some(load(path, changes, substitutes)?.prompt), taken: None, case: None })
+        Ok(Self {
+            name,
+            prompt: Some(load(path, changes, substitutes)?.prompt),
+            taken: None,
+            case: None,
+            is_dump: false,
+        })
     }
 
     pub(super) fn has_outputs(&self) -> bool {

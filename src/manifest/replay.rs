@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use redraft_engine::aside;
 use redraft_engine::cache::Policy;
 use redraft_engine::check::{Runnable, check};
 use redraft_engine::cx::{Cancel, Metadata};
@@ -56,7 +57,7 @@ pub(crate) fn replay(args: &ReplayArgs) -> Outcome {
     let registry = Arc::new(Registry::linked()?);
     let mut folders = directories::folders(&args.directories)?;
     let changed = drift::of_files(&manifest, &folders).map_err(|stop| stop.of_file(&name))?;
-    let aside = tempfile::tempdir().map_err(Stop::wrong)?;
+    let aside = aside::temporary_folder("redraft-run-").map_err(Stop::wrong)?;
     folders.output = aside.path().join("output");
     folders.temp = aside.path().join("temp");
     let context = Context { schemas: &Known(&registry), folders: &folders, seed: 0, now: LocalTime::default() };

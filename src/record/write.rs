@@ -1,16 +1,17 @@
 //! The case's folder: made beside its place and renamed when it is complete.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use redraft_engine::files;
 use redraft_engine::node::Registry;
 use serde_json::json;
 
 use super::prepare::Prepared;
 use crate::bench::{Bench, Ran};
 use crate::case::{
-    CASE, CaseFile, INPUT, Measured, Pictures, Recorded, Surroundings, WORKFLOW, digest_of_prompt, put_json,
-    put_tensors,
+    ASIDE, CASE, CaseFile, MAX_BYTES, Measured, Recorded, Renewal, Surroundings, WORKFLOW, digest_of_prompt, put_json,
+    put_pictures, put_saved, put_tensors,
 };
 use crate::named::{model_digests, named_files};
 
@@ -23,7 +24,8 @@ pub(super) struct Recording<'a> {
     pub(super) surroundings: Surroundings,
 }
 
-/// Writes the folder, in place of a case that may be there. `of_picture` says how far each saved picture may be off.
+/// Writes the case. Of one that may be there, its own files are replaced, and all others stay. `of_picture` says how far each saved picture may
+/// be off.
 pub(super) fn write(
     recording: &Recording,
     of_picture: &dyn Fn(usize) -> f64,
@@ -31,23 +33,25 @@ pub(super) fn write(
     bench: &Bench,
     folder: &Path,
 ) -> anyhow::Result<()> {
+    if folder.is_dir() {
+        let renewal = Renewal::of(folder)?;
+        fill(recording, of_picture, registry, bench, &renewal.new_files())?;
+        return renewal.put(&own_files(folder));
+    }
     let around = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs_err::create_dir_all(around)?;
-    let aside = tempfile::Builder::new().prefix(".redraft-case-").tempdir_in(around)?;
+    let aside = tempfile::Builder::new().prefix(ASIDE).tempdir_in(around)?;
     // Temporary folders are private by default.
     let made = aside.path().join("case");
     fs_err::create_dir(&made)?;
     fill(recording, of_picture, registry, bench, &made)?;
-    // An empty folder, or a case that `--force` replaces.
-    let before = folder.exists().then(|| aside.path().join("before"));
-    if let Some(before) = &before {
-        fs_err::rename(folder, before)?;
-    }
-    let put = fs_err::rename(&made, folder);
-    if let (Err(_), Some(before)) = (&put, &before) {
-        fs_err::rename(before, folder)?;
-    }
-    put.context("the case cannot be put there")
+    fs_err::rename(&made, folder).context("the case cannot be put there")
+}
+
+/// The files of the case that is there.
+fn own_files(folder: &Path) -> Vec<PathBuf> {
+    let text = files::read(&folder.join(CASE), MAX_BYTES).unwrap_or_default();
+    serde_json::from_slice::<CaseFile>(&text).unwrap_or_default().own_files()
 }
 
 fn fill(
@@ -67,11 +71,7 @@ fn fill(
         "nothing that can be compared leaves the chosen nodes; choose others (--node)"
     );
     put_tensors(folder, &expected)?;
-    let files = Pictures(folder);
-    for picture in &prepared.pictures {
-        let path = folders.find("input", &picture.name).context("a picture is gone")?;
-        files.copy(&path, &Path::new(INPUT).join(&picture.name))?;
-    }
+    put_pictures(folder, &prepared.pictures)?;
     let named = named_files(prompt, registry, folders);
     // The nodes of which something is expected are targets, so that they are told of also where results are at hand.
     let mut targets = prepared.runnable.targets.clone();
@@ -88,7 +88,8 @@ fn fill(
         nodes: prepared.boundaries.list(prompt),
         models: model_digests(&named, folders),
         pictures: named.iter().filter(|file| file.is_users()).filter_map(|file| file.digest(folders)).collect(),
-        saved: files.saved(&ran.saved, of_picture)?,
+        held: prepared.pictures.iter().map(|picture| picture.name.clone()).collect(),
+        saved: put_saved(folder, &ran.saved, of_picture)?,
         rest: Default::default(),
     };
     put_json(&folder.join(CASE), &json!(case))

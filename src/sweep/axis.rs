@@ -66,6 +66,7 @@ fn lines(file: &Path) -> Result<Vec<String>, String> {
     let named = |why: String| format!("{}: {why}", file.display());
     let bytes = files::read(file, MAX_FILE).map_err(|error| named(error.to_string()))?;
     let text = String::from_utf8(bytes).map_err(|_| named("is no text in UTF-8".to_owned()))?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     Ok(text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect())
 }
 
@@ -87,7 +88,7 @@ mod tests {
         assert_eq!(values("6.text=a\\, b,c=d"), ["a, b", "c=d"]);
         assert_eq!(values("6.text=@@home,,x"), ["@home", "", "x"]);
         let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "a red ball, left\r\n\n  \nb\n").unwrap();
+        std::fs::write(file.path(), "\u{feff}a red ball, left\r\n\n  \nb\n").unwrap();
         assert_eq!(values(&format!("6.text=@{}", file.path().display())), ["a red ball, left", "b"]);
         assert_eq!(Axis::parse("v1.5 sampler.cfg=1").unwrap().address, "v1.5 sampler.cfg");
     }

@@ -22,10 +22,11 @@ use crate::substitutes::Substitute;
 use crate::worker::Line;
 
 use super::args::SweepArgs;
-use super::folder::{Folder, Row, Table};
+use super::folder::{Folder, STAGING};
 use super::grid::{Cell, Grid};
 use super::names;
 use super::sheet::Sheets;
+use super::table::{Row, Table};
 
 /// A piece of work.
 #[derive(Clone, Copy)]
@@ -155,7 +156,8 @@ impl Observer for Watched {
     fn event(&mut self, event: Event) {
         match event {
             Event::Executed { node, display_node, output, paths, cached } => {
-                let is_temp = |path: &Path| path.parent().is_some_and(|folder| folder.ends_with("staging/temp"));
+                let is_temp =
+                    |path: &Path| path.parent().is_some_and(|folder| folder.ends_with(Path::new(STAGING).join("temp")));
                 for path in paths {
                     // A list may name a file twice.
                     let known = self.output.contains(&path) || self.temp.contains(&path);

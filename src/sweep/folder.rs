@@ -7,31 +7,23 @@ use std::path::{Path, PathBuf};
 use indexmap::IndexMap;
 use redraft_engine::aside::Aside;
 use redraft_engine::files;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
+use super::plan::{differences, is_plan};
+use super::table::{Row, Table, line};
 use crate::exit::{Exit, Outcome, Stop};
+use crate::out::plain;
 
 const PLAN: &str = "sweep.json";
 const TABLE: &str = "sweep.csv";
 const CELLS: &str = "cells";
 /// Where the nodes of a cell write before its files get their names.
-const STAGING: &str = "staging";
+pub(super) const STAGING: &str = ".redraft-staging";
+/// What the names of files and folders begin with that are there for the time of writing.
+const PASSING: &str = ".redraft-";
 /// The largest plan and table that are read, in bytes.
 const MAX_PLAN: u64 = 64 << 20;
 const MAX_TABLE: u64 = 4 << 30;
-/// Stands between the files of a cell.
-const BETWEEN: &str = ";";
-
-/// What is known of a cell that was run.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Row {
-    pub(super) values: Vec<String>,
-    /// Names below the folder of the sweep.
-    pub(super) files: Vec<String>,
-    pub(super) seconds: f64,
-    pub(super) exit: u8,
-    pub(super) error: String,
-}
 
 pub(super) struct Folder {
     root: PathBuf,
@@ -55,21 +47,47 @@ impl Folder {
         match this.plan()? {
             Some(before) if before == *plan => {}
             Some(_) if force => this.clear(),
-            Some(_) => {
-                let why = "holds another sweep; name another folder, or begin anew with --force";
-                return Err(Stop::wrong(format!("--out {}: {why}", root.display())));
+            Some(before) => {
+                let why =
+                    "holds another sweep; name another folder, or begin anew with --force; what is not as it was:";
+                let differences = differences(&before, plan).join(", ");
+                return Err(Stop::wrong(format!("--out {}: {why} {differences}", root.display())));
             }
-            None => {}
+            None => this.is_free(force)?,
         }
         for folder in [&cells, &this.staging()] {
             if folder.symlink_metadata().is_ok_and(|meta| meta.is_symlink()) {
                 return Err(Stop::wrong(format!("{} is a link; name another --out", folder.display())));
             }
         }
+        // First of all: a folder with a plan is a sweep's, wherever it is stopped.
+        this.write(PLAN, format!("{plan:#}\n").as_bytes()).map_err(wrong)?;
         std::fs::create_dir_all(&cells).map_err(wrong)?;
         this.empty_staging().map_err(wrong)?;
-        this.write(PLAN, format!("{plan:#}\n").as_bytes()).map_err(wrong)?;
         Ok(this)
+    }
+
+    /// Whether a sweep may begin in the folder, where none was: nothing is in it or, with `force`, nothing under the names that a sweep gives.
+    fn is_free(&self, force: bool) -> Outcome<()> {
+        let wrong = |why: String| Stop::wrong(format!("--out {}: {why}", self.root.display()));
+        for entry in std::fs::read_dir(&self.root).map_err(|error| wrong(error.to_string()))? {
+            let name = entry.map_err(|error| wrong(error.to_string()))?.file_name().to_string_lossy().into_owned();
+            if name.starts_with(PASSING) && name != STAGING {
+                continue;
+            }
+            if !force {
+                let why = "is not empty, and no sweep's; name another folder, or use this one with --force, which leaves what is in it";
+                return Err(wrong(why.to_owned()));
+            }
+            let is_sheet = name.starts_with("sheet") && name.ends_with(".png");
+            if is_sheet || [TABLE, PLAN, CELLS, STAGING].contains(&name.as_str()) {
+                return Err(wrong(format!(
+                    "{} is there, and no sweep made it; move it, or name another folder",
+                    plain(&name)
+                )));
+            }
+        }
+        Ok(())
     }
 
     fn plan(&self) -> Outcome<Option<Json>> {
@@ -79,8 +97,10 @@ impl Folder {
         }
         let wrong = |why: String| Stop::wrong(format!("{}: {why}; name another --out", path.display()));
         let bytes = files::read(&path, MAX_PLAN).map_err(|error| wrong(error.to_string()))?;
-        // What cannot be read is another plan.
-        Ok(Some(serde_json::from_slice(&bytes).unwrap_or_else(|_| json!(null))))
+        match serde_json::from_slice(&bytes) {
+            Ok(json) if is_plan(&json) => Ok(Some(json)),
+            _ => Err(wrong("is no sweep's".to_owned())),
+        }
     }
 
     /// Removes what the table tells of.
@@ -144,7 +164,7 @@ impl Folder {
         done.iter().for_each(|(number, row)| text.extend(line(&row.record(*number))));
         self.write(TABLE, &text).map_err(wrong)?;
         let file = OpenOptions::new().append(true).open(&path).map_err(wrong)?;
-        Ok((done, Table { file }))
+        Ok((done, Table::on(file)))
     }
 
     fn header(&self) -> Vec<String> {
@@ -192,61 +212,21 @@ fn alone(_: &File) -> bool {
     true
 }
 
-impl Row {
-    fn record(&self, number: usize) -> Vec<String> {
-        let mut record = vec![(number + 1).to_string()];
-        record.extend(self.values.iter().cloned());
-        record.extend([
-            self.files.join(BETWEEN),
-            format!("{:.3}", self.seconds),
-            self.exit.to_string(),
-            self.error.clone(),
-        ]);
-        record
-    }
-
-    fn parse(record: &csv::StringRecord, columns: usize) -> Option<(usize, Self)> {
-        if record.len() != columns + 5 {
-            return None;
-        }
-        let field = |at: usize| record.get(at);
-        let number = field(0)?.parse::<usize>().ok()?.checked_sub(1)?;
-        let values = (1..=columns).filter_map(field).map(str::to_owned).collect();
-        let files = field(columns + 1)?.split(BETWEEN).filter(|name| !name.is_empty()).map(str::to_owned).collect();
-        let seconds = field(columns + 2)?.parse().ok()?;
-        let (exit, error) = (field(columns + 3)?.parse().ok()?, field(columns + 4)?.to_owned());
-        Some((number, Self { values, files, seconds, exit, error }))
-    }
-}
-
-/// The table, while cells are added.
-pub(super) struct Table {
-    file: File,
-}
-
-impl Table {
-    /// Adds a cell: one write of a whole line.
-    pub(super) fn add(&mut self, number: usize, row: &Row) -> std::io::Result<()> {
-        self.file.write_all(&line(&row.record(number)))
-    }
-}
-
-/// A record as a line of a table.
-fn line(record: &[String]) -> Vec<u8> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    // Into memory nothing fails.
-    let _ = writer.write_record(record);
-    writer.into_inner().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use serde_json::json;
+
     use super::*;
 
-    fn open(root: &Path, plan: &Json, force: bool) -> Outcome<Folder> {
-        Folder::open(root, vec!["6.text".to_owned()], plan, force)
+    fn open(root: &Path, workflow: &str, force: bool) -> Outcome<Folder> {
+        let plan = json!({ "format": 2, "workflow": workflow, "axes": [] });
+        Folder::open(root, vec!["6.text".to_owned()], &plan, force)
+    }
+
+    fn append(path: &Path, bytes: &[u8]) {
+        OpenOptions::new().append(true).open(path).unwrap().write_all(bytes).unwrap();
     }
 
     fn row(text: &str, files: &[&str], exit: u8) -> Row {
@@ -260,8 +240,8 @@ mod tests {
         let root = dir.path().join("out");
         let text = "a \"red\" ball,\nleft";
         {
-            let folder = open(&root, &json!(1), false).unwrap();
-            assert!(open(&root, &json!(1), false).is_err(), "two at once");
+            let folder = open(&root, "one", false).unwrap();
+            assert!(open(&root, "one", false).is_err(), "two at once");
             let (done, mut table) = folder.begin(|_| None).unwrap();
             assert!(done.is_empty());
             std::fs::write(root.join("cells/1.png"), "").unwrap();
@@ -270,17 +250,53 @@ mod tests {
             table.add(2, &row(text, &[], 1)).unwrap();
             table.add(3, &row("another", &[], 0)).unwrap();
             table.add(4, &row(text, &["cells/../../x"], 0)).unwrap();
-            table.file.write_all(b"6,half").unwrap();
+            append(&root.join(TABLE), b"6,half");
         }
-        let folder = open(&root, &json!(1), false).unwrap();
+        let folder = open(&root, "one", false).unwrap();
         let (done, _) = folder.begin(|_| Some(vec![text.to_owned()])).unwrap();
         assert_eq!(done.into_iter().collect::<Vec<_>>(), [(0, row(text, &["cells/1.png"], 0))]);
         let rest = "cell,6.text,files,seconds,exit,error\n1,\"a \"\"red\"\" ball,\nleft\",cells/1.png,1.500,0,\n";
         assert_eq!(std::fs::read_to_string(root.join(TABLE)).unwrap(), rest);
         drop(folder);
-        assert!(open(&root, &json!(2), false).is_err_and(|stop| stop.message.contains("holds another sweep")));
-        drop(open(&root, &json!(2), true).unwrap());
+        assert!(open(&root, "two", false).is_err_and(|stop| stop.message.contains("holds another sweep")));
+        drop(open(&root, "two", true).unwrap());
         assert!(!root.join("cells/1.png").exists() && !root.join(TABLE).exists());
+    }
+
+    #[test]
+    fn a_folder_that_is_no_sweeps_stays_as_it_is() {
+        let refused = |name: &str, text: &str, force: bool, words: &str| {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, text).unwrap();
+            let stop = open(dir.path(), "one", force).err().unwrap();
+            assert!(stop.message.contains(words) && stop.exit == Exit::Wrong, "{name}: {}", stop.message);
+            assert_eq!(std::fs::read_to_string(path).unwrap(), text);
+            assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        };
+        for name in ["staging/mine", "sweep.csv", "sheet.png", "README"] {
+            refused(name, "mine", false, "is not empty, and no sweep's");
+        }
+        for name in ["cells/1.png", "sweep.csv", "sheet.png", "sheet-0002.png", ".redraft-staging/x"] {
+            refused(name, "mine", true, "is there, and no sweep made it");
+        }
+        refused("sweep.json", "{}", true, "is no sweep's");
+        refused("sweep.json", "mine", true, "is no sweep's");
+        // What is in nobody's way stays.
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("staging")).unwrap();
+        std::fs::write(dir.path().join("staging/mine"), "mine").unwrap();
+        for workflow in ["one", "two"] {
+            let folder = open(dir.path(), workflow, true).unwrap();
+            folder.begin(|_| None).unwrap();
+            folder.remove_staging();
+        }
+        assert_eq!(std::fs::read_to_string(dir.path().join("staging/mine")).unwrap(), "mine");
+        // A process that was killed while it wrote the plan is no obstacle.
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(".redraft-1-x.part"), "").unwrap();
+        open(dir.path(), "one", false).unwrap();
     }
 
     #[cfg(unix)]
@@ -290,7 +306,9 @@ mod tests {
         let (root, other) = (dir.path().join("out"), dir.path().join("other"));
         std::fs::create_dir_all(&root).unwrap();
         std::fs::create_dir_all(&other).unwrap();
+        drop(open(&root, "one", false).unwrap());
+        std::fs::remove_dir(root.join(CELLS)).unwrap();
         std::os::unix::fs::symlink(&other, root.join(CELLS)).unwrap();
-        assert!(open(&root, &json!(1), false).is_err_and(|stop| stop.message.contains("is a link")));
+        assert!(open(&root, "one", false).is_err_and(|stop| stop.message.contains("is a link")));
     }
 }

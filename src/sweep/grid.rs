@@ -16,6 +16,7 @@ use crate::exit::{Outcome, Stop};
 
 use super::args::SweepArgs;
 use super::axis::{Axis, MOST};
+use super::lines;
 
 /// The largest file of cells that is read, in bytes.
 const MAX_JSONL: u64 = 256 << 20;
@@ -234,19 +235,16 @@ fn read_lines(file: &Path) -> Outcome<Vec<Map<String, Json>>> {
     let wrong = |why: String| Stop::wrong(format!("--jsonl {}: {why}", file.display()));
     let bytes = files::read(file, MAX_JSONL).map_err(|error| wrong(error.to_string()))?;
     let text = String::from_utf8(bytes).map_err(|_| wrong("is no text in UTF-8".to_owned()))?;
-    let mut lines = Vec::new();
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let mut cells = Vec::new();
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        match serde_json::from_str(line) {
-            Ok(Json::Object(object)) if !object.is_empty() => lines.push(object),
-            Ok(_) => return Err(wrong(format!("line {} is no object; write {{\"NODE.INPUT\": VALUE}}", number + 1))),
-            Err(error) => return Err(wrong(format!("line {} is no JSON: {error}", number + 1))),
-        }
-        if lines.len() > MOST {
+        cells.push(lines::read(line).map_err(|why| wrong(format!("line {} {why}", number + 1)))?);
+        if cells.len() > MOST {
             return Err(wrong(format!("has more than {MOST} lines; give fewer")));
         }
     }
-    if lines.is_empty() {
+    if cells.is_empty() {
         return Err(wrong("has no lines; write one JSON object for each cell".to_owned()));
     }
-    Ok(lines)
+    Ok(cells)
 }

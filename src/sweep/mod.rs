@@ -8,34 +8,35 @@ mod folder;
 mod grid;
 mod layout;
 mod lettering;
+mod lines;
 mod names;
+mod plan;
 mod sheet;
 mod show;
+mod table;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::mpsc;
 
-use redraft_engine::files;
 use redraft_engine::folders::FolderPaths;
 use redraft_engine::node::Registry;
 use redraft_engine::prompt::Prompt;
-use serde_json::{Value as Json, json};
 
 pub(crate) use self::args::SweepArgs;
 use self::bench::{Bench, Job, changed};
 use self::folder::Folder;
 use self::grid::Grid;
+use self::plan::plan;
 use self::show::Show;
 use crate::exit::{Exit, Outcome, Stop};
+use crate::named::{Named, named_files};
 use crate::out::{say, tell};
 use crate::run::{Asked, prepare};
 use crate::substitutes::{self, Substitute};
 use crate::worker::{Options, Worker};
-use crate::{cache, changes, directories, front, session, workflow_file};
+use crate::{cache, changes, directories, front, session};
 
-/// The version of `sweep.json`.
-const FORMAT: u32 = 1;
 /// Of each axis, so many values are tried on the workflow before anything runs.
 const TRIED: usize = 1000;
 
@@ -48,21 +49,23 @@ pub(crate) fn sweep(args: SweepArgs, quiet: bool) -> Outcome {
     let registry = Arc::new(Registry::linked()?);
     let mut folders = directories::folders(&args.directories)?;
     let substitutes = substitutes::named(&args.changes, &args.directories)?;
-    let order = {
-        let prompt = tried(&args, quiet, &grid, &substitutes, &registry, &folders)?;
+    let (order, named) = {
+        let (prompt, named) = tried(&args, quiet, &grid, &substitutes, &registry, &folders)?;
         if args.repeat > 1 && changes::seeds(&prompt, &registry).is_empty() {
             return Err(Stop::wrong("--repeat: the workflow has no seed to count on; leave it out"));
         }
-        grid.order(&prompt, &registry)?
+        (grid.order(&prompt, &registry)?, named)
     };
     if args.dry_run {
         order.iter().for_each(|cell| say(format!("cell {}: {}", cell + 1, grid.title(*cell))));
         return Ok(Exit::Done);
     }
-    let folder = Folder::open(&args.out, grid.columns(), &plan(&args)?, args.force)?;
+    let numerics = device.open()?;
+    let disk = cache::open(&args.directories, &args.keeping, &mut folders);
+    let plan = plan(&args, &named, &folders, &numerics.describe())?;
+    let folder = Folder::open(&args.out, grid.columns(), &plan, args.force)?;
     folders.output = folder.staging();
     folders.temp = folder.staging().join("temp");
-    let disk = cache::open(&args.directories, &args.keeping, &mut folders);
     let (rows, table) = folder.begin(|cell| (cell < grid.len()).then(|| grid.values(cell)))?;
     let jobs: Vec<_> = order.into_iter().filter(|cell| !rows.contains_key(cell)).map(Job::Cell).collect();
     if !rows.is_empty() && !quiet {
@@ -74,7 +77,7 @@ pub(crate) fn sweep(args: SweepArgs, quiet: bool) -> Outcome {
     let mut show = Show::new(&args, Arc::clone(&grid), folder.staging(), jobs.clone(), made, quiet);
     let folders = Arc::new(folders);
     let (mut worker, messages) = Worker::start(Options::default(), move || {
-        let engine = session::engine(folders, device, args.cache, disk)?;
+        let engine = session::engine_on(folders, &device, numerics, args.cache, disk)?;
         let salt = session::salt(&engine);
         let args = Arc::new(args);
         let mut bench = Bench { args, grid, registry, substitutes, engine, salt, folder, table, rows, made: sender };
@@ -88,7 +91,7 @@ pub(crate) fn sweep(args: SweepArgs, quiet: bool) -> Outcome {
 }
 
 /// Tries the values of the axes on the workflow, each with the first of the others: what is wrong is said before anything runs. Returns
-/// the prompt of the first cell.
+/// the prompt of the first cell, and the files that all of them name, each once.
 fn tried(
     args: &SweepArgs,
     quiet: bool,
@@ -96,7 +99,8 @@ fn tried(
     substitutes: &[Substitute],
     registry: &Registry,
     folders: &FolderPaths,
-) -> Outcome<Prompt> {
+) -> Outcome<(Prompt, Vec<Named>)> {
+    let (mut named, mut known) = (Vec::new(), HashSet::new());
     let mut said = HashSet::new();
     let mut try_one = |cell: usize| {
         let changes = changed(&args.changes, grid.cell(cell));
@@ -106,10 +110,13 @@ fn tried(
                 tell(text);
             }
         };
-        prepare(asked, &args.file, substitutes, registry, folders, &mut note).map_err(|stop| {
+        let ready = prepare(asked, &args.file, substitutes, registry, folders, &mut note).map_err(|stop| {
             let message = format!("cell {} ({}): {}", cell + 1, grid.title(cell), stop.message);
             Stop { message, ..stop }
-        })
+        })?;
+        let files = named_files(&ready.runnable.prompt, registry, folders).into_iter();
+        named.extend(files.filter(|file| known.insert((file.folder.clone(), file.name.clone()))));
+        Ok::<_, Stop>(ready)
     };
     let first = try_one(0)?;
     let lengths = grid.lengths();
@@ -120,29 +127,5 @@ fn tried(
             try_one(grid.number(&place))?;
         }
     }
-    Ok(first.runnable.prompt)
-}
-
-/// What is to be done: another plan is another sweep.
-fn plan(args: &SweepArgs) -> Outcome<Json> {
-    let digest = |bytes: &[u8]| blake3::hash(bytes).to_hex().to_string();
-    let read = |path| files::read(path, 1 << 30).map_err(Stop::wrong);
-    let axes = args.axes.iter().map(|text| {
-        let axis = axis::Axis::parse(text).map_err(Stop::wrong)?;
-        Ok(json!({ "axis": text, "values": axis.values.len(), "digest": digest(axis.values.join("\0").as_bytes()) }))
-    });
-    let inputs = args.changes.inputs.as_deref().map(read).transpose()?.map(|bytes| digest(&bytes));
-    let lines = args.jsonl.as_deref().map(read).transpose()?.map(|bytes| digest(&bytes));
-    Ok(json!({
-        "format": FORMAT,
-        "workflow": digest(&workflow_file::read_bytes(&args.file)?),
-        "axes": axes.collect::<Outcome<Vec<_>>>()?,
-        "jsonl": lines,
-        "repeat": args.repeat,
-        "inputs": inputs,
-        "set": args.changes.sets,
-        "substitutes": args.changes.substitutes,
-        "prompt_seed": args.changes.prompt_seed,
-        "only": args.only,
-    }))
+    Ok((first.runnable.prompt, named))
 }

@@ -10,10 +10,11 @@ use indexmap::IndexMap;
 use redraft_engine::aside::Aside;
 use redraft_engine::memory;
 
-use super::folder::{Folder, Row};
+use super::folder::Folder;
 use super::grid::Grid;
 use super::layout::{Layout, Place};
 use super::lettering::{LINE, Lettering};
+use super::table::Row;
 
 /// The most sheets that are made.
 const MOST_SHEETS: usize = 1000;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use redraft_engine::aside::Aside;
+use serde_json::{Value as Json, json};
 
 use super::verdict::{CaseOutcome, Verdict};
 use crate::exit::Exit;
@@ -49,6 +50,17 @@ impl Counts {
             (0, _) => Exit::Missing,
             _ => Exit::NodeFailed,
         }
+    }
+}
+
+impl Counts {
+    /// The last line of `--json`.
+    pub(super) fn to_json(&self) -> Json {
+        let Self { passed, equal, known, not_there, missing, accepted, failed } = self;
+        json!({ "counts": {
+            "passed": passed, "equal": equal, "known": known, "not_there": not_there, "missing": missing,
+            "accepted": accepted, "failed": failed,
+        }})
     }
 }
 

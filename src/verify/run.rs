@@ -9,13 +9,15 @@ use redraft_engine::plan::Plan;
 use redraft_engine::problem::{ProblemKind, Problems};
 use redraft_engine::prompt::Prompt;
 
+use super::elsewhere::written;
+use super::lost::{listed, nodes_are_there, nothing_is_lost};
 use super::verdict::{CaseOutcome, Verdict};
 use crate::args::Changes;
 use crate::bench::{Bench, Ran};
-use crate::case::Case;
+use crate::case::{Case, FOLDERS};
 use crate::compare::cause::Evidence;
 use crate::compare::changed::{Change, ChangeKind, Changed};
-use crate::compare::{Deviation, compare, largest, of_pictures, sort};
+use crate::compare::{Deviation, compare_with, largest, of_pictures, sort};
 use crate::exit::{Exit, Outcome, Stop};
 use crate::named::named_files;
 use crate::out::plain;
@@ -88,21 +90,26 @@ impl<'a> Stand<'a> {
         let load = |changes: &Changes, substitutes: &[Substitute], bench: &Bench| {
             workflow_file::load(&case.workflow, changes, substitutes, self.registry, &bench.engine.folders, &mut |_| {})
         };
-        let recorded = load(&Changes::default(), &[], &self.bench)?.prompt;
+        // What the case names is looked for as the command line says.
+        let strict = self.changes.strict_names;
+        let recorded = load(&Changes { strict_names: strict, ..Changes::default() }, &[], &self.bench)?.prompt;
         self.hand_in(&case, &recorded)?;
         let prompt = match self.changes.are_any() {
             true => load(self.changes, self.substitutes, &self.bench)?.prompt,
             false => recorded.clone(),
         };
         self.hand_in(&case, &prompt)?;
+        let as_written = load(&Changes { strict_names: true, ..self.changes.clone() }, &[], &self.bench)?.prompt;
+        nodes_are_there(&case, &prompt)?;
         let plan = self.plan(&case, prompt)?;
         let prompt = plan.prompt.clone();
         let mut changed = Changed::between_same(&recorded, &prompt);
-        self.files(&case, &prompt, &mut changed);
+        self.files(&case, &prompt, &as_written, &mut changed);
         let ran = self.bench.run(&plan, line, cancel)?;
-        let mut deviations = compare(&case.expected, &ran.taken, case.tolerance, &prompt);
+        nothing_is_lost(&case, &ran.taken, &prompt)?;
+        let mut deviations = compare_with(&case.expected, &ran.taken, &listed(&case), case.tolerance, &prompt);
         deviations.extend(of_pictures(&case.saved, &ran.saved, &prompt));
-        sort(&mut deviations, &ran.taken.order);
+        sort(&mut deviations, &prompt, &ran.taken.order);
         let before = case.file.recorded.as_ref().map(|recorded| &recorded.surroundings);
         let surroundings = before.map(|before| self.bench.surroundings().differences(before)).unwrap_or_default();
         Ok(Compared { case, prompt, ran, deviations, changed, surroundings })
@@ -119,36 +126,54 @@ impl<'a> Stand<'a> {
 
     /// Lets nodes find the pictures that the case holds.
     fn hand_in(&self, case: &Case, prompt: &Prompt) -> Outcome<()> {
-        for file in
-            named_files(prompt, self.registry, &self.bench.engine.folders).iter().filter(|file| file.folder == "input")
-        {
-            if let Some(bytes) = case.picture(&file.name)? {
-                self.bench.engine.folders.hand_in(&file.name, &bytes)?;
+        let folders = &self.bench.engine.folders;
+        for file in named_files(prompt, self.registry, folders).iter().filter(|file| file.is_users()) {
+            let names = match file.folder.as_str() {
+                "input" => vec![file.name.clone()],
+                FOLDERS => case.pictures_of(&file.name)?,
+                _ => Vec::new(),
+            };
+            for name in names {
+                if let Some(bytes) = case.picture(&name)? {
+                    folders.hand_in(&name, &bytes)?;
+                }
             }
         }
         Ok(())
     }
 
-    /// The files whose content is another than it was.
-    fn files(&self, case: &Case, prompt: &Prompt, changed: &mut Changed) {
-        let known = || case.file.models.iter().chain(&case.file.pictures);
-        if known().next().is_none() {
-            return;
-        }
+    /// The files whose content is another than it was, and models that were taken from another folder. `as_written` names the files as the
+    /// workflow does.
+    fn files(&self, case: &Case, prompt: &Prompt, as_written: &Prompt, changed: &mut Changed) {
+        let known = |folder: &str, name: &str| {
+            let mut known = case.file.models.iter().chain(&case.file.pictures);
+            known.find(|known| known.folder == folder && known.name == name)
+        };
         for file in named_files(prompt, self.registry, &self.bench.engine.folders) {
-            let Some(before) = known().find(|known| known.folder == file.folder && known.name == file.name) else {
+            let written = written(&file, as_written);
+            let before = known(&file.folder, written.unwrap_or(&file.name)).or_else(|| known(&file.folder, &file.name));
+            if before.is_none() && written.is_none() {
                 continue;
-            };
+            }
             let now = file.digest(&self.bench.engine.folders);
-            let Some(now) = now.filter(|now| now.blake3 != before.blake3) else { continue };
-            let start = |digest: &str| digest.chars().take(12).collect::<String>();
-            let words = format!(
-                "{} {} is another file than the one recorded (BLAKE3 {}..., then {}...)",
-                plain(&file.folder),
-                plain(&file.name),
-                start(&now.blake3),
-                plain(&start(&before.blake3)),
-            );
+            if now.as_ref().zip(before).is_some_and(|(now, before)| now.blake3 == before.blake3) {
+                continue;
+            }
+            let mut words = format!("{} {}", plain(&file.folder), plain(&file.name));
+            if let Some(written) = written {
+                words.push_str(&format!(" is used in place of {}, which is not there", plain(written)));
+            }
+            if let Some((now, before)) = now.zip(before) {
+                let start = |digest: &str| digest.chars().take(12).collect::<String>();
+                let joined = if written.is_some() { ", and" } else { "" };
+                let (now, before) = (start(&now.blake3), start(&before.blake3));
+                let before = plain(&before);
+                words.push_str(&format!(
+                    "{joined} is another file than the one recorded (BLAKE3 {now}..., then {before}...)"
+                ));
+            } else if written.is_none() {
+                continue;
+            }
             let kind = if file.is_users() { ChangeKind::Picture } else { ChangeKind::Model };
             changed.add(&file.node, Change { kind, input: Some(file.input.clone()), words });
         }

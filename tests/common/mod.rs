@@ -200,6 +200,12 @@ impl Redraft {
     }
 }
 
+impl From<Command> for Redraft {
+    fn from(command: Command) -> Self {
+        Self(command)
+    }
+}
+
 fn collect(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
     std::thread::spawn(move || {
         let mut all = Vec::new();
