@@ -84,7 +84,7 @@ mod tests {
     fn a_picture_more_than_expected_is_a_difference() {
         let picture = SavedPicture { node: "9".into(), name: "a".to_owned(), path: PathBuf::new(), tolerance: 0.0 };
         let found = ["9", "9", "7"].map(|node| (NodeId::from(node), PathBuf::new()));
-        let all = of_pictures(&[picture.clone()], &found, &Prompt::default());
+        let all = of_pictures(std::slice::from_ref(&picture), &found, &Prompt::default());
         assert_eq!(all.len(), 2);
         assert!(all[1].is_beyond());
         assert_eq!(all[1].to_string(), "node 9: 2 pictures were saved, and 1 expected");
