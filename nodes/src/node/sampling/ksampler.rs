@@ -3,6 +3,7 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 
 use super::sampled;
+use super::seed::Seed;
 use crate::recipes::Model;
 use crate::sampling::guidance::Batching;
 use crate::sampling::ksampler::SampleRequest;
@@ -20,8 +21,8 @@ struct KSampler {
     /// The model that denoises.
     model: Model,
     /// The seed of the noise.
-    #[input(default = 0, min = 0, max = u64::MAX, control_after_generate)]
-    seed: u64,
+    #[input(default = 0, min = 0, max = u64::MAX, control_after_generate, beyond = Below)]
+    seed: Seed,
     /// The number of sampling steps.
     #[input(default = 20, min = 1, max = 10000)]
     steps: usize,
@@ -48,7 +49,7 @@ impl Run for KSampler {
 
     fn run(self, cx: &mut Cx) -> anyhow::Result<Latent> {
         let request = SampleRequest {
-            seed: self.seed,
+            seed: self.seed.0,
             steps: self.steps,
             cfg: self.cfg,
             sampler: self.sampler_name,

@@ -3,6 +3,7 @@ use redraft_engine::node::Run;
 use redraft_engine::{Combo, Node};
 
 use super::sampled;
+use super::seed::Seed;
 use crate::recipes::Model;
 use crate::sampling::guidance::Batching;
 use crate::sampling::ksampler::SampleRequest;
@@ -22,8 +23,8 @@ struct KSamplerAdvanced {
     /// Whether noise is added to the latent at the start.
     add_noise: AddNoise,
     /// The seed of the noise.
-    #[input(default = 0, min = 0, max = u64::MAX, control_after_generate)]
-    noise_seed: u64,
+    #[input(default = 0, min = 0, max = u64::MAX, control_after_generate, beyond = Below)]
+    noise_seed: Seed,
     /// The number of steps of the whole schedule.
     #[input(default = 20, min = 1, max = 10000)]
     steps: usize,
@@ -68,7 +69,7 @@ impl Run for KSamplerAdvanced {
 
     fn run(self, cx: &mut Cx) -> anyhow::Result<Latent> {
         let request = SampleRequest {
-            seed: self.noise_seed,
+            seed: self.noise_seed.0,
             steps: self.steps,
             cfg: self.cfg,
             sampler: self.sampler_name,

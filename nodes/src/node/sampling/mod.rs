@@ -10,6 +10,7 @@ mod sampler_custom;
 mod sampler_custom_advanced;
 mod samplers;
 mod schedulers;
+mod seed;
 mod sigmas;
 mod tabled_schedulers;
 

@@ -4,6 +4,7 @@ use redraft_engine::Node;
 use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 
+use super::seed::Seed;
 use crate::recipes::Model;
 use crate::values::{Latent, NoiseChoice, Sigmas};
 
@@ -24,15 +25,15 @@ impl Run for DisableNoise {
 #[derive(Node)]
 #[node(category = "sampling/custom_sampling/noise")]
 struct RandomNoise {
-    #[input(default = 0, min = 0, max = u64::MAX, control_after_generate)]
-    noise_seed: u64,
+    #[input(default = 0, min = 0, max = u64::MAX, control_after_generate, beyond = Below)]
+    noise_seed: Seed,
 }
 
 impl Run for RandomNoise {
     type Out = NoiseChoice;
 
     fn run(self, _: &mut Cx) -> anyhow::Result<NoiseChoice> {
-        Ok(NoiseChoice::Random(self.noise_seed))
+        Ok(NoiseChoice::Random(self.noise_seed.0))
     }
 }
 

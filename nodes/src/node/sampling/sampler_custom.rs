@@ -3,6 +3,7 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 
 use super::custom::{Custom, Sampled};
+use super::seed::Seed;
 use crate::recipes::{Guider, Model};
 use crate::sampling::guidance::Guide;
 use crate::sampling::samplers::Sampler;
@@ -16,8 +17,8 @@ struct SamplerCustom {
     /// Whether noise is added to the latent at the start.
     #[input(default = true)]
     add_noise: bool,
-    #[input(default = 0, min = 0, max = u64::MAX, control_after_generate)]
-    noise_seed: u64,
+    #[input(default = 0, min = 0, max = u64::MAX, control_after_generate, beyond = Below)]
+    noise_seed: Seed,
     /// The strength of guidance (cfg) from the negative towards the positive conditioning.
     #[input(default = 8.0, min = 0.0, max = 100.0, step = 0.1, round = 0.01, beyond = Both)]
     cfg: f64,
@@ -35,8 +36,8 @@ impl Run for SamplerCustom {
         let guide = Guide::cfg(&self.positive, &self.negative, self.cfg);
         let custom = Custom {
             guider: Guider { model: self.model, guide },
-            noise: if self.add_noise { NoiseChoice::Random(self.noise_seed) } else { NoiseChoice::Disabled },
-            seed: self.noise_seed,
+            noise: if self.add_noise { NoiseChoice::Random(self.noise_seed.0) } else { NoiseChoice::Disabled },
+            seed: self.noise_seed.0,
             sampler: self.sampler,
             sigmas: self.sigmas,
             latent: self.latent_image,
