@@ -62,10 +62,10 @@ fn main() -> ExitCode {
             return ExitCode::from(if failed && code == 0 { Exit::NodeFailed as u8 } else { code });
         }
     };
-    let usual = match (cli.quiet, cli.verbose) {
-        (true, _) => "error",
-        (_, 0) => "warn",
-        (_, 1) => "info",
+    // Warnings are said with `-q`, too.
+    let usual = match cli.verbose {
+        0 => "warn",
+        1 => "info",
         _ => "debug",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("REDRAFT_LOG");
