@@ -99,7 +99,7 @@ fn it_is_written_once_and_never_over_another_file() {
     let base = base();
     let again = |base: &Base| Redraft::new().arg("tiny-model").arg("--base-directory").arg(base.root()).finish();
     let done = again(&base).expect_code(0);
-    assert_eq!(done.stdout.matches("(is there already)").count(), 4, "{}", done.stdout);
+    assert_eq!(done.stdout.matches("(is there already)").count(), 5, "{}", done.stdout);
     base.write("substitutes.toml", "[checkpoints]\n");
     let done = again(&base);
     assert!(done.stderr.contains("substitutes.toml: is another file already"), "{}", done.stderr);

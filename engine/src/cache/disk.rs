@@ -134,7 +134,15 @@ impl Disk {
 
     /// Keeps results, if they are data and left no files. What cannot be written is told once; the run goes on.
     /// Keys within them are written as `lasting` says.
-    pub fn put(&mut self, key: &Key, class: &str, seconds: f64, results: &Results, lasting: &Lasting) {
+    /// `class` and `seconds` say of which class they are and how many seconds they took; `warnings` are those of everything that they were made of.
+    pub fn put(
+        &mut self,
+        key: &Key,
+        (class, seconds): (&str, f64),
+        results: &Results,
+        warnings: &[String],
+        lasting: &Lasting,
+    ) {
         let Some(own) = self.own.clone() else { return };
         // Another process may have been faster. A file of another version gives way.
         if read_head(&place(&own, key)).is_ok_and(|head| head.starts_with(MAGIC)) {
@@ -145,7 +153,7 @@ impl Disk {
             return;
         }
         let Some(outputs) = results_file::to_bytes(&results.outputs, lasting) else { return };
-        let Shown { ui, warnings, .. } = results.shown.clone();
+        let (ui, warnings) = (results.shown.ui.clone(), warnings.to_vec());
         let description = Description { class: class.to_owned(), seconds, ui, warnings };
         match write(&own, key, &description, &outputs) {
             Ok(bytes) => self.grown(&own, bytes),
@@ -374,7 +382,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("results");
         assert!(!disk(&folder).has(&key(1)));
-        disk(&folder).put(&key(1), "Text", 1.5, &results("a"), &Lasting::new());
+        disk(&folder).put(&key(1), ("Text", 1.5), &results("a"), &[], &Lasting::new());
         let other = Disk::new(None, vec![folder.clone()], 0);
         assert!(other.has(&key(1)) && !other.has(&key(2)));
         let found = other.get(&key(1), &Lasting::new()).unwrap().unwrap();
@@ -389,7 +397,7 @@ mod tests {
     fn a_damaged_file_is_told_once_and_removed() {
         let dir = tempfile::tempdir().unwrap();
         let mut disk = disk(dir.path());
-        disk.put(&key(1), "Text", 1.0, &results("a"), &Lasting::new());
+        disk.put(&key(1), ("Text", 1.0), &results("a"), &[], &Lasting::new());
         let path = entries(dir.path()).remove(0).path;
         let whole = std::fs::read(&path).unwrap();
         for at in 0..whole.len() {
@@ -413,7 +421,7 @@ mod tests {
     fn a_file_in_the_place_of_another_is_damaged() {
         let dir = tempfile::tempdir().unwrap();
         let mut disk = disk(dir.path());
-        disk.put(&key(1), "Text", 1.0, &results("a"), &Lasting::new());
+        disk.put(&key(1), ("Text", 1.0), &results("a"), &[], &Lasting::new());
         let other = place(dir.path(), &key(2));
         std::fs::create_dir_all(other.parent().unwrap()).unwrap();
         std::fs::copy(place(dir.path(), &key(1)), &other).unwrap();
@@ -432,7 +440,7 @@ mod tests {
         std::fs::write(&path, [b"redraft\xff".as_slice(), &[0; 100]].concat()).unwrap();
         assert!(matches!(examine(&path), Found::OfAnotherVersion));
         assert!(disk.get(&key(1), &Lasting::new()).unwrap().is_none());
-        disk.put(&key(1), "Text", 1.0, &results("a"), &Lasting::new());
+        disk.put(&key(1), ("Text", 1.0), &results("a"), &[], &Lasting::new());
         assert_eq!(text(&disk.get(&key(1), &Lasting::new()).unwrap().unwrap()), "a");
     }
 
@@ -440,7 +448,7 @@ mod tests {
     fn clearing_takes_no_file_of_others() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("results");
-        disk(&folder).put(&key(1), "Text", 1.0, &results("a"), &Lasting::new());
+        disk(&folder).put(&key(1), ("Text", 1.0), &results("a"), &[], &Lasting::new());
         std::fs::create_dir_all(folder.join("exp1")).unwrap();
         std::fs::write(folder.join("exp1/thesis.csv"), "precious").unwrap();
         clear(&folder).unwrap();
@@ -455,7 +463,7 @@ mod tests {
     fn what_was_not_used_for_the_longest_time_goes() {
         let dir = tempfile::tempdir().unwrap();
         let mut disk = disk(dir.path());
-        disk.put(&key(0), "Text", 1.0, &results("a"), &Lasting::new());
+        disk.put(&key(0), ("Text", 1.0), &results("a"), &[], &Lasting::new());
         let one = entries(dir.path())[0].bytes;
         disk.limit = one * 10;
         let age = |n: u8, hours: u64| {
@@ -463,12 +471,12 @@ mod tests {
             file.set_modified(SystemTime::now() - Duration::from_secs(3600 * hours)).unwrap();
         };
         for n in 0..10 {
-            disk.put(&key(n), "Text", 1.0, &results("a"), &Lasting::new());
+            disk.put(&key(n), ("Text", 1.0), &results("a"), &[], &Lasting::new());
             age(n, 20 - u64::from(n));
         }
         // The oldest is used again.
         assert!(disk.get(&key(0), &Lasting::new()).unwrap().is_some());
-        disk.put(&key(10), "Text", 1.0, &results("a"), &Lasting::new());
+        disk.put(&key(10), ("Text", 1.0), &results("a"), &[], &Lasting::new());
         let left: Vec<u8> = (0..=10).filter(|n| disk.has(&key(*n))).collect();
         assert_eq!(left, [0, 3, 4, 5, 6, 7, 8, 9, 10]);
         assert_eq!(shrink(dir.path(), 0), 0);
@@ -482,12 +490,12 @@ mod tests {
         std::fs::write(&file, "").unwrap();
         // The folder cannot be made.
         let mut unwritable = disk(&file);
-        unwritable.put(&key(1), "Text", 1.0, &results("a"), &Lasting::new());
+        unwritable.put(&key(1), ("Text", 1.0), &results("a"), &[], &Lasting::new());
         assert!(!unwritable.has(&key(1)));
         let mut disk = disk(dir.path());
         let mut saved = results("a");
         saved.shown.files.push(file);
-        disk.put(&key(1), "Save", 1.0, &saved, &Lasting::new());
+        disk.put(&key(1), ("Save", 1.0), &saved, &[], &Lasting::new());
         assert!(!disk.has(&key(1)));
         assert!(Disk::is_worth(&results("a"), 0.01) && !Disk::is_worth(&results("a"), 0.001));
     }

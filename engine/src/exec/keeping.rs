@@ -29,6 +29,8 @@ pub(super) struct Keeping {
     changed: bool,
     /// For nodes whose results are not on the disk: the seconds that it takes to make them again from what is.
     effort: HashMap<NodeIndex, f64>,
+    /// What was warned of while a node's results and those that they were made of were made, as far as this run knows.
+    warned: HashMap<NodeIndex, Vec<String>>,
 }
 
 impl Run<'_, '_> {
@@ -53,11 +55,7 @@ impl Run<'_, '_> {
         match self.engine.disk.as_ref()?.get(&key, &own_keys) {
             Ok(results) => {
                 let results = Rc::new(results?);
-                // Who did not see them made is told as well.
-                for message in &results.shown.warnings {
-                    let node = Some(self.nodes.step(at).id.clone());
-                    self.observer.event(Event::Warning { node, message: message.clone() });
-                }
+                self.warn_again(at, &results);
                 let (own, owner) = (self.nodes.step(at).key, self.owner(at));
                 self.engine.cache.put(own, results.clone(), owner);
                 Some(results)
@@ -68,6 +66,32 @@ impl Run<'_, '_> {
                 None
             }
         }
+    }
+
+    /// Who did not see results made is told what was warned of then; each once.
+    fn warn_again(&mut self, at: NodeIndex, results: &Results) {
+        for message in &results.shown.warnings {
+            if !self.keeping.warned.values().flatten().any(|told| told == message) {
+                let node = Some(self.nodes.step(at).id.clone());
+                self.observer.event(Event::Warning { node, message: message.clone() });
+            }
+        }
+        self.keeping.warned.insert(at, results.shown.warnings.clone());
+    }
+
+    /// What was warned of while results were made: by their node, and by those that its inputs come from.
+    fn warnings_of(&self, results: &Results, links: &[(NodeIndex, usize)]) -> Vec<String> {
+        let mut all = results.shown.warnings.clone();
+        for (from, _) in links {
+            let of_source = self.keeping.warned.get(from).into_iter().flatten();
+            let known = self.done.get(from).into_iter().flat_map(|results| &results.shown.warnings);
+            for message in of_source.chain(known) {
+                if !all.contains(message) {
+                    all.push(message.clone());
+                }
+            }
+        }
+        all
     }
 
     /// By which keys every process knows what this one knows by others.
@@ -94,6 +118,10 @@ impl Run<'_, '_> {
             return;
         }
         let links: Vec<_> = step.links().collect();
+        let warned = self.warnings_of(results, &links);
+        if !warned.is_empty() {
+            self.keeping.warned.insert(at, warned);
+        }
         let effort = |from| self.keeping.effort.get(&from).copied().unwrap_or_default();
         let seconds = seconds + links.iter().map(|(from, _)| effort(*from)).sum::<f64>();
         // To make it again a model would have to be opened.
@@ -126,8 +154,9 @@ impl Run<'_, '_> {
             match self.lasting_key(at) {
                 Some(key) => {
                     let class = &self.nodes.step(at).class.schema.class;
+                    let warnings = self.keeping.warned.get(&at).map_or(&[][..], Vec::as_slice);
                     if let Some(disk) = &mut self.engine.disk {
-                        disk.put(&key, class, seconds, &results, &lasting);
+                        disk.put(&key, (class, seconds), &results, warnings, &lasting);
                     }
                 }
                 // Nodes that others have put in their place have no such keys: the results of those others are kept.
