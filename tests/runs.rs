@@ -114,3 +114,17 @@ fn the_next_workflow_runs_all_the_same_where_that_is_asked_for() {
     assert!(done.stderr.contains("node 5"), "{}", done.stderr);
     assert_eq!(base.outputs(), ["before_00001_.png", "inverted_00001_.png", "plain_00001_.png"]);
 }
+
+/// The name of a file that the editor's camera took says nothing of its content.
+#[test]
+fn what_a_camera_took_is_read_again_every_time() {
+    let base = Base::new();
+    let shot = json!({ "image": common::PICTURE, "width": 0, "height": 0, "capture_on_queue": true });
+    let graph = json!({
+        "1": {"class_type": "WebcamCapture", "inputs": shot},
+        "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
+    });
+    let file = base.write_json("camera.json", &graph);
+    let done = base.command("run", &[&file, &file]).args(["--device", "cpu", "--json"]).finish().expect_code(0);
+    assert_eq!(called(&done), ["1", "2", "1", "2"]);
+}

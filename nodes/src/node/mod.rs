@@ -5,6 +5,7 @@ mod conditioning;
 mod context;
 mod dataset;
 mod guidance;
+mod held;
 mod image;
 mod latent;
 mod loaders;

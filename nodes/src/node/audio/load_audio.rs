@@ -3,10 +3,10 @@ use redraft_engine::Node;
 use redraft_engine::cx::Cx;
 use redraft_engine::folders::FolderPaths;
 use redraft_engine::io::{Field, Misfit, Value, Widget};
-use redraft_engine::node::{Flaw, Offer, Run};
+use redraft_engine::node::{Fingerprint, Flaw, Offer, Run};
 use redraft_engine::schema::Kind;
-use serde_json::Value as Json;
 
+use super::super::held;
 use crate::media::{look_for_audio, probe, sound};
 use crate::values::Audio;
 
@@ -48,10 +48,7 @@ impl Field for Recording {
     }
 
     fn from_value(value: &Value) -> Result<Recording, Misfit> {
-        let constant = value.downcast::<Json>().and_then(Json::as_str).map(str::to_owned);
-        let name = constant.or_else(|| value.downcast::<String>().cloned());
-        name.map(Recording)
-            .ok_or_else(|| Misfit::Value("names no recording; record one in the editor, or name a file".to_owned()))
+        held::name(value, "names no recording; record one in the editor, or name a file").map(Recording)
     }
 }
 
@@ -60,6 +57,10 @@ impl Run for RecordAudio {
 
     fn run(self, cx: &mut Cx) -> Result<Audio> {
         load(cx, &self.audio.0)
+    }
+
+    fn fingerprint(_: &Offer) -> Result<Fingerprint> {
+        Ok(held::FINGERPRINT)
     }
 }
 

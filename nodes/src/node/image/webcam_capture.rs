@@ -1,10 +1,10 @@
 use redraft_engine::Node;
 use redraft_engine::cx::Cx;
 use redraft_engine::io::{Field, Misfit, Value, Widget};
-use redraft_engine::node::Run;
+use redraft_engine::node::{Fingerprint, Offer, Run};
 use redraft_engine::schema::Kind;
-use serde_json::Value as Json;
 
+use super::super::held;
 use super::load_image::load;
 use crate::values::Image;
 
@@ -34,10 +34,7 @@ impl Field for Shot {
     }
 
     fn from_value(value: &Value) -> Result<Shot, Misfit> {
-        let constant = value.downcast::<Json>().and_then(Json::as_str).map(str::to_owned);
-        let name = constant.or_else(|| value.downcast::<String>().cloned());
-        name.map(Shot)
-            .ok_or_else(|| Misfit::Value("names no picture; take one in the editor, or name a file".to_owned()))
+        held::name(value, "names no picture; take one in the editor, or name a file").map(Shot)
     }
 }
 
@@ -46,5 +43,9 @@ impl Run for WebcamCapture {
 
     fn run(self, cx: &mut Cx) -> anyhow::Result<Image> {
         Ok(load(cx, &self.image.0)?.0)
+    }
+
+    fn fingerprint(_: &Offer) -> anyhow::Result<Fingerprint> {
+        Ok(held::FINGERPRINT)
     }
 }
