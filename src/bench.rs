@@ -42,8 +42,7 @@ impl Bench {
     pub(crate) fn open(mut folders: FolderPaths, device: Device) -> Outcome<Self> {
         // What is saved is looked at and not wanted, and the base directory may be read-only.
         let scratch = aside::temporary_folder("redraft-run-").map_err(Stop::wrong)?;
-        folders.output = scratch.path().join("output");
-        folders.temp = scratch.path().join("temp");
+        folders.save_in(scratch.path().join("output"), scratch.path().join("temp"));
         let engine = session::engine(Arc::new(folders), device, Policy::default(), None)?;
         Ok(Self { engine, _scratch: scratch })
     }

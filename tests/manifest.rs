@@ -7,6 +7,7 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use base64::Engine;
 use common::graph::Graph;
 use common::{Base, CHECKPOINT, Done, PICTURE, tensors};
 use serde_json::{Value as Json, json};
@@ -151,6 +152,74 @@ fn a_manifest_is_written_after_a_failure_and_beside_what_was_saved() {
     // It fails again in the same way.
     let manifest = base.path("output").join(&found[0]);
     base.command("replay", &[&manifest]).finish().expect_code(0);
+}
+
+/// What a workflow reads of the output folder is found there, although what a replay saves goes elsewhere.
+#[test]
+fn a_workflow_that_reads_the_output_folder_is_replayed() {
+    let base = Base::new();
+    base.run(&base.write_json("first.json", &colour(7))).finish().expect_code(0);
+    let workflow = json!({
+        "1": { "class_type": "LoadImageOutput", "inputs": { "image": "x_00001_.png [output]" } },
+        "2": { "class_type": "SaveImage", "inputs": { "images": ["1", 0], "filename_prefix": "x" } },
+    });
+    let file = base.write_json("second.json", &workflow);
+    let manifest = base.path("m.json");
+    base.run(&file).arg(format!("--manifest={}", manifest.display())).finish().expect_code(0);
+    assert_eq!(read(&manifest)["files"][0]["name"], "x_00002_.png");
+    base.command("replay", &[&manifest]).finish().expect_code(0);
+    // Two workflows that read it are compared by running them.
+    let other = base.write_json("other.json", &colour(8));
+    base.command("diff", &[&file, &file]).arg("--run").finish().expect_code(0);
+    base.command("diff", &[&file, &other]).arg("--run").finish().expect_code(1);
+    assert_eq!(base.outputs(), ["x_00001_.png", "x_00002_.png"]);
+    // And a sweep reads it in every cell.
+    let sheet = base.path("sweep");
+    let axis = ["--axis", "2.filename_prefix=a,b", "--out", sheet.to_str().unwrap()];
+    base.command("sweep", &[&file]).args(axis).finish().expect_code(0);
+}
+
+/// A picture that came in a request body lies in no folder: the manifest holds it.
+#[test]
+fn pictures_that_came_with_the_workflow_are_in_the_manifest() {
+    let base = Base::new();
+    base.run(&base.write_json("first.json", &colour(7))).finish().expect_code(0);
+    let bytes = fs::read(base.path("output/x_00001_.png")).unwrap();
+    let prompt = json!({
+        "1": { "class_type": "LoadImage", "inputs": { "image": "brought.png" } },
+        "2": { "class_type": "SaveImage", "inputs": { "images": ["1", 0], "filename_prefix": "y" } },
+    });
+    let content = base64::engine::general_purpose::STANDARD.encode(bytes);
+    let body = json!({ "input": { "workflow": prompt, "images": [{ "name": "brought.png", "image": content }] } });
+    let file = base.write_json("body.json", &body);
+    let manifest = base.path("m.json");
+    base.run(&file).arg(format!("--manifest={}", manifest.display())).finish().expect_code(0);
+    assert_eq!(read(&manifest)["brought"], json!([{ "name": "brought.png", "content": content }]));
+    base.command("replay", &[&manifest]).finish().expect_code(0);
+    let mut changed = read(&manifest);
+    changed["brought"][0]["content"] = json!("???");
+    fs::write(&manifest, changed.to_string()).unwrap();
+    let done = base.command("replay", &[&manifest]).finish().expect_code(2);
+    assert!(done.stderr.contains("the content of the picture \"brought.png\" is no base64"), "{}", done.stderr);
+}
+
+/// Names of saved files are those below the output folder, however it was named.
+#[test]
+fn a_relative_output_folder_leaves_the_names_short() {
+    let base = Base::new();
+    let file = base.write_json("workflow.json", &colour(7));
+    let manifest = base.path("m.json");
+    let mut run = base.run(&file).arg(format!("--manifest={}", manifest.display()));
+    run = run.args(["--output-directory", "here"]).current_dir(base.root());
+    run.finish().expect_code(0);
+    assert_eq!(read(&manifest)["files"][0]["name"], "x_00001_.png");
+}
+
+fn colour(colour: u8) -> Json {
+    json!({
+        "1": { "class_type": "EmptyImage", "inputs": { "width": 8, "height": 8, "batch_size": 1, "color": colour } },
+        "2": { "class_type": "SaveImage", "inputs": { "images": ["1", 0], "filename_prefix": "x" } },
+    })
 }
 
 #[test]

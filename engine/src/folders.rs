@@ -43,6 +43,8 @@ pub struct FolderPaths {
     pub input: PathBuf,
     pub output: PathBuf,
     pub temp: PathBuf,
+    /// Output and temp folders that are read, and saved into no more.
+    read_only: Vec<(&'static str, PathBuf)>,
     pub digests: Digests,
     /// Pictures that came with a workflow, before those of `input`; made when the first does, and gone in the end.
     handed_in: OnceLock<TempDir>,
@@ -79,6 +81,7 @@ impl FolderPaths {
             input: base.join("input"),
             output: base.join("output"),
             temp: base.join("temp"),
+            read_only: Vec::new(),
             digests: Digests::default(),
             handed_in: OnceLock::new(),
         };
@@ -101,7 +104,39 @@ impl FolderPaths {
         if default { paths.insert(0, path) } else { paths.push(path) }
     }
 
-    /// The directories of a kind of model, in order of search.
+    /// From now on what is saved goes into these folders. What lies in the folders of before is still found by its name, first of all.
+    pub fn save_in(&mut self, output: PathBuf, temp: PathBuf) {
+        self.read_only.push(("output", std::mem::replace(&mut self.output, output)));
+        self.read_only.push(("temp", std::mem::replace(&mut self.temp, temp)));
+    }
+
+    /// The folders of a kind in which a name is looked for, in this order.
+    pub fn searched(&self, kind: &str) -> impl Iterator<Item = &Path> {
+        let before = self.read_only.iter().filter(move |(of, _)| *of == kind).map(|(_, path)| path);
+        before.chain(self.directories(kind)).map(PathBuf::as_path)
+    }
+
+    /// The pictures that came with a workflow which lie at or below a path.
+    pub fn handed_in_below(&self, path: &Path) -> Vec<PathBuf> {
+        match self.handed_in_name(path) {
+            Some(_) if path.is_dir() => {
+                let mut names = Vec::new();
+                walk(path, String::new(), MAX_DEPTH, &|_| true, &mut names);
+                names.sort();
+                names.iter().map(|name| path.join(name)).collect()
+            }
+            Some(_) => vec![path.to_owned()],
+            None => Vec::new(),
+        }
+    }
+
+    /// The name of a picture that came with a workflow, if the path is one's.
+    pub fn handed_in_name(&self, path: &Path) -> Option<PathBuf> {
+        let folder = self.handed_in.get()?;
+        path.strip_prefix(folder.path()).ok().map(Path::to_owned)
+    }
+
+    /// The directories of a kind of model, in order of search; of output and temp, the one that is saved into.
     pub fn directories(&self, kind: &str) -> &[PathBuf] {
         match kind {
             "input" => std::slice::from_ref(&self.input),
@@ -124,7 +159,7 @@ impl FolderPaths {
             return Some(path);
         }
         let own = matches!(folder, "input" | "output" | "temp" | INPUT_FOLDERS);
-        self.directories(folder).iter().find_map(|dir| {
+        self.searched(folder).find_map(|dir| {
             let path = dir.join(&relative);
             // Links below models are how people share them between programs.
             (there(&path) && (!own || lies_in(&path, dir))).then_some(path)
@@ -230,7 +265,7 @@ impl Folders for FolderPaths {
         let flat = matches!(folder, "input" | "output" | "temp");
         let known = FolderKind::find(current_name(folder));
         let extensions = if flat { PICTURE_EXTENSIONS } else { known.map_or(MODEL_EXTENSIONS, |f| f.extensions) };
-        files_in(self.directories(folder), if flat { 1 } else { MAX_DEPTH }, &[extensions])
+        files_in(self.searched(folder), if flat { 1 } else { MAX_DEPTH }, &[extensions])
     }
 
     fn uploads(&self, upload: Upload) -> Vec<String> {
@@ -239,12 +274,12 @@ impl Folders for FolderPaths {
             Upload::Video => &[VIDEO_EXTENSIONS],
             Upload::Audio => &[AUDIO_EXTENSIONS, VIDEO_EXTENSIONS],
         };
-        files_in(std::slice::from_ref(&self.input), 1, extensions)
+        files_in(std::iter::once(&*self.input), 1, extensions)
     }
 }
 
 /// The files with one of these extensions in or below folders, sorted.
-fn files_in(folders: &[PathBuf], depth: usize, extensions: &[&[&str]]) -> Vec<String> {
+fn files_in<'a>(folders: impl Iterator<Item = &'a Path>, depth: usize, extensions: &[&[&str]]) -> Vec<String> {
     let wanted = |path: &Path| {
         path.extension().is_some_and(|extension| {
             let extension = extension.to_string_lossy().to_lowercase();
@@ -252,7 +287,7 @@ fn files_in(folders: &[PathBuf], depth: usize, extensions: &[&[&str]]) -> Vec<St
         })
     };
     let mut names = Vec::new();
-    folders.iter().for_each(|folder| walk(folder, String::new(), depth, &wanted, &mut names));
+    folders.for_each(|folder| walk(folder, String::new(), depth, &wanted, &mut names));
     names.sort();
     names.dedup();
     names
@@ -388,6 +423,28 @@ mod tests {
         folders.forget_handed_in();
         assert_eq!(content(folders.find("input", "set/a.png")), b"own");
         folders.hand_in("set/a.png", b"another's").unwrap();
+    }
+
+    #[test]
+    fn what_was_saved_before_is_found_where_saving_goes_elsewhere() {
+        let (dir, aside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut folders = FolderPaths::below(dir.path());
+        folders.save_in(aside.path().join("output"), aside.path().join("temp"));
+        assert_eq!((&folders.output, &folders.temp), (&aside.path().join("output"), &aside.path().join("temp")));
+        for (root, file, content) in [
+            (dir.path(), "output/a.png", "before"),
+            (aside.path(), "output/a.png", "now"),
+            (aside.path(), "output/b.png", "now"),
+            (dir.path(), "temp/c.png", "before"),
+        ] {
+            std::fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();
+            std::fs::write(root.join(file), content).unwrap();
+        }
+        let content = |name: &str| std::fs::read_to_string(folders.find("input", name).unwrap()).unwrap();
+        assert_eq!(content("a.png [output]"), "before");
+        assert_eq!(content("b.png [output]"), "now");
+        assert_eq!(content("c.png [temp]"), "before");
+        assert_eq!(folders.list("output"), ["a.png", "b.png"]);
     }
 
     #[test]

@@ -40,8 +40,7 @@ pub(crate) fn against(args: DiffArgs, url: &str, quiet: bool) -> Outcome {
     })?;
     // What is saved here is compared, and goes in the end.
     let aside = aside::temporary_folder("redraft-run-").map_err(Stop::wrong)?;
-    folders.output = aside.path().join("output");
-    folders.temp = aside.path().join("temp");
+    folders.save_in(aside.path().join("output"), aside.path().join("temp"));
     let folders = Arc::new(folders);
     let (mut worker, messages) = Worker::start(Options::default(), move || {
         let engine = session::engine(folders, device, Policy::default(), None)?;

@@ -77,6 +77,9 @@ pub(crate) struct Surroundings {
     pub(crate) threads: usize,
     /// The widest vectors that the CPU has.
     pub(crate) cpu: String,
+    /// What the environment says of libtorch's kernels; nothing where it was not recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) environment: Option<String>,
 }
 
 /// A node whose outputs are expected.
@@ -130,6 +133,7 @@ impl Surroundings {
             numerics: numerics.describe(),
             threads: usize::try_from(tch::get_num_threads()).unwrap_or(1),
             cpu: cpu(),
+            environment: Some(environment()),
         }
     }
 
@@ -142,7 +146,9 @@ impl Surroundings {
             ("threads", self.threads.to_string(), before.threads.to_string()),
             ("cpu", self.cpu.clone(), before.cpu.clone()),
         ];
-        all.into_iter().filter(|(_, now, before)| now != before).collect()
+        let environments = self.environment.iter().zip(&before.environment);
+        let environments = environments.map(|(now, before)| ("environment", now.clone(), before.clone()));
+        all.into_iter().chain(environments).filter(|(_, now, before)| now != before).collect()
     }
 
     /// The same in words; empty if nothing is.
@@ -151,6 +157,13 @@ impl Surroundings {
         let changed: Vec<_> = changed.map(|(what, now, before)| format!("{what} {now}, then {before}")).collect();
         if changed.is_empty() { String::new() } else { format!("recorded elsewhere ({})", changed.join("; ")) }
     }
+}
+
+/// The variables that choose among libtorch's kernels, as a shell would set them.
+fn environment() -> String {
+    let all = redraft_nodes::ops::numerics::choosing_variables().into_iter();
+    let all: Vec<_> = all.map(|(name, value)| format!("{name}={value}")).collect();
+    if all.is_empty() { "none".to_owned() } else { all.join(" ") }
 }
 
 /// What decides which of libtorch's kernels run.

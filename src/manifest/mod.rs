@@ -1,5 +1,6 @@
 //! `redraft run --manifest`: what was run, on what, and what came of it, node by node; and `redraft replay`.
 
+mod brought;
 mod drift;
 mod named;
 mod record;
@@ -20,6 +21,7 @@ use redraft_nodes::ops::numerics::Numerics;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use self::brought::Brought;
 use self::named::Named;
 use self::record::Node;
 pub(crate) use self::record::{Record, Recording};
@@ -27,6 +29,7 @@ pub(crate) use self::replay::{ReplayArgs, classes, replay};
 use self::saved::Saved;
 use crate::case::Surroundings;
 use crate::exit::{Exit, Outcome, Stop};
+use crate::named::named_files;
 use crate::session;
 
 /// The version of the format.
@@ -52,6 +55,9 @@ pub(crate) struct Manifest {
     targets: Vec<NodeId>,
     models: Vec<Named>,
     pictures: Vec<Named>,
+    /// Of the pictures, those that came with the workflow.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    brought: Vec<Brought>,
     /// In the order in which they were done.
     nodes: Vec<Node>,
     files: Vec<Saved>,
@@ -97,6 +103,7 @@ impl Writer {
             targets: plan.targets().iter().map(|at| plan.step(*at).id.clone()).collect(),
             models: Vec::new(),
             pictures: Vec::new(),
+            brought: Vec::new(),
             nodes: Vec::new(),
             files: Vec::new(),
         };
@@ -120,7 +127,9 @@ impl Writer {
         };
         (manifest.exit, manifest.error, manifest.seconds) = (exit as u8, error, record.seconds());
         if exit != Exit::Cancelled {
-            (manifest.models, manifest.pictures) = named::files(prompt, registry, folders);
+            let named = named_files(prompt, registry, folders);
+            (manifest.models, manifest.pictures) = named::files(&named, folders);
+            manifest.brought = brought::take(&named, folders);
         }
         let to = match self.to {
             Some(to) => to,

@@ -2,11 +2,9 @@
 
 use indexmap::IndexMap;
 use redraft_engine::folders::FolderPaths;
-use redraft_engine::node::Registry;
-use redraft_engine::prompt::Prompt;
 use serde::{Deserialize, Serialize};
 
-use crate::named::{FileDigest, named_files};
+use crate::named::FileDigest;
 
 /// A file that the workflow names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,9 +15,9 @@ pub(super) struct Named {
 }
 
 /// Models and pictures, in the order in which they are named. What cannot be read is left out.
-pub(super) fn files(prompt: &Prompt, registry: &Registry, folders: &FolderPaths) -> (Vec<Named>, Vec<Named>) {
+pub(super) fn files(all: &[crate::named::Named], folders: &FolderPaths) -> (Vec<Named>, Vec<Named>) {
     let mut found = IndexMap::new();
-    for named in named_files(prompt, registry, folders) {
+    for named in all {
         let key = (named.folder.clone(), named.name.clone());
         if found.contains_key(&key) {
             continue;

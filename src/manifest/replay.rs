@@ -18,7 +18,7 @@ use redraft_engine::workflow::{self, Context, LocalTime};
 
 use super::record::{Node, Record, Recording};
 use super::saved::Saved;
-use super::{Machine, Manifest, drift, read};
+use super::{Machine, Manifest, brought, drift, read};
 use crate::args::{Compute, Directories, Progress};
 use crate::bars::Bars;
 use crate::exit::{Exit, Outcome, Stop};
@@ -56,10 +56,10 @@ pub(crate) fn replay(args: &ReplayArgs) -> Outcome {
     let manifest = read(&args.manifest)?;
     let registry = Arc::new(Registry::linked()?);
     let mut folders = directories::folders(&args.directories)?;
+    brought::give_back(&manifest.brought, &folders).map_err(|stop| stop.of_file(&name))?;
     let changed = drift::of_files(&manifest, &folders).map_err(|stop| stop.of_file(&name))?;
     let aside = aside::temporary_folder("redraft-run-").map_err(Stop::wrong)?;
-    folders.output = aside.path().join("output");
-    folders.temp = aside.path().join("temp");
+    folders.save_in(aside.path().join("output"), aside.path().join("temp"));
     let context = Context { schemas: &Known(&registry), folders: &folders, seed: 0, now: LocalTime::default() };
     let workflow = workflow::read_value(&manifest.prompt, &context);
     let prompt = workflow.map_err(|error| Stop::wrong(error).of_file(&name))?.prompt;

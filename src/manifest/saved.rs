@@ -35,7 +35,9 @@ fn digest(path: &Path) -> std::io::Result<(u64, String)> {
 
 impl Saved {
     pub(super) fn of(path: &Path, folders: &FolderPaths) -> Self {
-        let below = path.strip_prefix(&folders.output).or_else(|_| path.strip_prefix(&folders.temp)).unwrap_or(path);
+        // Nodes tell absolute paths; the options may name others.
+        let roots = [&folders.output, &folders.temp].map(|root| std::path::absolute(root).unwrap_or(root.clone()));
+        let below = roots.iter().find_map(|root| path.strip_prefix(root).ok()).unwrap_or(path);
         let (bytes, blake3) = digest(path).unwrap_or_default();
         Self { name: below.display().to_string(), bytes, blake3, pixels: Pixels::of(path) }
     }

@@ -64,8 +64,7 @@ pub(crate) fn sweep(args: SweepArgs, quiet: bool) -> Outcome {
     let disk = cache::open(&args.directories, &args.keeping, &mut folders);
     let plan = plan(&args, &named, &folders, &numerics.describe())?;
     let folder = Folder::open(&args.out, grid.columns(), &plan, args.force)?;
-    folders.output = folder.staging();
-    folders.temp = folder.staging().join("temp");
+    folders.save_in(folder.staging(), folder.staging().join("temp"));
     let (rows, table) = folder.begin(|cell| (cell < grid.len()).then(|| grid.values(cell)))?;
     let jobs: Vec<_> = order.into_iter().filter(|cell| !rows.contains_key(cell)).map(Job::Cell).collect();
     if !rows.is_empty() && !quiet {

@@ -71,7 +71,9 @@ impl Page {
 
     /// Writes the page, aside and then renamed.
     pub(super) fn write(self, path: &Path, verdicts: &[Verdict]) -> anyhow::Result<()> {
-        let Surroundings { redraft, device, numerics, threads, cpu } = &self.surroundings;
+        let Surroundings { redraft, device, numerics, threads, cpu, environment } = &self.surroundings;
+        let environment = environment.as_ref().filter(|told| *told != "none");
+        let environment = environment.map(|told| format!(", {}", escaped(told))).unwrap_or_default();
         let title = escaped(&Counts::of(verdicts).to_string());
         let seconds: f64 = verdicts.iter().map(|verdict| verdict.seconds).sum();
         let mut page = format!(
@@ -79,7 +81,7 @@ impl Page {
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <meta name=\"color-scheme\" content=\"light dark\">\n<title>redraft verify: {title}</title>\n\
              <style>\n{STYLE}</style>\n</head>\n<body>\n<header>\n<h1>redraft verify</h1>\n<p class=\"counts\">{title}</p>\n\
-             <p class=\"quiet\">{} in {}; redraft {}, {}, {threads} threads, {}, {}</p>\n</header>\n<main>\n{}{}",
+             <p class=\"quiet\">{} in {}; redraft {}, {}, {threads} threads, {}, {}{environment}</p>\n</header>\n<main>\n{}{}",
             chrono::Local::now().format("%Y-%m-%d %H:%M"),
             in_words(seconds),
             escaped(redraft),

@@ -85,7 +85,9 @@ impl Run for LoadTrainingDataset {
 
     fn run(self, cx: &mut Cx) -> anyhow::Result<Loaded> {
         let gone = || format!("there is no data set '{}' in the output folder; name another", self.folder_name);
-        let folder = inside(&cx.folders.output, &self.folder_name)?.with_context(gone)?;
+        let found = cx.folders.searched("output").map(|output| inside(output, &self.folder_name));
+        let found = found.collect::<anyhow::Result<Vec<_>>>()?;
+        let folder = found.into_iter().flatten().next().with_context(gone)?;
         let mut names = Vec::new();
         for entry in fs_err::read_dir(&folder)? {
             names.extend(entry?.file_name().into_string());
