@@ -153,7 +153,7 @@ fn repr_text(text: &str) -> String {
 }
 
 /// Python's `bool(value)`.
-fn truth(value: &Json) -> bool {
+pub fn truth(value: &Json) -> bool {
     match value {
         Json::Null => false,
         Json::Bool(flag) => *flag,

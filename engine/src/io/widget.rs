@@ -22,7 +22,8 @@ literal_from!(Bool: bool);
 literal_from!(Text: &'static str);
 
 impl Literal {
-    pub(super) fn int(self) -> Option<i128> {
+    /// The number, if it is a whole one.
+    pub fn int(self) -> Option<i128> {
         match self {
             Self::Int(v) => Some(v),
             _ => None,

@@ -24,3 +24,4 @@ pub mod resample;
 pub mod resize;
 pub mod rotary;
 pub mod token_merge;
+pub mod transfer;

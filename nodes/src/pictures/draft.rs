@@ -21,9 +21,13 @@ pub fn write_draft(path: &Path, (width, height): (u32, u32), replace: bool) -> R
     let fits = |side| (1..=MAX_SIDE).contains(&side);
     ensure!(fits(width) && fits(height), "a draft of {width} × {height} pixels: choose sides from 1 to {MAX_SIDE}");
     let bytes = match format(&path.to_string_lossy()) {
-        ImageFormat::Png => {
-            encode_bytes(&draw(width, height), (width, height), png::ColorType::Rgb, &[], Compression::Saved)?
-        }
+        ImageFormat::Png => encode_bytes(
+            &draw(width, height),
+            (width, height),
+            (png::ColorType::Rgb, png::BitDepth::Eight),
+            &[],
+            Compression::Saved,
+        )?,
         format => {
             let picture = RgbImage::from_raw(width, height, draw(width, height));
             let picture = picture.context("cannot make a picture: this is a bug")?;

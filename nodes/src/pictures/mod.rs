@@ -6,6 +6,7 @@
 pub mod animation;
 mod avif;
 pub mod draft;
+pub mod exr;
 mod frame;
 mod gif_file;
 mod jpeg_file;

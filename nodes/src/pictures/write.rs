@@ -10,7 +10,7 @@ use serde_json::Value;
 use tch::Tensor;
 
 use super::names::SaveLocation;
-use crate::ops::bytes::eight_bits;
+use crate::ops::bytes::{eight_bits, sixteen_bits};
 use crate::python::json;
 
 /// How hard a PNG is compressed; the pixels are the same either way.
@@ -111,10 +111,34 @@ pub fn write_numbered_by(
 /// # Errors
 /// If the tensor has another shape, or a metadata name is no PNG keyword.
 pub fn encode(image: &Tensor, metadata: &[(String, Value)], compression: Compression) -> Result<Vec<u8>> {
+    match image.size().last() {
+        Some(1) => bail!("a picture of 1 channels cannot be saved: make it RGB or RGBA"),
+        _ => encode_deep(image, metadata, compression, Depth::Eight),
+    }
+}
+
+/// How many bits each value of a PNG has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    Eight,
+    Sixteen,
+}
+
+/// As [`encode`], with values of 8 or 16 bits, and of one channel, too, which is grey.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_deep(
+    image: &Tensor,
+    metadata: &[(String, Value)],
+    compression: Compression,
+    depth: Depth,
+) -> Result<Vec<u8>> {
     let [height, width, channels] = image.size()[..] else {
         bail!("a picture of shape {:?} cannot be saved: it must be height × width × channels", image.size());
     };
     let color = match channels {
+        1 => png::ColorType::Grayscale,
         3 => png::ColorType::Rgb,
         4 => png::ColorType::Rgba,
         _ => bail!("a picture of {channels} channels cannot be saved: make it RGB or RGBA"),
@@ -122,13 +146,18 @@ pub fn encode(image: &Tensor, metadata: &[(String, Value)], compression: Compres
     ensure!(width > 0 && height > 0, "a picture of {width} × {height} pixels cannot be saved: make it larger");
     let texts: Vec<(&str, String)> = metadata.iter().map(|(key, value)| (key.as_str(), json::dumps(value))).collect();
     let size = (u32::try_from(width)?, u32::try_from(height)?);
-    encode_bytes(&eight_bits(image)?, size, color, &texts, compression)
+    match depth {
+        Depth::Eight => encode_bytes(&eight_bits(image)?, size, (color, png::BitDepth::Eight), &texts, compression),
+        Depth::Sixteen => {
+            encode_bytes(&sixteen_bits(image)?, size, (color, png::BitDepth::Sixteen), &texts, compression)
+        }
+    }
 }
 
 pub(super) fn encode_bytes(
     pixels: &[u8],
     (width, height): (u32, u32),
-    color: png::ColorType,
+    (color, depth): (png::ColorType, png::BitDepth),
     texts: &[(&str, String)],
     compression: Compression,
 ) -> Result<Vec<u8>> {
@@ -136,7 +165,7 @@ pub(super) fn encode_bytes(
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(BufWriter::new(&mut bytes), width, height);
     encoder.set_color(color);
-    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_depth(depth);
     encoder.set_deflate_compression(png::DeflateCompression::Level(compression.level()));
     encoder.set_filter(png::Filter::Adaptive);
     for (key, text) in texts {

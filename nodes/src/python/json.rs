@@ -10,25 +10,32 @@ use serde_json::ser::{Formatter, Serializer};
 /// `value` as Python's `json.dumps(value)`: `", "` and `": "` between items, everything beyond ASCII as `\uXXXX`
 /// (surrogate pairs above U+FFFF), floats as Python's `repr`, keys in their order.
 pub fn dumps(value: &Value) -> String {
-    written(value, None)
+    written(value, None, true)
 }
 
 /// `value` as Python's `json.dumps(value, indent=indent)`: each item on a line of its own.
 pub fn dumps_indented(value: &Value, indent: usize) -> String {
-    written(value, Some(indent))
+    written(value, Some(indent), true)
 }
 
-fn written(value: &Value, indent: Option<usize>) -> String {
+/// `value` as Python's `json.dumps(value, indent=indent, ensure_ascii=False)`: what is beyond ASCII stays as it is.
+pub fn dumps_readable(value: &Value, indent: usize) -> String {
+    written(value, Some(indent), false)
+}
+
+fn written(value: &Value, indent: Option<usize>, ascii: bool) -> String {
     let mut text = Vec::new();
-    let format = PythonFormat { indent, depth: 0, holds_items: false };
+    let format = PythonFormat { indent, ascii, depth: 0, holds_items: false };
     // Only a writer that refuses bytes, or a key that is no text, would be an error.
     let _ = value.serialize(&mut Serializer::with_formatter(&mut text, format));
-    text.into_iter().map(char::from).collect()
+    String::from_utf8(text).unwrap_or_default()
 }
 
 struct PythonFormat {
     /// Spaces a level, where each item has a line of its own.
     indent: Option<usize>,
+    /// Whether what is beyond ASCII is escaped.
+    ascii: bool,
     depth: usize,
     /// Whether an item stands in the array or object that is being written.
     holds_items: bool,
@@ -98,6 +105,9 @@ impl Formatter for PythonFormat {
 
     /// Quotes, backslashes and control characters come already escaped; the rest of what is no plain ASCII is escaped here.
     fn write_string_fragment<W: Write + ?Sized>(&mut self, out: &mut W, fragment: &str) -> Result<()> {
+        if !self.ascii {
+            return out.write_all(fragment.as_bytes());
+        }
         fragment.encode_utf16().try_for_each(|unit| match u8::try_from(unit) {
             Ok(byte @ b' '..=b'~') => out.write_all(&[byte]),
             _ => write!(out, "\\u{unit:04x}"),
@@ -120,6 +130,14 @@ mod tests {
             dumps(&value),
             r#"{"text": "a \"cat\" \\ \n\r\t\b\f\u0001\u007f/ \u00e9 \u732b \ud83d\ude00", "b": [1, -2, 2.0, true, null, [], {}], "18446744073709551615": 18446744073709551615}"#
         );
+    }
+
+    /// Text from CPython 3.11.
+    #[test]
+    fn readable_json_keeps_its_characters() {
+        let value = serde_json::json!({"é": ["猫", "\u{1}\u{7f}\""], "b": {}});
+        let wanted = "{\n  \"é\": [\n    \"猫\",\n    \"\\u0001\u{7f}\\\"\"\n  ],\n  \"b\": {}\n}";
+        assert_eq!(dumps_readable(&value, 2), wanted);
     }
 
     /// Text from CPython 3.11.

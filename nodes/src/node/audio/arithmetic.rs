@@ -1,7 +1,7 @@
 use anyhow::{Result, ensure};
 use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
-use redraft_engine::{Combo, Node, memory};
+use redraft_engine::{Combo, Node, Outputs, memory};
 use tch::Tensor;
 
 use crate::ops::resample::resample;
@@ -41,6 +41,38 @@ impl Run for AudioConcat {
         };
         memory::ask(parts.iter().map(Tensor::numel).sum::<usize>() * 4, "the joined sound")?;
         Ok(Audio { waveform: Tensor::cat(&parts, 2), sample_rate })
+    }
+}
+
+/// Makes stereo of two recordings of one channel. The lower sample rate is raised to the higher one, the longer recording cut.
+#[derive(Node)]
+#[node(category = "audio", display = "Join Audio Channels")]
+struct JoinAudioChannels {
+    audio_left: Audio,
+    audio_right: Audio,
+}
+
+#[derive(Outputs)]
+struct Joined {
+    #[output(name = "audio")]
+    audio: Audio,
+}
+
+impl Run for JoinAudioChannels {
+    type Out = Joined;
+
+    fn run(self, _: &mut Cx) -> Result<Joined> {
+        let (left, right, sample_rate) = at_one_rate(self.audio_left, self.audio_right)?;
+        let ([batch, channels, length], [other_batch, other_channels, other]) = (size(&left), size(&right));
+        ensure!(
+            channels == 1 && other_channels == 1,
+            "a recording of {channels} channels cannot be joined to one of {other_channels}: connect recordings of one channel"
+        );
+        ensure!(batch == other_batch, "{batch} recordings cannot be joined to {other_batch}: connect as many");
+        memory::ask((left.numel() + right.numel()).saturating_mul(4), "the joined sound")?;
+        let length = length.min(other);
+        let waveform = Tensor::cat(&[left.narrow(-1, 0, length), right.narrow(-1, 0, length)], 1);
+        Ok(Joined { audio: Audio { waveform, sample_rate } })
     }
 }
 

@@ -3,7 +3,7 @@ use std::path::Path;
 use anyhow::Result;
 use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
-use redraft_engine::{Combo, Node};
+use redraft_engine::{Choices, Combo, Node, Outputs};
 
 use super::super::image::{announce, letters, metadata};
 use crate::media::{AudioCodec, write_audio};
@@ -57,12 +57,18 @@ impl Run for SaveAudioMP3 {
     type Out = ();
 
     fn run(self, cx: &mut Cx) -> Result<()> {
-        let rate = match self.quality {
-            Mp3Quality::Variable => None,
-            Mp3Quality::Low => Some(128_000),
-            Mp3Quality::High => Some(320_000),
-        };
-        save_output(cx, &self.audio, &self.filename_prefix, AudioCodec::Mp3(rate))
+        save_output(cx, &self.audio, &self.filename_prefix, AudioCodec::Mp3(self.quality.bits_a_second()))
+    }
+}
+
+impl Mp3Quality {
+    /// The constant bit rate; nothing for the variable one.
+    fn bits_a_second(&self) -> Option<u32> {
+        match self {
+            Self::Variable => None,
+            Self::Low => Some(128_000),
+            Self::High => Some(320_000),
+        }
     }
 }
 
@@ -97,14 +103,73 @@ impl Run for SaveAudioOpus {
     type Out = ();
 
     fn run(self, cx: &mut Cx) -> Result<()> {
-        let rate = match self.quality {
-            OpusQuality::Rate64 => 64_000,
-            OpusQuality::Rate96 => 96_000,
-            OpusQuality::Rate128 => 128_000,
-            OpusQuality::Rate192 => 192_000,
-            OpusQuality::Rate320 => 320_000,
-        };
-        save_output(cx, &at_a_rate_of_opus(self.audio)?, &self.filename_prefix, AudioCodec::Opus(rate))
+        let codec = AudioCodec::Opus(self.quality.bits_a_second());
+        save_output(cx, &at_a_rate_of_opus(self.audio)?, &self.filename_prefix, codec)
+    }
+}
+
+impl OpusQuality {
+    fn bits_a_second(&self) -> u32 {
+        match self {
+            Self::Rate64 => 64_000,
+            Self::Rate96 => 96_000,
+            Self::Rate128 => 128_000,
+            Self::Rate192 => 192_000,
+            Self::Rate320 => 320_000,
+        }
+    }
+}
+
+/// Saves recordings in the output folder in one of three formats, each with the workflow that made it, and passes them on.
+#[derive(Node)]
+#[node(category = "audio", display = "Save Audio (Advanced)", output, hidden("prompt", "extra_pnginfo"))]
+struct SaveAudioAdvanced {
+    /// The recordings.
+    audio: Audio,
+    /// The prefix of the files' names. It may contain subfolders.
+    #[input(default = "audio/ComfyUI")]
+    filename_prefix: String,
+    /// The format of the files.
+    format: Format,
+}
+
+#[derive(Choices)]
+enum Format {
+    Flac,
+    Mp3 {
+        /// The bit rate; V0 is the best variable one.
+        #[input(default = "V0")]
+        quality: Mp3Quality,
+    },
+    Opus {
+        /// The bit rate.
+        #[input(default = "128k")]
+        quality: OpusQuality,
+    },
+}
+
+#[derive(Outputs)]
+struct PassedOn {
+    #[output(name = "audio")]
+    audio: Audio,
+}
+
+impl Run for SaveAudioAdvanced {
+    type Out = PassedOn;
+
+    fn run(self, cx: &mut Cx) -> Result<PassedOn> {
+        let audio = self.audio;
+        match self.format {
+            Format::Flac => save_output(cx, &audio, &self.filename_prefix, AudioCodec::Flac)?,
+            Format::Mp3 { quality } => {
+                save_output(cx, &audio, &self.filename_prefix, AudioCodec::Mp3(quality.bits_a_second()))?;
+            }
+            Format::Opus { quality } => {
+                let codec = AudioCodec::Opus(quality.bits_a_second());
+                save_output(cx, &at_a_rate_of_opus(audio.clone())?, &self.filename_prefix, codec)?;
+            }
+        }
+        Ok(PassedOn { audio })
     }
 }
 

@@ -5,6 +5,7 @@ mod clip_text_encode_sdxl;
 mod conditioning_average;
 mod conditioning_combine;
 mod conditioning_concat;
+mod conditioning_multiply;
 mod conditioning_properties;
 mod conditioning_set_area;
 mod conditioning_set_mask;

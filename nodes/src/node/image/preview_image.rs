@@ -29,7 +29,7 @@ impl Run for PreviewImage {
 pub(in crate::node) fn preview(cx: &mut Cx, images: &Image) -> anyhow::Result<()> {
     let folder = cx.folders.temp.clone();
     let letters = cx.kept(|| letters(cx.node.as_str()));
-    save(cx, images, &format!("ComfyUI_temp_{letters}"), &folder, "temp", Compression::Preview)
+    save(cx, images, &format!("ComfyUI_temp_{letters}"), &folder, ("temp", "images"), Compression::Preview)
 }
 
 /// Five letters that differ between processes and between nodes, so that previews do not mix. ComfyUI's previews have

@@ -27,22 +27,22 @@ impl Run for SaveImage {
 
     fn run(self, cx: &mut Cx) -> anyhow::Result<()> {
         let folder = cx.folders.output.clone();
-        save(cx, &self.images, &self.filename_prefix, &folder, "output", Compression::Saved)
+        save(cx, &self.images, &self.filename_prefix, &folder, ("output", "images"), Compression::Saved)
     }
 }
 
-/// Saves a batch in or below `folder`, and announces each file.
+/// Saves a batch in or below `folder`, and announces each file: as what kind of file, and under which name it is shown.
 pub(super) fn save(
     cx: &mut Cx,
     images: &Image,
     prefix: &str,
     folder: &Path,
-    kind: &str,
+    (kind, what): (&str, &str),
     compression: Compression,
 ) -> anyhow::Result<()> {
     let location = location(images, prefix, folder)?;
     for saved in save_batch(&location, &images.0, &metadata(cx), compression)? {
-        announce(cx, "images", &location, saved, kind)?;
+        announce(cx, what, &location, saved, kind)?;
     }
     Ok(())
 }

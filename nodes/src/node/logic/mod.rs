@@ -1,1 +1,2 @@
+mod connectives;
 mod switch;
