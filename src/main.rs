@@ -44,6 +44,8 @@ use clap::Parser;
 use redraft_engine::memory;
 use redraft_nodes::models::random::{Layout, Size, write_random_checkpoint};
 use redraft_nodes::pictures::draft::write_draft;
+#[cfg(feature = "packs")]
+use redraft_packs as _;
 
 use crate::args::{CheckpointKind, CheckpointSize, Cli, Command};
 use crate::exit::{Exit, Outcome};

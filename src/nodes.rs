@@ -17,7 +17,8 @@ pub(crate) fn nodes(name: Option<&str>) -> Outcome {
             let schema = &class.schema;
             let line = schema.description.lines().next().unwrap_or_default();
             let first = line.split_inclusive(". ").next().unwrap_or_default().trim();
-            say(format!("{:<24} {:<20} {first}", schema.class, schema.category));
+            let pack = class.pack().map(|pack| format!(" [{}]", pack.name)).unwrap_or_default();
+            say(format!("{:<24} {:<20} {first}{pack}", schema.class, schema.category));
         }
         return Ok(Exit::Done);
     };
@@ -32,6 +33,9 @@ pub(crate) fn nodes(name: Option<&str>) -> Outcome {
         return Err(Stop::new(Exit::Missing, message));
     };
     document(&class.schema);
+    if let Some(pack) = class.pack() {
+        say(format!("\nIt is written anew after {} ({}, {}).", pack.name, pack.source, pack.licence));
+    }
     Ok(Exit::Done)
 }
 

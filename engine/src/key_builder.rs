@@ -35,6 +35,7 @@ impl<'a> KeyBuilder<'a> {
         this.part(version.as_bytes());
         this.part(class.schema.class.as_bytes());
         this.part(&class.traits.revision.to_le_bytes());
+        this.part(class.pack().map_or("", |pack| pack.version).as_bytes());
         this.part(salt.as_bytes());
         if class.traits.not_idempotent {
             this.part(id.as_str().as_bytes());

@@ -35,6 +35,7 @@ pub mod names;
 pub mod node;
 pub mod object_info;
 pub mod outputs;
+pub mod packs;
 pub mod plan;
 pub mod problem;
 pub mod prompt;

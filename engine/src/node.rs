@@ -12,6 +12,7 @@ use crate::flow::Wants;
 use crate::folders::FolderPaths;
 use crate::io::Args;
 use crate::outputs::{Outputs, Returned};
+use crate::packs::Pack;
 use crate::prompt::{Given, NodeId};
 use crate::schema::{Schema, Schemas};
 use crate::table::{self, Twice};
@@ -189,6 +190,11 @@ impl Class {
             flaws: N::flaws,
             fingerprint: N::fingerprint,
         }
+    }
+
+    /// The pack that it belongs to; nothing for ComfyUI's own classes.
+    pub fn pack(&self) -> Option<&'static Pack> {
+        Pack::of(self.declared_by)
     }
 
     /// Calls the node once. A panic inside (libtorch's operators panic) becomes an error with its first line.

@@ -6,7 +6,7 @@ use redraft_engine::schema::Kind;
 use redraft_engine::{Node, Outputs};
 
 use super::lettered::Lettered;
-use crate::python::expression::{Number, evaluate};
+use crate::python::expression::{Number, Term, evaluate};
 
 /// Computes what an expression gives for the numbers `a` to `z` that are connected, by Python's rules: `a * 2 + b`, `a // 8 * 8`,
 /// `max(a, b) if c else round(a / 3, 2)`. All of them together are the list `values`. The functions are sum, min, max, abs, round, pow,
@@ -35,7 +35,9 @@ impl Run for MathExpression {
     type Out = Computed;
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Computed> {
-        let names = self.values.0.into_iter().map(|(letter, number)| (letter, number.0)).collect();
+        let values = Term::List(self.values.0.values().map(|number| number.0.clone()).collect());
+        let letters = self.values.0.into_iter().map(|(letter, number)| (letter, Term::Number(number.0)));
+        let names = letters.chain([("values".to_owned(), values)]).collect();
         let shown = || format!("the expression '{}'", shortened(self.expression.trim()));
         let value = evaluate(&self.expression, &names).with_context(shown)?;
         let float = value.as_float();

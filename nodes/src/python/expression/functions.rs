@@ -24,6 +24,7 @@ const MOST_EXPONENT: f64 = 4000.0;
 pub(super) fn call(name: &str, call: Call) -> Result<Number, Flaw> {
     match name {
         "sum" => total(members(call)),
+        "len" => members(call).map(|members| Number::whole(members.len() as i128)),
         "min" => extreme(name, Ordering::Less, members(call)),
         "max" => extreme(name, Ordering::Greater, members(call)),
         "round" => rounded(call),

@@ -16,6 +16,7 @@ use indexmap::IndexMap;
 
 pub use self::number::Number;
 use self::parse::Parser;
+pub use self::value::Term;
 
 /// Why an expression has no value, in lower case.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,11 +41,11 @@ const LONGEST: usize = 100_000;
 /// The most words and signs of one: chains of operators are as deep as they are long.
 const MOST_TOKENS: usize = 2000;
 
-/// The value of an expression. `names` are the numbers that it may name; all of them, in their order, are the list `values`.
+/// The value of an expression. `names` is what it may name.
 ///
 /// # Errors
 /// If it is not understood, names something else, or has no value that is a number (a division by zero, a root of a negative number).
-pub fn evaluate(text: &str, names: &IndexMap<String, Number>) -> Result<Number, Flaw> {
+pub fn evaluate(text: &str, names: &IndexMap<String, Term>) -> Result<Number, Flaw> {
     if text.len() > LONGEST {
         return Err(Flaw::new(format!("it has {} bytes; write at most {LONGEST}", text.len())));
     }

@@ -1,9 +1,10 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 
-fn names() -> IndexMap<String, Number> {
-    let numbers = [("a", Number::whole(7)), ("b", Number::Float(2.5)), ("c", Number::Bool(true))];
-    numbers.map(|(name, number)| (name.to_owned(), number)).into_iter().collect()
+fn names() -> IndexMap<String, Term> {
+    let numbers = [Number::whole(7), Number::Float(2.5), Number::Bool(true)];
+    let each = ["a", "b", "c"].into_iter().map(str::to_owned).zip(numbers.clone().map(Term::Number));
+    each.chain([("values".to_owned(), Term::List(numbers.into()))]).collect()
 }
 
 /// Figures from simpleeval 1.0.8 with ComfyUI's functions: the value as Python's `repr` writes it, with a = 7, b = 2.5, c = True.

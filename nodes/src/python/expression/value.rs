@@ -9,13 +9,13 @@ use super::{Flaw, Number};
 
 /// What a part of an expression stands for.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Term {
+pub enum Term {
     Number(Number),
     List(Vec<Number>),
 }
 
 /// As in Python, `and`, `or` and conditions do not look at what does not count.
-pub(super) fn value(tree: &Tree, names: &IndexMap<String, Number>) -> Result<Term, Flaw> {
+pub(super) fn value(tree: &Tree, names: &IndexMap<String, Term>) -> Result<Term, Flaw> {
     let of = |tree: &Tree| value(tree, names);
     let number_of = |tree: &Tree| of(tree).and_then(number);
     Ok(Term::Number(match tree {
@@ -48,14 +48,13 @@ pub(super) fn value(tree: &Tree, names: &IndexMap<String, Number>) -> Result<Ter
     }))
 }
 
-fn named(name: &str, names: &IndexMap<String, Number>) -> Result<Term, Flaw> {
+fn named(name: &str, names: &IndexMap<String, Term>) -> Result<Term, Flaw> {
     match (name, names.get(name)) {
-        (_, Some(number)) => Ok(Term::Number(number.clone())),
-        ("values", None) => Ok(Term::List(names.values().cloned().collect())),
+        (_, Some(term)) => Ok(term.clone()),
         ("True", None) => Ok(Term::Number(Number::Bool(true))),
         ("False", None) => Ok(Term::Number(Number::Bool(false))),
         (_, None) => {
-            let known: Vec<_> = names.keys().map(String::as_str).chain(["values"]).collect();
+            let known: Vec<_> = names.keys().map(String::as_str).collect();
             Err(Flaw::new(format!("there is no '{name}'; it may name {}", known.join(", "))))
         }
     }

@@ -1,0 +1,3 @@
+//! ComfyUI-Custom-Scripts.
+
+mod show_text;

@@ -1,0 +1,3 @@
+//! ComfyUI_essentials.
+
+mod simple_math;

@@ -1,0 +1,4 @@
+//! ComfyUI-Impact-Pack.
+
+mod blur;
+mod lists;

@@ -1,0 +1,7 @@
+//! ComfyUI-KJNodes.
+
+mod batches;
+mod colours;
+mod masks;
+mod padding;
+mod resize;

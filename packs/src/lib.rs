@@ -1,0 +1,62 @@
+//! Nodes under the names and with the behaviour of third-party packs, so that workflows which use them run. Names, inputs and behaviour
+//! are the packs'; every line here is our own, and none of the packs is needed. A program that links this crate
+//! (`use redraft_packs as _;`) has them beside ComfyUI's.
+//!
+//! A pack is a folder here: one file for each group of nodes, and what the pack is called and where it comes from in [`PACKS`].
+
+mod custom_scripts;
+mod essentials;
+mod impact;
+mod kjnodes;
+mod list_utils;
+mod video_helper_suite;
+
+use redraft_engine::packs::{PACK_TABLES, Pack};
+
+/// The package's version and a digest of its sources.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "-", env!("REDRAFT_SOURCES"));
+
+redraft_engine::add_rows!(PACK_TABLES: Pack = [
+    Pack {
+        name: "ComfyUI-KJNodes",
+        module: "redraft_packs::kjnodes::",
+        source: "https://github.com/kijai/ComfyUI-KJNodes",
+        version: VERSION,
+        licence: "GPL-3.0",
+    },
+    Pack {
+        name: "ComfyUI-Impact-Pack",
+        module: "redraft_packs::impact::",
+        source: "https://github.com/ltdrdata/ComfyUI-Impact-Pack",
+        version: VERSION,
+        licence: "GPL-3.0",
+    },
+    Pack {
+        name: "ComfyUI_essentials",
+        module: "redraft_packs::essentials::",
+        source: "https://github.com/cubiq/ComfyUI_essentials",
+        version: VERSION,
+        licence: "MIT",
+    },
+    Pack {
+        name: "ComfyUI-Custom-Scripts",
+        module: "redraft_packs::custom_scripts::",
+        source: "https://github.com/pythongosssss/ComfyUI-Custom-Scripts",
+        version: VERSION,
+        licence: "MIT",
+    },
+    Pack {
+        name: "ComfyUI-List-Utils",
+        module: "redraft_packs::list_utils::",
+        source: "https://github.com/godmt/ComfyUI-List-Utils",
+        version: VERSION,
+        licence: "MIT",
+    },
+    Pack {
+        name: "ComfyUI-VideoHelperSuite",
+        module: "redraft_packs::video_helper_suite::",
+        source: "https://github.com/Kosinkadink/ComfyUI-VideoHelperSuite",
+        version: VERSION,
+        licence: "GPL-3.0",
+    },
+]);

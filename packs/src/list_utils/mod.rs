@@ -1,0 +1,3 @@
+//! ComfyUI-List-Utils.
+
+mod split_string;

@@ -1,0 +1,3 @@
+//! ComfyUI-VideoHelperSuite.
+
+mod select_every_nth;
