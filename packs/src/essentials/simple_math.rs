@@ -1,6 +1,8 @@
+use std::rc::Rc;
+
 use anyhow::{Context, Result, bail};
 use redraft_engine::cx::Cx;
-use redraft_engine::io::{Value, Wildcard};
+use redraft_engine::io::{Emit, Socket, Value, Wildcard};
 use redraft_engine::node::Run;
 use redraft_engine::python::parse_float;
 use redraft_engine::{Node, Outputs};
@@ -22,7 +24,21 @@ struct SimpleMath {
 #[derive(Outputs)]
 struct Computed {
     int: i128,
-    float: f64,
+    plain: Plain,
+}
+
+/// A FLOAT, or, as in Python, a whole number where it was computed from whole numbers alone.
+struct Plain(Result<i128, f64>);
+
+impl Emit for Plain {
+    const TYPE: &'static str = "FLOAT";
+
+    fn into_socket(self) -> Socket {
+        Rc::new([match self.0 {
+            Ok(int) => Value::new("INT", int),
+            Err(float) => Value::new("FLOAT", float),
+        }])
+    }
 }
 
 impl Run for SimpleMath {
@@ -40,14 +56,12 @@ impl Run for SimpleMath {
             float if float.is_nan() => 0.0,
             float => float,
         };
-        let rounded = match value {
-            Number::Float(_) => Number::Float(float.round_ties_even()),
-            whole => whole,
-        };
+        let is_whole = !matches!(value, Number::Float(_));
+        let rounded = if is_whole { value } else { Number::Float(float.round_ties_even()) };
         let int = rounded.truncated();
         let int =
             int.with_context(|| format!("the expression '{}' gives {float}, which is no INT", self.value.trim()))?;
-        Ok(Computed { int, float })
+        Ok(Computed { int, plain: Plain(if is_whole { Ok(int) } else { Err(float) }) })
     }
 }
 
