@@ -9,6 +9,7 @@ mod essentials;
 mod impact;
 mod kjnodes;
 mod list_utils;
+mod rgthree;
 mod video_helper_suite;
 
 use redraft_engine::packs::{PACK_TABLES, Pack};
@@ -49,6 +50,13 @@ redraft_engine::add_rows!(PACK_TABLES: Pack = [
         name: "ComfyUI-List-Utils",
         module: "redraft_packs::list_utils::",
         source: "https://github.com/godmt/ComfyUI-List-Utils",
+        version: VERSION,
+        licence: "MIT",
+    },
+    Pack {
+        name: "rgthree-comfy",
+        module: "redraft_packs::rgthree::",
+        source: "https://github.com/rgthree/rgthree-comfy",
         version: VERSION,
         licence: "MIT",
     },

@@ -17,3 +17,5 @@ mod sampling;
 mod testing;
 mod transform;
 mod utils;
+
+pub use image::save_previews;

@@ -1,3 +1,4 @@
 //! ComfyUI_essentials.
 
+mod image_resize;
 mod simple_math;

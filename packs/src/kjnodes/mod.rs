@@ -2,6 +2,9 @@
 
 mod batches;
 mod colours;
+mod constants;
+mod joining;
 mod masks;
 mod padding;
 mod resize;
+mod resize_old;

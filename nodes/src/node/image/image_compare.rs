@@ -4,9 +4,7 @@ use redraft_engine::io::{Field, Misfit, Value, Widget};
 use redraft_engine::node::Run;
 use redraft_engine::schema::Kind;
 
-use super::preview_image::letters;
-use super::save_image::save;
-use crate::pictures::write::Compression;
+use super::preview_image::save_previews;
 use crate::values::Image;
 
 /// Shows two pictures, for a slider between them, as PNG files in the temp folder.
@@ -42,12 +40,9 @@ impl Run for ImageCompare {
 
     fn run(self, cx: &mut Cx) -> anyhow::Result<()> {
         let CompareView = self.compare_view;
-        let folder = cx.folders.temp.clone();
-        let letters = cx.kept(|| letters(cx.node.as_str()));
         for (side, images) in [("a", self.image_a), ("b", self.image_b)] {
-            if let Some(images) = images.filter(|images| images.0.size().first() != Some(&0)) {
-                let prefix = format!("comfy.compare.{side}_temp_{letters}");
-                save(cx, &images, &prefix, &folder, ("temp", &format!("{side}_images")), Compression::Preview)?;
+            if let Some(images) = images {
+                save_previews(cx, &images, &format!("comfy.compare.{side}"), &format!("{side}_images"))?;
             }
         }
         Ok(())

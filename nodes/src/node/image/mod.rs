@@ -25,5 +25,6 @@ mod video;
 mod webcam_capture;
 
 pub(super) use load_image::warn_if_cut;
+pub use preview_image::save_previews;
 pub(super) use preview_image::{letters, preview};
 pub(super) use save_image::{announce, metadata};

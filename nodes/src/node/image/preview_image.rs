@@ -32,6 +32,20 @@ pub(in crate::node) fn preview(cx: &mut Cx, images: &Image) -> anyhow::Result<()
     save(cx, images, &format!("ComfyUI_temp_{letters}"), &folder, ("temp", "images"), Compression::Preview)
 }
 
+/// Saves pictures in the temp folder as [`preview`] does, under a prefix of their own, and shows them under a name such as `a_images`.
+/// Nothing is saved of a batch without pictures.
+///
+/// # Errors
+/// If they are no pictures, or the folder cannot be written to.
+pub fn save_previews(cx: &mut Cx, images: &Image, prefix: &str, shown_as: &str) -> anyhow::Result<()> {
+    if images.0.size().first() == Some(&0) {
+        return Ok(());
+    }
+    let folder = cx.folders.temp.clone();
+    let letters = cx.kept(|| letters(cx.node.as_str()));
+    save(cx, images, &format!("{prefix}_temp_{letters}"), &folder, ("temp", shown_as), Compression::Preview)
+}
+
 /// Five letters that differ between processes and between nodes, so that previews do not mix. ComfyUI's previews have
 /// such letters, too.
 pub(in crate::node) fn letters(node: &str) -> String {

@@ -1,0 +1,5 @@
+//! rgthree-comfy.
+
+mod any_switch;
+mod image_comparer;
+mod seed;
