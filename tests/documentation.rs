@@ -20,14 +20,14 @@ const WIDTH: &str = "640";
 const HEIGHT: &str = "512";
 
 /// A workflow, how many pictures it names, and the sizes of those that it makes, sorted: those that ComfyUI 0.8.0 makes of the
-/// same stand-ins.
+/// same stand-ins; with nodes of packs, those that follow from the workflow.
 type Row = (&'static str, usize, &'static [(u32, u32)]);
 
 /// A test on the folder of the workflows.
 type Check = Box<dyn FnOnce(&Path) -> Result<(), Failed> + Send>;
 
 #[rustfmt::skip]
-const WORKFLOWS: [Row; 35] = [
+const WORKFLOWS: [Row; 53] = [
     ("begin-with__data-types__Preview_as_Text", 1, &[]),
     ("begin-with__wireless-nodes__Set_Get", 1, &[(640, 512)]),
     ("data-utilities__batch-video__Batch_Images", 3, &[(640, 512), (640, 512), (640, 512)]),
@@ -63,12 +63,33 @@ const WORKFLOWS: [Row; 35] = [
     ("data-utilities__resize-crop-pad__Scale_Image_to_Total_Pixels", 1, &[(1145, 916)]),
     ("data-utilities__resize-crop-pad__Upscale_Image", 1, &[(768, 480), (768, 480)]),
     ("data-utilities__resize-crop-pad__Upscale_Image_By", 1, &[(960, 768)]),
+    ("begin-with__subgraphs__Chroma_key", 1, &[(640, 512)]),
+    ("data-utilities__batch-video__Diff_List-Batch", 3, &[(640, 512); 6]),
+    ("data-utilities__batch-video__Image_Batch_to_Image_List", 3, &[(640, 512); 3]),
+    ("data-utilities__batch-video__Make_Image_Batch", 3, &[(640, 512); 3]),
+    ("data-utilities__batch-video__RepeatImageBatch-ImageBatchRepeatInterleaving", 3, &[(640, 512); 18]),
+    ("data-utilities__batch-video__Reverse_Image_Batch", 3, &[(640, 512); 6]),
+    ("data-utilities__layer-composite-blend__ImageCompositeMasked-Align_center", 1, &[(1500, 1080)]),
+    ("data-utilities__layer-composite-blend__ImageCompositeMasked-with_crop-pad", 2, &[(640, 512); 3]),
+    ("data-utilities__layer-composite-blend__Image_Concatenate_From_Batch", 4, &[(1280, 1024)]),
+    ("data-utilities__list__Make_List_(Any)", 3, &[(640, 512); 3]),
+    ("data-utilities__list__Select_Nth_Item_(Any_list)", 3, &[(640, 512)]),
+    ("data-utilities__list__Split_String", 0, &[]),
+    ("data-utilities__mask-ops__Color_To_Mask", 1, &[(640, 512)]),
+    ("data-utilities__mask-ops__Gaussian_Blur_Mask", 1, &[(640, 512)]),
+    ("data-utilities__resize-crop-pad__Crop_to_half_size", 1, &[(320, 512)]),
+    ("data-utilities__resize-crop-pad__Crop_to_multiple_of_32", 1, &[(640, 512)]),
+    ("data-utilities__simple-math__Simple_Math", 0, &[]),
+    ("data-utilities__simple-math__Simple_Math_FloatInt", 0, &[]),
 ];
 
 /// What some of them show as text.
-const TEXTS: [(&str, &str); 2] = [
+const TEXTS: [(&str, &str); 5] = [
     ("begin-with__data-types__Preview_as_Text", "Comfy with ComfyUI"),
     ("begin-with__wireless-nodes__Set_Get", "Hello!"),
+    ("data-utilities__list__Split_String", "node 3: pineapple"),
+    ("data-utilities__simple-math__Simple_Math", "node 8: 75"),
+    ("data-utilities__simple-math__Simple_Math_FloatInt", "node 24: 999"),
 ];
 
 /// Workflows with a LoRA, and the ids of their nodes LoraLoader.
