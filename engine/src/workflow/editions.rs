@@ -124,9 +124,10 @@ pub(super) fn bring(
     context: &Context<'_>,
     remarks: &mut Vec<Remark>,
 ) -> Parts {
-    let layout = Layout::of(schema, context, Stored::moved(&saved.widgets), 0);
+    let layout = Layout::of(schema, context, Stored::moved(&saved.widgets, |name| declares(schema, name)), 0);
     layout.report(raw, remarks);
-    for widget in layout.stored.not_moved().filter(|widget| declares(edition.schema, &widget.name)) {
+    let unknown = |name: &str| declares(edition.schema, name) && !declares(schema, name);
+    for widget in layout.stored.not_moved().filter(|widget| unknown(&widget.name)) {
         let Some(value) = &widget.value else { continue };
         let linked = raw.inputs.iter().any(|input| input.name == widget.name && input.link.is_some());
         if !linked && !is_default(&edition, &widget.name, value, context.folders) {
@@ -136,7 +137,11 @@ pub(super) fn bring(
     let mut node = ui::Node { id: raw.id.clone(), class: raw.class.clone(), ..ui::Node::default() };
     for input in &raw.inputs {
         match name_here(&input.name, schema) {
-            Some(name) => node.inputs.push(ui::Input { name: name.to_owned(), ..input.clone() }),
+            Some(name) => match node.inputs.iter().position(|other| other.name == name) {
+                Some(at) if input.link.is_some() => node.inputs[at].link.clone_from(&input.link),
+                Some(_) => {}
+                None => node.inputs.push(ui::Input { name: name.to_owned(), ..input.clone() }),
+            },
             None if !declares(edition.schema, &input.name) => node.inputs.push(input.clone()),
             None if input.link.is_some() => remarks.push(lacks(&raw.id, &edition, &input.name, "linked")),
             None => {}
@@ -164,7 +169,7 @@ pub(super) fn in_prompt(prompt: &mut Prompt, context: &Context<'_>, remarks: &mu
             let Some(edition) = editions.iter().rev().find(|edition| declares(edition.schema, &name)) else { continue };
             let Some(given) = node.inputs.shift_remove(&name) else { continue };
             match (name_here(&name, schema), given) {
-                (Some(here), given) if !node.inputs.contains_key(here) => {
+                (Some(here), given) => {
                     let text = format!("`{name}` of `{}` is called `{here}` here", node.class_type);
                     remarks.push(Remark::note(id.as_str(), text));
                     node.inputs.insert(here.to_owned(), given);

@@ -103,6 +103,8 @@ fn is_control(value: &Value) -> bool {
 #[derive(Clone)]
 struct Moved<'a> {
     widget: &'a Widget,
+    /// Whether the declaration that takes the values knows no such name.
+    strange: bool,
     taken: bool,
 }
 
@@ -130,9 +132,9 @@ impl<'a> Stored<'a> {
         Self { moved: None, list, next: 0, named, used: HashSet::new(), dummies }
     }
 
-    /// The values that another declaration found for its widgets.
-    pub(super) fn moved(widgets: &'a [Widget]) -> Self {
-        let moved = widgets.iter().map(|widget| Moved { widget, taken: false });
+    /// The values that another declaration found for its widgets. `known` are the names of the one that takes them.
+    pub(super) fn moved(widgets: &'a [Widget], known: impl Fn(&str) -> bool) -> Self {
+        let moved = widgets.iter().map(|widget| Moved { widget, strange: !known(&widget.name), taken: false });
         Self { moved: Some(moved.collect()), ..Self::default() }
     }
 
@@ -173,19 +175,19 @@ impl<'a> Stored<'a> {
         placed.map(|(place, value)| (Some(Kept { place: Some(place), name: None }), value))
     }
 
-    /// The other declaration's widget of this name; of this name behind a choice's; or of its name without one. A control is
-    /// that of the widget that was taken last.
+    /// The other declaration's widget of this name behind a choice's, which beats one that is kept under it for older prompts; of
+    /// this name; or of its name without a choice's. A control is that of the widget that was taken last.
     fn take_moved(&mut self, name: &str, last: &str) -> Option<&'a Widget> {
         let moved = self.moved.as_mut()?;
         let open = |at: &usize| moved.get(*at).is_some_and(|moved| !moved.taken);
-        let named = |wanted: &dyn Fn(&str) -> bool| {
-            (0..moved.len()).filter(&open).find(|at| !moved[*at].widget.controls && wanted(&moved[*at].widget.name))
+        let named = |wanted: &dyn Fn(&Moved<'_>) -> bool| {
+            (0..moved.len()).filter(&open).find(|at| !moved[*at].widget.controls && wanted(&moved[*at]))
         };
         let control = Some(self.next).filter(|at| open(at) && moved[*at].widget.controls && moved[*at].widget.name == name);
         let at = control
-            .or_else(|| named(&|other| other == name))
-            .or_else(|| named(&|other| last_name(other) == name))
-            .or_else(|| named(&|other| other == last))?;
+            .or_else(|| named(&|other| other.strange && last_name(&other.widget.name) == name))
+            .or_else(|| named(&|other| other.widget.name == name))
+            .or_else(|| named(&|other| other.widget.name == last))?;
         moved[at].taken = true;
         self.next = at + 1;
         Some(moved[at].widget)

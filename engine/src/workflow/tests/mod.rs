@@ -10,6 +10,7 @@ mod plain;
 mod set;
 mod subgraphs;
 mod values;
+mod versions;
 
 use serde_json::{Value, json};
 
