@@ -124,9 +124,10 @@ impl Validator<'_> {
         let Some(output) = schema.outputs.get(slot) else {
             let has = match (schema.outputs.len(), stock::output_elsewhere(class, slot)) {
                 (count, Some((version, output))) => format!(
-                    "has {count} in ComfyUI {}; `{}` comes out there since ComfyUI {version} or shortly before, and not here yet; take \
-                     the link from elsewhere",
-                    Version::HERE, output.name
+                    "has {count} in ComfyUI {}, by whose nodes redraft runs; `{}` comes out there in ComfyUI {version}; take the link \
+                     from elsewhere",
+                    Version::HERE,
+                    output.name
                 ),
                 (0, None) => "has none; take the link from what feeds it".to_owned(),
                 (1, None) => "has 1 output; choose output 0".to_owned(),

@@ -120,18 +120,20 @@ pub(crate) struct History {
     pub(crate) gone: Option<Version>,
 }
 
-static CLASSES: LazyLock<HashMap<String, History>> = LazyLock::new(|| {
-    let mut classes: HashMap<String, History> = HashMap::new();
+static CLASSES: LazyLock<HashMap<&str, History>> = LazyLock::new(|| {
+    let mut classes: HashMap<&str, History> = HashMap::new();
     for (version, row) in Version::all().zip(&VERSIONS) {
         for text in row.lines.lines() {
             if let Some(name) = text.strip_prefix("{\"name\":\"").and_then(|rest| rest.split('"').next()) {
                 let declared = Declared { version, text, schema: OnceLock::new() };
-                classes.entry(name.to_owned()).or_default().declared.push(declared);
+                classes.entry(name).or_default().declared.push(declared);
                 continue;
             }
             let line: Value = serde_json::from_str(text).unwrap_or_default();
             for name in line["gone"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-                classes.entry(name.to_owned()).or_default().gone = Some(version);
+                if let Some(history) = classes.get_mut(name) {
+                    history.gone = Some(version);
+                }
             }
         }
     }
@@ -145,7 +147,7 @@ pub(crate) fn history(class: &str) -> Option<&'static History> {
 
 /// The names of all classes, in no order.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
-    CLASSES.keys().map(String::as_str)
+    CLASSES.keys().copied()
 }
 
 impl History {

@@ -189,7 +189,10 @@ impl Schemas for Newest {
 const OTHERWISE_HERE: [(&str, &str); 5] = [
     ("blueprints__upscale_video_seedvr2_3b_int8", "`bit_depth` of CreateVideo, linked, is not known here"),
     ("templates__utility_seedvr2_3b_int8_upscale_video", "the same"),
-    ("templates__api_openai_image_1_inpaint", "an output that PreviewImage has later only: what it passes on is linked"),
+    (
+        "templates__api_openai_image_1_inpaint",
+        "an output that PreviewImage has later only: what it passes on is linked",
+    ),
     ("templates__api_bria_virtual_try_on", "the same"),
     (
         "templates__template_sirolim_image_script_video",

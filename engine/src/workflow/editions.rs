@@ -37,7 +37,9 @@ pub(super) fn read<'a>(
     context: &'a Context<'a>,
 ) -> Reading<'a> {
     let mut editions = context.schemas.saved_by(&schema.class);
-    editions.sort_by_key(|edition| saved_by.is_none() || edition.version != saved_by);
+    let of_then = |by| editions.iter().filter_map(|edition| edition.version).filter(|version| *version <= by).max();
+    let first = saved_by.and_then(of_then);
+    editions.sort_by_key(|edition| first.is_none() || edition.version != first);
     let mut readings = editions.into_iter().map(|edition| by(edition, raw, context));
     let mut chosen = readings.next().unwrap_or_else(|| by(Edition { version: None, schema }, raw, context));
     let mut cost = chosen.cost(raw);
@@ -78,7 +80,8 @@ fn by<'a>(edition: Edition<'a>, raw: &'a ui::Node, context: &'a Context<'a>) -> 
 impl Reading<'_> {
     /// How much speaks against it: values that do not fit, and links into inputs that it does not declare.
     fn cost(&self, raw: &ui::Node) -> usize {
-        let strange = raw.inputs.iter().filter(|input| input.link.is_some() && !declares(self.edition.schema, &input.name));
+        let strange =
+            raw.inputs.iter().filter(|input| input.link.is_some() && !declares(self.edition.schema, &input.name));
         self.layout.cost() + LEFT_ALONE * strange.count()
     }
 }

@@ -5,6 +5,7 @@
 
 mod advance;
 mod api;
+mod app;
 mod base64;
 mod body;
 mod bounds;
@@ -39,6 +40,7 @@ use std::borrow::Cow;
 use serde_json::{Value, json};
 
 pub use self::advance::advance;
+pub use self::app::{App, app};
 use self::body::Body;
 pub(crate) use self::hints::base_name;
 pub use self::hints::{Hints, Pack};

@@ -183,7 +183,8 @@ impl<'a> Stored<'a> {
         let named = |wanted: &dyn Fn(&Moved<'_>) -> bool| {
             (0..moved.len()).filter(&open).find(|at| !moved[*at].widget.controls && wanted(&moved[*at]))
         };
-        let control = Some(self.next).filter(|at| open(at) && moved[*at].widget.controls && moved[*at].widget.name == name);
+        let control =
+            Some(self.next).filter(|at| open(at) && moved[*at].widget.controls && moved[*at].widget.name == name);
         let at = control
             .or_else(|| named(&|other| other.strange && last_name(&other.widget.name) == name))
             .or_else(|| named(&|other| other.widget.name == name))

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 //! Each rule of the conversion on a graph as small as it can be.
 
+mod app;
 mod bodies;
 mod branches;
 mod control;

@@ -88,7 +88,8 @@ fn one_file(node: Value) -> Workflow {
 
 #[test]
 fn a_link_into_an_input_that_came_later_is_left_out_and_told_of() {
-    let guide = node(1, "LTXVAddGuide", json!([["attention_mask", "MASK", 1], ["mine", "MASK", null]]), json!([0, 1.0]));
+    let guide =
+        node(1, "LTXVAddGuide", json!([["attention_mask", "MASK", 1], ["mine", "MASK", null]]), json!([0, 1.0]));
     let load = node(2, "LoadImageMask", json!([]), json!(["a.png", "alpha"]));
     let workflow = by(&Stock, &file(vec![guide, load], json!([[1, 2, 0, 1, 0, "MASK"]])));
     assert_eq!(given(&workflow), json!({"frame_idx": 0, "strength": 1.0}));
@@ -101,8 +102,29 @@ fn a_link_into_an_input_that_came_later_is_left_out_and_told_of() {
 
 #[test]
 fn outputs_keep_their_names_where_their_numbers_changed() {
-    let newer = json!([1, 1, 16, 0.0005, 8, "AdamW", "MSE", 7, "randomize", "none", "bf16", true, "LoRA", true, 2, false, "[None]", false, false]);
-    let older = json!([1, 1, 16, 0.0005, 8, "AdamW", "MSE", 7, "randomize", "fp32", "bf16", "LoRA", true, "[None]", false]);
+    let newer = json!([
+        1,
+        1,
+        16,
+        0.0005,
+        8,
+        "AdamW",
+        "MSE",
+        7,
+        "randomize",
+        "none",
+        "bf16",
+        true,
+        "LoRA",
+        true,
+        2,
+        false,
+        "[None]",
+        false,
+        false
+    ]);
+    let older =
+        json!([1, 1, 16, 0.0005, 8, "AdamW", "MSE", 7, "randomize", "fp32", "bf16", "LoRA", true, "[None]", false]);
     for (values, saved, slot) in [(newer, 0, 1), (older, 1, 1)] {
         let train = node(1, "TrainLoraNode", json!([]), values);
         let save = node(2, "SaveLoRA", json!([["lora", "LORA_MODEL", 1]]), json!(["loras/x"]));
@@ -118,7 +140,10 @@ struct Turned(ObjectInfo, ObjectInfo);
 impl Turned {
     fn new() -> Self {
         let of = |inputs: Value| ObjectInfo::from_json(&json!({"C": {"input": {"required": inputs}, "output": []}}));
-        Self(of(json!({"a": ["INT", {}], "b": ["INT", {}]})), of(json!({"b": ["INT", {"default": 5}], "a": ["INT", {}]})))
+        Self(
+            of(json!({"a": ["INT", {}], "b": ["INT", {}]})),
+            of(json!({"b": ["INT", {"default": 5}], "a": ["INT", {}]})),
+        )
     }
 }
 
@@ -184,7 +209,10 @@ fn a_link_from_an_output_that_came_later_is_one_from_what_it_passes_on() {
     };
     let workflow = by(&Stock, &nodes(json!(["2", 0])));
     let prompt = workflow.prompt.to_json();
-    assert_eq!((&prompt["3"]["inputs"]["images"], &prompt["4"]["inputs"]["image"]), (&json!(["1", 0]), &json!(["1", 0])));
+    assert_eq!(
+        (&prompt["3"]["inputs"]["images"], &prompt["4"]["inputs"]["image"]),
+        (&json!(["1", 0]), &json!(["1", 0]))
+    );
     assert_eq!(workflow.remarks.len(), 2);
     let told = "node `4`: `image` is linked to an output that `SaveImage` (node 3) has since later versions only: it is given what \
                 that passes on";
@@ -208,7 +236,8 @@ fn a_class_that_is_gone_is_the_one_that_does_its_work() {
     let told = "node `1`: the class `T2IAdapterLoader` is called `ControlNetLoader` today";
     assert_eq!(workflow.remarks[0].to_string(), told);
     let text = node(2, "PrimitiveString", json!([]), json!(["b.pth"]));
-    let load = node(1, "T2IAdapterLoader", json!([["t2i_adapter_name", "COMBO", 1, "t2i_adapter_name"]]), json!(["a.pth"]));
+    let load =
+        node(1, "T2IAdapterLoader", json!([["t2i_adapter_name", "COMBO", 1, "t2i_adapter_name"]]), json!(["a.pth"]));
     let workflow = by(&Stock, &file(vec![load, text], json!([[1, 2, 0, 1, 0, "COMBO"]])));
     assert_eq!(given(&workflow), json!({"control_net_name": ["2", 0]}));
     assert_eq!(workflow.remarks[0].to_string(), told);
