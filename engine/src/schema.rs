@@ -284,6 +284,8 @@ impl Kind {
             }
             Self::Combo { default: Some(default), .. } if !default.is_empty() => Some(json!(default)),
             Self::Combo { .. } => self.choices(folders).first().map(|first| json!(first)),
+            // What the editor sends of a viewer that has shown nothing yet.
+            Self::Widget { default: None, ty } if ty == "IMAGECOMPARE" => Some(json!(["", ""])),
             Self::Widget { default, .. } => default.clone(),
             Self::DynamicCombo(choices) => choices.first().map(|choice| json!(choice.key)),
             Self::Socket(_) | Self::Autogrow(_) => None,

@@ -100,7 +100,7 @@ fn main() -> ExitCode {
 }
 
 /// Files of which frontend 1.49.6 makes something else on purpose, each with the reason. A file here must really differ.
-const OTHERWISE_NEWER: [(&str, &str); 25] = [
+const OTHERWISE_NEWER: [(&str, &str); 23] = [
     ("RudyB24+ComfyUI_Workflows__Default_Turbo", GROUPS_ARE_GONE),
     ("RudyB24+ComfyUI_Workflows__IC-Light_Img2Img", GROUPS_ARE_GONE),
     ("dseditor+ComfyuiWorkflows__AnimeArt", GROUPS_ARE_GONE),
@@ -126,8 +126,6 @@ const OTHERWISE_NEWER: [(&str, &str); 25] = [
         "dseditor+ComfyuiWorkflows__Flux__Kontext__FLUXKontextBasicLLM",
         "its server lists other files than the file names",
     ),
-    ("blueprints__color_curves", "CURVE is a widget since 0.9"),
-    ("templates__image_flux3_klein_t2i", "an editor of boxes is a widget since 0.9"),
     ("mute_widget", "an input that a muted node feeds keeps its value there; in 1.35.9 it does not"),
 ];
 const EDITOR_ONLY: &str = "nodes of the editor alone are no nodes; the frontend without their pack does not know them";
