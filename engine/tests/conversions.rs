@@ -157,9 +157,9 @@ fn converts_newer(name: &str, file: &Path, pair: &str) -> Result<(), Failed> {
     let info = ObjectInfo::from_json(&parse_json(&info).unwrap().0);
     let theirs: Value = serde_json::from_slice(&fs::read(pair).unwrap()).unwrap();
     // By the declarations as they were answered, by the same from the table that we carry, and by all of it, as nodes run here.
-    let tables: [(&str, &dyn Schemas, &[(&str, &str)]); 3] =
-        [("recorded", &info, &[]), ("carried", &Newest, &[]), ("here", &Stock, &OTHERWISE_HERE)];
-    for (table, schemas, more) in tables {
+    let tables: [(&str, &dyn Schemas); 3] = [("recorded", &info), ("carried", &Newest), (HERE, &Stock)];
+    for (table, schemas) in tables {
+        let more = if table == HERE { &OTHERWISE_HERE[..] } else { &[] };
         let context = Context { schemas, folders: &(), seed: 0, now: LocalTime::default() };
         let found = match read(&fs::read(file).unwrap(), &context) {
             Ok(workflow) => newer_difference(&workflow.prompt.to_json(), &theirs, schemas),
@@ -183,6 +183,8 @@ impl Schemas for Newest {
     }
 }
 
+/// The table of what nodes run by.
+const HERE: &str = "here";
 /// Files that differ only because nodes run by the declarations of 0.8.0, each with the reason.
 const OTHERWISE_HERE: [(&str, &str); 5] = [
     ("blueprints__upscale_video_seedvr2_3b_int8", "`bit_depth` of CreateVideo, linked, is not known here"),

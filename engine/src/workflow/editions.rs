@@ -1,5 +1,7 @@
 //! By which version's declaration a node was saved, and what it holds in the form of the declaration that runs here.
 
+use std::collections::HashMap;
+
 use super::graph::Widget;
 use super::layout::{LEFT_ALONE, Layout, best};
 use super::stored::{Stored, last_name};
@@ -138,12 +140,16 @@ pub(super) fn bring(
         }
     }
     let mut node = ui::Node { id: raw.id.clone(), class: raw.class.clone(), ..ui::Node::default() };
+    let mut places: HashMap<&str, usize> = HashMap::new();
     for input in &raw.inputs {
         match name_here(&input.name, schema) {
-            Some(name) => match node.inputs.iter().position(|other| other.name == name) {
-                Some(at) if input.link.is_some() => node.inputs[at].link.clone_from(&input.link),
+            Some(name) => match places.get(name) {
+                Some(&at) if input.link.is_some() => node.inputs[at].link.clone_from(&input.link),
                 Some(_) => {}
-                None => node.inputs.push(ui::Input { name: name.to_owned(), ..input.clone() }),
+                None => {
+                    places.insert(name, node.inputs.len());
+                    node.inputs.push(ui::Input { name: name.to_owned(), ..input.clone() });
+                }
             },
             None if !declares(edition.schema, &input.name) => node.inputs.push(input.clone()),
             None if input.link.is_some() => remarks.push(lacks(&raw.id, &edition, &input.name, "linked")),
