@@ -3,10 +3,12 @@
 mod regression;
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use redraft_engine::cache::Policy;
 use redraft_engine::memory;
+use redraft_engine::stock::Version;
 
 pub(crate) use self::regression::{DiffArgs, RecordArgs, VerifyArgs};
 use crate::changes::Setting;
@@ -214,6 +216,32 @@ fn positive(number: &str) -> Option<f64> {
     number.trim().parse::<f64>().ok().filter(|number| *number > 0.0 && number.is_finite())
 }
 
+/// How a workflow file is read.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub(crate) struct Reading {
+    /// Decides between the options of dynamic prompts, {a|b}
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) prompt_seed: u64,
+    /// Read files by the nodes of this version of ComfyUI: 0.8.0, 0.33.0, or auto, by those that fit each node best
+    #[arg(long, value_name = "VERSION", default_value = "auto")]
+    pub(crate) semantics: Semantics,
+}
+
+/// The version by whose declarations files are read; none where each node decides it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Semantics(pub(crate) Option<Version>);
+
+impl FromStr for Semantics {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self(None)),
+            number => number.parse().map(|version| Self(Some(version))).map_err(|error| format!("{error}, or auto")),
+        }
+    }
+}
+
 /// Changes to a workflow before it is checked.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Changes {
@@ -231,9 +259,8 @@ pub(crate) struct Changes {
     /// the base directory]
     #[arg(long = "substitutes", value_name = "FILE.toml")]
     pub(crate) substitute_files: Vec<PathBuf>,
-    /// Decides between the options of dynamic prompts, {a|b}
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) prompt_seed: u64,
+    #[command(flatten)]
+    pub(crate) reading: Reading,
     /// Take a model of the same name in another folder for missing, in place of using it
     #[arg(long)]
     pub(crate) strict_names: bool,
@@ -248,7 +275,7 @@ pub(crate) struct Changes {
 impl Changes {
     /// Whether anything is to be changed.
     pub(crate) fn are_any(&self) -> bool {
-        self.inputs.is_some() || !self.sets.is_empty() || self.substitute() || self.prompt_seed != 0
+        self.inputs.is_some() || !self.sets.is_empty() || self.substitute() || self.reading.prompt_seed != 0
     }
 
     /// The files that they are read from: `--inputs`, texts of `--set`, and stand-ins.
@@ -398,11 +425,8 @@ pub(crate) struct CheckArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct ConvertArgs {
-    pub(crate) file: PathBuf,
     #[command(flatten)]
-    pub(crate) directories: Directories,
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) prompt_seed: u64,
+    pub(crate) source: FileArgs,
     /// Say on stderr everything that was left out, moved, defaulted or renamed
     #[arg(long)]
     pub(crate) explain: bool,
@@ -415,9 +439,8 @@ pub(crate) struct FileArgs {
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) directories: Directories,
-    /// Decides between the options of dynamic prompts, {a|b}
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) prompt_seed: u64,
+    #[command(flatten)]
+    pub(crate) reading: Reading,
 }
 
 #[derive(Args, Debug)]

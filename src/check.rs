@@ -129,11 +129,11 @@ fn severity(remark: &Remark) -> &'static str {
 
 pub(crate) fn convert(args: &ConvertArgs) -> Outcome {
     let registry = Registry::linked()?;
-    let folders = directories::folders(&args.directories)?;
-    let workflow = workflow_file::read(&args.file, args.prompt_seed, &registry, &folders)?;
+    let folders = directories::folders(&args.source.directories)?;
+    let workflow = workflow_file::read(&args.source.file, args.source.reading, &registry, &folders)?;
     for remark in workflow.remarks.iter().filter(|remark| args.explain || remark.severity == Severity::Warning) {
         let kind = if args.explain { format!("{}: ", severity(remark)) } else { String::new() };
-        tell(format!("{}: {kind}{remark}", workflow_file::name(&args.file)));
+        tell(format!("{}: {kind}{remark}", workflow_file::name(&args.source.file)));
     }
     say_json(&workflow.prompt.to_json(), true);
     Ok(Exit::Done)

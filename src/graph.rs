@@ -12,7 +12,7 @@ use crate::{directories, workflow_file};
 pub(crate) fn graph(args: &GraphArgs) -> Outcome {
     let registry = Registry::linked()?;
     let folders = directories::folders(&args.source.directories)?;
-    let mut workflow = workflow_file::read(&args.source.file, args.source.prompt_seed, &registry, &folders)?;
+    let mut workflow = workflow_file::read(&args.source.file, args.source.reading, &registry, &folders)?;
     // As `run` does.
     workflow.leave_out_muted(&Known(&registry));
     let format = match args.format {

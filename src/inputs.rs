@@ -3,6 +3,7 @@
 use redraft_engine::node::Registry;
 use redraft_engine::settable;
 use redraft_engine::stock::Known;
+use serde_json::json;
 
 use crate::args::FileArgs;
 use crate::exit::{Exit, Outcome};
@@ -12,10 +13,15 @@ use crate::{directories, workflow_file};
 pub(crate) fn inputs(args: &FileArgs) -> Outcome {
     let registry = Registry::linked()?;
     let folders = directories::folders(&args.directories)?;
-    let mut workflow = workflow_file::read(&args.file, args.prompt_seed, &registry, &folders)?;
+    let mut workflow = workflow_file::read(&args.file, args.reading, &registry, &folders)?;
     // As `run` does.
     workflow.leave_out_muted(&Known(&registry));
-    let schema = settable::schema(&workflow.prompt, &registry, &folders);
+    let mut schema = settable::schema(&workflow.prompt, &registry, &folders);
+    let app = workflow_file::app(&workflow, &registry, &folders)?;
+    settable::put_first(&mut schema, app.inputs.iter().map(|(node, input)| (node, input.as_str())));
+    if !app.outputs.is_empty() {
+        schema["x-app-outputs"] = json!(app.outputs);
+    }
     say_json(&schema, true);
     Ok(Exit::Done)
 }

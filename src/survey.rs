@@ -9,6 +9,7 @@ use redraft_engine::node::Registry;
 use redraft_engine::problem::{Problem, ProblemKind};
 use redraft_engine::prompt::Targets;
 
+use crate::args::Reading;
 use crate::exit::{Exit, Outcome, Stop};
 use crate::out::say_text as say;
 use crate::told_families::Told;
@@ -95,7 +96,7 @@ fn row(lacks: &Lacks) -> String {
 }
 
 fn one(file: &Path, registry: &Registry, folders: &FolderPaths) -> Outcome<Lacks> {
-    let workflow = workflow_file::read(file, 0, registry, folders)?;
+    let workflow = workflow_file::read(file, Reading::default(), registry, folders)?;
     let mut checked = check(&workflow.prompt, registry, folders, &Targets::Outputs);
     // What nobody here knows may save or show something, too.
     checked.problems.0.append(&mut checked.unneeded.0);

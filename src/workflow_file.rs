@@ -11,10 +11,10 @@ use redraft_engine::folders::FolderPaths;
 use redraft_engine::node::Registry;
 use redraft_engine::problem::{Problem, ProblemKind};
 use redraft_engine::prompt::Targets;
-use redraft_engine::stock::Known;
-use redraft_engine::workflow::{self, Context, Form, LocalTime, MAX_JSON, Override, ReadError, Remark, Workflow};
+use redraft_engine::stock::{Known, ReadAs};
+use redraft_engine::workflow::{self, App, Context, Form, LocalTime, MAX_JSON, Override, ReadError, Remark, Workflow};
 
-use crate::args::Changes;
+use crate::args::{Changes, Reading};
 use crate::changes;
 use crate::exit::{Outcome, Stop};
 use crate::substitutes::Substitute;
@@ -50,8 +50,8 @@ fn load_as_is(
     note: &mut dyn FnMut(String),
 ) -> Outcome<Workflow> {
     let bytes = read_bytes(file)?;
-    let known = Known(registry);
-    let context = Context { schemas: &known, folders, seed: changes.prompt_seed, now: now() };
+    let known = ReadAs(Known(registry), changes.reading.semantics.0);
+    let context = Context { schemas: &known, folders, seed: changes.reading.prompt_seed, now: now() };
     let wrong = |error: ReadError| Stop::wrong(error);
     let prepared = |read: &dyn Fn(&[Override]) -> Result<Workflow, ReadError>| -> Outcome<_> {
         let plain = read(&[]).map_err(wrong)?;
@@ -90,9 +90,17 @@ fn misfit(workflow: &Workflow, registry: &Registry, folders: &FolderPaths) -> Op
     problems.into_iter().find(|problem| !of_files(problem))
 }
 
+/// What the workflow's author chose for the editor's app view.
+pub(crate) fn app(workflow: &Workflow, registry: &Registry, folders: &FolderPaths) -> Outcome<App> {
+    let context = Context { schemas: &Known(registry), folders, seed: 0, now: now() };
+    let editor = workflow.workflow_json.as_ref();
+    editor.map_or_else(|| Ok(App::default()), |editor| workflow::app(editor, &context).map_err(Stop::wrong))
+}
+
 /// Reads a workflow file of any form.
-pub(crate) fn read(file: &Path, seed: u64, registry: &Registry, folders: &FolderPaths) -> Outcome<Workflow> {
-    let context = Context { schemas: &Known(registry), folders, seed, now: now() };
+pub(crate) fn read(file: &Path, reading: Reading, registry: &Registry, folders: &FolderPaths) -> Outcome<Workflow> {
+    let schemas = ReadAs(Known(registry), reading.semantics.0);
+    let context = Context { schemas: &schemas, folders, seed: reading.prompt_seed, now: now() };
     let read = read_bytes(file).and_then(|bytes| workflow::read(&bytes, &context).map_err(Stop::wrong));
     read.map_err(|stop| stop.of_file(&name(file)))
 }

@@ -131,3 +131,51 @@ fn a_conversion_can_be_explained() {
     let done = base.command("convert", &[&path]).finish().expect_code(0);
     assert!(!done.stderr.contains("nothing is saved") && done.stderr.contains("left over"), "{}", done.stderr);
 }
+
+/// A file of the editor with one node and what shows its picture.
+fn shown(class: &str, values: Json) -> Json {
+    json!({ "version": 0.4, "links": [[1, 1, 0, 2, 0, "IMAGE"]], "nodes": [
+        { "id": 1, "type": class, "mode": 0, "inputs": [], "outputs": [{ "type": "IMAGE", "links": [1] }],
+            "widgets_values": values },
+        { "id": 2, "type": "PreviewImage", "mode": 0, "widgets_values": [],
+            "inputs": [{ "name": "images", "type": "IMAGE", "link": 1 }] },
+    ] })
+}
+
+#[test]
+fn a_class_of_a_newer_version_is_known_and_not_there_yet() {
+    let base = Base::new();
+    let values = json!(["grok-imagine-image", "a cat", "1:1", 1, 7, "fixed", "1K", "low"]);
+    let path = base.write_json("ui.json", &shown("GrokImageNode", values));
+    let done = base.command("check", &[&path]).finish().expect_code(3);
+    let told = "node 1 (GrokImageNode): GrokImageNode is a node of ComfyUI 0.33.0, newer than 0.8.0, by whose nodes redraft runs, and \
+                is not there yet";
+    let lines: Vec<_> = done.stderr.lines().collect();
+    assert!(lines.len() == 2 && lines[0].contains(told), "{lines:?}");
+    let done = base.command("convert", &[&path]).finish().expect_code(0);
+    let prompt: Json = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!((&prompt["1"]["inputs"]["seed"], &prompt["1"]["inputs"]["quality"]), (&json!(7), &json!("low")));
+}
+
+#[test]
+fn a_file_is_read_by_the_version_that_is_asked_for() {
+    let base = Base::new();
+    let mut file = shown("EmptyImage", json!([64, 64, 1, 0]));
+    file["nodes"].as_array_mut().unwrap().push(json!({ "id": 3, "type": "CreateVideo", "mode": 0, "inputs": [
+        { "name": "images", "type": "IMAGE", "link": 1 }], "outputs": [], "widgets_values": [24, 10] }));
+    file["extra"] = json!({ "linearData": { "inputs": [[1, "height"], [3, "fps"]], "outputs": [2] } });
+    let path = base.write_json("ui.json", &file);
+    let said = |version: &str| base.command("convert", &[&path]).args(["--semantics", version]).finish();
+    for version in ["auto", "0.33.0"] {
+        assert!(said(version).expect_code(0).stderr.contains("has the input `bit_depth`, here `10`"), "{version}");
+    }
+    assert!(said("0.8.0").expect_code(0).stderr.contains("has no widgets for the saved values"));
+    assert!(said("0.9.0").expect_code(2).stderr.contains("write 0.8.0 or 0.33.0, or auto"));
+    base.run(&path).args(["--semantics", "0.8.0"]).finish().expect_code(0);
+    // What the author chose for the app view comes first.
+    let done = base.command("inputs", &[&path]).args(["--semantics", "0.33.0"]).finish().expect_code(0);
+    let schema: Json = serde_json::from_str(&done.stdout).unwrap();
+    let properties = schema["properties"].as_object().unwrap();
+    assert_eq!(properties.keys().take(3).collect::<Vec<_>>(), ["1.height", "3.fps", "1.width"]);
+    assert_eq!((&properties["1.height"]["x-app"], &schema["x-app-outputs"]), (&json!(true), &json!(["2"])));
+}

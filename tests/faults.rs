@@ -357,17 +357,19 @@ fn fault_19_messages_say_what_is_meant() {
         words.iter().for_each(|words| assert!(done.stderr.contains(words), "{words}\n{}", done.stderr))
     };
     let mut graph = saved("x");
-    graph["3"] = json!({"class_type": "PreviewImage", "inputs": {"images": ["2", 0]}});
+    graph["3"] = json!({"class_type": "PreviewImage", "inputs": {"images": ["4", 0]}});
+    graph["4"] = json!({"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}});
     let file = base.write_json("w.json", &graph);
     let done = base.command("check", &[&file]).finish().expect_code(2);
     assert!(!done.stderr.contains("choose one below 0"), "{}", done.stderr);
     let lines: Vec<_> = done.stderr.lines().collect();
     assert!(
-        lines[0].starts_with("error: node 3 (PreviewImage)") && lines[0].contains("has none in ComfyUI 0.8.0"),
+        lines[0].starts_with("error: node 3 (PreviewImage)")
+            && lines[0].contains("(PreviewAny), which has 0 in ComfyUI 0.8.0"),
         "{lines:?}"
     );
     assert!(
-        lines.last().unwrap().ends_with("w.json: 1 problem: 1 of links; 1 of 2 outputs can run (--allow-partial)"),
+        lines.last().unwrap().ends_with("w.json: 1 problem: 1 of links; 2 of 3 outputs can run (--allow-partial)"),
         "{lines:?}"
     );
 

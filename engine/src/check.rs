@@ -12,7 +12,7 @@ use crate::node::{Flaw, Offer, Registry};
 use crate::problem::{Problem, ProblemKind, Problems};
 use crate::prompt::{Given, NodeId, Prompt, PromptNode, Targets};
 use crate::schema::Folders;
-use crate::stock::{self, Known};
+use crate::stock::{self, Known, Stock, Version};
 use crate::validate::Validator;
 
 /// A prompt that was checked.
@@ -189,9 +189,16 @@ fn not_runnable(id: &NodeId, node: &PromptNode, known: Known<'_>) -> Option<Prob
     if known.runnable(class).is_some() || known.declared(class).is_none() {
         return None;
     }
-    let advice = format!(
-        "{class} is one of ComfyUI's own nodes, which redraft cannot run yet; `redraft nodes` lists those that it can"
-    );
+    let advice = match Stock::version(class).filter(|version| *version > Version::HERE) {
+        Some(version) => format!(
+            "{class} is a node of ComfyUI {version}, newer than {}, by whose nodes redraft runs, and is not there yet; `redraft nodes` \
+             lists those that are",
+            Version::HERE
+        ),
+        None => format!(
+            "{class} is one of ComfyUI's own nodes, which redraft cannot run yet; `redraft nodes` lists those that it can"
+        ),
+    };
     Some(class_problem(ProblemKind::NotRunnable, id, class, advice))
 }
 

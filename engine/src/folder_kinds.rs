@@ -44,4 +44,9 @@ const FOLDER_KINDS: &[FolderKind] = &[
     FolderKind::new("photomaker", &["photomaker"]),
     FolderKind::new("model_patches", &["model_patches"]),
     FolderKind::new("audio_encoders", &["audio_encoders"]),
+    FolderKind::new("background_removal", &["background_removal"]),
+    FolderKind::new("frame_interpolation", &["frame_interpolation"]),
+    FolderKind::new("geometry_estimation", &["geometry_estimation"]),
+    FolderKind::new("optical_flow", &["optical_flow"]),
+    FolderKind::new("detection", &["detection"]),
 ];

@@ -49,6 +49,7 @@ pub mod stock;
 pub mod table;
 pub mod testing;
 mod validate;
+mod versions;
 pub mod workflow;
 
 // What the derives and macros need of other crates, so that their users need not.

@@ -3,6 +3,8 @@
 
 use serde_json::{Value, json};
 
+use crate::versions::Version;
+
 /// The name of the type that fits every other.
 pub const ANY: &str = "*";
 
@@ -198,7 +200,22 @@ impl Folders for () {
 
 /// Declarations by class name. The registry of runnable nodes is one; a table of foreign declarations may be another.
 pub trait Schemas {
+    /// The declaration by which a node of the class runs.
     fn schema(&self, class: &str) -> Option<&Schema>;
+
+    /// The declarations by which a node of the class may have been saved: the one by which it runs first, where it is one of
+    /// them, then others.
+    fn saved_by(&self, class: &str) -> Vec<Edition<'_>> {
+        self.schema(class).map(|schema| Edition { version: None, schema }).into_iter().collect()
+    }
+}
+
+/// A class as one version of ComfyUI declares it.
+#[derive(Clone, Copy, Debug)]
+pub struct Edition<'a> {
+    /// Unknown where the class is not ComfyUI's own.
+    pub version: Option<Version>,
+    pub schema: &'a Schema,
 }
 
 impl Options {
@@ -267,6 +284,8 @@ impl Kind {
             }
             Self::Combo { default: Some(default), .. } if !default.is_empty() => Some(json!(default)),
             Self::Combo { .. } => self.choices(folders).first().map(|first| json!(first)),
+            // What the editor sends of a viewer that has shown nothing yet.
+            Self::Widget { default: None, ty } if ty == "IMAGECOMPARE" => Some(json!(["", ""])),
             Self::Widget { default, .. } => default.clone(),
             Self::DynamicCombo(choices) => choices.first().map(|choice| json!(choice.key)),
             Self::Socket(_) | Self::Autogrow(_) => None,

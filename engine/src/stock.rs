@@ -1,17 +1,13 @@
-//! The declarations of every node that ComfyUI 0.8.0 ships with, also of those that we cannot run: they let a file be
-//! converted and checked. Facts from its `/object_info`, put together by `scripts/stock-declarations.py`.
-//!
-//! Nothing is parsed before a class is asked for, and then only that class's line.
-
-use std::collections::HashMap;
-use std::sync::{LazyLock, OnceLock};
+//! The declarations of every node that ComfyUI ships with, also of those that we cannot run: they let a file be converted and
+//! checked. They are those of [`Version::HERE`], and of classes that it lacks, those of the newest [`Version`]; by which others
+//! a file may have been saved, [`Schemas::saved_by`] says.
 
 use serde_json::{Map, Value, json};
 
 use crate::node::{Class, Registry};
-use crate::schema::{Folders, Input, Kind, Options, Schema, Schemas};
-
-const LINES: &str = include_str!("../data/stock-0.8.0.jsonl");
+use crate::schema::{Edition, Folders, Input, Kind, Options, Output, Schema, Schemas};
+pub use crate::versions::Version;
+use crate::versions::{self, Declared, History};
 
 /// Which folder a combo of files lists, by the input's name. The declarations do not say it.
 const FOLDERS: [(&str, &str); 22] = [
@@ -40,7 +36,7 @@ const FOLDERS: [(&str, &str); 22] = [
 ];
 
 /// Exceptions, by class: the same input name stands for another folder there.
-const FOLDERS_OF: [(&str, &str, &str); 9] = [
+const FOLDERS_OF: [(&str, &str, &str); 15] = [
     ("CLIPVisionLoader", "clip_name", "clip_vision"),
     ("UpscaleModelLoader", "model_name", "upscale_models"),
     ("LatentUpscaleModelLoader", "model_name", "latent_upscale_models"),
@@ -50,49 +46,77 @@ const FOLDERS_OF: [(&str, &str, &str); 9] = [
     ("GeminiInputFiles", "file", "input"),
     ("LoadImageDataSetFromFolder", "folder", "input_folders"),
     ("LoadImageTextDataSetFromFolder", "folder", "input_folders"),
+    ("LoadBackgroundRemovalModel", "bg_removal_name", "background_removal"),
+    ("FrameInterpolationModelLoader", "model_name", "frame_interpolation"),
+    ("OpticalFlowLoader", "model_name", "optical_flow"),
+    ("LoadMoGeModel", "model_name", "geometry_estimation"),
+    ("LoadDA3Model", "model_name", "geometry_estimation"),
+    ("LoadMediaPipeFaceLandmarker", "model_name", "detection"),
 ];
 
 /// Choices beside the files.
-const BESIDES: [(&str, &str); 2] = [("vae_name", "pixel_space"), ("existing_lora", "[None]")];
+const BESIDES: [(&str, &str); 3] = [("vae_name", "pixel_space"), ("existing_lora", "[None]"), ("model_file", "none")];
 
-/// Combos whose choices exist only in the browser, or are folders of models: any value is taken.
-const ANYTHING: [(&str, &str); 2] = [("CustomCombo", "choice"), ("DiffusersLoader", "model_path")];
-
-struct Line {
-    text: &'static str,
-    schema: OnceLock<Schema>,
-}
-
-static CLASSES: LazyLock<HashMap<&'static str, Line>> = LazyLock::new(|| {
-    let named = LINES.lines().filter_map(|text| {
-        let name = text.strip_prefix("{\"name\":\"")?.split('"').next()?;
-        Some((name, Line { text, schema: OnceLock::new() }))
-    });
-    named.collect()
-});
+/// Combos whose choices exist only in the browser, or are folders of models or data: any value is taken.
+const ANYTHING: [(&str, &str); 3] =
+    [("CustomCombo", "choice"), ("DiffusersLoader", "model_path"), ("LoadTrainingDataset", "folder_name")];
 
 /// The declarations of ComfyUI's own nodes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stock;
 
-impl Schemas for Stock {
-    fn schema(&self, class: &str) -> Option<&Schema> {
-        let line = CLASSES.get(class)?;
-        Some(line.schema.get_or_init(|| {
-            let mut schema = Schema::from_object_info(class, &entry(class));
-            schema.inputs.iter_mut().for_each(|input| read_from_folder(class, input));
-            schema
-        }))
-    }
-}
-
 impl Stock {
     /// The names of all classes, in alphabetical order.
     pub fn names() -> Vec<&'static str> {
-        let mut names: Vec<_> = CLASSES.keys().copied().collect();
+        let mut names: Vec<_> = versions::names().collect();
         names.sort_unstable();
         names
     }
+
+    /// A class as a version declares it, if that has it.
+    pub fn at(version: Version, class: &str) -> Option<&'static Schema> {
+        Some(read(class, versions::history(class)?.at(version)?))
+    }
+
+    /// The version whose declaration stands for a class here: [`Version::HERE`], or the newest for a class that this lacks.
+    pub fn version(class: &str) -> Option<Version> {
+        Some(here(class)?.version)
+    }
+
+    fn declared(class: &str) -> Option<&'static Schema> {
+        Some(read(class, here(class)?))
+    }
+
+    /// Those of a class besides the one that stands for it here.
+    fn others<'a>(class: &str) -> impl Iterator<Item = Edition<'a>> {
+        let all = versions::history(class).map_or(&[][..], |history| &history.declared);
+        let here = Self::version(class);
+        let others = all.iter().filter(move |declared| Some(declared.version) != here);
+        others.map(move |declared| Edition::<'a> { version: Some(declared.version), schema: read(class, declared) })
+    }
+}
+
+impl Schemas for Stock {
+    fn schema(&self, class: &str) -> Option<&Schema> {
+        Self::declared(class)
+    }
+
+    fn saved_by(&self, class: &str) -> Vec<Edition<'_>> {
+        let own = Self::declared(class).map(|schema| Edition { version: Self::version(class), schema });
+        own.into_iter().chain(Self::others(class)).collect()
+    }
+}
+
+fn here(class: &str) -> Option<&'static Declared> {
+    versions::history(class).and_then(History::here)
+}
+
+fn read(class: &str, declared: &'static Declared) -> &'static Schema {
+    declared.schema(|entry| {
+        let mut schema = Schema::from_object_info(class, entry);
+        schema.inputs.iter_mut().for_each(|input| read_from_folder(class, input));
+        schema
+    })
 }
 
 /// The declarations of all classes that we know: of those that run, their own; of the others, ComfyUI's.
@@ -107,7 +131,7 @@ impl<'a> Known<'a> {
 
     /// The declaration, for as long as the registry lives.
     pub fn declared(&self, class: &str) -> Option<&'a Schema> {
-        self.0.class(class).map(|class| &class.schema).or_else(|| Stock.schema_static(class))
+        self.0.class(class).map(|class| &class.schema).or_else(|| Stock::declared(class))
     }
 }
 
@@ -115,18 +139,35 @@ impl Schemas for Known<'_> {
     fn schema(&self, class: &str) -> Option<&Schema> {
         self.declared(class)
     }
+
+    fn saved_by(&self, class: &str) -> Vec<Edition<'_>> {
+        let own = self.declared(class).map(|schema| Edition { version: Stock::version(class), schema });
+        own.into_iter().chain(Stock::others(class)).collect()
+    }
 }
 
-impl Stock {
-    fn schema_static(self, class: &str) -> Option<&'static Schema> {
-        static STOCK: Stock = Stock;
-        STOCK.schema(class)
+/// All that is known, where files are read by the declarations of one version, if one is given.
+#[derive(Clone, Copy)]
+pub struct ReadAs<'a>(pub Known<'a>, pub Option<Version>);
+
+impl Schemas for ReadAs<'_> {
+    fn schema(&self, class: &str) -> Option<&Schema> {
+        self.0.declared(class)
+    }
+
+    fn saved_by(&self, class: &str) -> Vec<Edition<'_>> {
+        let mut all = self.0.saved_by(class);
+        let Some(version) = self.1 else { return all };
+        // The last that is no later than the version; of a class that it lacks, the first.
+        all.sort_by_key(|edition| edition.version);
+        let at = all.iter().rposition(|edition| edition.version.is_none_or(|of| of <= version)).unwrap_or(0);
+        all.into_iter().skip(at).take(1).collect()
     }
 }
 
 /// The class's line, parsed; null for a class that ComfyUI does not ship.
 fn entry(class: &str) -> Value {
-    CLASSES.get(class).and_then(|line| serde_json::from_str(line.text).ok()).unwrap_or(Value::Null)
+    here(class).map_or(Value::Null, Declared::entry)
 }
 
 /// Whether a class declares a default for an input. Of classes that ComfyUI does not have, one that is not zero, empty or the first
@@ -148,9 +189,14 @@ pub(crate) fn declares_default(class: &str, input: &Input) -> bool {
     }
 }
 
+/// An output that a class has in another version, and which that is.
+pub(crate) fn output_elsewhere(class: &str, slot: usize) -> Option<(Version, &'static Output)> {
+    Stock::others(class).find_map(|edition| Some((edition.version?, edition.schema.outputs.get(slot)?)))
+}
+
 /// Whether a class uses ComfyUI's V3 schema, for which some error texts differ.
 pub(crate) fn is_newer(class: &str) -> bool {
-    CLASSES.get(class).is_some_and(|line| line.text.ends_with("\"v3\":true}"))
+    here(class).is_some_and(|declared| declared.text.ends_with("\"v3\":true}"))
 }
 
 /// `[type, options]` of an input as ComfyUI's errors print it: exactly as the class declares it, including whether a
@@ -214,16 +260,38 @@ mod tests {
 
     #[test]
     fn every_line_is_a_class_and_no_combo_is_left_without_choices() {
-        assert_eq!(Stock::names().len(), 567);
+        assert_eq!(Stock::names().len(), 907);
         for name in Stock::names() {
-            let schema = Stock.schema(name).unwrap();
-            assert!(entry(name).is_object() && schema.class == name, "{name}");
-            for input in &schema.inputs {
-                if let Kind::Combo { options: Options::Fixed(choices), .. } = &input.kind {
-                    assert!(!choices.is_empty() && !choices[0].ends_with(".png"), "{name}.{}", input.name);
+            for Edition { schema, .. } in Stock.saved_by(name) {
+                assert!(entry(name).is_object() && schema.class == name, "{name}");
+                for input in &schema.inputs {
+                    if let Kind::Combo { options: Options::Fixed(choices), .. } = &input.kind {
+                        assert!(!choices.is_empty() && !choices[0].ends_with(".png"), "{name}.{}", input.name);
+                    }
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_class_is_read_by_those_that_may_have_saved_it() {
+        let numbers = |class: &str| {
+            let each = Stock.saved_by(class).into_iter().map(|edition| edition.version.map(Version::number));
+            each.flatten().collect::<Vec<_>>()
+        };
+        assert_eq!(numbers("KSampler"), ["0.8.0"]);
+        assert_eq!(numbers("CreateVideo"), ["0.8.0", "0.33.0"]);
+        assert_eq!(numbers("SaveText"), ["0.33.0"]);
+        assert_eq!(numbers("Nobody"), [""; 0]);
+        let registry = Registry::linked().unwrap();
+        let read_as = |version: &str, class: &str| {
+            let read_as = ReadAs(Known(&registry), Some(version.parse().unwrap()));
+            read_as.saved_by(class).iter().map(|edition| edition.version.unwrap().number()).collect::<Vec<_>>()
+        };
+        assert_eq!(read_as("0.8.0", "CreateVideo"), ["0.8.0"]);
+        assert_eq!(read_as("0.33.0", "CreateVideo"), ["0.33.0"]);
+        assert_eq!(read_as("0.33.0", "KSampler"), ["0.8.0"]);
+        assert_eq!(read_as("0.8.0", "SaveText"), ["0.33.0"]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::node::{Class, Offer};
 use crate::problem::{Problem, ProblemKind};
 use crate::prompt::{Given, NodeId, Prompt};
 use crate::schema::{Folders, Kind, Options, integer};
-use crate::stock::{self, Known};
+use crate::stock::{self, Known, Version};
 
 /// Lists of choices longer than this are not printed.
 const LONG_LIST: usize = 20;
@@ -122,11 +122,16 @@ impl Validator<'_> {
         let Some(schema) = self.known.declared(&source.class_type) else { return Ok(()) };
         let class = &source.class_type;
         let Some(output) = schema.outputs.get(slot) else {
-            let has = match schema.outputs.len() {
-                0 => "has none in ComfyUI 0.8.0, though it may in a newer one; take the link from what feeds it"
-                    .to_owned(),
-                1 => "has 1 output; choose output 0".to_owned(),
-                count => format!("has {count} outputs; choose one below {count}"),
+            let has = match (schema.outputs.len(), stock::output_elsewhere(class, slot)) {
+                (count, Some((version, output))) => format!(
+                    "has {count} in ComfyUI {}, by whose nodes redraft runs; `{}` comes out there in ComfyUI {version}; take the link \
+                     from elsewhere",
+                    Version::HERE,
+                    output.name
+                ),
+                (0, None) => "has none; take the link from what feeds it".to_owned(),
+                (1, None) => "has 1 output; choose output 0".to_owned(),
+                (count, None) => format!("has {count} outputs; choose one below {count}"),
             };
             let advice = format!("is linked to output {slot} of node {from} ({class}), which {has}");
             return Err(Finding::new(ProblemKind::DanglingLink, "tuple index out of range", advice)

@@ -27,7 +27,7 @@ pub(super) fn plan(args: &SweepArgs, named: &[Named], folders: &FolderPaths, num
     });
     let base = args.directories.base_directory.as_deref().unwrap_or(Path::new("."));
     let base = base.canonicalize().map_err(Stop::wrong)?;
-    Ok(json!({
+    let mut plan = json!({
         "format": FORMAT,
         "workflow": digest(&workflow_file::read_bytes(&args.file)?),
         "axes": axes.collect::<Outcome<Vec<_>>>()?,
@@ -38,13 +38,17 @@ pub(super) fn plan(args: &SweepArgs, named: &[Named], folders: &FolderPaths, num
         "texts": by_path(args.changes.texts())?,
         "substitutes": args.changes.substitutes,
         "substitute_files": by_path(substitutes::files(&args.changes, &args.directories).iter().map(|file| file.as_path()))?,
-        "prompt_seed": args.changes.prompt_seed,
+        "prompt_seed": args.changes.reading.prompt_seed,
         "strict_names": args.changes.strict_names,
         "only": args.only,
         "base": base.to_string_lossy(),
         "numerics": numerics,
         "files": contents(named, folders),
-    }))
+    });
+    if let Some(version) = args.changes.reading.semantics.0 {
+        plan["semantics"] = json!(version.number());
+    }
+    Ok(plan)
 }
 
 /// Whether a JSON value is the plan of a sweep, of whatever version.
@@ -89,6 +93,7 @@ fn called(key: &str) -> &str {
         "set" => "--set",
         "substitutes" => "--substitute",
         "prompt_seed" => "--prompt-seed",
+        "semantics" => "--semantics",
         "strict_names" => "--strict-names",
         "only" => "--only",
         "base" => "the base directory",

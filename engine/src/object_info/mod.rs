@@ -143,7 +143,8 @@ fn kind(ty: &Value, options: &Value, depth: usize) -> Kind {
         "COMFY_DYNAMICCOMBO_V3" if depth < MAX_DEPTH => Kind::DynamicCombo(choices(&options["options"], depth + 1)),
         "COMFY_AUTOGROW_V3" if depth < MAX_DEPTH => autogrow(&options["template"], depth + 1),
         "COMFY_MATCHTYPE_V3" => Kind::Socket(options["template"]["allowed_types"].as_str().unwrap_or("*").to_owned()),
-        plain if PLAIN_WIDGETS.contains(&plain) => {
+        // Only widgets say whether they have a socket, too.
+        plain if PLAIN_WIDGETS.contains(&plain) || options["socketless"].is_boolean() => {
             Kind::Widget { ty: plain.to_owned(), default: (!default.is_null()).then(|| default.clone()) }
         }
         _ => Kind::Socket(declared.to_owned()),
@@ -267,6 +268,22 @@ mod tests {
         assert_eq!(schema.display_name, "Shown");
         let Kind::DynamicCombo(choices) = &schema.inputs[1].kind else { panic!("{:?}", schema.inputs[1]) };
         assert_eq!(choices[0].inputs[0].kind.default(&()), Some(json!(3)));
+    }
+
+    #[test]
+    fn what_may_have_a_socket_too_is_a_widget() {
+        let entry = json!({"input": {"required": {
+            "curve": ["CURVE", {"default": {"points": []}, "socketless": true}],
+            "boxes": ["BOXES", {"default": [], "socketless": true, "forceInput": true}],
+            "shown": ["IMAGECOMPARE", {"socketless": true}],
+            "curves": ["CURVE", {}],
+        }}, "output": []});
+        let schema = Schema::from_object_info("C", &entry);
+        let widgets: Vec<_> = schema.inputs.iter().map(Input::is_widget).collect();
+        assert_eq!(widgets, [true, false, true, false]);
+        assert_eq!(schema.inputs[0].kind.default(&()), Some(json!({"points": []})));
+        assert_eq!(schema.inputs[1].kind.type_name(), "BOXES");
+        assert_eq!(schema.inputs[2].kind.default(&()), Some(json!(["", ""])));
     }
 
     #[test]

@@ -46,6 +46,22 @@ pub fn schema(prompt: &Prompt, schemas: &dyn Schemas, folders: &dyn Folders) -> 
     })
 }
 
+/// Puts inputs first in a [`schema`], in this order, and marks them with `x-app`: those that the workflow's author chose for the
+/// editor's app view. What the schema lacks is passed over.
+pub fn put_first<'i>(schema: &mut Value, inputs: impl IntoIterator<Item = (&'i NodeId, &'i str)>) {
+    let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else { return };
+    let mut first = Map::new();
+    for (node, input) in inputs {
+        let address = format!("{node}.{input}");
+        if let Some(Value::Object(mut property)) = properties.shift_remove(&address) {
+            property.insert("x-app".into(), json!(true));
+            first.insert(address, Value::Object(property));
+        }
+    }
+    first.append(properties);
+    *properties = first;
+}
+
 /// The declaration of an input, also of one that a choice brings, such as `mode.width`.
 pub fn input_of<'s>(schema: &'s Schema, name: &str) -> Option<&'s Input> {
     among(&schema.inputs, name)
@@ -294,6 +310,22 @@ mod tests {
             }
         }
         assert_eq!(schema["properties"].as_object().unwrap().len(), 12);
+    }
+
+    #[test]
+    fn chosen_inputs_come_first_and_are_marked() {
+        let mut schema = schema(&prompt(&nodes()), &schemas(), &());
+        let before = schema["properties"].as_object().unwrap().len();
+        let chosen =
+            [("5", "n"), ("9", "gone"), ("3", "cfg"), ("3", "name")].map(|(id, input)| (NodeId::from(id), input));
+        put_first(&mut schema, chosen.iter().map(|(id, input)| (id, *input)));
+        let properties = schema["properties"].as_object().unwrap();
+        let first: Vec<_> = properties.keys().take(4).map(String::as_str).collect();
+        assert_eq!(first, ["5.n", "3.name", "3.seed", "3.width"]);
+        assert_eq!(properties.len(), before);
+        let marked: Vec<_> =
+            properties.iter().filter(|(_, property)| property["x-app"] == true).map(|(at, _)| at).collect();
+        assert_eq!(marked, ["5.n", "3.name"]);
     }
 
     #[test]

@@ -11,7 +11,8 @@ use super::group::{self, Group};
 use super::stored::Kept;
 use super::types::{Context, ReadError, Remark, Severity};
 use super::widgets::{self, Parts};
-use super::{subgraph, ui};
+use super::{editions, replacements, subgraph, ui};
+use crate::versions::Version;
 
 const ALIAS: &str = "Node name for S&R";
 
@@ -28,6 +29,8 @@ struct Builder<'a> {
     /// How many nodes may still be built, and how many bytes copied.
     nodes_left: usize,
     allowance: Allowance,
+    /// The version that comes with the editor that saved the file.
+    editor: Option<Version>,
 }
 
 /// Builds all graphs of a file.
@@ -44,6 +47,7 @@ pub(super) fn build<'a>(file: &'a Value, context: &'a Context<'a>) -> Result<Gra
         remarks: Vec::new(),
         nodes_left: MAX_NODES,
         allowance: Allowance::new(),
+        editor: file["extra"]["frontendVersion"].as_str().and_then(Version::of_editor),
     };
     let definitions: Vec<_> =
         file["definitions"]["subgraphs"].as_array().into_iter().flatten().map(ui::Graph::read).collect();
@@ -133,7 +137,8 @@ impl Builder<'_> {
             self.graphs.all.push(graph);
             return Ok(assemble(raw, Role::Instance(self.graphs.all.len() - 1), parts, None));
         }
-        let class = renamed(&raw.class);
+        let renamed = replacements::in_node(raw, &mut self.remarks);
+        let (raw, class) = (renamed.as_ref(), renamed.class.as_str());
         let schema = self.context.schemas.schema(class);
         let role = match class {
             "Reroute" => Role::Reroute,
@@ -149,14 +154,10 @@ impl Builder<'_> {
             self.report_unknown(raw);
             return Ok(assemble(raw, role, widgets::unknown(raw), None));
         };
-        if class != raw.class {
-            let text = format!("the class `{}` is called `{class}` today", raw.class.escape_debug());
-            self.remarks.push(Remark::note(&raw.id, text));
-        }
-        let parts = widgets::known(schema, raw, self.context, &mut self.remarks);
+        let saved_by = editions::named(raw, self.editor);
+        let parts = widgets::known(schema, raw, saved_by, self.context, &mut self.remarks);
         self.allowance.spend(parts.weight())?;
         let mut node = assemble(raw, role, parts, Some(schema.display_name.clone()));
-        class.clone_into(&mut node.class);
         node.known = true;
         Ok(node)
     }
@@ -199,6 +200,7 @@ fn assemble(raw: &ui::Node, role: Role, parts: Parts, default_title: Option<Stri
         outputs: parts.outputs,
         widgets: parts.widgets,
         replaces: raw.properties["Run widget replace on values"].as_bool().unwrap_or(false),
+        renumbered: parts.renumbered,
     }
 }
 
@@ -264,17 +266,5 @@ fn editors_own(class: &str) -> Role {
         | "LabelNode"
         | "Label" => Role::Note,
         _ => Role::Real,
-    }
-}
-
-/// Classes that the editor renames on load.
-fn renamed(class: &str) -> &str {
-    match class {
-        "T2IAdapterLoader" => "ControlNetLoader",
-        "ConditioningAverage " => "ConditioningAverage",
-        "SDV_img2vid_Conditioning" => "SVD_img2vid_Conditioning",
-        "Load3DAnimation" => "Load3D",
-        "Preview3DAnimation" => "Preview3D",
-        class => class,
     }
 }

@@ -12,6 +12,7 @@ use super::build;
 use super::emission::{Emission, Emitted, Settings};
 use super::flat::{Flat, index_like};
 use super::graph::{Graphs, Role};
+use super::passed_on;
 use super::replace::Names;
 use super::types::{Context, Form, ReadError, Remark, Severity, Workflow};
 use crate::prompt::{NodeId, Prompt};
@@ -59,7 +60,7 @@ pub(super) fn converted(file: &Value, context: &Context<'_>, settings: &Settings
             nodes.insert(id, node);
         }
     }
-    let prompt = Prompt { nodes: numbered_first(nodes) };
+    let mut prompt = Prompt { nodes: numbered_first(nodes) };
     let mut workflow_json = file.clone();
     let Emitted { chosen, raw, unfed, mut remarks } = emission.end();
     for choice in chosen {
@@ -68,6 +69,7 @@ pub(super) fn converted(file: &Value, context: &Context<'_>, settings: &Settings
     if prompt.nodes.is_empty() {
         remarks.push(Remark::general(Severity::Warning, "no node of the workflow would run"));
     }
+    passed_on::link_through(&mut prompt, context.schemas, &mut remarks);
     let prompt_json = prompt.to_json();
     let workflow = Workflow {
         prompt_json,

@@ -190,6 +190,7 @@ impl<'a> Emission<'a> {
         let (source, fallback) = self.resolver.input(scope, place, slot)?;
         Ok(match source {
             Origin::Output(scope, node, slot) if self.emitted.contains(&(scope, node)) => {
+                let slot = self.resolver.graph(scope).nodes[node].output_today(slot);
                 Fed::Given(Given::link(self.resolver.id(scope, node), slot))
             }
             Origin::Output(scope, node, _) => Fed::Muted(self.resolver.id(scope, node)),

@@ -105,6 +105,8 @@ pub(super) struct Node {
     pub(super) widgets: Vec<Widget>,
     /// Whether a primitive's value goes through text replacement.
     pub(super) replaces: bool,
+    /// Which output each saved one is today, by number; those beyond the list are what they were.
+    pub(super) renumbered: Vec<usize>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -186,5 +188,10 @@ impl Node {
 
     pub(super) fn widget(&self, name: &str) -> Option<&Widget> {
         self.widgets.iter().find(|widget| widget.name == name)
+    }
+
+    /// The number that a saved output has today.
+    pub(super) fn output_today(&self, slot: usize) -> usize {
+        self.renumbered.get(slot).copied().unwrap_or(slot)
     }
 }

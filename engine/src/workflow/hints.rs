@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use indexmap::IndexMap;
 use serde_json::Value;
 
+use crate::versions::Version;
+
 /// Longer texts are no names.
 const MAX_TEXT: usize = 1000;
 
@@ -39,7 +41,10 @@ impl Pack {
     pub(crate) fn describe(&self) -> String {
         let version = self.version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
         match self.name.as_str() {
-            "comfy-core" => format!("ComfyUI{version}, but not with 0.8.0, whose nodes are known here"),
+            "comfy-core" => {
+                let known: Vec<_> = Version::all().map(Version::number).collect();
+                format!("ComfyUI{version}, but not with {}, whose nodes are known here", known.join(" or "))
+            }
             name => format!("the pack {name}{version}"),
         }
     }

@@ -14,6 +14,11 @@ const AUDIO_PLAYERS: [&str; 5] = ["LoadAudio", "SaveAudio", "PreviewAudio", "Sav
 /// Classes to which the editor adds a 3D viewer named `image`.
 const MODEL_VIEWERS: [&str; 2] = ["SaveGLB", "Preview3D"];
 
+/// How much speaks against a declaration that has no widget for a value.
+pub(super) const LEFT_ALONE: usize = 10;
+/// How much speaks against one that has a widget without a value.
+const UNSAVED: usize = 5;
+
 /// How many slots that may be missing are tried one by one.
 const TRIED: u32 = 4;
 
@@ -38,7 +43,7 @@ pub(super) fn best<'a>(schema: &'a Schema, context: &'a Context<'a>, stored: &St
 pub(super) struct Layout<'a> {
     context: &'a Context<'a>,
     pub(super) parts: Parts,
-    stored: Stored<'a>,
+    pub(super) stored: Stored<'a>,
     /// The optional slots that the file is taken to lack, a bit for each.
     pub(super) absent: u32,
     /// How many optional slots there are.
@@ -115,7 +120,7 @@ impl<'a> Layout<'a> {
         };
         let dynamic_prompts = matches!(input.kind, Kind::Text { dynamic_prompts: true, .. });
         let choice = value.clone();
-        let stored = taken.map(|(kept, _)| kept);
+        let stored = taken.and_then(|(kept, _)| kept);
         self.slot(name.clone(), input.kind.type_name(), Some(self.parts.widgets.len()));
         let controlled = input.has_control_as(&name);
         self.parts.widgets.push(Widget {
@@ -183,7 +188,7 @@ impl<'a> Layout<'a> {
 
     fn extra(&mut self, name: &'static str, default: Value, saved: bool, sent: bool) {
         let taken = if saved { self.stored.take(name, name) } else { None };
-        let (stored, value) = taken.map_or((None, default), |(kept, value)| (Some(kept), value.clone()));
+        let (stored, value) = taken.map_or((None, default), |(kept, value)| (kept, value.clone()));
         let widget = Widget { name: name.into(), value: Some(value), sent, saved, stored, ..Widget::default() };
         self.parts.widgets.push(widget);
     }
@@ -219,6 +224,11 @@ impl<'a> Layout<'a> {
 
     fn slot(&mut self, name: String, ty: &str, widget: Option<usize>) {
         self.parts.inputs.push(Slot { name, ty: ty.to_owned(), link: None, widget });
+    }
+
+    /// How badly the values fit, and how many of them or of the widgets are left alone.
+    pub(super) fn cost(&self) -> usize {
+        self.penalty + LEFT_ALONE * self.stored.left().len() + UNSAVED * self.short.len()
     }
 
     /// Values that found no widget or a wrong one, and widgets that found no value.

@@ -8,22 +8,28 @@ use crate::links::Links;
 use crate::live;
 use crate::prompt::{Given, NodeId};
 use crate::schema::{Folders, Schemas};
+use crate::settable::input_of;
 use crate::stock;
 
 impl Workflow {
     /// Gives a prompt in the API form the defaults of the inputs that it lacks, where the class declares one: it gained the input
-    /// since the prompt was written.
+    /// since the prompt was written. Of the versions by which it may have been saved, the first says what the default is.
     pub fn fill_defaults(&mut self, schemas: &dyn Schemas, folders: &dyn Folders) {
         if self.form != Form::Api {
             return;
         }
         for (id, node) in &mut self.prompt.nodes {
             let Some(schema) = schemas.schema(&node.class_type) else { continue };
+            let editions = schemas.saved_by(&node.class_type);
+            let default = |live: &live::Live<'_>| {
+                let theirs = editions.first().and_then(|edition| input_of(edition.schema, &live.name));
+                theirs.unwrap_or(live.input).kind.default(folders)
+            };
             let missing: Vec<_> = live::inputs(schema, &node.inputs)
                 .into_iter()
                 .filter(|live| !live.optional && !node.inputs.contains_key(&live.name))
                 .filter(|live| stock::declares_default(&node.class_type, live.input))
-                .filter_map(|live| Some((live.name.clone(), live.input.kind.default(folders)?)))
+                .filter_map(|live| Some((live.name.clone(), default(&live)?)))
                 .collect();
             for (name, value) in missing {
                 let text = format!(

@@ -5,12 +5,14 @@
 
 mod advance;
 mod api;
+mod app;
 mod base64;
 mod body;
 mod bounds;
 mod build;
 mod convert;
 mod dynamic_prompt;
+mod editions;
 mod emission;
 mod flat;
 mod graph;
@@ -21,8 +23,10 @@ mod layout;
 mod media;
 mod mend;
 mod overrides;
+mod passed_on;
 mod random;
 mod replace;
+mod replacements;
 mod resolve;
 mod stored;
 mod subgraph;
@@ -36,6 +40,7 @@ use std::borrow::Cow;
 use serde_json::{Value, json};
 
 pub use self::advance::advance;
+pub use self::app::{App, app};
 use self::body::Body;
 pub(crate) use self::hints::base_name;
 pub use self::hints::{Hints, Pack};
@@ -91,7 +96,10 @@ pub fn read_value_with(value: &Value, context: &Context<'_>, overrides: &[Overri
         (Some(prompt), editor) => {
             let mut remarks = Vec::new();
             let entries = prompt.as_object().cloned().unwrap_or_default();
-            let read = api::read(&entries, &mut remarks)?;
+            let mut read = api::read(&entries, &mut remarks)?;
+            replacements::in_prompt(&mut read, context.schemas, &mut remarks);
+            editions::in_prompt(&mut read, context, &mut remarks);
+            passed_on::link_through(&mut read, context.schemas, &mut remarks);
             let mut workflow = Workflow {
                 prompt: read,
                 prompt_json: prompt.into_owned(),

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
+use super::graph::Widget;
 use super::ui;
 use crate::schema::{Input, Kind, Options, Schema};
 
@@ -98,9 +99,20 @@ fn is_control(value: &Value) -> bool {
     value.as_str().is_some_and(|text| CONTROLS.contains(&text))
 }
 
-/// The values of one node.
+/// A value that another declaration found for its widget.
 #[derive(Clone)]
+struct Moved<'a> {
+    widget: &'a Widget,
+    /// Whether the declaration that takes the values knows no such name.
+    strange: bool,
+    taken: bool,
+}
+
+/// The values of one node.
+#[derive(Clone, Default)]
 pub(super) struct Stored<'a> {
+    /// In place of all else: values by the names of another declaration.
+    moved: Option<Vec<Moved<'a>>>,
     /// By place, with the place each has in the file.
     list: Vec<(usize, &'a Value)>,
     next: usize,
@@ -117,7 +129,18 @@ impl<'a> Stored<'a> {
         let before = list.len();
         drop_dummies(schema, &mut list);
         let dummies = before - list.len();
-        Self { list, next: 0, named, used: HashSet::new(), dummies }
+        Self { moved: None, list, next: 0, named, used: HashSet::new(), dummies }
+    }
+
+    /// The values that another declaration found for its widgets. `known` are the names of the one that takes them.
+    pub(super) fn moved(widgets: &'a [Widget], known: impl Fn(&str) -> bool) -> Self {
+        let moved = widgets.iter().map(|widget| Moved { widget, strange: !known(&widget.name), taken: false });
+        Self { moved: Some(moved.collect()), ..Self::default() }
+    }
+
+    /// The widgets of the other declaration whose values were not taken.
+    pub(super) fn not_moved(&self) -> impl Iterator<Item = &'a Widget> {
+        self.moved.iter().flatten().filter(|moved| !moved.taken).map(|moved| moved.widget)
     }
 
     /// The same without the names, if there are any.
@@ -137,15 +160,38 @@ impl<'a> Stored<'a> {
     }
 
     /// The next value for a widget of this name, or of its name without what stands before the dot. A name beats the place.
-    pub(super) fn take(&mut self, name: &str, last: &str) -> Option<(Kept, &'a Value)> {
+    pub(super) fn take(&mut self, name: &str, last: &str) -> Option<(Option<Kept>, &'a Value)> {
+        if self.moved.is_some() {
+            let widget = self.take_moved(name, last)?;
+            return Some((widget.stored.clone(), widget.value.as_ref()?));
+        }
         let placed = self.list.get(self.next).copied();
         self.next += 1;
         let named = self.named.and_then(|named| named.get_key_value(name).or_else(|| named.get_key_value(last)));
         if let Some((name, value)) = named {
             self.used.insert(name);
-            return Some((Kept { place: placed.map(|(place, _)| place), name: Some(name.clone()) }, value));
+            return Some((Some(Kept { place: placed.map(|(place, _)| place), name: Some(name.clone()) }), value));
         }
-        placed.map(|(place, value)| (Kept { place: Some(place), name: None }, value))
+        placed.map(|(place, value)| (Some(Kept { place: Some(place), name: None }), value))
+    }
+
+    /// The other declaration's widget of this name behind a choice's, which beats one that is kept under it for older prompts; of
+    /// this name; or of its name without a choice's. A control is that of the widget that was taken last.
+    fn take_moved(&mut self, name: &str, last: &str) -> Option<&'a Widget> {
+        let moved = self.moved.as_mut()?;
+        let open = |at: &usize| moved.get(*at).is_some_and(|moved| !moved.taken);
+        let named = |wanted: &dyn Fn(&Moved<'_>) -> bool| {
+            (0..moved.len()).filter(&open).find(|at| !moved[*at].widget.controls && wanted(&moved[*at]))
+        };
+        let control =
+            Some(self.next).filter(|at| open(at) && moved[*at].widget.controls && moved[*at].widget.name == name);
+        let at = control
+            .or_else(|| named(&|other| other.strange && last_name(&other.widget.name) == name))
+            .or_else(|| named(&|other| other.widget.name == name))
+            .or_else(|| named(&|other| other.widget.name == last))?;
+        moved[at].taken = true;
+        self.next = at + 1;
+        Some(moved[at].widget)
     }
 
     /// The next value that has a place, whatever its name.
@@ -170,6 +216,9 @@ impl<'a> Stored<'a> {
 
     /// What no widget took, in words. Empty values are left behind by display widgets such as a preview's.
     pub(super) fn left(&self) -> Vec<String> {
+        if self.moved.is_some() {
+            return Vec::new();
+        }
         let says = |value: &Value| !value.is_null() && value.as_str() != Some("");
         if let Some(named) = self.named {
             let left = named.iter().filter(|(name, value)| !self.used.contains(name.as_str()) && says(value));
@@ -178,6 +227,11 @@ impl<'a> Stored<'a> {
         let left = self.list.iter().skip(self.next).filter(|(_, value)| says(value));
         left.map(|(_, value)| super::api::brief(value)).collect()
     }
+}
+
+/// `codec` of `format.codec`.
+pub(super) fn last_name(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or(name)
 }
 
 /// Editors before 1.16 stored a dummy for a widget that the class forces to be a socket. If the count fits only with

@@ -103,7 +103,7 @@ fn set_values(widgets: &mut [Widget], raw: &ui::Node, remarks: &mut Vec<Remark>)
 }
 
 /// The entries of `proxyWidgets`: node and widget name, `None` for what is neither.
-fn proxies(property: &Value) -> Vec<Option<(String, String)>> {
+pub(super) fn proxies(property: &Value) -> Vec<Option<(String, String)>> {
     let parsed;
     let entries = match property {
         // Some versions saved the array as text.

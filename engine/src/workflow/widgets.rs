@@ -5,12 +5,13 @@ use std::collections::{HashMap, HashSet};
 use serde_json::Value;
 
 use super::bounds::weight;
+use super::editions::{self, Reading};
 use super::graph::{Output, Slot, Widget};
-use super::layout::{Layout, best};
-use super::stored::{Kept, Stored};
+use super::stored::Kept;
 use super::types::{Context, Remark};
 use super::ui;
 use crate::schema::Schema;
+use crate::versions::Version;
 
 /// Widgets that the editor saves and never sends.
 const EDITORS_OWN: [&str; 3] = ["control_after_generate", "control_filter_list", "upload"];
@@ -24,6 +25,8 @@ pub(super) struct Parts {
     pub(super) inputs: Vec<Slot>,
     pub(super) outputs: Vec<Output>,
     pub(super) widgets: Vec<Widget>,
+    /// Which output each saved one is today, by number; those beyond the list are what they were.
+    pub(super) renumbered: Vec<usize>,
 }
 
 impl Parts {
@@ -37,35 +40,30 @@ impl Parts {
     }
 }
 
-/// Lays out a class and gives it the values and links of a saved node.
-///
-/// Values have names in newer files, and names beat places. By place, a slot that only the editor knows, such as a seed's
-/// control, may be missing in the file: of the ways to read the values, the one in which they fit best is taken.
-pub(super) fn known(schema: &Schema, raw: &ui::Node, context: &Context<'_>, remarks: &mut Vec<Remark>) -> Parts {
-    let stored = Stored::read(schema, raw);
-    if stored.dummies > 0 {
-        let text = format!("{} saved values of inputs that are sockets today are left out", stored.dummies);
+/// Lays out a class and gives it the values and links of a saved node: of the declarations by which it may have been saved, by the
+/// one that fits best. `saved_by` is the version that the file names.
+pub(super) fn known(
+    schema: &Schema,
+    raw: &ui::Node,
+    saved_by: Option<Version>,
+    context: &Context<'_>,
+    remarks: &mut Vec<Remark>,
+) -> Parts {
+    let Reading { edition, layout, dummies } = editions::read(schema, raw, saved_by, context);
+    if dummies > 0 {
+        let text = format!("{dummies} saved values of inputs that are sockets today are left out");
         remarks.push(Remark::note(&raw.id, text));
     }
-    let layout = match stored.by_place() {
-        Some(places) => {
-            let placed = best(schema, context, &places);
-            let agrees = |widget: &Widget| {
-                widget.controls || stored.named(&widget.name).is_none_or(|named| Some(named) == widget.value.as_ref())
-            };
-            let trusted = placed.parts.widgets.iter().all(agrees);
-            let absent = placed.absent;
-            let stored = if trusted { stored } else { stored.by_name() };
-            Layout::of(schema, context, stored, absent)
-        }
-        None => best(schema, context, &stored),
-    };
     layout.report(raw, remarks);
-    let mut parts = layout.parts;
+    let mut parts = if std::ptr::eq(edition.schema, schema) {
+        let mut parts = layout.parts;
+        link(&mut parts, raw, true, remarks);
+        parts.outputs = outputs(schema.outputs.iter().map(|output| &output.ty), raw);
+        parts
+    } else {
+        editions::bring(edition, &layout.parts, schema, raw, context, remarks)
+    };
     adjust(&schema.class, &mut parts.widgets, &raw.id, remarks);
-    link(&mut parts, raw, true, remarks);
-    let declared = schema.outputs.iter().map(|output| &output.ty);
-    parts.outputs = outputs(declared, raw);
     parts
 }
 

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 //! Each rule of the conversion on a graph as small as it can be.
 
+mod app;
 mod bodies;
 mod branches;
 mod control;
@@ -10,6 +11,7 @@ mod plain;
 mod set;
 mod subgraphs;
 mod values;
+mod versions;
 
 use serde_json::{Value, json};
 
