@@ -251,7 +251,9 @@ mod tests {
     fn predict(network: &QwenImage, x: &Tensor, extra: &ExtraConds) -> Tensor {
         let (timestep, context) = (Tensor::from_slice(&[0.7f32; 2]), randn(2, &[2, 7, 12]));
         let call = Call::plain();
-        network.predict(&Inputs { x, timestep: &timestep, context: &context, extra, call: &call }).unwrap()
+        network
+            .predict(&Inputs { x, timestep: &timestep, context: &context, extra, control: None, call: &call })
+            .unwrap()
     }
 
     /// Three, one of them of two frames, laid by a method or as usual.
@@ -310,7 +312,8 @@ mod tests {
         let (timestep, context, extra) =
             (Tensor::from_slice(&[0.7f32; 2]), randn(2, &[2, 7, 12]), ExtraConds::default());
         let call = Call::plain();
-        let inputs = Inputs { x: &x, timestep: &timestep, context: &context, extra: &extra, call: &call };
+        let inputs =
+            Inputs { x: &x, timestep: &timestep, context: &context, extra: &extra, control: None, call: &call };
         let message = tiny().predict(&inputs).unwrap_err().to_string();
         assert!(message.contains("[2, 16, 5, 6]"), "{message}");
     }
