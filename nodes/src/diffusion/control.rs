@@ -61,6 +61,11 @@ impl Residuals {
         list.get(block)?.as_ref()
     }
 
+    /// All tensors.
+    pub fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        [&self.input, &self.middle, &self.output].into_iter().flatten().flatten()
+    }
+
     /// The same, sharing its tensors.
     #[must_use]
     pub fn shared(&self) -> Residuals {

@@ -65,3 +65,42 @@ impl Named {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use tch::Tensor;
+
+    use super::*;
+    use crate::files::tensor_file;
+    use crate::files::weights::Weights;
+    use crate::networks::Networks;
+    use crate::ops::numerics::Numerics;
+
+    #[test]
+    fn tensors_are_found_by_their_other_names_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("net.safetensors");
+        let row = |values: &[f32]| Tensor::from_slice(values).view([1, 2]);
+        let (q, k, own) = (row(&[1.0, 2.0]), row(&[3.0, 4.0]), row(&[5.0, 6.0]));
+        tensor_file::save(&path, [("to_q", &q), ("to_k", &k), ("own", &own)]).unwrap();
+        let file = Weights::open(&path).unwrap();
+        let mut names = Names::default();
+        names.stack("block.qkv", ["to_q".to_owned(), "to_k".to_owned()]);
+        names.add("block.other", "own");
+        let named = file.named(names);
+        let block = named.at("block");
+        assert_eq!((block.names(), block.numel()), (vec!["other".to_owned(), "qkv".to_owned()], 6));
+        assert_eq!((block.shape("qkv").unwrap(), block.dim("other", 1).unwrap()), (vec![2, 2], 2));
+        assert!(!named.contains("to_q") && named.at("to_q").is_empty() && named.shape("own").is_err());
+        let networks = Networks::with_limit(Numerics::cpu(), 1 << 20);
+        for _ in 0..2 {
+            let read = networks.get(&block, |w, _| Ok(std::rc::Rc::new(w.tensor("qkv", &[2, 2])?))).unwrap();
+            assert_eq!(Vec::<f32>::try_from(read.flatten(0, -1)).unwrap(), [1.0, 2.0, 3.0, 4.0]);
+        }
+        assert_ne!(named.digest(), file.digest());
+        let mut others = Names::default();
+        others.stack("block.qkv", ["to_k".to_owned(), "to_q".to_owned()]);
+        assert_ne!(file.named(others).digest(), named.digest());
+    }
+}

@@ -1,11 +1,11 @@
 //! ControlNets in a sampling run: when each acts, what it is shown, and what all of a chain add together.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use tch::{Device, Kind, Tensor};
 
 use crate::diffusion::control::{ControlInputs, Residuals};
@@ -47,6 +47,8 @@ pub struct ReadyControl {
     device: Device,
     previous: Option<Rc<ReadyControl>>,
     shown: RefCell<Shown>,
+    /// Whether what it adds was looked at once.
+    checked: Cell<bool>,
 }
 
 /// What the network was shown last.
@@ -91,6 +93,7 @@ impl<'a> Controls<'a> {
             device: self.device,
             previous,
             shown: RefCell::default(),
+            checked: Cell::new(false),
         });
         self.made.borrow_mut().insert(key, made.clone());
         Ok(made)
@@ -115,6 +118,19 @@ impl ReadyControl {
     }
 
     fn own(&self, call: &SteeredCall) -> Result<Residuals> {
+        let own = self.made(call)?;
+        if !self.checked.replace(true) {
+            let is_nan = |tensor: &Tensor| tensor.isnan().any().int64_value(&[]) != 0;
+            ensure!(
+                !own.tensors().any(is_nan) || is_nan(call.inputs.x),
+                "the ControlNet {} gives values that are no numbers (NaN), so its weights are damaged; fetch the file again",
+                self.control.net.file.weights.path().display()
+            );
+        }
+        Ok(own)
+    }
+
+    fn made(&self, call: &SteeredCall) -> Result<Residuals> {
         let mut shown = self.shown.borrow_mut();
         let hint = self.hint(call, &mut shown)?;
         match &self.parts.steerer {
@@ -196,12 +212,24 @@ impl ReadyControl {
 }
 
 /// A batch of several pictures for `states` of several prompts, each of which has all of them; one picture stays one.
+///
+/// Put together as ComfyUI does it, for the sake of the memory layout.
 fn spread(pictures: Tensor, states: i64, prompts: i64) -> Tensor {
     if pictures.size()[0] == 1 {
         return pictures;
     }
-    let each = fill_batch(&pictures, states / prompts);
-    if each.size()[0] == states { each } else { each.repeat([prompts, 1, 1, 1]) }
+    let each = states / prompts;
+    let mut own = pictures.narrow(0, 0, each.min(pictures.size()[0]));
+    let count = own.size()[0];
+    if each > count {
+        let mut parts: Vec<Tensor> = (0..each / count).map(|_| own.shallow_clone()).collect();
+        parts.push(own.narrow(0, 0, each % count));
+        own = Tensor::cat(&parts, 0);
+    }
+    if own.size()[0] == states {
+        return own;
+    }
+    Tensor::cat(&(0..prompts).map(|_| own.shallow_clone()).collect::<Vec<_>>(), 0)
 }
 
 impl fmt::Debug for ReadyControl {

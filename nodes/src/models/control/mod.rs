@@ -4,6 +4,7 @@ pub mod adapter;
 pub mod flux;
 mod lora;
 mod names;
+pub mod qwen_image;
 pub mod sd3;
 mod transformer_names;
 pub mod unet;
@@ -17,6 +18,7 @@ use tch::Tensor;
 
 use self::adapter::Adapter;
 use self::flux::FluxControl;
+use self::qwen_image::QwenControl;
 use self::sd3::{Sd3Control, Sd35Control};
 use self::unet::UNetControl;
 use crate::diffusion::control::ControlNetwork;
@@ -45,6 +47,8 @@ pub enum Kind {
     FluxPictures,
     /// The same for latents.
     FluxLatents,
+    /// A ControlNet of Qwen-Image.
+    QwenImage,
 }
 
 /// The weights of a network that steers a model.
@@ -114,6 +118,9 @@ fn transformer(file: &Weights) -> Option<Kind> {
     if file.contains("pos_embed_input.proj.weight") {
         let without_text = file.contains("transformer_blocks.0.adaLN_modulation.1.bias");
         return Some(if without_text { Kind::Sd35 } else { Kind::Sd3 });
+    }
+    if file.contains("transformer_blocks.0.img_mlp.net.0.proj.weight") {
+        return Some(Kind::QwenImage);
     }
     let of_flux = file.contains("controlnet_x_embedder.weight") && file.contains("x_embedder.weight");
     of_flux.then_some(Kind::FluxLatents)
@@ -215,7 +222,7 @@ impl ControlFile {
             }
             Kind::Sd3 => width(own, "x_embedder.proj.weight", 0) == width(base, "x_embedder.proj.weight", 0),
             Kind::Sd35 => width(own, "y_embedder.mlp.0.weight", 0) == width(base, "x_embedder.proj.weight", 0),
-            Kind::FluxPictures | Kind::FluxLatents => width(own, "img_in.weight", 0) == width(base, "img_in.weight", 0),
+            Kind::FluxPictures | Kind::FluxLatents | Kind::QwenImage => width(own, "img_in.weight", 0) == width(base, "img_in.weight", 0),
         };
         if fits { Ok(()) } else { refused("was made for another family or size of models") }
     }
@@ -250,6 +257,9 @@ impl ControlFile {
                     Ok(Rc::new(FluxControl::load(w, numerics)?) as Rc<dyn ControlNetwork>)
                 })?)
             }
+            Kind::QwenImage => Steerer::Control(
+                networks.get(&self.weights, |w, numerics| Ok(Rc::new(QwenControl::load(w, numerics)?) as Rc<dyn ControlNetwork>))?,
+            ),
             Kind::Adapter => {
                 Steerer::Adapter(networks.get(&self.weights, |w, numerics| Ok(Rc::new(Adapter::load(w, numerics)?)))?)
             }
@@ -283,6 +293,12 @@ impl ControlFile {
                 ratio: 1,
                 latent: Some(|latent| latent_format::FLUX.shown(latent)),
                 masked: self.weights.dim("pos_embed_input.weight", 1)? == 17 * 4,
+                ..plain
+            },
+            Kind::QwenImage => HintFormat {
+                ratio: 1,
+                latent: Some(|latent| latent_format::WAN21.shown(latent)),
+                masked: self.weights.dim("controlnet_x_embedder.weight", 1)? == 17 * 4,
                 ..plain
             },
             Kind::Adapter => {
@@ -340,4 +356,7 @@ impl ControlFile {
 }
 
 /// The kinds that are supported, for messages.
-const SUPPORTED: &str = "Stable Diffusion 1.x, 2.x, 3 or 3.5, SDXL or Flux";
+const SUPPORTED: &str = "Stable Diffusion 1.x, 2.x, 3 or 3.5, SDXL, Flux or Qwen-Image";
+
+#[cfg(test)]
+mod tests;
