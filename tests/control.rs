@@ -61,7 +61,10 @@ fn refused(base: &Base, graph: &Graph, code: i32, words: &[&str]) {
 #[test]
 fn networks_of_every_layout_steer() {
     let base = Base::new();
-    let plain = sampled(&base, &steered("none").with("16", "positive", json!(["6", 0])).with("16", "negative", json!(["7", 0])));
+    let plain = sampled(
+        &base,
+        &steered("none").with("16", "positive", json!(["6", 0])).with("16", "negative", json!(["7", 0])),
+    );
     let kinds = ["controlnet", "controlnet-diffusers", "control-lora", "t2i-adapter", "t2i-adapter-light"];
     let mut made = vec![plain];
     for kind in kinds {
@@ -89,7 +92,8 @@ fn strength_and_range_decide_whether_it_acts() {
     let base = Base::new();
     let graph = || steered("controlnet.safetensors");
     network(&base, "controlnet");
-    let plain = sampled(&base, &graph().with("16", "positive", json!(["6", 0])).with("16", "negative", json!(["7", 0])));
+    let plain =
+        sampled(&base, &graph().with("16", "positive", json!(["6", 0])).with("16", "negative", json!(["7", 0])));
     assert_eq!(sampled(&base, &graph().with("21", "strength", json!(0.0))), plain);
     let never = graph().with("21", "start_percent", json!(0.999)).with("21", "end_percent", json!(0.0));
     assert_eq!(sampled(&base, &never), plain);
@@ -111,7 +115,8 @@ fn strength_and_range_decide_whether_it_acts() {
             "start_percent": 0.0, "end_percent": 1.0,
         }),
     );
-    let twice = sampled(&base, &twice.with("16", "positive", json!(["23", 0])).with("16", "negative", json!(["23", 1])));
+    let twice =
+        sampled(&base, &twice.with("16", "positive", json!(["23", 0])).with("16", "negative", json!(["23", 1])));
     let apart = whole.iter().zip(&twice).map(|(one, other)| (one - other).abs()).fold(0.0, f32::max);
     let spread = whole.iter().fold(0.0f32, |most, value| most.max(value.abs()));
     assert!(apart <= 1e-4 * spread, "{apart} of {spread}");
@@ -123,7 +128,8 @@ fn prompts_that_are_steered_are_not_kept_and_what_is_sampled_is() {
     network(&base, "controlnet");
     let file = base.write_json("workflow.json", &steered("controlnet.safetensors").json());
     let run = || {
-        let done = base.run(&file).arg("--json").arg("--cache-directory").arg(base.path("cache")).finish().expect_code(0);
+        let done =
+            base.run(&file).arg("--json").arg("--cache-directory").arg(base.path("cache")).finish().expect_code(0);
         let ids = done.events_of("executing").into_iter().map(|data| data["node"].as_str().unwrap().to_owned());
         ids.collect::<Vec<_>>()
     };
@@ -136,7 +142,8 @@ fn prompts_that_are_steered_are_not_kept_and_what_is_sampled_is() {
     };
     assert!(changed("21.strength=0.7") > 1);
     random(&base, "controlnet-diffusers", "models/controlnet/other.safetensors");
-    fs::rename(base.path("models/controlnet/other.safetensors"), base.path("models/controlnet/controlnet.safetensors")).unwrap();
+    fs::rename(base.path("models/controlnet/other.safetensors"), base.path("models/controlnet/controlnet.safetensors"))
+        .unwrap();
     assert!(run().contains(&"16".to_owned()));
 }
 
@@ -152,7 +159,12 @@ fn files_that_are_no_controlnet_are_told_before_anything_runs() {
     fs::write(at("pickle.safetensors"), b"\x80\x02}q\x00(X\x01\x00\x00\x00aq\x01K\x01u.").unwrap();
     refused(&base, &steered("pickle.safetensors"), 1, &[node, "pickle.safetensors", "pickle"]);
     fs::copy(base.path("models/checkpoints").join(CHECKPOINT), at("checkpoint.safetensors")).unwrap();
-    refused(&base, &steered("checkpoint.safetensors"), 1, &[node, "a model of Stable Diffusion 1.x", "load it with CheckpointLoaderSimple"]);
+    refused(
+        &base,
+        &steered("checkpoint.safetensors"),
+        1,
+        &[node, "a model of Stable Diffusion 1.x", "load it with CheckpointLoaderSimple"],
+    );
     // One of its tensors has the name of a LoRA's.
     let mut tensors = Tensors::read(&at(&net));
     let one = tensors.0.pop().unwrap().1;

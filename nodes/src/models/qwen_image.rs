@@ -139,7 +139,11 @@ impl Trunk {
         let edge = (patches::halved(width) / 2).max(patches::halved(height) / 2);
         let options = (Kind::Float, self.placement.device);
         let of_text = Tensor::arange_start(edge, edge + words, options).unsqueeze(1).expand([words, 3], false);
-        rotary::turns(&Tensor::cat(&[of_text, places.to_device_(options.1, Kind::Float, false, false)], 0), &self.axes, THETA)
+        rotary::turns(
+            &Tensor::cat(&[of_text, places.to_device_(options.1, Kind::Float, false, false)], 0),
+            &self.axes,
+            THETA,
+        )
     }
 
     /// The embedded noise level, B×width.
@@ -258,7 +262,13 @@ pub(super) fn tokens_of(latent: &Tensor) -> Tensor {
 
 /// Where the tokens of a latent lie: frames count from 0 as indices, a picture has one of its own; the middle is at 0, and moved by `corner`, in
 /// latent points.
-pub(super) fn places_of(index: f64, frames: i64, [height, width]: [i64; 2], corner: [i64; 2], device: Device) -> Tensor {
+pub(super) fn places_of(
+    index: f64,
+    frames: i64,
+    [height, width]: [i64; 2],
+    corner: [i64; 2],
+    device: Device,
+) -> Tensor {
     let (rows, columns) = (patches::halved(height), patches::halved(width));
     let [top, left] = corner.map(patches::halved);
     let from = ((top - rows / 2) as f64, (left - columns / 2) as f64);

@@ -183,7 +183,8 @@ impl ReadyControl {
         let scaled = resize(pictures, side(width), side(height), Method::NearestExact, Crop::Center)?;
         let mut hint = (format.prepared)(&scaled);
         if let Some(in_network_scale) = format.latent {
-            hint = in_network_scale(&vae()?.encode(&hint.movedim_int(1, -1))?);
+            // The layout decides which kernel takes it, and so how sums are rounded.
+            hint = in_network_scale(&vae()?.encode(&hint.movedim_int(1, -1))?.contiguous());
         }
         if format.grey && hint.size()[1] > 1 && self.parts.steerer.channels() == Some(1) {
             hint = hint.mean_dim([1i64].as_slice(), true, None::<Kind>);

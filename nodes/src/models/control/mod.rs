@@ -222,7 +222,9 @@ impl ControlFile {
             }
             Kind::Sd3 => width(own, "x_embedder.proj.weight", 0) == width(base, "x_embedder.proj.weight", 0),
             Kind::Sd35 => width(own, "y_embedder.mlp.0.weight", 0) == width(base, "x_embedder.proj.weight", 0),
-            Kind::FluxPictures | Kind::FluxLatents | Kind::QwenImage => width(own, "img_in.weight", 0) == width(base, "img_in.weight", 0),
+            Kind::FluxPictures | Kind::FluxLatents | Kind::QwenImage => {
+                width(own, "img_in.weight", 0) == width(base, "img_in.weight", 0)
+            }
         };
         if fits { Ok(()) } else { refused("was made for another family or size of models") }
     }
@@ -257,9 +259,9 @@ impl ControlFile {
                     Ok(Rc::new(FluxControl::load(w, numerics)?) as Rc<dyn ControlNetwork>)
                 })?)
             }
-            Kind::QwenImage => Steerer::Control(
-                networks.get(&self.weights, |w, numerics| Ok(Rc::new(QwenControl::load(w, numerics)?) as Rc<dyn ControlNetwork>))?,
-            ),
+            Kind::QwenImage => Steerer::Control(networks.get(&self.weights, |w, numerics| {
+                Ok(Rc::new(QwenControl::load(w, numerics)?) as Rc<dyn ControlNetwork>)
+            })?),
             Kind::Adapter => {
                 Steerer::Adapter(networks.get(&self.weights, |w, numerics| Ok(Rc::new(Adapter::load(w, numerics)?)))?)
             }

@@ -36,12 +36,20 @@ fn residuals(file: &ControlFile, model: &ModelPart, types: &[i64]) -> Result<Res
         Steerer::Control(network) => network,
     };
     let width = UNet::context_width_of(&model.weights)?;
-    let (x, timestep, context) = (randn(3, &[2, 4, 16, 12]), Tensor::from_slice(&[999f32, 37.0]), randn(7, &[2, 77, width]));
+    let (x, timestep, context) =
+        (randn(3, &[2, 4, 16, 12]), Tensor::from_slice(&[999f32, 37.0]), randn(7, &[2, 77, width]));
     let extra = match model.weights.dim("label_emb.0.0.weight", 1) {
         Ok(columns) => ExtraConds::default().with(VECTOR, ExtraCond::Rows(randn(11, &[2, columns]))),
         Err(_) => ExtraConds::default(),
     };
-    network.residuals(&ControlInputs { x: &x, timestep: &timestep, context: &context, extra: &extra, hint: &hint, types })
+    network.residuals(&ControlInputs {
+        x: &x,
+        timestep: &timestep,
+        context: &context,
+        extra: &extra,
+        hint: &hint,
+        types,
+    })
 }
 
 /// Mean, spread and six values.
@@ -52,7 +60,8 @@ type Figures = (f64, f64, [f64; 6]);
 fn networks_of_all_layouts_agree_with_the_reference() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
-    let (sd1, sd2, sdxl) = (model(directory, Layout::Sd1), model(directory, Layout::Sd2), model(directory, Layout::Sdxl));
+    let (sd1, sd2, sdxl) =
+        (model(directory, Layout::Sd1), model(directory, Layout::Sd2), model(directory, Layout::Sdxl));
     let cases: [(Steering, &ModelPart, &[i64], Figures, Figures); 8] = [
         (
             Steering::Sd1,
@@ -177,7 +186,8 @@ fn a_difference_is_completed_by_its_model() {
     assert_eq!(completed.kind, Kind::UNet);
     let name = "input_blocks.0.0.weight";
     let read = |weights: &Weights| weights.tensor(name, &weights.shape(name).unwrap()).unwrap();
-    let sum = (read(&plain).to_kind(Elements::Half) + read(&model.weights).to_kind(Elements::Half)).to_kind(Elements::Float);
+    let sum =
+        (read(&plain).to_kind(Elements::Half) + read(&model.weights).to_kind(Elements::Half)).to_kind(Elements::Float);
     assert_eq!(read(&completed.weights), sum);
     let own = "zero_convs.0.0.weight";
     let shape = plain.shape(own).unwrap();
@@ -208,7 +218,10 @@ fn a_network_for_another_model_is_named() {
         let name = format!("{steering:?}.safetensors");
         refused(residuals(&network(directory, steering), model, &[]), &[what, &name, "use one made for"]);
     }
-    refused(residuals(&network(directory, Steering::Union), &sdxl, &[7]), &["'repaint' (7)", "6 that the network knows"]);
+    refused(
+        residuals(&network(directory, Steering::Union), &sdxl, &[7]),
+        &["'repaint' (7)", "6 that the network knows"],
+    );
     let difference = network(directory, Steering::Sd1Difference);
     refused(difference.completed(&sdxl), &["is the difference from another model", "connect the model"]);
 }
@@ -236,7 +249,10 @@ fn files_of_other_kinds_are_named() {
         ControlFile::recognise(&Weights::open(path).unwrap())
     };
     refused(write("lora.safetensors", &["lora_unet_a.lora_down.weight"]), &["is a LoRA", "LoraLoader"]);
-    refused(write("hunyuan.safetensors", &["after_proj_list.18.bias"]), &["HunyuanDiT", "use one of Stable Diffusion 1.x"]);
+    refused(
+        write("hunyuan.safetensors", &["after_proj_list.18.bias"]),
+        &["HunyuanDiT", "use one of Stable Diffusion 1.x"],
+    );
     refused(write("part.safetensors", &["input_hint_block.0.weight"]), &["incomplete"]);
     refused(write("new.safetensors", &["controlnet_blocks.0.weight"]), &["of a kind that is not supported"]);
     refused(write("other.safetensors", &["something"]), &["is not recognised"]);
