@@ -8,8 +8,8 @@ use std::fs;
 
 use common::graph::{Graph, ksampler};
 use common::tensors::Tensors;
-use common::{Base, CHECKPOINT, Redraft};
-use serde_json::json;
+use common::{Base, CHECKPOINT, Redraft, VAE, shared};
+use serde_json::{Value as Json, json};
 
 /// A random file of a kind in a folder of models.
 fn random(base: &Base, kind: &str, below: &str) {
@@ -203,4 +203,44 @@ fn what_does_not_belong_together_is_named() {
     tensors.0["control_model.middle_block_out.0.bias"].bytes[..2].copy_from_slice(&[0xff, 0x7f]);
     tensors.write(&path);
     refused(&base, &steered(&net), 1, &["node 16 (KSampler)", &net, "no numbers (NaN)", "fetch the file again"]);
+}
+
+/// A workflow of the editor's, with tiny random models and pictures in place of those that it names, and nodes of other packs that look
+/// for edges or depths replaced by one that inverts. Gives how many pictures it saved.
+fn runs_from_its_file(workflow: &str) -> usize {
+    let base = Base::new();
+    network(&base, "controlnet");
+    let mut workflow: Json = serde_json::from_slice(&fs::read(shared(workflow)).unwrap()).unwrap();
+    for node in workflow["nodes"].as_array_mut().unwrap() {
+        if ["CannyEdgePreprocessor", "DepthAnythingV2Preprocessor"].iter().any(|class| node["type"] == *class) {
+            node["type"] = json!("ImageInvert");
+            node["widgets_values"] = json!([]);
+            node["inputs"].as_array_mut().unwrap().retain(|input| input["name"] == "image");
+        }
+        if node["type"] == "KSampler" {
+            node["widgets_values"][2] = json!(2);
+        }
+        if node["type"] == "EmptyLatentImage" {
+            node["widgets_values"] = json!([64, 96, 1]);
+        }
+    }
+    let file = base.write_json("workflow.json", &workflow);
+    base.command("stand-ins", &[&file]).args(["--width", "96", "--height", "64"]).finish().expect_code(0);
+    let mut command = base.run(&file);
+    for (names, model) in
+        [("v1-5*", CHECKPOINT), ("any*", CHECKPOINT), ("*vae*", VAE), ("*control*", "controlnet.safetensors")]
+    {
+        command = command.arg("--substitute").arg(format!("{names}={model}"));
+    }
+    command.arg("--substitute").arg(format!("*={CHECKPOINT}")).finish().expect_code(0);
+    base.outputs().len()
+}
+
+#[test]
+#[cfg_attr(not(shared), ignore = "needs ../shared")]
+fn workflows_run_from_their_files() {
+    let documentation = "conversions/documentation/basic-workflows__sd15-basics__SD1.5_inpainting_controlnet";
+    assert_eq!(runs_from_its_file(&format!("{documentation}.workflow.json")), 1);
+    assert_eq!(runs_from_its_file(&format!("{documentation}2.workflow.json")), 1);
+    assert_eq!(runs_from_its_file("conversions/pictures/controlnet__controlnet_example.png.workflow.json"), 1);
 }

@@ -170,7 +170,11 @@ impl ControlFile {
         if let Some((_, what)) = NOT_YET.iter().find(|(name, _)| file.contains(name)) {
             return Err(Unsupported(format!("{path} is {what}; use one of {SUPPORTED}")).into());
         }
-        if file.names().iter().any(|name| name.starts_with("controlnet_blocks.")) {
+        ensure!(
+            !file.contains("controlnet_blocks.0.y_rms.weight"),
+            "{path} is a patch of a model, no ControlNet; load it with ModelPatchLoader"
+        );
+        if !file.at("controlnet_blocks").is_empty() {
             return Err(Unsupported(format!(
                 "{path} is a ControlNet of a kind that is not supported; use one of {SUPPORTED}"
             ))

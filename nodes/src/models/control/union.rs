@@ -1,6 +1,6 @@
 //! What ControlNet++ (xinsir 2024) adds to a ControlNet, so that one network takes pictures of several kinds.
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail};
 use tch::{Kind, Tensor};
 
 use crate::files::weights::Weights;
@@ -70,8 +70,7 @@ impl Union {
         let kinds = self.tasks.size()[0];
         if let Some(beyond) = types.iter().find(|kind| **kind >= kinds) {
             let name = usize::try_from(*beyond).ok().and_then(|kind| TYPES.get(kind)).unwrap_or(&"");
-            ensure!(
-                false,
+            bail!(
                 "the kind of picture '{name}' ({beyond}) is not among the {kinds} that the network knows; choose another type, or the \
                  ProMax variant of the network"
             );

@@ -21,7 +21,8 @@ pub(super) const ADDITIONS: &[(Test, &str)] = &[
         |w| {
             ControlFile::find(w).is_some()
                 || w.contains("control_model.input_blocks.0.0.weight")
-                || any(w, "input_hint_block.", "controlnet_blocks.")
+                || w.contains("controlnet_blocks.0.weight")
+                || !w.at("input_hint_block").is_empty()
         },
         "a ControlNet; load it with ControlNetLoader",
     ),
