@@ -123,6 +123,34 @@ pub(crate) enum CheckpointKind {
     QwenImage,
     /// Wan 2.1, 1.3 billion weights, with its text encoder and VAE
     Wan,
+    /// A ControlNet of Stable Diffusion 1.x
+    #[value(name = "controlnet")]
+    ControlNet,
+    /// The same in the layout of diffusers
+    #[value(name = "controlnet-diffusers")]
+    ControlNetDiffusers,
+    /// The same as the difference from a model
+    #[value(name = "controlnet-difference")]
+    ControlNetDifference,
+    /// A ControlNet of Stable Diffusion 2.x
+    #[value(name = "controlnet-sd2")]
+    ControlNetSd2,
+    /// A ControlNet of SDXL
+    #[value(name = "controlnet-sdxl")]
+    ControlNetSdxl,
+    /// The same for pictures of several kinds
+    #[value(name = "controlnet-union")]
+    ControlNetUnion,
+    /// A control-LoRA of Stable Diffusion 1.x
+    ControlLora,
+    /// A control-LoRA of SDXL
+    ControlLoraSdxl,
+    /// A T2I-Adapter of Stable Diffusion 1.x
+    T2iAdapter,
+    /// The same with few weights
+    T2iAdapterLight,
+    /// A T2I-Adapter of SDXL
+    T2iAdapterSdxl,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

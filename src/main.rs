@@ -42,7 +42,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use redraft_engine::memory;
-use redraft_nodes::models::random::{Layout, Size, write_random_checkpoint};
+use redraft_nodes::models::random::{Layout, Size, Steering, write_random_checkpoint};
 use redraft_nodes::pictures::draft::write_draft;
 #[cfg(feature = "packs")]
 use redraft_packs as _;
@@ -119,6 +119,17 @@ fn dispatch(command: Command, quiet: bool) -> Outcome {
                 CheckpointKind::Flux => Layout::Flux,
                 CheckpointKind::QwenImage => Layout::QwenImage,
                 CheckpointKind::Wan => Layout::Wan,
+                CheckpointKind::ControlNet => Layout::Steering(Steering::Sd1),
+                CheckpointKind::ControlNetDiffusers => Layout::Steering(Steering::Sd1Diffusers),
+                CheckpointKind::ControlNetDifference => Layout::Steering(Steering::Sd1Difference),
+                CheckpointKind::ControlNetSd2 => Layout::Steering(Steering::Sd2),
+                CheckpointKind::ControlNetSdxl => Layout::Steering(Steering::Sdxl),
+                CheckpointKind::ControlNetUnion => Layout::Steering(Steering::Union),
+                CheckpointKind::ControlLora => Layout::Steering(Steering::LoraSd1),
+                CheckpointKind::ControlLoraSdxl => Layout::Steering(Steering::LoraSdxl),
+                CheckpointKind::T2iAdapter => Layout::Steering(Steering::Adapter),
+                CheckpointKind::T2iAdapterLight => Layout::Steering(Steering::AdapterLight),
+                CheckpointKind::T2iAdapterSdxl => Layout::Steering(Steering::AdapterSdxl),
             };
             let size = match size {
                 CheckpointSize::Tiny => Size::Tiny,

@@ -61,7 +61,7 @@ fn main() -> Result<()> {
     let context = there(randn(1, &[batch, 77, unet.context_width()]));
     let timestep = there(Tensor::full([batch], 999.0, (Kind::Float, Device::Cpu)));
     let (extra, call) = (ExtraConds::default(), Call::plain());
-    let inputs = Inputs { x: &x, timestep: &timestep, context: &context, extra: &extra, call: &call };
+    let inputs = Inputs { x: &x, timestep: &timestep, context: &context, extra: &extra, control: None, call: &call };
     let mut seconds = Vec::new();
     for step in 0..=steps {
         let before = product(numerics.unet());

@@ -117,6 +117,7 @@ fn main() -> Result<()> {
         sampling: Rc::new(Parameterisation::sd15()),
         latent_format: &latent_format::SD15,
         extra_conds: Box::new(|_| Ok(ExtraConds::default())),
+        controls: Box::new(|_| anyhow::bail!("nothing steers it")),
         hooks: Hooks::default(),
     };
     let bench = Bench { model, calls, guide };

@@ -56,14 +56,23 @@ impl Networks {
         weights: &Weights,
         load: impl FnOnce(&Weights, &Numerics) -> Result<Rc<T>>,
     ) -> Result<Rc<T>> {
-        let key = (TypeId::of::<T>(), weights.digest());
+        self.of_several([weights], |[weights], numerics| load(&weights, numerics))
+    }
+
+    /// The network of type `T` over several files' weights, as [`get`](Self::get).
+    pub fn of_several<T: ?Sized + 'static, const N: usize>(
+        &self,
+        weights: [&Weights; N],
+        load: impl FnOnce([Weights; N], &Numerics) -> Result<Rc<T>>,
+    ) -> Result<Rc<T>> {
+        let key = (TypeId::of::<T>(), digest(weights));
         if let Some(network) = self.find(&key) {
-            // Its tensors may be views of the file.
-            weights.unchanged()?;
+            // Its tensors may be views of the files.
+            weights.iter().try_for_each(|weights| weights.unchanged())?;
             return Ok(network);
         }
         let reading = Rc::new(self.reading());
-        let network = load(&weights.read_by(reading.clone()), &self.numerics)?;
+        let network = load(weights.map(|weights| weights.read_by(reading.clone())), &self.numerics)?;
         let kept = Kept { key, network: Box::new(network.clone()), _held: reading.end() };
         self.kept.borrow_mut().insert(0, kept);
         Ok(network)
@@ -86,6 +95,18 @@ impl Networks {
             }
         })
     }
+}
+
+/// What stands for all of them.
+fn digest<const N: usize>(weights: [&Weights; N]) -> Digest {
+    if let [only] = weights.as_slice() {
+        return only.digest();
+    }
+    let mut hasher = blake3::Hasher::new();
+    weights.iter().for_each(|weights| {
+        hasher.update(&weights.digest());
+    });
+    *hasher.finalize().as_bytes()
 }
 
 #[cfg(test)]

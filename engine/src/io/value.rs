@@ -21,6 +21,7 @@ pub struct Value {
 struct OfType {
     bytes: fn(&dyn Any) -> usize,
     describe: fn(&dyn Any) -> String,
+    is_data: fn(&dyn Any) -> bool,
     /// Nothing for a type that is never written.
     encode: Option<fn(&dyn Any, &mut Encoder<'_>)>,
 }
@@ -37,6 +38,7 @@ impl<T: Wire> Of<T> {
     const TABLE: OfType = OfType {
         bytes: |any| any.downcast_ref().map_or(0, T::bytes),
         describe: |any| any.downcast_ref().map(T::describe).unwrap_or_default(),
+        is_data: |any| any.downcast_ref().is_some_and(T::is_data),
         encode: match T::CODEC {
             Codec::Data { .. } => Some(|any, to| {
                 if let (Codec::Data { encode, .. }, Some(value)) = (T::CODEC, any.downcast_ref()) {
@@ -48,7 +50,7 @@ impl<T: Wire> Of<T> {
     };
 }
 
-static PLAIN: OfType = OfType { bytes: |_| 0, describe: |_| String::new(), encode: None };
+static PLAIN: OfType = OfType { bytes: |_| 0, describe: |_| String::new(), is_data: |_| false, encode: None };
 
 impl Value {
     /// A plain value: `i128` under `INT`, `f64`, `bool`, `String`, JSON.
@@ -83,11 +85,11 @@ impl Value {
         (self.of_type.bytes)(&*self.inner)
     }
 
-    /// Whether it can be written: it is plain, or of a wire type that is data.
+    /// Whether it can be written: it is plain, or of a wire type that is data and has nothing in it that is made again.
     pub fn is_data(&self) -> bool {
         let number = self.downcast::<i128>().is_some() || self.downcast::<f64>().is_some();
         let plain = number || self.downcast::<bool>().is_some() || self.downcast::<String>().is_some();
-        self.of_type.encode.is_some() || plain || self.is_nothing() || self.downcast::<Json>().is_some()
+        (self.of_type.is_data)(&*self.inner) || plain || self.is_nothing() || self.downcast::<Json>().is_some()
     }
 
     /// Writes a value of a wire type that is data; of any other, nothing.
@@ -135,6 +137,11 @@ pub trait Wire: Any + Clone {
     /// About how much memory a clone takes, in bytes: what it does not share.
     fn clone_bytes(&self) -> usize {
         0
+    }
+
+    /// Whether it can be written. A value of a type that is data may hold something that is made again in each process.
+    fn is_data(&self) -> bool {
+        matches!(Self::CODEC, Codec::Data { .. })
     }
 
     /// What error reports say of it, such as `IMAGE 1 x 512 x 512 x 3`.

@@ -68,7 +68,7 @@ impl Networks {
     /// The noise in states that are scaled as the network takes them, at timesteps, under encoded prompts.
     pub(crate) fn predict(&self, x: &Tensor, timestep: &Tensor, context: &Tensor) -> Result<Tensor> {
         let (extra, call) = (ExtraConds::default(), Call::plain());
-        self.unet.forward(&Inputs { x, timestep, context, extra: &extra, call: &call })
+        self.unet.forward(&Inputs { x, timestep, context, extra: &extra, control: None, call: &call })
     }
 }
 

@@ -118,7 +118,7 @@ impl Painter {
     /// The same with something beside it.
     pub(crate) fn with(checkpoint: &Path, numerics: Numerics, settings: &Settings, extras: Extras) -> Result<Painter> {
         let contents = recognise(&Weights::open(checkpoint)?)?;
-        let networks = Networks::new(numerics);
+        let networks = Rc::new(Networks::new(numerics));
         let text = contents.text.as_ref().context("the checkpoint has no text encoder")?;
         let (usage, weights) = text.recipe.encoders.first().zip(text.encoders.first()).context("no text encoder")?;
         let weights = weights.as_ref().context("the checkpoint has no text encoder")?;

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use tch::{Device, Tensor};
 
+use super::control::Residuals;
 use super::extra_conds::ExtraConds;
 use super::patch::Call;
 
@@ -19,6 +20,8 @@ pub struct Inputs<'a> {
     pub context: &'a Tensor,
     /// What the model's family takes besides, a row for each state.
     pub extra: &'a ExtraConds,
+    /// What networks that steer this one add inside of it.
+    pub control: Option<&'a Residuals>,
     /// What is changed inside of the network.
     pub call: &'a Call<'a>,
 }

@@ -3,6 +3,7 @@
 pub mod delta;
 mod guard;
 pub mod named_tensors;
+pub mod names;
 pub mod pickle;
 pub mod reading;
 pub mod tensor_file;

@@ -1,14 +1,16 @@
 //! Walking a checkpoint by name: `weights.at("down_blocks").at(0)`.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::path::Path;
 use std::rc::Rc;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use tch::{Device, Kind, Tensor};
 
 use super::delta::{Delta, Digest};
+use super::names::{Named, Names};
 use super::reading::{Reading, Source};
 pub use super::weights_file::WeightsFile;
 use crate::ops::numerics::{Placement, channels_last};
@@ -21,6 +23,8 @@ pub struct Weights {
     file: Rc<WeightsFile>,
     prefix: String,
     placement: Placement,
+    /// Names that stand for those of the file, if they do.
+    names: Option<Rc<Names>>,
     /// First ones first.
     deltas: Vec<Rc<Delta>>,
     reading: Option<Rc<Reading>>,
@@ -32,7 +36,7 @@ impl Weights {
     /// All of `file`, to be read as float32 on the CPU until [`Weights::placed`] says otherwise.
     pub fn new(file: Rc<WeightsFile>) -> Self {
         let placement = Placement::cpu(Kind::Float);
-        Self { file, prefix: String::new(), placement, deltas: Vec::new(), reading: None, trained: None }
+        Self { file, prefix: String::new(), placement, names: None, deltas: Vec::new(), reading: None, trained: None }
     }
 
     /// Opens `path`: [`WeightsFile::open`] with all of the file in view.
@@ -43,6 +47,42 @@ impl Weights {
     /// The same view with its tensors wanted elsewhere or in another element type.
     pub fn placed(&self, placement: Placement) -> Self {
         Self { placement, ..self.clone() }
+    }
+
+    /// The whole file under other names, which are those of all that is said of its tensors from then on.
+    pub fn named(&self, names: Names) -> Self {
+        Self { names: Some(Rc::new(names)), ..self.whole() }
+    }
+
+    /// What the file has for a full name.
+    fn of_file<'a>(&'a self, full: &'a str) -> Option<Cow<'a, Named>> {
+        match &self.names {
+            Some(names) => names.get(full).map(Cow::Borrowed),
+            None => self
+                .file
+                .contains(full)
+                .then(|| Cow::Owned(Named { parts: vec![full.to_owned()], halves_swapped: false })),
+        }
+    }
+
+    /// The full names that start with the prefix, sorted.
+    fn full_names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        match &self.names {
+            Some(names) => Box::new(names.under(&self.prefix)),
+            None => Box::new(self.file.names_under(&self.prefix)),
+        }
+    }
+
+    /// The shape in the file.
+    fn shape_in_file(&self, full: &str) -> Option<Vec<i64>> {
+        let Some(names) = &self.names else { return self.file.shape(full).map(<[i64]>::to_vec) };
+        let named = names.get(full)?;
+        let mut shapes = named.parts.iter().map(|part| self.file.shape(part));
+        let mut shape = shapes.next()??.to_vec();
+        for more in shapes {
+            *shape.first_mut()? += more?.first()?;
+        }
+        Some(shape)
     }
 
     /// The same view with one more delta over it.
@@ -74,6 +114,9 @@ impl Weights {
         let mut hasher = blake3::Hasher::new();
         self.file.id().add_to(&mut hasher);
         hasher.update(&(self.prefix.len() as u64).to_le_bytes()).update(self.prefix.as_bytes());
+        if let Some(names) = &self.names {
+            hasher.update(b"names").update(&names.digest());
+        }
         self.deltas.iter().for_each(|delta| {
             hasher.update(delta.digest());
         });
@@ -122,17 +165,18 @@ impl Weights {
 
     /// Whether there is a tensor of this name below the prefix.
     pub fn contains(&self, name: &str) -> bool {
-        self.file.contains(&self.full_name(name))
+        let full = self.full_name(name);
+        self.names.as_ref().map_or_else(|| self.file.contains(&full), |names| names.get(&full).is_some())
     }
 
     /// Whether nothing lies below the prefix.
     pub fn is_empty(&self) -> bool {
-        self.file.names_under(&self.prefix).next().is_none()
+        self.full_names().next().is_none()
     }
 
     /// The names below the prefix, without it, sorted.
     pub fn names(&self) -> Vec<String> {
-        self.file.names_under(&self.prefix).map(|name| name[self.prefix.len()..].to_owned()).collect()
+        self.full_names().map(|name| name[self.prefix.len()..].to_owned()).collect()
     }
 
     /// How many numbered children there are, counted from 0: `input_blocks.0`, `input_blocks.1`, …
@@ -143,10 +187,10 @@ impl Weights {
     /// The shape of a tensor, after all deltas. An error if there is none of this name.
     pub fn shape(&self, name: &str) -> Result<Vec<i64>> {
         let full = self.full_name(name);
-        let Some(shape) = self.file.shape(&full) else {
+        let Some(shape) = self.shape_in_file(&full) else {
             bail!("{} has no tensor {full}; the file is of another kind, or incomplete", self.path().display())
         };
-        Ok(self.deltas.iter().fold(shape.to_vec(), |shape, delta| delta.shape(&full, shape)))
+        Ok(self.deltas.iter().fold(shape, |shape, delta| delta.shape(&full, shape)))
     }
 
     /// One dimension of a tensor, at least 1. An error if the tensor is missing or has no such dimension.
@@ -164,13 +208,15 @@ impl Weights {
 
     /// The element type that a tensor has in its file.
     pub fn kind(&self, name: &str) -> Result<Kind> {
-        self.file.kind(&self.full_name(name))
+        let full = self.full_name(name);
+        self.file.kind(self.of_file(&full).as_ref().and_then(|named| named.parts.first()).unwrap_or(&full))
     }
 
     /// How many numbers lie below the prefix.
     pub fn numel(&self) -> u64 {
-        let numel = |name: &str| self.file.shape(name).map_or(0, |shape| shape.iter().product::<i64>().unsigned_abs());
-        self.file.names_under(&self.prefix).map(numel).sum()
+        let numel =
+            |name: &str| self.shape_in_file(name).map_or(0, |shape| shape.iter().product::<i64>().unsigned_abs());
+        self.full_names().map(numel).sum()
     }
 
     /// Reads a tensor that must have this shape, where it is wanted.
@@ -199,24 +245,41 @@ impl Weights {
         let read = || if touched { self.changed_tensor(full, placement) } else { self.file_tensor(full, placement) };
         let Some(reading) = &self.reading else { return read() };
         let bytes = shape.iter().product::<i64>() as u64 * kind.elt_size_in_bytes() as u64;
-        if touched {
-            reading.own(bytes, read)
-        } else if !placement.channels_last && self.file.is_view(full, kind, placement.device)? {
+        let named = self.of_file(full);
+        let Some(own) = named.as_ref().and_then(|named| named.whole()).filter(|_| !touched) else {
+            return reading.own(bytes, read);
+        };
+        if !placement.channels_last && self.file.is_view(own, kind, placement.device)? {
             read()
         } else {
-            reading.shared(Source::new(self.file.id(), full, placement), bytes, read)
+            reading.shared(Source::new(self.file.id(), own, placement), bytes, read)
         }
     }
 
     fn file_tensor(&self, full: &str, placement: Placement) -> Result<Tensor> {
-        let tensor = self.file.tensor(full, placement.kind, placement.device)?;
+        let tensor = self.read(full, placement.kind, placement.device)?;
         Ok(if placement.channels_last { channels_last(&tensor) } else { tensor })
+    }
+
+    /// A tensor as the file has it, put together of its parts.
+    fn read(&self, full: &str, kind: Kind, device: Device) -> Result<Tensor> {
+        let named = self.of_file(full).with_context(|| format!("{} has no tensor {full}", self.path().display()))?;
+        if let Some(own) = named.whole() {
+            return self.file.tensor(own, kind, device);
+        }
+        let parts = named.parts.iter().map(|part| self.file.tensor(part, kind, device)).collect::<Result<Vec<_>>>()?;
+        let stacked = Tensor::f_cat(&parts, 0)
+            .with_context(|| format!("the parts of {full} in {} do not fit together", self.path().display()))?;
+        if !named.halves_swapped {
+            return Ok(stacked);
+        }
+        Ok(Tensor::cat(&stacked.chunk(2, 0).into_iter().rev().collect::<Vec<_>>(), 0))
     }
 
     /// Held in its element type, then changed in that of deltas, as ComfyUI does.
     fn changed_tensor(&self, full: &str, placement: Placement) -> Result<Tensor> {
         let Placement { device, kind, channels_last: last } = placement;
-        let held = self.file.tensor(full, kind, device)?;
+        let held = self.read(full, kind, device)?;
         let weight = held.to_device_(device, changed_in(device, kind), false, true);
         drop(held);
         let changed = self.deltas.iter().fold(weight, |weight, delta| delta.apply(full, weight)).to_kind(kind);

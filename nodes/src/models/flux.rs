@@ -6,7 +6,8 @@ use tch::{Device, Kind, Tensor};
 use super::flux_blocks::{DoubleBlock, Embedder, LastLayer, SingleBlock, Sizes};
 use super::patches;
 use super::placing::{Placing, Positions};
-use crate::diffusion::extra_conds::{REFERENCE_METHOD, REFERENCES, VECTOR};
+use crate::diffusion::control::{self, Residuals};
+use crate::diffusion::extra_conds::{ExtraConds, REFERENCE_METHOD, REFERENCES, VECTOR};
 use crate::diffusion::network::{Inputs, Network};
 use crate::diffusion::patch::TransformerBlock;
 use crate::files::weights::Weights;
@@ -29,25 +30,31 @@ const TIME_FACTOR: f64 = 1000.0;
 
 /// The network. Every size is read off the weights.
 pub struct Flux {
-    placement: Placement,
-    picture: Linear,
-    text: Linear,
+    trunk: Trunk,
+    last: LastLayer,
+}
+
+/// All of the network but its last layer, which networks that steer it have, too.
+pub(super) struct Trunk {
+    pub(super) placement: Placement,
+    pub(super) width: i64,
+    pub(super) picture: Linear,
+    pub(super) text: Linear,
     time: Embedder,
     /// What embeds the guidance, in models that were distilled with one.
     guidance: Option<Embedder>,
     vector: Option<Embedder>,
-    double: Vec<DoubleBlock>,
-    single: Vec<SingleBlock>,
-    last: LastLayer,
+    pub(super) double: Vec<DoubleBlock>,
+    pub(super) single: Vec<SingleBlock>,
     /// Channels of a head that are turned by index, y and x.
     axes: [i64; 3],
 }
 
-impl Flux {
-    /// Builds the network from the tensors below `weights` (`img_in.*`, `double_blocks.*`, …).
+impl Trunk {
+    /// Builds it from the tensors below `weights` (`img_in.*`, `double_blocks.*`, …).
     ///
     /// Errors name the tensor that is missing or has another shape than its neighbours call for.
-    pub fn load(weights: &Weights, numerics: &Numerics) -> Result<Self> {
+    pub(super) fn load(weights: &Weights, numerics: &Numerics) -> Result<Self> {
         let placement = numerics.transformer(weights);
         let w = &weights.placed(placement);
         let (width, columns) = (w.dim("img_in.weight", 0)?, w.dim("img_in.weight", 1)?);
@@ -64,6 +71,7 @@ impl Flux {
         let ((double, doubles), (single, singles)) = (blocks("double_blocks"), blocks("single_blocks"));
         Ok(Self {
             placement,
+            width,
             picture: Linear::load(&w.at("img_in"), columns, width)?,
             text: Linear::load(&w.at("txt_in"), w.dim("txt_in.weight", 1)?, width)?,
             time: embedder("time_in")?,
@@ -71,25 +79,19 @@ impl Flux {
             vector: optional("vector_in")?,
             double: (0..doubles).map(|i| DoubleBlock::load(&double.at(i), sizes)).collect::<Result<_>>()?,
             single: (0..singles).map(|i| SingleBlock::load(&single.at(i), sizes)).collect::<Result<_>>()?,
-            last: LastLayer::load(&w.at("final_layer"), width)?,
             axes: [head / 8, head * 7 / 16, head * 7 / 16],
         })
     }
 
-    /// Channels of the input: 16, 32 where a picture is shown beside the latent, 96 where a mask is, too.
-    pub fn in_channels(&self) -> i64 {
-        self.picture.inputs() / (PATCH * PATCH)
-    }
-
     /// The embedded noise level, guidance and pooled text, B×width.
-    fn vector(&self, inputs: &Inputs) -> Result<Tensor> {
+    pub(super) fn vector(&self, timestep: &Tensor, extra: &ExtraConds) -> Result<Tensor> {
         let spread = |numbers: &Tensor| sinusoids(&(numbers * TIME_FACTOR), SPREAD, self.placement.device);
-        let mut vector = self.time.forward(&spread(inputs.timestep));
-        if let (Some(embedder), Some(guidance)) = (&self.guidance, inputs.extra.get(GUIDANCE)) {
+        let mut vector = self.time.forward(&spread(timestep));
+        if let (Some(embedder), Some(guidance)) = (&self.guidance, extra.get(GUIDANCE)) {
             vector += embedder.forward(&spread(guidance));
         }
         let Some(embedder) = &self.vector else { return Ok(vector) };
-        let pooled = match inputs.extra.get(VECTOR) {
+        let pooled = match extra.get(VECTOR) {
             Some(pooled) => {
                 let (has, takes) = (pooled.size().last().copied().unwrap_or(0), embedder.inputs());
                 ensure!(
@@ -104,9 +106,31 @@ impl Flux {
         Ok(vector + embedder.forward(&pooled))
     }
 
+    /// How the channels of all tokens' heads are turned: those of so many of text, then those of the picture, whose positions are given.
+    pub(super) fn turns(&self, text_tokens: i64, picture_ids: Tensor) -> Tensor {
+        let text_ids = Tensor::zeros([text_tokens, 3], (Kind::Float, self.placement.device));
+        rotary::turns(&Tensor::cat(&[text_ids, picture_ids], 0), &self.axes, THETA)
+    }
+}
+
+impl Flux {
+    /// Builds the network from the tensors below `weights` (`img_in.*`, `double_blocks.*`, …).
+    ///
+    /// Errors name the tensor that is missing or has another shape than its neighbours call for.
+    pub fn load(weights: &Weights, numerics: &Numerics) -> Result<Self> {
+        let trunk = Trunk::load(weights, numerics)?;
+        let last = weights.placed(trunk.placement).at("final_layer");
+        Ok(Self { last: LastLayer::load(&last, trunk.width)?, trunk })
+    }
+
+    /// Channels of the input: 16, 32 where a picture is shown beside the latent, 96 where a mask is, too.
+    pub fn in_channels(&self) -> i64 {
+        self.trunk.picture.inputs() / (PATCH * PATCH)
+    }
+
     /// The tokens of the states and of the pictures to go by, and their positions.
     fn picture_tokens(&self, inputs: &Inputs) -> Result<(Tensor, Tensor)> {
-        let device = self.placement.device;
+        let device = self.trunk.placement.device;
         let (_, _, height, width) = inputs.x.size4().context("Flux takes latents of pictures, B x C x h x w")?;
         let (rows, columns) = (patches::halved(height), patches::halved(width));
         let mut tokens = vec![patches::tokens(inputs.x, PATCH)];
@@ -130,37 +154,39 @@ impl Flux {
 
 impl Network for Flux {
     fn predict(&self, inputs: &Inputs) -> Result<Tensor> {
-        let place = |x: &Tensor| x.to_device_(self.placement.device, Kind::Float, false, false);
+        let place = |x: &Tensor| x.to_device_(self.trunk.placement.device, Kind::Float, false, false);
         let (batch, _, height, width) = inputs.x.size4().context("Flux takes latents of pictures, B x C x h x w")?;
-        let (has, takes) = (inputs.context.size().last().copied().unwrap_or(0), self.text.inputs());
+        let (has, takes) = (inputs.context.size().last().copied().unwrap_or(0), self.trunk.text.inputs());
         ensure!(
             has == takes,
             "the prompt's embedding is {has} wide and the model takes {takes}: encode it with a text encoder of the model's family"
         );
         let (tokens, picture_ids) = self.picture_tokens(inputs)?;
         ensure!(
-            tokens.size()[2] == self.picture.inputs(),
+            tokens.size()[2] == self.trunk.picture.inputs(),
             "the latent has {} channels, and the model takes {}: use a latent and a VAE of the model's family",
             tokens.size()[2] / (PATCH * PATCH),
             self.in_channels()
         );
         let own_tokens = patches::halved(height) * patches::halved(width);
-        let mut picture = self.picture.forward(&place(&tokens));
-        let vector = self.vector(inputs)?;
-        let mut text = self.text.forward(&place(inputs.context));
+        let mut picture = self.trunk.picture.forward(&place(&tokens));
+        let vector = self.trunk.vector(inputs.timestep, inputs.extra)?;
+        let mut text = self.trunk.text.forward(&place(inputs.context));
         let text_tokens = text.size()[1];
-        let text_ids = Tensor::zeros([text_tokens, 3], (Kind::Float, self.placement.device));
-        let turns = rotary::turns(&Tensor::cat(&[text_ids, picture_ids], 0), &self.axes, THETA);
-        for (i, block) in self.double.iter().enumerate() {
+        let turns = self.trunk.turns(text_tokens, picture_ids);
+        for (i, block) in self.trunk.double.iter().enumerate() {
             if !inputs.call.skips(TransformerBlock::Double(i)) {
                 (picture, text) = block.forward(picture, text, &vector, &turns);
             }
+            control::add_in_front(&picture, inputs.control.and_then(|control| Residuals::of_block(&control.input, i)));
         }
         let mut all = Tensor::cat(&[text, picture], 1);
-        for (i, block) in self.single.iter().enumerate() {
+        for (i, block) in self.trunk.single.iter().enumerate() {
             if !inputs.call.skips(TransformerBlock::Single(i)) {
                 all = block.forward(all, &vector, &turns);
             }
+            let residual = inputs.control.and_then(|control| Residuals::of_block(&control.output, i));
+            control::add_in_front(&all.narrow(1, text_tokens, all.size()[1] - text_tokens), residual);
         }
         let picture = all.narrow(1, text_tokens, all.size()[1] - text_tokens);
         let out = self.last.forward(&picture, &vector).narrow(1, 0, own_tokens);
@@ -172,6 +198,6 @@ impl Network for Flux {
     }
 
     fn device(&self) -> Device {
-        self.placement.device
+        self.trunk.placement.device
     }
 }

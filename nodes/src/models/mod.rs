@@ -3,6 +3,7 @@
 pub mod autoencoder;
 pub mod clip_names;
 pub mod clip_text;
+pub mod control;
 pub mod esrgan;
 pub mod families;
 pub mod flux;

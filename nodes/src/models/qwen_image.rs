@@ -7,6 +7,7 @@ use tch::{Device, Kind, Tensor};
 use super::patches;
 use super::placing::{Placing, Positions};
 use super::qwen_image_block::{Block, Sizes, Time};
+use crate::diffusion::control::{self, Residuals};
 use crate::diffusion::extra_conds::{REFERENCE_METHOD, REFERENCES};
 use crate::diffusion::network::{Inputs, Network};
 use crate::diffusion::patch::TransformerBlock;
@@ -17,7 +18,7 @@ use crate::ops::numerics::{Numerics, Placement};
 use crate::ops::rotary;
 
 /// How many latent points make a token, along a side.
-const PATCH: i64 = 2;
+pub(super) const PATCH: i64 = 2;
 /// What the noise level is multiplied by.
 const TIME_FACTOR: f64 = 1000.0;
 /// The base of the rotary frequencies.
@@ -25,21 +26,26 @@ const THETA: f64 = 10000.0;
 
 /// The network. Every size is read off the weights.
 pub struct QwenImage {
-    placement: Placement,
-    width: i64,
-    picture: Linear,
+    trunk: Trunk,
+    modulation: Linear,
+    out: Linear,
+    /// How pictures to go by are laid unless a prompt says it.
+    usual: Referring,
+}
+
+/// All of the network but its last layers, which networks that steer it have, too.
+pub(super) struct Trunk {
+    pub(super) placement: Placement,
+    pub(super) width: i64,
+    pub(super) picture: Linear,
     text_norm: RmsNorm,
     text: Linear,
     time: [Linear; 2],
     /// What is added to the embedded noise level, in models of pictures in layers.
     layered: Option<Tensor>,
-    blocks: Vec<Block>,
-    modulation: Linear,
-    out: Linear,
+    pub(super) blocks: Vec<Block>,
     /// Channels of a head that are turned by index, y and x.
     axes: [i64; 3],
-    /// How pictures to go by are laid unless a prompt says it.
-    usual: Referring,
 }
 
 /// How a network goes by pictures.
@@ -72,11 +78,11 @@ struct Tokens {
     own: i64,
 }
 
-impl QwenImage {
-    /// Builds the network from the tensors below `weights` (`img_in.*`, `transformer_blocks.*`, …).
+impl Trunk {
+    /// Builds it from the tensors below `weights` (`img_in.*`, `transformer_blocks.*`, …).
     ///
     /// Errors name the tensor that is missing or has another shape than its neighbours call for.
-    pub fn load(weights: &Weights, numerics: &Numerics) -> Result<Self> {
+    pub(super) fn load(weights: &Weights, numerics: &Numerics) -> Result<Self> {
         let placement = numerics.transformer(weights);
         let w = &weights.placed(placement);
         let (width, columns) = (w.dim("img_in.weight", 0)?, w.dim("img_in.weight", 1)?);
@@ -90,11 +96,6 @@ impl QwenImage {
         let text = w.dim("txt_in.weight", 1)?;
         let embedder = time.at("timestep_embedder");
         let layered = time.contains("addition_t_embedding.weight");
-        let usual = match (layered, w.contains("__index_timestep_zero__")) {
-            (true, _) => "negative_index",
-            (false, true) => "index_timestep_zero",
-            (false, false) => "index",
-        };
         Ok(Self {
             placement,
             width,
@@ -113,10 +114,73 @@ impl QwenImage {
             blocks: (0..blocks.children())
                 .map(|i| Block::load(&blocks.at(i), Sizes { width, head }))
                 .collect::<Result<_>>()?,
+            axes: [head / 8, head * 7 / 16, head * 7 / 16],
+        })
+    }
+
+    /// The tokens of a text, B×N×width.
+    ///
+    /// # Errors
+    /// If it has another width than the network takes.
+    pub(super) fn text(&self, context: &Tensor) -> Result<Tensor> {
+        let (has, takes) = (context.size().last().copied().unwrap_or(0), self.text.inputs());
+        ensure!(
+            has == takes,
+            "the prompt's embedding is {has} wide and the model takes {takes}: encode it with a text encoder of the model's family"
+        );
+        let context = context.to_device_(self.placement.device, Kind::Float, false, false);
+        Ok(self.text.forward(&self.text_norm.forward(&context)))
+    }
+
+    /// How the channels of all tokens' heads are turned: those of so many of text, then those of pictures, whose places are given. The
+    /// latent is so high and wide.
+    pub(super) fn turns(&self, words: i64, [height, width]: [i64; 2], places: &Tensor) -> Tensor {
+        // The text lies on the diagonal, from the picture's edge on.
+        let edge = (patches::halved(width) / 2).max(patches::halved(height) / 2);
+        let options = (Kind::Float, self.placement.device);
+        let of_text = Tensor::arange_start(edge, edge + words, options).unsqueeze(1).expand([words, 3], false);
+        rotary::turns(
+            &Tensor::cat(&[of_text, places.to_device_(options.1, Kind::Float, false, false)], 0),
+            &self.axes,
+            THETA,
+        )
+    }
+
+    /// The embedded noise level, B×width.
+    fn level(&self, timestep: &Tensor) -> Tensor {
+        let spread = sinusoids_of_times(timestep, TIME_FACTOR, self.time[0].inputs(), self.placement.device);
+        let level = self.time[1].forward(&self.time[0].forward(&spread).silu());
+        match &self.layered {
+            Some(added) => level + added,
+            None => level,
+        }
+    }
+
+    pub(super) fn time(&self, timestep: &Tensor, clean_from: Option<i64>) -> Time {
+        let Some(from) = clean_from else { return Time { level: self.level(timestep), clean: None } };
+        // In one batch, as in the reference.
+        let both = self.level(&Tensor::cat(&[timestep, &timestep.zeros_like()], 0)).chunk(2, 0);
+        Time { level: both[0].shallow_clone(), clean: Some((from, both[1].shallow_clone())) }
+    }
+}
+
+impl QwenImage {
+    /// Builds the network from the tensors below `weights` (`img_in.*`, `transformer_blocks.*`, …).
+    ///
+    /// Errors name the tensor that is missing or has another shape than its neighbours call for.
+    pub fn load(weights: &Weights, numerics: &Numerics) -> Result<Self> {
+        let trunk = Trunk::load(weights, numerics)?;
+        let (w, width) = (&weights.placed(trunk.placement), trunk.width);
+        let usual = match (trunk.layered.is_some(), w.contains("__index_timestep_zero__")) {
+            (true, _) => "negative_index",
+            (false, true) => "index_timestep_zero",
+            (false, false) => "index",
+        };
+        Ok(Self {
             modulation: Linear::load(&w.at("norm_out.linear"), width, 2 * width)?,
             out: Linear::load(&w.at("proj_out"), width, w.dim("proj_out.weight", 0)?)?,
-            axes: [head / 8, head * 7 / 16, head * 7 / 16],
             usual: Referring::of(usual),
+            trunk,
         })
     }
 
@@ -141,61 +205,35 @@ impl QwenImage {
         }
         Ok(Tokens { tokens: Tensor::cat(&tokens, 1), places: Tensor::cat(&places, 0), own: count })
     }
-
-    /// The embedded noise level, B×width.
-    fn level(&self, timestep: &Tensor) -> Tensor {
-        let spread = sinusoids_of_times(timestep, TIME_FACTOR, self.time[0].inputs(), self.placement.device);
-        let level = self.time[1].forward(&self.time[0].forward(&spread).silu());
-        match &self.layered {
-            Some(added) => level + added,
-            None => level,
-        }
-    }
-
-    fn time(&self, timestep: &Tensor, clean_from: Option<i64>) -> Time {
-        let Some(from) = clean_from else { return Time { level: self.level(timestep), clean: None } };
-        // In one batch, as in the reference.
-        let both = self.level(&Tensor::cat(&[timestep, &timestep.zeros_like()], 0)).chunk(2, 0);
-        Time { level: both[0].shallow_clone(), clean: Some((from, both[1].shallow_clone())) }
-    }
 }
 
 impl Network for QwenImage {
     fn predict(&self, inputs: &Inputs) -> Result<Tensor> {
-        let device = self.placement.device;
-        let place = |x: &Tensor| x.to_device_(device, Kind::Float, false, false);
+        let trunk = &self.trunk;
+        let place = |x: &Tensor| x.to_device_(trunk.placement.device, Kind::Float, false, false);
         let (batch, _, frames, height, width) = size5(inputs.x)?;
-        let (has, takes) = (inputs.context.size().last().copied().unwrap_or(0), self.text.inputs());
-        ensure!(
-            has == takes,
-            "the prompt's embedding is {has} wide and the model takes {takes}: encode it with a text encoder of the model's family"
-        );
+        let mut text = trunk.text(inputs.context)?;
         let Referring { positions, clean } = self.referring(inputs);
         let Tokens { tokens, places, own } = self.tokens(inputs, positions)?;
         ensure!(
-            tokens.size()[2] == self.picture.inputs(),
+            tokens.size()[2] == trunk.picture.inputs(),
             "the latent has {} channels, and the model takes {}: use a latent and a VAE of the model's family",
             tokens.size()[2] / (PATCH * PATCH),
-            self.picture.inputs() / (PATCH * PATCH)
+            trunk.picture.inputs() / (PATCH * PATCH)
         );
         let clean_from = (clean && tokens.size()[1] > own).then_some(own);
-        let words = inputs.context.size()[1];
-        // The text lies on the diagonal, from the picture's edge on.
-        let edge = (patches::halved(width) / 2).max(patches::halved(height) / 2);
-        let of_text =
-            Tensor::arange_start(edge, edge + words, (Kind::Float, device)).unsqueeze(1).expand([words, 3], false);
-        let turns = rotary::turns(&Tensor::cat(&[of_text, place(&places)], 0), &self.axes, THETA);
-        let mut picture = self.picture.forward(&place(&tokens));
-        let mut text = self.text.forward(&self.text_norm.forward(&place(inputs.context)));
-        let time = self.time(&place(inputs.timestep), clean_from);
-        for (i, block) in self.blocks.iter().enumerate() {
+        let turns = trunk.turns(inputs.context.size()[1], [height, width], &places);
+        let mut picture = trunk.picture.forward(&place(&tokens));
+        let time = trunk.time(&place(inputs.timestep), clean_from);
+        for (i, block) in trunk.blocks.iter().enumerate() {
             if !inputs.call.skips(TransformerBlock::Double(i)) {
                 (picture, text) = block.forward(&picture, &text, &time, &turns);
             }
+            control::add_in_front(&picture, inputs.control.and_then(|control| Residuals::of_block(&control.input, i)));
         }
         let parts = self.modulation.forward(&time.level.silu()).chunk(2, 1);
         let (scale, shift) = (parts[0].unsqueeze(1), parts[1].unsqueeze(1));
-        let out = self.out.forward(&shift.addcmul(&normalised(&picture, self.width), &(1.0 + scale)));
+        let out = self.out.forward(&shift.addcmul(&normalised(&picture, trunk.width), &(1.0 + scale)));
         let frame = patches::picture(&out.narrow(1, 0, own), batch * frames, PATCH, [height, width]);
         Ok(frame.unflatten(0, [batch, frames]).transpose(1, 2))
     }
@@ -205,18 +243,18 @@ impl Network for QwenImage {
     }
 
     fn device(&self) -> Device {
-        self.placement.device
+        self.trunk.placement.device
     }
 }
 
-fn size5(latent: &Tensor) -> Result<(i64, i64, i64, i64, i64)> {
+pub(super) fn size5(latent: &Tensor) -> Result<(i64, i64, i64, i64, i64)> {
     latent.size5().with_context(|| {
         format!("Qwen-Image takes latents with frames, B x C x T x h x w, and this one is shaped {:?}", latent.size())
     })
 }
 
 /// The tokens of B×C×T×h×w, frame by frame.
-fn tokens_of(latent: &Tensor) -> Tensor {
+pub(super) fn tokens_of(latent: &Tensor) -> Tensor {
     let size = latent.size();
     let tokens = patches::tokens(&latent.transpose(1, 2).flatten(0, 1), PATCH);
     tokens.reshape([size[0], -1, size[1] * PATCH * PATCH])
@@ -224,7 +262,13 @@ fn tokens_of(latent: &Tensor) -> Tensor {
 
 /// Where the tokens of a latent lie: frames count from 0 as indices, a picture has one of its own; the middle is at 0, and moved by `corner`, in
 /// latent points.
-fn places_of(index: f64, frames: i64, [height, width]: [i64; 2], corner: [i64; 2], device: Device) -> Tensor {
+pub(super) fn places_of(
+    index: f64,
+    frames: i64,
+    [height, width]: [i64; 2],
+    corner: [i64; 2],
+    device: Device,
+) -> Tensor {
     let (rows, columns) = (patches::halved(height), patches::halved(width));
     let [top, left] = corner.map(patches::halved);
     let from = ((top - rows / 2) as f64, (left - columns / 2) as f64);
@@ -251,7 +295,9 @@ mod tests {
     fn predict(network: &QwenImage, x: &Tensor, extra: &ExtraConds) -> Tensor {
         let (timestep, context) = (Tensor::from_slice(&[0.7f32; 2]), randn(2, &[2, 7, 12]));
         let call = Call::plain();
-        network.predict(&Inputs { x, timestep: &timestep, context: &context, extra, call: &call }).unwrap()
+        network
+            .predict(&Inputs { x, timestep: &timestep, context: &context, extra, control: None, call: &call })
+            .unwrap()
     }
 
     /// Three, one of them of two frames, laid by a method or as usual.
@@ -310,7 +356,8 @@ mod tests {
         let (timestep, context, extra) =
             (Tensor::from_slice(&[0.7f32; 2]), randn(2, &[2, 7, 12]), ExtraConds::default());
         let call = Call::plain();
-        let inputs = Inputs { x: &x, timestep: &timestep, context: &context, extra: &extra, call: &call };
+        let inputs =
+            Inputs { x: &x, timestep: &timestep, context: &context, extra: &extra, control: None, call: &call };
         let message = tiny().predict(&inputs).unwrap_err().to_string();
         assert!(message.contains("[2, 16, 5, 6]"), "{message}");
     }

@@ -5,6 +5,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::patches;
 use super::sd3_blocks::{JointBlock, Sizes, modulated};
+use crate::diffusion::control::{self, Residuals};
 use crate::diffusion::extra_conds::VECTOR;
 use crate::diffusion::network::{Inputs, Network};
 use crate::diffusion::patch::TransformerBlock;
@@ -14,21 +15,27 @@ use crate::ops::layers::{Conv2d, Linear, normalised};
 use crate::ops::numerics::{Numerics, Placement};
 
 /// How many latent points make a token, along a side.
-const PATCH: i64 = 2;
+pub(super) const PATCH: i64 = 2;
 /// How wide a head is.
-const HEAD: i64 = 64;
+pub(super) const HEAD: i64 = 64;
 /// How wide the noise level is spread.
-const SPREAD: i64 = 256;
+pub(super) const SPREAD: i64 = 256;
+
+/// What tells a token where it is.
+pub(super) struct Positions {
+    width: i64,
+    /// 1×(side·side)×width
+    table: Tensor,
+    /// How many tokens the table has along a side.
+    side: i64,
+}
 
 /// The network. Every size is read off the weights.
 pub struct Sd3 {
     placement: Placement,
     width: i64,
     picture: Conv2d,
-    /// 1×(side·side)×width: what tells a token where it is.
-    positions: Tensor,
-    /// How many tokens these have along a side.
-    side: i64,
+    positions: Positions,
     time: [Linear; 2],
     vector: [Linear; 2],
     text: Linear,
@@ -51,9 +58,6 @@ impl Sd3 {
             w.path().display()
         );
         let sizes = Sizes { width, heads: width / HEAD };
-        let places = w.dim("pos_embed", 1)?;
-        let side = (places as f64).sqrt().round() as i64;
-        ensure!(side * side == places, "the positions in {} are no square; it is damaged", w.path().display());
         let two = |name: &str| {
             let layers = w.at(name).at("mlp");
             let first = Linear::load(&layers.at(0), layers.dim("0.weight", 1)?, width)?;
@@ -65,8 +69,7 @@ impl Sd3 {
             placement,
             width,
             picture: Conv2d::strided(&w.at("x_embedder.proj"), channels, width, PATCH, PATCH, 0)?,
-            positions: w.tensor("pos_embed", &[1, places, width])?,
-            side,
+            positions: Positions::load(w, width)?,
             time: two("t_embedder")?,
             vector: two("y_embedder")?,
             text: Linear::load(&w.at("context_embedder"), w.dim("context_embedder.weight", 1)?, width)?,
@@ -74,22 +77,6 @@ impl Sd3 {
             modulation: Linear::load(&last.at("adaLN_modulation.1"), width, 2 * width)?,
             out: Linear::load(&last.at("linear"), width, last.dim("linear.weight", 0)?)?,
         })
-    }
-
-    /// The positions of a picture of so many tokens, about the middle of the table.
-    fn positions(&self, rows: i64, columns: i64) -> Result<Tensor> {
-        let side = self.side;
-        ensure!(
-            rows <= side && columns <= side,
-            "a picture of {} x {} pixels is larger than the model's positions reach ({most} x {most}); set a smaller size",
-            columns * PATCH * 8,
-            rows * PATCH * 8,
-            most = side * PATCH * 8
-        );
-        let all = self.positions.view([1, side, side, self.width]);
-        let (top, left) = ((side - rows) / 2, (side - columns) / 2);
-        let cropped = all.narrow(1, top, rows).narrow(2, left, columns);
-        Ok(cropped.reshape([1, rows * columns, self.width]).to_kind(Kind::Float))
     }
 
     /// The embedded noise level and pooled text, B×width.
@@ -104,6 +91,32 @@ impl Sd3 {
              family"
         );
         Ok(time + through(&self.vector, &pooled.to_kind(Kind::Float)))
+    }
+}
+
+impl Positions {
+    /// Reads `pos_embed`.
+    pub(super) fn load(w: &Weights, width: i64) -> Result<Self> {
+        let places = w.dim("pos_embed", 1)?;
+        let side = (places as f64).sqrt().round() as i64;
+        ensure!(side * side == places, "the positions in {} are no square; it is damaged", w.path().display());
+        Ok(Self { width, table: w.tensor("pos_embed", &[1, places, width])?, side })
+    }
+
+    /// The positions of a picture of so many tokens, about the middle of the table.
+    pub(super) fn of(&self, rows: i64, columns: i64) -> Result<Tensor> {
+        let side = self.side;
+        ensure!(
+            rows <= side && columns <= side,
+            "a picture of {} x {} pixels is larger than the model's positions reach ({most} x {most}); set a smaller size",
+            columns * PATCH * 8,
+            rows * PATCH * 8,
+            most = side * PATCH * 8
+        );
+        let all = self.table.view([1, side, side, self.width]);
+        let (top, left) = ((side - rows) / 2, (side - columns) / 2);
+        let cropped = all.narrow(1, top, rows).narrow(2, left, columns);
+        Ok(cropped.reshape([1, rows * columns, self.width]).to_kind(Kind::Float))
     }
 }
 
@@ -123,15 +136,15 @@ impl Network for Sd3 {
         );
         let (rows, columns) = (patches::halved(height), patches::halved(width));
         let x = self.picture.forward(&patches::wrapped(&place(inputs.x), PATCH));
-        let mut picture = x.flatten(2, -1).transpose(1, 2) + self.positions(rows, columns)?;
+        let mut picture = x.flatten(2, -1).transpose(1, 2) + self.positions.of(rows, columns)?;
         let vector = self.vector(inputs)?;
         let mut text = Some(self.text.forward(&place(inputs.context)));
         for (i, block) in self.blocks.iter().enumerate() {
-            if inputs.call.skips(TransformerBlock::Double(i)) {
-                continue;
+            if !inputs.call.skips(TransformerBlock::Double(i)) {
+                let given = text.take().context("a block but the last gives no text; the file is damaged")?;
+                (text, picture) = block.forward(given, picture, &vector);
             }
-            let given = text.take().context("a block but the last gives no text; the file is damaged")?;
-            (text, picture) = block.forward(given, picture, &vector);
+            control::add(&mut picture, inputs.control.and_then(|control| Residuals::of_block(&control.output, i)));
         }
         let parts = self.modulation.forward(&vector.silu()).chunk(2, 1);
         let x = self.out.forward(&modulated(&normalised(&picture, self.width), &parts[0], &parts[1]));

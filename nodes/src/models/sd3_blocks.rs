@@ -63,7 +63,7 @@ impl Attention {
 }
 
 /// One side, text or picture, of a block.
-struct Stream {
+pub(super) struct Stream {
     sizes: Sizes,
     modulation: Linear,
     attention: Attention,
@@ -74,7 +74,7 @@ struct Stream {
 }
 
 impl Stream {
-    fn load(w: &Weights, sizes: Sizes) -> Result<Self> {
+    pub(super) fn load(w: &Weights, sizes: Sizes) -> Result<Self> {
         let width = sizes.width;
         let (feed, second) = (w.at("mlp"), w.at("attn2"));
         let parts = w.dim("adaLN_modulation.1.weight", 0)?;
@@ -99,6 +99,14 @@ impl Stream {
         let parts = self.modulation.forward(&vector.silu());
         let count = parts.size()[1] / self.sizes.width;
         parts.chunk(count, 1)
+    }
+
+    /// The picture, B×N×width, attending to itself alone; nothing if layers are missing.
+    pub(super) fn alone(&self, x: &Tensor, vector: &Tensor) -> Option<Tensor> {
+        let parts = self.parts(vector);
+        let norm = modulated(&normalised(x, self.sizes.width), &parts[0], &parts[1]);
+        let [q, k, v] = self.attention.qkv(&norm);
+        self.finish(x, &attention(&q, &k, &v, self.sizes.heads), None, &parts)
     }
 
     /// The picture or text with what attention gave and what the feed-forward layers make of the sum.

@@ -5,7 +5,8 @@ use tch::{Device, Kind, Tensor};
 
 pub use super::unet_blocks::Heads;
 use super::unet_blocks::{Block, BlockInputs, Loading};
-use crate::diffusion::extra_conds::VECTOR;
+use crate::diffusion::control;
+use crate::diffusion::extra_conds::{ExtraConds, VECTOR};
 use crate::diffusion::network::{Inputs, Network};
 use crate::diffusion::patch::{Site, UNetPart};
 use crate::files::weights::Weights;
@@ -21,9 +22,7 @@ pub struct UNet {
     in_channels: i64,
     model_channels: i64,
     context_width: i64,
-    time: [Linear; 2],
-    /// What embeds the vector that goes with the text, in networks that take one.
-    vector: Option<[Linear; 2]>,
+    level: Level,
     input: Vec<Block>,
     middle: Option<Block>,
     output: Vec<Block>,
@@ -42,15 +41,6 @@ impl UNet {
         let in_channels = w.dim("input_blocks.0.0.weight", 1)?;
         let embedding = w.dim("time_embed.0.weight", 0)?;
         let context_width = Self::context_width_of(w)?;
-        let vector = match w.contains("label_emb.0.0.weight") {
-            true => Some(w.dim("label_emb.0.0.weight", 1)?),
-            false => None,
-        };
-        let two = |name: &str, inputs: i64| {
-            let layers = w.at(name);
-            let first = Linear::load(&layers.at(0), inputs, embedding)?;
-            Ok::<_, anyhow::Error>([first, Linear::load(&layers.at(2), embedding, embedding)?])
-        };
         let mut place = Loading { channels: in_channels, skip: 0, embedding, context: context_width, heads };
         let mut skips = Vec::new();
         let mut input = Vec::new();
@@ -79,8 +69,7 @@ impl UNet {
             in_channels,
             model_channels,
             context_width,
-            time: two("time_embed", model_channels)?,
-            vector: vector.map(|columns| two("label_emb.0", columns)).transpose()?,
+            level: Level::load(w, model_channels)?,
             input,
             middle,
             output,
@@ -119,25 +108,32 @@ impl UNet {
             "the prompt's embedding is {width} wide and the model takes {}: encode it with a text encoder of the model's family",
             self.context_width
         );
-        let embedding = self.embedded(inputs)?.silu_();
+        let embedding = self.level.embedded(inputs.timestep, inputs.extra, self.placement)?.silu_();
         let at = |part: UNetPart, block: usize| {
             let site = Site { call: inputs.call, part, block, model_channels: self.model_channels };
             BlockInputs { embedding: &embedding, context: &context, site }
+        };
+        let residual = |h: &mut Tensor, part: UNetPart, block: usize| {
+            control::add(h, inputs.control.and_then(|control| control.of_unet(part, block)));
         };
         let mut h = self.placement.image(inputs.x);
         let mut skips = Vec::with_capacity(self.input.len());
         for (i, block) in self.input.iter().enumerate() {
             let inputs = at(UNetPart::Input, i);
-            h = inputs.site.after_input_block(block.forward(h, &inputs, None));
+            h = block.forward(h, &inputs, None);
+            residual(&mut h, UNetPart::Input, i);
+            h = inputs.site.after_input_block(h);
             skips.push(h.shallow_clone());
             h = inputs.site.after_skip(h);
         }
         if let Some(middle) = &self.middle {
             h = middle.forward(h, &at(UNetPart::Middle, 0), None);
         }
+        residual(&mut h, UNetPart::Middle, 0);
         for (i, block) in self.output.iter().enumerate() {
             let inputs = at(UNetPart::Output, i);
-            if let Some(skip) = skips.pop() {
+            if let Some(mut skip) = skips.pop() {
+                residual(&mut skip, UNetPart::Output, i);
                 let (before, skip) = inputs.site.before_output_block(h, skip);
                 h = Tensor::cat(&[before, skip], 1);
             }
@@ -148,23 +144,6 @@ impl UNet {
         Ok(self.conv.forward(&self.norm.forward_silu(&h)).to_kind(Kind::Float))
     }
 
-    /// The timesteps' sinusoids through two linear layers, and the vector's embedding on top.
-    fn embedded(&self, inputs: &Inputs) -> Result<Tensor> {
-        let through = |[first, second]: &[Linear; 2], x: &Tensor| second.forward(&first.forward(x).silu_());
-        let sinusoids = sinusoids(inputs.timestep, self.model_channels, self.placement.device);
-        let embedded = through(&self.time, &sinusoids.to_kind(self.placement.kind));
-        let Some(layers) = &self.vector else { return Ok(embedded) };
-        let vector =
-            inputs.extra.get(VECTOR).context("the model needs a vector beside the text, and the prompt has none")?;
-        let (have, want) = (vector.size().last().copied().unwrap_or(0), layers[0].inputs());
-        ensure!(
-            have == want,
-            "the prompt's pooled output and sizes make a vector of {have} and the model takes {want}: encode the prompt with a \
-             text encoder of the model's family"
-        );
-        Ok(embedded + through(layers, &self.placement.place(vector)))
-    }
-
     /// The width of the context that a network's first cross-attention expects.
     pub fn context_width_of(weights: &Weights) -> Result<i64> {
         let key = "1.transformer_blocks.0.attn2.to_k.weight";
@@ -172,6 +151,58 @@ impl UNet {
         let first = (0..blocks.children()).map(|i| blocks.at(i)).find(|block| block.contains(key));
         first.unwrap_or_else(|| weights.at("middle_block")).dim(key, 1)
     }
+}
+
+/// What embeds the noise level, and the vector that goes with the text.
+pub(super) struct Level {
+    time: [Linear; 2],
+    /// Missing in networks that take none.
+    vector: Option<[Linear; 2]>,
+}
+
+impl Level {
+    /// Reads `time_embed`, which takes sinusoids of that width, and, if it is there, `label_emb`.
+    pub(super) fn load(w: &Weights, width: i64) -> Result<Self> {
+        let embedding = w.dim("time_embed.0.weight", 0)?;
+        let two = |name: &str, inputs: i64| {
+            let layers = w.at(name);
+            let first = Linear::load(&layers.at(0), inputs, embedding)?;
+            Ok::<_, anyhow::Error>([first, Linear::load(&layers.at(2), embedding, embedding)?])
+        };
+        let vector = match w.contains("label_emb.0.0.weight") {
+            true => Some(two("label_emb.0", w.dim("label_emb.0.0.weight", 1)?)?),
+            false => None,
+        };
+        Ok(Self { time: two("time_embed", width)?, vector })
+    }
+
+    /// The timesteps' sinusoids through two linear layers, and the vector's embedding on top.
+    pub(super) fn embedded(&self, timestep: &Tensor, extra: &ExtraConds, placement: Placement) -> Result<Tensor> {
+        self.with_vector(self.time(timestep, placement), extra, placement)
+    }
+
+    /// The timesteps' sinusoids through two linear layers.
+    pub(super) fn time(&self, timestep: &Tensor, placement: Placement) -> Tensor {
+        let sinusoids = sinusoids(timestep, self.time[0].inputs(), placement.device);
+        through(&self.time, &sinusoids.to_kind(placement.kind))
+    }
+
+    /// An embedding with the vector's on top.
+    pub(super) fn with_vector(&self, embedded: Tensor, extra: &ExtraConds, placement: Placement) -> Result<Tensor> {
+        let Some(layers) = &self.vector else { return Ok(embedded) };
+        let vector = extra.get(VECTOR).context("the model needs a vector beside the text, and the prompt has none")?;
+        let (have, want) = (vector.size().last().copied().unwrap_or(0), layers[0].inputs());
+        ensure!(
+            have == want,
+            "the prompt's pooled output and sizes make a vector of {have} and the model takes {want}: encode the prompt with a \
+             text encoder of the model's family"
+        );
+        Ok(embedded + through(layers, &placement.place(vector)))
+    }
+}
+
+fn through([first, second]: &[Linear; 2], x: &Tensor) -> Tensor {
+    second.forward(&first.forward(x).silu_())
 }
 
 impl Network for UNet {
@@ -207,14 +238,13 @@ fn angles(numbers: &Tensor, width: i64, device: Device) -> Tensor {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::diffusion::extra_conds::ExtraConds;
     use crate::diffusion::patch::Call;
     use crate::models::reference::{checkpoint, figures};
     use crate::ops::noise::randn;
 
     fn predict(unet: &UNet, x: &Tensor, timesteps: &[f32], context: &Tensor) -> Tensor {
         let (timestep, extra, call) = (Tensor::from_slice(timesteps), ExtraConds::default(), Call::plain());
-        unet.forward(&Inputs { x, timestep: &timestep, context, extra: &extra, call: &call }).unwrap()
+        unet.forward(&Inputs { x, timestep: &timestep, context, extra: &extra, control: None, call: &call }).unwrap()
     }
 
     #[test]

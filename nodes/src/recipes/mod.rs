@@ -1,10 +1,12 @@
 //! Values that are recipes: MODEL, CLIP, VAE and their like. Making one is free, and none is ever written to a file: it is made
 //! again. The network behind it is built when something uses it.
 
+pub mod control_net;
 pub mod guider;
 pub mod model;
 pub mod upscale_model;
 
+pub use control_net::ControlNet;
 pub use guider::Guider;
 pub use model::{Clip, Model, Text, VaeRecipe};
 use redraft_engine::codec::Codec;
@@ -22,5 +24,6 @@ wire!(
     Clip: "CLIP",
     VaeRecipe: "VAE",
     UpscaleModel: "UPSCALE_MODEL",
+    ControlNet: "CONTROL_NET",
     Guider: "GUIDER",
 );

@@ -17,12 +17,13 @@ use crate::lora::layers::{self, Layer};
 use crate::models::autoencoder::{self, Autoencoder};
 use crate::models::families::{ModelPart, TextPart};
 use crate::networks::Networks;
+use crate::sampling::control::ControlParts;
 use crate::sampling::hooks::{Hook, Hooks};
 use crate::sampling::ready::ReadyModel;
 use crate::text::chunks::{Chunk, missing_embeddings};
 use crate::text::embeddings::EmbeddingFiles;
 use crate::text::encode::Prompt;
-use crate::values::Entry;
+use crate::values::{Control, Entry};
 
 /// MODEL: a denoising network, and how it is sampled.
 #[derive(Clone)]
@@ -73,14 +74,15 @@ impl Model {
     }
 
     /// The model with its network in memory.
-    pub fn ready(&self, networks: &Networks) -> Result<ReadyModel> {
-        let part = self.part.clone();
+    pub fn ready(&self, networks: &Rc<Networks>) -> Result<ReadyModel> {
+        let (part, steered, networks) = (self.part.clone(), self.part.clone(), networks.clone());
         Ok(ReadyModel {
             network: networks.get(&part.weights, part.family.load)?,
             sampling: self.sampling.clone(),
             latent_format: self.latent_format,
             hooks: self.hooks.clone(),
             extra_conds: Box::new(move |prompt| (part.family.extra_conds)(&part, prompt)),
+            controls: Box::new(move |control| control_parts(control, &networks, &steered)),
         })
     }
 
@@ -104,6 +106,15 @@ impl Model {
     pub fn with_hook(self, hook: impl Hook + 'static) -> Model {
         Model { hooks: self.hooks.with(hook), ..self }
     }
+}
+
+/// The network of a control, and what encodes its pictures, in memory.
+fn control_parts(control: &Control, networks: &Networks, steered: &ModelPart) -> Result<ControlParts> {
+    let file = &control.net.file;
+    let hint = file.hint()?;
+    let vae = control.vae.as_ref().filter(|_| hint.latent.is_some());
+    let vae = vae.map(|vae| vae.network(networks)).transpose()?;
+    Ok(ControlParts { steerer: file.ready(networks, steered)?, hint, vae })
 }
 
 impl Clip {

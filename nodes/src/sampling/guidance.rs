@@ -7,12 +7,14 @@
 use anyhow::{Result, ensure};
 use tch::{Kind, Tensor};
 
+use super::control::SteeredCall;
 use super::denoise::{Denoise, Denoised, OnStep};
 use super::hooks::{Evaluation, Hooks, Pair, Predictor, PromptSet};
 use super::jobs::{Average, Job, contexts, fit_together, jobs_of};
 use super::ksampler::Ready;
 use super::regions::Region;
 use super::windowed::Windowed;
+use crate::diffusion::control::ControlInputs;
 use crate::diffusion::extra_conds::{CHANNELS, ExtraConds};
 use crate::diffusion::network::{Inputs, Network};
 use crate::diffusion::parameterisation::{Parameterisation, check_sigma};
@@ -280,11 +282,8 @@ impl Prompts<'_> {
     /// The denoised crop of each job, from one call of the network.
     fn run(&self, jobs: &[Job], sigma: f32, patches: &[&dyn Patch]) -> Result<Vec<Tensor>> {
         let x = Tensor::cat(&jobs.iter().map(|job| &job.input).collect::<Vec<_>>(), 0);
-        let mut input = self.sampling.scaled_input(&x, sigma);
+        let scaled = self.sampling.scaled_input(&x, sigma);
         let extra = ExtraConds::joined(&jobs.iter().map(|job| &job.extra).collect::<Vec<_>>());
-        if let Some(channels) = extra.get(CHANNELS) {
-            input = Tensor::cat(&[&input, channels], 1);
-        }
         let batch = x.size()[0];
         let timestep = Tensor::full([batch], f64::from(self.sampling.timestep(sigma)), (Kind::Float, x.device()));
         let lists: Vec<usize> = jobs.iter().map(|job| job.list).collect();
@@ -292,7 +291,27 @@ impl Prompts<'_> {
         let size = (shape[shape.len() - 2], shape[shape.len() - 1]);
         let call = Call { sigma: f64::from(sigma), lists: &lists, size, patches };
         let context = contexts(jobs);
-        let inputs = Inputs { x: &input, timestep: &timestep, context: &context, extra: &extra, call: &call };
+        let control = match jobs.first().and_then(Job::control) {
+            Some(control) => {
+                let (hint, types) = (&scaled, &[]);
+                let inputs =
+                    ControlInputs { x: &scaled, timestep: &timestep, context: &context, extra: &extra, hint, types };
+                control.residuals(&SteeredCall { sigma, prompts: jobs.len() as i64, inputs })?
+            }
+            None => None,
+        };
+        let input = match extra.get(CHANNELS) {
+            Some(channels) => Tensor::cat(&[&scaled, channels], 1),
+            None => scaled,
+        };
+        let inputs = Inputs {
+            x: &input,
+            timestep: &timestep,
+            context: &context,
+            extra: &extra,
+            control: control.as_ref(),
+            call: &call,
+        };
         let output = self.network.predict(&inputs)?.to_kind(x.kind());
         ensure!(
             output.size() == x.size(),

@@ -1,8 +1,11 @@
 //! What the network is asked: each prompt on its part of the state, and the average of the answers.
 
+use std::rc::Rc;
+
 use anyhow::Result;
 use tch::Tensor;
 
+use super::control::ReadyControl;
 use super::regions::{Rect, Region};
 use crate::diffusion::extra_conds::ExtraConds;
 use crate::ops::composite::fill_batch;
@@ -28,6 +31,11 @@ impl Job<'_> {
         let cut = |planes: &Tensor| area.map_or_else(|| planes.shallow_clone(), |area| area.of(planes));
         let (input, extra) = (cut(x), region.extra.for_states(size[0], cut));
         Ok(Job { list, region, area, input, extra, weight: Some(region.weight(x, area)?) })
+    }
+
+    /// What steers the network for it.
+    pub(super) fn control(&self) -> Option<&Rc<ReadyControl>> {
+        self.region.control.as_ref()
     }
 
     fn context(&self) -> Tensor {
@@ -69,10 +77,13 @@ fn uncovered(jobs: &[Job], x: &Tensor) -> Tensor {
     rest.relu()
 }
 
-/// Whether two jobs can share a call: equal crops and shapes of what goes with them, and texts of one length or, where they may be
+/// Whether two jobs can share a call: one control or none, equal crops and shapes of what goes with them, and texts of one length or, where they may be
 /// repeated, of lengths with a common multiple not more than four times the shorter one.
 pub(super) fn fit_together(one: &Job, other: &Job, repeats_text: bool) -> bool {
     let (a, b) = (one.region.context.size(), other.region.context.size());
+    if one.control().map(Rc::as_ptr) != other.control().map(Rc::as_ptr) {
+        return false;
+    }
     if !repeats_text && a != b {
         return false;
     }

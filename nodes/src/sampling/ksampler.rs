@@ -3,13 +3,14 @@
 use anyhow::{Context, Result, ensure};
 use tch::{Device, Kind, Tensor};
 
+use super::control::Controls;
 use super::denoise::{Denoise, OnStep};
 use super::guidance::{Batching, Guidance, Guide, Prompts};
 use super::hooks::Levels;
 use super::inpaint::{Inpaint, fitted_mask};
 use super::noise::{initial_noise, no_noise, noise_source};
 use super::ready::ReadyModel;
-use super::regions::{Region, match_areas};
+use super::regions::{Region, match_areas, share_controls};
 use super::samplers::Sampler;
 use super::schedules::{Schedule, window};
 use super::windowed::Windowed;
@@ -119,7 +120,14 @@ pub fn sample_sigmas(model: &ReadyModel, request: &SigmasRequest, on_step: &mut 
         stream.normal(&shape).to_device(device)
     });
     let hooks = model.hooks.begun(stream.clone(), &request.latent.memories);
-    let ready = |conditioning: &Conditioning, list: &str| ready(model, conditioning, list, &latent, mask.as_ref());
+    let controls = Controls::new(&*model.controls, sampling, device);
+    let ready = |conditioning: &Conditioning, list: &str| {
+        let mut regions = ready(model, conditioning, list, &latent, mask.as_ref())?;
+        for (region, entry) in regions.iter_mut().zip(&conditioning.0) {
+            region.control = entry.control.as_ref().map(|control| controls.ready(control)).transpose()?;
+        }
+        Ok(regions)
+    };
     let mut guidance = Guidance {
         prompts: Prompts {
             network: &*model.network,
@@ -183,6 +191,7 @@ fn regions(guide: &Guide, ready: &Ready) -> Result<Vec<Vec<Region>>> {
     let resolved = named.map(|(list, name)| ready(list, name).with_context(|| format!("in the {name} conditioning")));
     let mut lists = resolved.collect::<Result<Vec<_>>>()?;
     match_areas(&mut lists);
+    share_controls(&mut lists)?;
     Ok(lists)
 }
 

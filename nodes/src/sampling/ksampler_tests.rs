@@ -110,6 +110,7 @@ fn toy(inpainting: bool) -> ReadyModel {
             }
             Ok(conds.with(CHANNELS, ExtraCond::Planes(prompt.masked_latent(&GREY)?)))
         }),
+        controls: Box::new(|_| anyhow::bail!("nothing steers it")),
         hooks: Hooks::default(),
     }
 }

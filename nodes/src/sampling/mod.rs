@@ -2,6 +2,7 @@
 
 pub mod brownian;
 pub mod context_windows;
+pub mod control;
 pub mod denoise;
 pub mod guidance;
 pub mod hooks;

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use anyhow::Result;
 
+use super::control::ControlPartsOf;
 use super::hooks::Hooks;
 use crate::diffusion::extra_conds::ExtraConds;
 use crate::diffusion::latent_format::LatentFormat;
@@ -24,6 +25,8 @@ pub struct ReadyModel {
     pub latent_format: &'static LatentFormat,
     /// What it takes with a prompt besides its text.
     pub extra_conds: Box<ExtraCondsOf>,
+    /// What takes the networks that steer it into memory.
+    pub controls: Box<ControlPartsOf>,
     /// What is changed about how it is sampled.
     pub hooks: Hooks,
 }

@@ -1,8 +1,11 @@
 //! Regions: where in the latent, when in the schedule, and how strongly each prompt of a conditioning acts.
 
+use std::rc::Rc;
+
 use anyhow::{Result, ensure};
 use tch::{Device, Kind, Tensor};
 
+use super::control::ReadyControl;
 use crate::diffusion::extra_conds::ExtraConds;
 use crate::diffusion::parameterisation::Parameterisation;
 use crate::values::{Area, Conditioning, Entry};
@@ -24,6 +27,10 @@ pub struct Region {
     pub(crate) default: bool,
     /// What the network takes besides the text.
     pub(crate) extra: ExtraConds,
+    /// What steers the network.
+    pub(crate) control: Option<Rc<ReadyControl>>,
+    /// Whether it steers prompts of other lists, too, that have nothing of their own.
+    pub(crate) control_for_others: bool,
 }
 
 /// A rectangle in latent units.
@@ -107,6 +114,8 @@ impl Region {
             until: entry.end_percent.map(level),
             default: entry.default,
             extra: ExtraConds::default(),
+            control: None,
+            control_for_others: entry.control_for_others,
         })
     }
 
@@ -165,6 +174,7 @@ impl Region {
             context: if dim == 0 { cut(&self.context, 0) } else { self.context.shallow_clone() },
             mask: self.mask.as_ref().map(mask),
             extra: self.extra.within(dim, whole, at),
+            control: self.control.clone(),
             ..*self
         }
     }
@@ -175,6 +185,7 @@ impl Region {
             context: other.context.shallow_clone(),
             mask: self.mask.as_ref().map(Tensor::shallow_clone),
             extra: other.extra.clone(),
+            control: self.control.clone(),
             ..*self
         }
     }
@@ -192,6 +203,36 @@ pub fn match_areas(lists: &mut [Vec<Region>]) {
         }
         lists[from] = given;
     }
+}
+
+/// Gives the prompts of the other lists what steers those of the first, if it is for them, too: without an area, and in lists where
+/// nothing without an area is steered already.
+///
+/// # Errors
+/// If such a list has no prompt without an area.
+pub fn share_controls(lists: &mut [Vec<Region>]) -> Result<()> {
+    let Some((first, others)) = lists.split_first_mut() else { return Ok(()) };
+    let shared = first.iter().filter(|region| region.area.is_none() && region.control_for_others);
+    let shared: Vec<_> = shared.filter_map(|region| region.control.clone()).collect();
+    if shared.is_empty() {
+        return Ok(());
+    }
+    for list in others {
+        if list.iter().any(|region| region.area.is_none() && region.control.is_some()) {
+            continue;
+        }
+        let mut free: Vec<_> = list.iter_mut().filter(|region| region.area.is_none()).collect();
+        ensure!(
+            !free.is_empty(),
+            "a ControlNet of the positive conditioning is for the negative one, too, which has no prompt without an area; add one, or \
+             apply the ControlNet with ControlNetApplyAdvanced"
+        );
+        let count = free.len();
+        for (place, control) in shared.iter().enumerate() {
+            free[place % count].control = Some(control.clone());
+        }
+    }
+    Ok(())
 }
 
 fn add_counterparts(from: &[Region], to: &mut Vec<Region>) {

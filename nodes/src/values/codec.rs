@@ -12,7 +12,7 @@ use super::{
 };
 use crate::files::tensor_file::KINDS;
 use crate::ops::latent_operation::LatentOperation;
-use crate::recipes::{Clip, Guider, Model, UpscaleModel, VaeRecipe};
+use crate::recipes::{Clip, ControlNet, Guider, Model, UpscaleModel, VaeRecipe};
 use crate::sampling::samplers::Sampler;
 
 redraft_engine::add_rows!(WIRE_TABLES: WireType = [
@@ -34,6 +34,7 @@ redraft_engine::add_rows!(WIRE_TABLES: WireType = [
     WireType::of::<Clip>(),
     WireType::of::<VaeRecipe>(),
     WireType::of::<UpscaleModel>(),
+    WireType::of::<ControlNet>(),
     WireType::of::<Guider>(),
 ]);
 
@@ -211,6 +212,9 @@ impl Data for Entry {
             start_percent,
             end_percent,
             default,
+            // An entry with a control is not written: `Conditioning::is_data`.
+            control: _,
+            control_for_others: _,
             extras,
         } = self;
         to.field("cond", &TensorPart::of(cond));
@@ -236,6 +240,8 @@ impl Data for Entry {
             start_percent: from.field("start_percent")?,
             end_percent: from.field("end_percent")?,
             default: from.field("default")?,
+            control: None,
+            control_for_others: false,
             extras: from.field("extras")?,
         })
     }

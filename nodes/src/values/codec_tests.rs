@@ -86,6 +86,8 @@ fn entry() -> impl Strategy<Value = Entry> {
                 start_percent,
                 end_percent,
                 default,
+                control: None,
+                control_for_others: false,
                 extras,
             }
         },

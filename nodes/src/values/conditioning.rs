@@ -1,9 +1,12 @@
 //! CONDITIONING: what guides the denoising, and where and when.
 
+use std::rc::Rc;
+
 use redraft_engine::error::OutOfMemory;
 use redraft_engine::memory;
 use tch::Tensor;
 
+use super::control::Control;
 use super::extras::Extras;
 
 /// A list of prompts, each with the region and the part of the schedule where it acts. Their predictions are averaged
@@ -32,6 +35,10 @@ pub struct Entry {
     pub end_percent: Option<f64>,
     /// Whether it fills what the list's other entries leave uncovered.
     pub default: bool,
+    /// The network that steers the denoising under this prompt. An entry with one is never written.
+    pub control: Option<Rc<Control>>,
+    /// Whether prompts of other lists are steered by it, too, if they bring none of their own.
+    pub control_for_others: bool,
     /// What only some families of models read.
     pub extras: Extras,
 }
@@ -58,6 +65,8 @@ impl Entry {
             start_percent: None,
             end_percent: None,
             default: false,
+            control: None,
+            control_for_others: false,
             extras: Extras::default(),
         }
     }
@@ -76,6 +85,8 @@ impl Clone for Entry {
             start_percent: self.start_percent,
             end_percent: self.end_percent,
             default: self.default,
+            control: self.control.clone(),
+            control_for_others: self.control_for_others,
             extras: self.extras.clone(),
         }
     }
@@ -84,7 +95,8 @@ impl Clone for Entry {
 impl Entry {
     /// Every tensor of it.
     pub fn tensors(&self) -> impl Iterator<Item = &Tensor> {
-        std::iter::once(&self.cond).chain(&self.mask).chain(self.extras.tensors())
+        let control = self.control.iter().flat_map(|control| control.tensors());
+        std::iter::once(&self.cond).chain(&self.mask).chain(self.extras.tensors()).chain(control)
     }
 }
 
@@ -97,6 +109,11 @@ impl Conditioning {
     /// How many bytes it takes, beside its tensors' numbers.
     pub(super) fn entry_bytes(&self) -> usize {
         self.0.len().saturating_mul(ENTRY_BYTES)
+    }
+
+    /// Whether it can be written: a network that steers a prompt is made again in each process.
+    pub(super) fn is_data(&self) -> bool {
+        self.0.iter().all(|entry| entry.control.is_none())
     }
 
     /// The prompts of both.

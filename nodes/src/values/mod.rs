@@ -4,6 +4,7 @@ pub mod audio;
 pub mod clip_vision_output;
 mod codec;
 pub mod conditioning;
+pub mod control;
 pub mod extras;
 pub mod image;
 pub mod image_or_mask;
@@ -20,6 +21,7 @@ pub mod video;
 pub use audio::Audio;
 pub use clip_vision_output::ClipVisionOutput;
 pub use conditioning::{Area, Conditioning, Entry};
+pub use control::Control;
 pub use image::Image;
 pub use image_or_mask::ImageOrMask;
 pub use latent::Latent;
@@ -56,7 +58,7 @@ wire!(
 
 /// The types that are tensors: their size and shapes are known.
 macro_rules! tensor_wire {
-    ($($ty:ty: $name:literal = $tensors:expr, $clone:expr);* $(;)?) => { $(impl Wire for $ty {
+    ($($ty:ty: $name:literal = $tensors:expr, $clone:expr, $is_data:expr);* $(;)?) => { $(impl Wire for $ty {
         const TYPE: &'static str = $name;
         const CODEC: Codec<Self> = Codec::DATA;
 
@@ -74,6 +76,11 @@ macro_rules! tensor_wire {
             format!("{} {}", Self::TYPE, shapes.take(MOST_SHAPES).collect::<Vec<_>>().join(" "))
         }
 
+        fn is_data(&self) -> bool {
+            let is_data: fn(&Self) -> bool = $is_data;
+            is_data(self)
+        }
+
         fn clone_bytes(&self) -> usize {
             let bytes: fn(&Self) -> usize = $clone;
             bytes(self)
@@ -83,10 +90,10 @@ macro_rules! tensor_wire {
 /// How many tensors of a value error reports describe.
 const MOST_SHAPES: usize = 20;
 tensor_wire!(
-    Conditioning: "CONDITIONING" = |all| all.0.iter().flat_map(Entry::tensors).collect(), Conditioning::entry_bytes;
-    Latent: "LATENT" = |latent| std::iter::once(&latent.samples).chain(&latent.noise_mask).collect(), |_| 0;
-    Image: "IMAGE" = |image| vec![&image.0], |_| 0;
-    Mask: "MASK" = |mask| vec![&mask.0], |_| 0;
-    Audio: "AUDIO" = |audio| vec![&audio.waveform], |_| 0;
-    ClipVisionOutput: "CLIP_VISION_OUTPUT" = |seen| vec![&seen.0], |_| 0;
+    Conditioning: "CONDITIONING" = |all| all.0.iter().flat_map(Entry::tensors).collect(), Conditioning::entry_bytes, Conditioning::is_data;
+    Latent: "LATENT" = |latent| std::iter::once(&latent.samples).chain(&latent.noise_mask).collect(), |_| 0, |_| true;
+    Image: "IMAGE" = |image| vec![&image.0], |_| 0, |_| true;
+    Mask: "MASK" = |mask| vec![&mask.0], |_| 0, |_| true;
+    Audio: "AUDIO" = |audio| vec![&audio.waveform], |_| 0, |_| true;
+    ClipVisionOutput: "CLIP_VISION_OUTPUT" = |seen| vec![&seen.0], |_| 0, |_| true;
 );

@@ -92,6 +92,7 @@ pub(crate) fn options(entry: &Entry) -> Map<String, Json> {
         }
     };
     put("area", area);
+    put("control_apply_to_uncond", entry.control.is_some().then(|| json!(entry.control_for_others)));
     put("start_percent", entry.start_percent.map(|v| json!(v)));
     put("end_percent", entry.end_percent.map(|v| json!(v)));
     put("mask_strength", entry.mask_strength.map(|v| json!(v)));

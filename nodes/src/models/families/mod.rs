@@ -48,7 +48,7 @@ redraft_engine::open_table!(
     pub FAMILY_TABLES: Family = FAMILIES, "family of models"
 );
 
-pub(crate) use stable_diffusion::is_unet;
+pub(crate) use stable_diffusion::{heads, is_sdxl, is_unet};
 
 /// The families that are built in.
 pub static FAMILIES: &[Family] = &[

@@ -2,6 +2,7 @@
 
 use super::unet_of;
 use crate::files::weights::Weights;
+use crate::models::control::ControlFile;
 use crate::models::text_recipes::EncoderKind;
 
 /// What a file is recognised by.
@@ -18,8 +19,10 @@ pub(super) const ADDITIONS: &[(Test, &str)] = &[
     (is_lora, "a LoRA, which changes a model and is none itself; load it with LoraLoader"),
     (
         |w| {
-            w.contains("control_model.input_blocks.0.0.weight")
-                || any(w, "input_hint_block.", "controlnet_cond_embedding.")
+            ControlFile::find(w).is_some()
+                || w.contains("control_model.input_blocks.0.0.weight")
+                || w.contains("controlnet_blocks.0.weight")
+                || !w.at("input_hint_block").is_empty()
         },
         "a ControlNet; load it with ControlNetLoader",
     ),

@@ -30,7 +30,7 @@ pub(super) const SD1: Family = Family {
     },
     text: &text_recipes::SD1,
     text_places: &[&["cond_stage_model.transformer"]],
-    load: |weights, numerics| Ok(Rc::new(UNet::load(weights, numerics, Heads::Count(8))?)),
+    load,
     extra_conds: shown,
 };
 
@@ -51,7 +51,7 @@ pub(super) const SD2: Family = Family {
 /// SDXL's base model, and those of its layout (SSD-1B, Segmind Vega, KOALA, Playground v2.5).
 pub(super) const SDXL: Family = Family {
     name: "SDXL",
-    recognise: |w| is_unet(w) && is_class_conditional(w) && levels(w) == 3,
+    recognise: is_sdxl,
     sampled: sdxl_sampled,
     text: &text_recipes::SDXL,
     text_places: &[&["conditioner.embedders.0.transformer"], &["conditioner.embedders.1.model"]],
@@ -94,10 +94,21 @@ pub(super) const SDXL_REFINER: Family = Family {
 /// How wide each number of the vector is spread.
 const SPREAD: i64 = 256;
 
-/// With heads of one width: 64, or 16 in networks narrower than that.
 fn load(weights: &Weights, numerics: &Numerics) -> Result<Rc<dyn Network>> {
-    let width = if weights.dim("input_blocks.0.0.weight", 0)? < 64 { 16 } else { 64 };
-    Ok(Rc::new(UNet::load(weights, numerics, Heads::Width(width))?))
+    Ok(Rc::new(UNet::load(weights, numerics, heads(weights)?)?))
+}
+
+/// How a UNet's attentions are split: in 1.x into 8, in others into heads of one width: 64, or 16 in networks narrower than that.
+pub(crate) fn heads(unet: &Weights) -> Result<Heads> {
+    if !is_class_conditional(unet) && !has_linear_projections(unet) {
+        return Ok(Heads::Count(8));
+    }
+    Ok(Heads::Width(if unet.dim("input_blocks.0.0.weight", 0)? < 64 { 16 } else { 64 }))
+}
+
+/// Whether a UNet is of SDXL or its layout.
+pub(crate) fn is_sdxl(unet: &Weights) -> bool {
+    is_unet(unet) && is_class_conditional(unet) && levels(unet) == 3
 }
 
 /// Whether the tensors are those of a UNet in the original's layout.

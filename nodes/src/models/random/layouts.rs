@@ -2,6 +2,7 @@
 
 use tch::Kind;
 
+use super::control::Steering;
 use super::networks::{autoencoder, open_clip, text_encoder, unet};
 use super::qwen::{QwenVlPlan, qwen_image, qwen_vl};
 use super::transformers::{FluxPlan, T5Plan, flux, t5};
@@ -31,6 +32,8 @@ pub enum Layout {
     QwenImage,
     /// Wan 2.1, the smaller model that makes videos from text, with its text encoder.
     Wan,
+    /// A network that steers a model, alone.
+    Steering(Steering),
 }
 
 /// A UNet's structure.
@@ -66,6 +69,7 @@ impl Layout {
             Layout::Flux => return flux_checkpoint(b, size),
             Layout::QwenImage => return qwen_image_checkpoint(b, size),
             Layout::Wan => return wan_checkpoint(b, size),
+            Layout::Steering(steering) => return steering.tensors(size),
             _ => {}
         }
         for plan in self.text(size) {
@@ -101,11 +105,11 @@ impl Layout {
                 vec![l("conditioner.embedders.0.transformer.text_model"), g("conditioner.embedders.1.model")]
             }
             Layout::SdxlRefiner => vec![g("conditioner.embedders.0.model")],
-            Layout::Flux | Layout::QwenImage | Layout::Wan => Vec::new(),
+            Layout::Flux | Layout::QwenImage | Layout::Wan | Layout::Steering(_) => Vec::new(),
         }
     }
 
-    fn unet(self, size: Size) -> UNetPlan {
+    pub(super) fn unet(self, size: Size) -> UNetPlan {
         let text = self.text(size);
         let pooled = text.last().map_or(0, |plan| plan.width);
         let plan = UNetPlan {
@@ -131,7 +135,7 @@ impl Layout {
                 UNetPlan { linear: false, width: 64, levels: &[1, 1, 2, 2], ..plan }
             }
             Layout::Sd1 | Layout::Sd1Inpainting | Layout::Sd1InstructPix2Pix => UNetPlan { linear: false, ..plan },
-            Layout::Sd2 | Layout::Flux | Layout::QwenImage | Layout::Wan => plan,
+            Layout::Sd2 | Layout::Flux | Layout::QwenImage | Layout::Wan | Layout::Steering(_) => plan,
             Layout::Sdxl | Layout::SdxlInpainting => {
                 UNetPlan { levels: &[1, 2, 4], depths: &[0, 2, 10], middle: 10, vector: Some(pooled + 6 * 256), ..plan }
             }

@@ -1,5 +1,6 @@
 //! Checkpoints with random weights: for tests and benchmarks that need no trained model.
 
+mod control;
 mod layouts;
 mod networks;
 mod qwen;
@@ -13,6 +14,7 @@ use anyhow::{Context, Result, ensure};
 use redraft_engine::aside::Aside;
 use tch::{Kind, Tensor};
 
+pub use self::control::Steering;
 pub use self::layouts::Layout;
 
 use crate::ops::noise::randn;

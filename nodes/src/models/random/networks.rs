@@ -111,6 +111,28 @@ fn autoencoder_middle(b: &mut Builder, channels: i64) {
 pub(super) fn unet(b: &mut Builder, plan: &UNetPlan) {
     let width = plan.width;
     let embedding = 4 * width;
+    let mut skips = half_unet(b, plan);
+    let levels: Vec<(i64, usize)> = plan.levels.iter().copied().zip(plan.depths.iter().copied()).collect();
+    let mut channels = skips.last().copied().unwrap_or(width);
+    let outputs = levels.iter().enumerate().rev().flat_map(|(i, &level)| [0, 1, 2].map(|j| (i, j, level)));
+    for (block, (i, j, (multiple, depth))) in outputs.enumerate() {
+        let skip = skips.pop().unwrap_or(0);
+        unet_block(b, &format!("output_blocks.{block}.0"), channels + skip, width * multiple, embedding);
+        channels = width * multiple;
+        transformer(b, &format!("output_blocks.{block}.1"), channels, depth, plan);
+        if i > 0 && j == 2 {
+            let index = if depth > 0 { 2 } else { 1 };
+            b.dense(&format!("output_blocks.{block}.{index}.conv"), &[channels, channels, 3, 3], PLAIN);
+        }
+    }
+    b.norm("out.0", width);
+    b.dense("out.2", &[4, width, 3, 3], PLAIN);
+}
+
+/// Everything of a UNet up to its middle. Returns how many channels each input block gives.
+pub(super) fn half_unet(b: &mut Builder, plan: &UNetPlan) -> Vec<i64> {
+    let width = plan.width;
+    let embedding = 4 * width;
     b.dense("time_embed.0", &[embedding, width], PLAIN);
     b.dense("time_embed.2", &[embedding, embedding], PLAIN);
     if let Some(vector) = plan.vector {
@@ -138,19 +160,7 @@ pub(super) fn unet(b: &mut Builder, plan: &UNetPlan) {
     unet_block(b, "middle_block.0", channels, channels, embedding);
     transformer(b, "middle_block.1", channels, plan.middle, plan);
     unet_block(b, "middle_block.2", channels, channels, embedding);
-    let outputs = levels.iter().enumerate().rev().flat_map(|(i, &level)| [0, 1, 2].map(|j| (i, j, level)));
-    for (block, (i, j, (multiple, depth))) in outputs.enumerate() {
-        let skip = skips.pop().unwrap_or(0);
-        unet_block(b, &format!("output_blocks.{block}.0"), channels + skip, width * multiple, embedding);
-        channels = width * multiple;
-        transformer(b, &format!("output_blocks.{block}.1"), channels, depth, plan);
-        if i > 0 && j == 2 {
-            let index = if depth > 0 { 2 } else { 1 };
-            b.dense(&format!("output_blocks.{block}.{index}.conv"), &[channels, channels, 3, 3], PLAIN);
-        }
-    }
-    b.norm("out.0", width);
-    b.dense("out.2", &[4, width, 3, 3], PLAIN);
+    skips
 }
 
 fn unet_block(b: &mut Builder, name: &str, input: i64, output: i64, embedding: i64) {

@@ -95,7 +95,7 @@ fn a_checkpoint_of_qwen_image_reads_sees_and_draws() {
     let network = (part.family.load)(&part.weights, &numerics).unwrap();
     let (timestep, call, extra) = (Tensor::from_slice(&[0.5f32]), Call::plain(), ExtraConds::default());
     let x = randn(2, &[1, 16, 1, 6, 8]);
-    let inputs = Inputs { x: &x, timestep: &timestep, context: &text, extra: &extra, call: &call };
+    let inputs = Inputs { x: &x, timestep: &timestep, context: &text, extra: &extra, control: None, call: &call };
     let drawn = network.predict(&inputs).unwrap();
     assert_eq!(drawn.size(), x.size());
     for tensor in [&embeds, &text, &drawn] {
@@ -174,7 +174,8 @@ fn every_layout_is_recognised_and_its_outputs_vary() {
         };
         let network = (part.family.load)(&part.weights, &numerics).unwrap();
         let (timestep, call) = (Tensor::from_slice(&[500f32]), Call::plain());
-        let inputs = Inputs { x: &x, timestep: &timestep, context: &entry.cond, extra: &extra, call: &call };
+        let inputs =
+            Inputs { x: &x, timestep: &timestep, context: &entry.cond, extra: &extra, control: None, call: &call };
         varies(&network.predict(&inputs).unwrap(), 0.1, 10.0);
         for encoder in contents.text.unwrap().encoders {
             let clip = ClipText::load(&encoder.unwrap(), &numerics).unwrap();
@@ -211,7 +212,8 @@ fn a_film_can_be_made_of_wans_layout() {
     assert_eq!(encoded.size(), [1, 512, 32]);
     let (latent, timestep) = (randn(1, &[1, 16, 2, 4, 5]), Tensor::from_slice(&[500f32]));
     let (extra, call) = (ExtraConds::default(), Call::plain());
-    let inputs = Inputs { x: &latent, timestep: &timestep, context: &encoded, extra: &extra, call: &call };
+    let inputs =
+        Inputs { x: &latent, timestep: &timestep, context: &encoded, extra: &extra, control: None, call: &call };
     let network = (part.family.load)(&part.weights, &Numerics::cpu()).unwrap();
     let predicted = network.predict(&inputs).unwrap();
     assert_eq!(predicted.size(), latent.size());

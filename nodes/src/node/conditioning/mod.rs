@@ -12,6 +12,7 @@ mod conditioning_set_mask;
 mod conditioning_set_timestep_range;
 mod conditioning_timesteps_range;
 mod conditioning_zero_out;
+mod control_net;
 mod flux;
 mod inpaint_model_conditioning;
 mod instruct_pix_to_pix_conditioning;

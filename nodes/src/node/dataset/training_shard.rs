@@ -18,6 +18,10 @@ const MAX_SHARD: u64 = 64 << 30;
 
 /// The bytes of a file with these latents and conditionings.
 pub(super) fn shard(latents: &[Latent], conditioning: &[Conditioning]) -> Result<Vec<u8>> {
+    ensure!(
+        conditioning.iter().flat_map(|prompts| &prompts.0).all(|entry| entry.control.is_none()),
+        "a prompt is steered by a ControlNet, which a data set cannot hold; connect the prompt as it was before"
+    );
     to_bytes(&Saved::Dict(vec![
         ("latents".to_owned(), Saved::List(latents.iter().map(saved_latent).collect())),
         ("conditioning".to_owned(), Saved::List(conditioning.iter().map(saved_prompts).collect())),

@@ -35,7 +35,7 @@ pub(super) struct Custom {
 impl Custom {
     /// Samples, and reports each step as the node's progress.
     pub(super) fn run(self, cx: &mut Cx) -> anyhow::Result<Sampled> {
-        let model = self.guider.model.ready(&*cx.service::<Networks>()?)?;
+        let model = self.guider.model.ready(&cx.service::<Networks>()?)?;
         let format = model.latent_format;
         let latent = self.latent.with_samples(fitted_channels(&self.latent.samples, format)?);
         let (noise, stream) = self.noise.draw(&latent)?;

@@ -24,7 +24,7 @@ use crate::values::Latent;
 
 /// Samples, and reports each step as the node's progress.
 fn sampled(model: &Model, request: &SampleRequest, cx: &mut Cx) -> anyhow::Result<Latent> {
-    let ready = model.ready(&*cx.service::<Networks>()?)?;
+    let ready = model.ready(&cx.service::<Networks>()?)?;
     sample(&ready, request, &mut |step, total, denoised| {
         cx.preview(step + 1, || preview::jpeg(denoised, ready.latent_format))?;
         cx.progress(step + 1, total)

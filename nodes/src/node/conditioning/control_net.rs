@@ -1,0 +1,267 @@
+//! Nodes that let a network steer prompts by a picture.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use anyhow::{Result, ensure};
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+use redraft_engine::{Combo, Node, Outputs};
+
+use crate::ops::resize::{Crop, Method, resize};
+use crate::recipes::{ControlNet, VaeRecipe};
+use crate::values::{Conditioning, Control, Image, Mask};
+
+/// Prompts for what to show and what to avoid.
+#[derive(Outputs)]
+struct Both {
+    #[output(name = "positive")]
+    positive: Conditioning,
+    #[output(name = "negative")]
+    negative: Conditioning,
+}
+
+/// Lets a network steer prompts by a picture, and in the model's negative conditioning those that have no other.
+#[derive(Node)]
+#[node(category = "conditioning/controlnet", display = "Apply ControlNet (OLD)", deprecated)]
+struct ControlNetApply {
+    conditioning: Conditioning,
+    control_net: ControlNet,
+    /// What it goes by; it is cropped to the result's shape and resized.
+    image: Image,
+    /// How strongly it steers; with 0 it does not.
+    #[input(default = 1.0, min = 0.0, max = 10.0, step = 0.01)]
+    strength: f64,
+}
+
+impl Run for ControlNetApply {
+    type Out = Conditioning;
+
+    fn run(self, _: &mut Cx) -> Result<Conditioning> {
+        if self.strength == 0.0 {
+            return Ok(self.conditioning);
+        }
+        let mut conditioning = self.conditioning;
+        for entry in &mut conditioning.0 {
+            let mut control = new(&self.control_net, &self.image)?;
+            control.strength = self.strength;
+            entry.control = Some(Rc::new(control.behind(entry.control.take())?));
+            entry.control_for_others = true;
+        }
+        Ok(conditioning)
+    }
+}
+
+/// Lets a network steer prompts by a picture, in a part of the schedule.
+#[derive(Node)]
+#[node(category = "conditioning/controlnet", display = "Apply ControlNet")]
+struct ControlNetApplyAdvanced {
+    positive: Conditioning,
+    negative: Conditioning,
+    control_net: ControlNet,
+    /// What it goes by; it is cropped to the result's shape and resized.
+    image: Image,
+    /// How strongly it steers; with 0 it does not.
+    #[input(default = 1.0, min = 0.0, max = 10.0, step = 0.01)]
+    strength: f64,
+    /// Where in the schedule it begins to act, 0 (noise) to 1 (clean).
+    #[input(default = 0.0, min = 0.0, max = 1.0, step = 0.001)]
+    start_percent: f64,
+    /// Where in the schedule it ceases to act.
+    #[input(default = 1.0, min = 0.0, max = 1.0, step = 0.001)]
+    end_percent: f64,
+    /// What encodes the picture, for networks that take latents.
+    vae: Option<VaeRecipe>,
+}
+
+impl Run for ControlNetApplyAdvanced {
+    type Out = Both;
+
+    fn run(self, _: &mut Cx) -> Result<Both> {
+        let range = [self.start_percent, self.end_percent];
+        let how = How { strength: self.strength, range, vae: self.vae, masks: Vec::new() };
+        how.both(self.positive, self.negative, &self.control_net, &self.image)
+    }
+}
+
+/// Lets a network that takes latents steer prompts by a picture, in a part of the schedule.
+#[derive(Node)]
+#[node(category = "conditioning/controlnet", display = "Apply Controlnet with VAE", deprecated)]
+struct ControlNetApplySD3 {
+    positive: Conditioning,
+    negative: Conditioning,
+    control_net: ControlNet,
+    /// What encodes the picture.
+    vae: VaeRecipe,
+    /// What it goes by; it is cropped to the result's shape and resized.
+    image: Image,
+    /// How strongly it steers; with 0 it does not.
+    #[input(default = 1.0, min = 0.0, max = 10.0, step = 0.01)]
+    strength: f64,
+    /// Where in the schedule it begins to act, 0 (noise) to 1 (clean).
+    #[input(default = 0.0, min = 0.0, max = 1.0, step = 0.001)]
+    start_percent: f64,
+    /// Where in the schedule it ceases to act.
+    #[input(default = 1.0, min = 0.0, max = 1.0, step = 0.001)]
+    end_percent: f64,
+}
+
+impl Run for ControlNetApplySD3 {
+    type Out = Both;
+
+    fn run(self, _: &mut Cx) -> Result<Both> {
+        let range = [self.start_percent, self.end_percent];
+        let how = How { strength: self.strength, range, vae: Some(self.vae), masks: Vec::new() };
+        how.both(self.positive, self.negative, &self.control_net, &self.image)
+    }
+}
+
+/// Lets a network for inpainting steer prompts by a picture and the mask of what is to be painted over, in a part of the schedule.
+///
+/// Of a network that takes a mask the picture is black where the mask is; others are shown the picture alone.
+#[derive(Node)]
+#[node(category = "conditioning/controlnet")]
+struct ControlNetInpaintingAliMamaApply {
+    positive: Conditioning,
+    negative: Conditioning,
+    control_net: ControlNet,
+    /// What encodes the picture.
+    vae: VaeRecipe,
+    /// What it goes by; it is cropped to the result's shape and resized.
+    image: Image,
+    /// Where the picture is to be painted over.
+    mask: Mask,
+    /// How strongly it steers; with 0 it does not.
+    #[input(default = 1.0, min = 0.0, max = 10.0, step = 0.01)]
+    strength: f64,
+    /// Where in the schedule it begins to act, 0 (noise) to 1 (clean).
+    #[input(default = 0.0, min = 0.0, max = 1.0, step = 0.001)]
+    start_percent: f64,
+    /// Where in the schedule it ceases to act.
+    #[input(default = 1.0, min = 0.0, max = 1.0, step = 0.001)]
+    end_percent: f64,
+}
+
+impl Run for ControlNetInpaintingAliMamaApply {
+    type Out = Both;
+
+    fn run(self, _: &mut Cx) -> Result<Both> {
+        let (mut image, mut masks) = (self.image, Vec::new());
+        if self.control_net.file.hint()?.masked {
+            let size = self.mask.0.size();
+            ensure!(size.len() >= 2 && self.mask.0.numel() > 0, "a mask is height x width, and this one is {size:?}");
+            let kept = 1.0 - self.mask.0.reshape([-1, 1, size[size.len() - 2], size[size.len() - 1]]);
+            let (_, height, width, channels) = image.0.size4()?;
+            let fitted = resize(&kept, width, height, Method::Bilinear, Crop::Center)?.round();
+            let black = fitted.movedim_int(1, -1).repeat([1, 1, 1, channels]);
+            let (pictures, count) = (image.0.size()[0], black.size()[0]);
+            ensure!(
+                pictures == count || pictures == 1 || count == 1,
+                "there are {count} masks for {pictures} pictures; connect one, or as many as there are pictures"
+            );
+            image = Image(image.0 * black);
+            masks.push(kept);
+        }
+        let range = [self.start_percent, self.end_percent];
+        let how = How { strength: self.strength, range, vae: Some(self.vae), masks };
+        how.both(self.positive, self.negative, &self.control_net, &image)
+    }
+}
+
+/// Tells a network that takes pictures of several kinds what its picture shows.
+#[derive(Node)]
+#[node(category = "conditioning/controlnet")]
+struct SetUnionControlNetType {
+    control_net: ControlNet,
+    /// What the picture shows; `auto` leaves it to the network.
+    #[input(name = "type")]
+    kind: UnionType,
+}
+
+impl Run for SetUnionControlNetType {
+    type Out = ControlNet;
+
+    fn run(self, _: &mut Cx) -> Result<ControlNet> {
+        Ok(ControlNet { types: self.kind.number().into_iter().collect(), ..self.control_net })
+    }
+}
+
+/// The kinds of pictures, in the order of the networks' tables behind the first.
+#[derive(Combo, Clone, Copy)]
+enum UnionType {
+    Auto,
+    #[combo(name = "openpose")]
+    OpenPose,
+    Depth,
+    #[combo(name = "hed/pidi/scribble/ted")]
+    Scribble,
+    #[combo(name = "canny/lineart/anime_lineart/mlsd")]
+    Lines,
+    Normal,
+    Segment,
+    Tile,
+    Repaint,
+}
+
+impl UnionType {
+    /// Its place among the kinds; none of `auto`.
+    fn number(self) -> Option<i64> {
+        Some(self as i64 - 1).filter(|place| *place >= 0)
+    }
+}
+
+/// A network with its picture. The picture is N×H×W×C.
+fn new(net: &ControlNet, image: &Image) -> Result<Control> {
+    let size = image.0.size();
+    ensure!(
+        image.0.numel() > 0 && size.len() == 4,
+        "the image is shaped {size:?}, and a ControlNet goes by pictures, batch x height x width x channels; connect one that is not empty"
+    );
+    Ok(Control::new(net.clone(), image.0.movedim_int(-1, 1)))
+}
+
+/// How a network steers.
+struct How {
+    strength: f64,
+    /// Where in the schedule it begins and ceases to act.
+    range: [f64; 2],
+    vae: Option<VaeRecipe>,
+    masks: Vec<tch::Tensor>,
+}
+
+impl How {
+    /// Both conditionings, steered. Prompts that were steered by one network before are steered by one now.
+    fn both(&self, positive: Conditioning, negative: Conditioning, net: &ControlNet, image: &Image) -> Result<Both> {
+        if self.strength == 0.0 {
+            return Ok(Both { positive, negative });
+        }
+        let mut made: HashMap<Option<*const Control>, Rc<Control>> = HashMap::new();
+        let mut steered = |mut conditioning: Conditioning| -> Result<Conditioning> {
+            for entry in &mut conditioning.0 {
+                let previous = entry.control.take();
+                let key = previous.as_ref().map(Rc::as_ptr);
+                let control = match made.get(&key) {
+                    Some(control) => control.clone(),
+                    None => {
+                        let control = Rc::new(self.control(net, image)?.behind(previous)?);
+                        made.insert(key, control.clone());
+                        control
+                    }
+                };
+                entry.control = Some(control);
+                entry.control_for_others = false;
+            }
+            Ok(conditioning)
+        };
+        Ok(Both { positive: steered(positive)?, negative: steered(negative)? })
+    }
+
+    fn control(&self, net: &ControlNet, image: &Image) -> Result<Control> {
+        let mut control = new(net, image)?;
+        control.strength = self.strength;
+        [control.start_percent, control.end_percent] = self.range;
+        control.vae.clone_from(&self.vae);
+        control.masks = self.masks.iter().map(tch::Tensor::shallow_clone).collect();
+        Ok(control)
+    }
+}
