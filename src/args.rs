@@ -117,8 +117,12 @@ pub(crate) enum CheckpointKind {
     SdxlRefiner,
     /// Flux dev with its text encoders and VAE
     Flux,
+    /// Chroma with its text encoder and VAE
+    Chroma,
     /// Qwen-Image with its text encoder and VAE
     QwenImage,
+    /// LTX-Video 0.9, 2 billion weights, with its text encoder and VAE
+    Ltxv,
     /// Wan 2.1, 1.3 billion weights, with its text encoder and VAE
     Wan,
 }

@@ -116,6 +116,8 @@ fn dispatch(command: Command, quiet: bool) -> Outcome {
                 CheckpointKind::SdxlRefiner => Layout::SdxlRefiner,
                 CheckpointKind::Flux => Layout::Flux,
                 CheckpointKind::QwenImage => Layout::QwenImage,
+                CheckpointKind::Chroma => Layout::Chroma,
+                CheckpointKind::Ltxv => Layout::Ltxv,
                 CheckpointKind::Wan => Layout::Wan,
             };
             let size = match size {

@@ -40,7 +40,8 @@ const FOLDERS: [(&str, &str); 22] = [
 ];
 
 /// Exceptions, by class: the same input name stands for another folder there.
-const FOLDERS_OF: [(&str, &str, &str); 9] = [
+const FOLDERS_OF: [(&str, &str, &str); 10] = [
+    ("DiffusersLoader", "model_path", "diffusers"),
     ("CLIPVisionLoader", "clip_name", "clip_vision"),
     ("UpscaleModelLoader", "model_name", "upscale_models"),
     ("LatentUpscaleModelLoader", "model_name", "latent_upscale_models"),
@@ -56,7 +57,7 @@ const FOLDERS_OF: [(&str, &str, &str); 9] = [
 const BESIDES: [(&str, &str); 2] = [("vae_name", "pixel_space"), ("existing_lora", "[None]")];
 
 /// Combos whose choices exist only in the browser, or are folders of models: any value is taken.
-const ANYTHING: [(&str, &str); 2] = [("CustomCombo", "choice"), ("DiffusersLoader", "model_path")];
+const ANYTHING: [(&str, &str); 1] = [("CustomCombo", "choice")];
 
 struct Line {
     text: &'static str,

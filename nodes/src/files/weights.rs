@@ -9,6 +9,8 @@ use anyhow::{Result, bail, ensure};
 use tch::{Device, Kind, Tensor};
 
 use super::delta::{Delta, Digest};
+use super::gathered::Gathered;
+use super::named_tensors::NamedTensors;
 use super::reading::{Reading, Source};
 pub use super::weights_file::WeightsFile;
 use crate::ops::numerics::{Placement, channels_last};
@@ -18,7 +20,7 @@ use crate::ops::numerics::{Placement, channels_last};
 /// It also says where its tensors are wanted ([`Weights::placed`]): each is converted once, as it is read.
 #[derive(Clone)]
 pub struct Weights {
-    file: Rc<WeightsFile>,
+    file: Held,
     prefix: String,
     placement: Placement,
     /// First ones first.
@@ -28,9 +30,76 @@ pub struct Weights {
     trained: Option<Rc<HashMap<String, Tensor>>>,
 }
 
+/// What holds the tensors.
+#[derive(Clone)]
+enum Held {
+    File(Rc<WeightsFile>),
+    Gathered(Rc<Gathered>),
+}
+
+impl Held {
+    fn names_under<'a>(&'a self, prefix: &'a str) -> Box<dyn Iterator<Item = &'a str> + 'a> {
+        match self {
+            Held::File(file) => Box::new(file.names_under(prefix)),
+            Held::Gathered(gathered) => Box::new(gathered.names_under(prefix)),
+        }
+    }
+
+    fn shape(&self, name: &str) -> Option<Vec<i64>> {
+        match self {
+            Held::File(file) => file.shape(name).map(<[i64]>::to_vec),
+            Held::Gathered(gathered) => gathered.shape(name),
+        }
+    }
+
+    fn is_view(&self, name: &str, kind: Kind, device: Device) -> Result<bool> {
+        match self {
+            Held::File(file) => file.is_view(name, kind, device),
+            Held::Gathered(gathered) => gathered.is_view(name, kind, device),
+        }
+    }
+
+    fn tensor(&self, name: &str, kind: Kind, device: Device) -> Result<Tensor> {
+        match self {
+            Held::File(file) => file.tensor(name, kind, device),
+            Held::Gathered(gathered) => gathered.tensor(name, kind, device),
+        }
+    }
+
+    /// The tensor where it is held, as others share it; nothing if no file has it.
+    fn source(&self, name: &str, placement: Placement) -> Option<Source> {
+        match self {
+            Held::File(file) => Some(Source::new(file.id(), name, placement)),
+            Held::Gathered(gathered) => {
+                let (file, name) = gathered.source(name)?;
+                Some(Source::new(file, name, placement))
+            }
+        }
+    }
+}
+
 impl Weights {
     /// All of `file`, to be read as float32 on the CPU until [`Weights::placed`] says otherwise.
     pub fn new(file: Rc<WeightsFile>) -> Self {
+        Self::over(Held::File(file))
+    }
+
+    /// Opens `path`, which may be an archive of `torch.save`, too: that is read into memory.
+    pub fn open_any(path: &Path) -> Result<Self> {
+        let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+        if matches!(extension.as_deref(), Some("safetensors" | "sft")) {
+            return Self::open(path);
+        }
+        let tensors = NamedTensors::open(path)?;
+        Ok(Self::gathered(Gathered::new(path).with(tensors, |name| Some(name.to_owned()))))
+    }
+
+    /// The tensors of several files under new names.
+    pub fn gathered(tensors: Gathered) -> Self {
+        Self::over(Held::Gathered(Rc::new(tensors)))
+    }
+
+    fn over(file: Held) -> Self {
         let placement = Placement::cpu(Kind::Float);
         Self { file, prefix: String::new(), placement, deltas: Vec::new(), reading: None, trained: None }
     }
@@ -56,7 +125,9 @@ impl Weights {
 
     /// The same view whose tensors are counted as they are read, and shared with others that are read from this file.
     pub(crate) fn read_by(&self, reading: Rc<Reading>) -> Self {
-        reading.expect(self.file.id(), |name| name.starts_with(&self.prefix) && !self.touched(name));
+        if let Held::File(file) = &self.file {
+            reading.expect(file.id(), |name| name.starts_with(&self.prefix) && !self.touched(name));
+        }
         Self { reading: Some(reading), ..self.clone() }
     }
 
@@ -72,7 +143,10 @@ impl Weights {
     /// What stands for the content of this view, wherever its tensors are wanted: file, prefix and deltas.
     pub fn digest(&self) -> Digest {
         let mut hasher = blake3::Hasher::new();
-        self.file.id().add_to(&mut hasher);
+        match &self.file {
+            Held::File(file) => file.id().add_to(&mut hasher),
+            Held::Gathered(gathered) => gathered.add_to(&mut hasher),
+        }
         hasher.update(&(self.prefix.len() as u64).to_le_bytes()).update(self.prefix.as_bytes());
         self.deltas.iter().for_each(|delta| {
             hasher.update(delta.digest());
@@ -107,12 +181,26 @@ impl Weights {
 
     /// Fails if the file was written to since it was opened.
     pub(crate) fn unchanged(&self) -> Result<()> {
-        self.file.unchanged()
+        match &self.file {
+            Held::File(file) => file.unchanged(),
+            Held::Gathered(gathered) => gathered.unchanged(),
+        }
     }
 
     /// The file behind this view, for messages.
     pub fn path(&self) -> &Path {
-        self.file.path()
+        match &self.file {
+            Held::File(file) => file.path(),
+            Held::Gathered(gathered) => gathered.path(),
+        }
+    }
+
+    /// An entry of the file's own description of itself (`__metadata__`), if it has one.
+    pub fn metadata(&self, name: &str) -> Option<&str> {
+        match &self.file {
+            Held::File(file) => file.metadata().get(name).map(String::as_str),
+            Held::Gathered(_) => None,
+        }
     }
 
     /// The full name of a tensor, for messages and for deltas.
@@ -122,7 +210,11 @@ impl Weights {
 
     /// Whether there is a tensor of this name below the prefix.
     pub fn contains(&self, name: &str) -> bool {
-        self.file.contains(&self.full_name(name))
+        let full = self.full_name(name);
+        match &self.file {
+            Held::File(file) => file.contains(&full),
+            Held::Gathered(gathered) => gathered.contains(&full),
+        }
     }
 
     /// Whether nothing lies below the prefix.
@@ -146,7 +238,7 @@ impl Weights {
         let Some(shape) = self.file.shape(&full) else {
             bail!("{} has no tensor {full}; the file is of another kind, or incomplete", self.path().display())
         };
-        Ok(self.deltas.iter().fold(shape.to_vec(), |shape, delta| delta.shape(&full, shape)))
+        Ok(self.deltas.iter().fold(shape, |shape, delta| delta.shape(&full, shape)))
     }
 
     /// One dimension of a tensor, at least 1. An error if the tensor is missing or has no such dimension.
@@ -164,7 +256,11 @@ impl Weights {
 
     /// The element type that a tensor has in its file.
     pub fn kind(&self, name: &str) -> Result<Kind> {
-        self.file.kind(&self.full_name(name))
+        let full = self.full_name(name);
+        match &self.file {
+            Held::File(file) => file.kind(&full),
+            Held::Gathered(gathered) => gathered.kind(&full),
+        }
     }
 
     /// How many numbers lie below the prefix.
@@ -204,7 +300,10 @@ impl Weights {
         } else if !placement.channels_last && self.file.is_view(full, kind, placement.device)? {
             read()
         } else {
-            reading.shared(Source::new(self.file.id(), full, placement), bytes, read)
+            match self.file.source(full, placement) {
+                Some(source) => reading.shared(source, bytes, read),
+                None => read(),
+            }
         }
     }
 

@@ -37,8 +37,11 @@ impl Embedder {
     }
 }
 
-/// `count` tensors of B×1×width, made of the vector: what shifts, scales and gates a block.
-fn modulation(layer: &Linear, vector: &Tensor, count: i64) -> Vec<Tensor> {
+/// What shifts, scales and gates a block, B×1×width each.
+pub(super) type Parts = Vec<Tensor>;
+
+/// `count` tensors, made of the vector. A block without a layer for it is told by the network.
+fn modulation(layer: &Linear, vector: &Tensor, count: i64) -> Parts {
     layer.forward(&vector.unsqueeze(1).silu()).chunk(count, -1)
 }
 
@@ -58,10 +61,15 @@ fn attended([q, k, v]: [&Tensor; 3], turns: &Tensor) -> Tensor {
     attention_of_heads(&turned(q, turns), &turned(k, turns), v)
 }
 
+/// A layer that some networks have.
+fn optional(w: &Weights, inputs: i64, outputs: i64) -> Result<Option<Linear>> {
+    (!w.is_empty()).then(|| Linear::load(w, inputs, outputs)).transpose()
+}
+
 /// One side, text or picture, of a block in which both have weights of their own.
 struct Stream {
     sizes: Sizes,
-    modulation: Linear,
+    modulation: Option<Linear>,
     qkv: Linear,
     query_norm: RmsNorm,
     key_norm: RmsNorm,
@@ -77,7 +85,7 @@ impl Stream {
         let hidden = feed.dim("0.weight", 0)?;
         Ok(Self {
             sizes,
-            modulation: Linear::load(&w.at(format!("{side}_mod")).at("lin"), width, 6 * width)?,
+            modulation: optional(&w.at(format!("{side}_mod")).at("lin"), width, 6 * width)?,
             qkv: Linear::load(&attention.at("qkv"), width, 3 * width)?,
             query_norm: RmsNorm::load(&attention, "norm.query_norm.scale", width / heads)?,
             key_norm: RmsNorm::load(&attention, "norm.key_norm.scale", width / heads)?,
@@ -113,8 +121,18 @@ impl DoubleBlock {
 
     /// Picture and text, B×N×width each and nobody else's, in that order as in the result.
     pub(super) fn forward(&self, picture: Tensor, text: Tensor, vector: &Tensor, turns: &Tensor) -> (Tensor, Tensor) {
-        let of_picture = modulation(&self.picture.modulation, vector, 6);
-        let of_text = modulation(&self.text.modulation, vector, 6);
+        let parts = |side: &Stream| side.modulation.as_ref().map_or_else(Vec::new, |layer| modulation(layer, vector, 6));
+        self.modulated(picture, text, [parts(&self.picture), parts(&self.text)], turns)
+    }
+
+    /// The same with what modulates picture and text, six tensors each.
+    pub(super) fn modulated(
+        &self,
+        picture: Tensor,
+        text: Tensor,
+        [of_picture, of_text]: [Parts; 2],
+        turns: &Tensor,
+    ) -> (Tensor, Tensor) {
         let ours = self.picture.heads(&picture, &of_picture[0], &of_picture[1]);
         let theirs = self.text.heads(&text, &of_text[0], &of_text[1]);
         let [q, k, v] = [0, 1, 2].map(|i| Tensor::cat(&[&theirs[i], &ours[i]], 2));
@@ -128,7 +146,7 @@ impl DoubleBlock {
 /// A block in which all tokens share their weights, with attention and feed-forward layers side by side.
 pub(super) struct SingleBlock {
     sizes: Sizes,
-    modulation: Linear,
+    modulation: Option<Linear>,
     first: Linear,
     second: Linear,
     query_norm: RmsNorm,
@@ -142,7 +160,7 @@ impl SingleBlock {
         let hidden = w.dim("linear1.weight", 0)? - 3 * width;
         Ok(Self {
             sizes,
-            modulation: Linear::load(&w.at("modulation.lin"), width, 3 * width)?,
+            modulation: optional(&w.at("modulation.lin"), width, 3 * width)?,
             first: Linear::load(&w.at("linear1"), width, 3 * width + hidden)?,
             second: Linear::load(&w.at("linear2"), width + hidden, width)?,
             query_norm: RmsNorm::load(w, "norm.query_norm.scale", width / heads)?,
@@ -153,8 +171,13 @@ impl SingleBlock {
 
     /// `x`, B×N×width, is nobody else's.
     pub(super) fn forward(&self, x: Tensor, vector: &Tensor, turns: &Tensor) -> Tensor {
+        let parts = self.modulation.as_ref().map_or_else(Vec::new, |layer| modulation(layer, vector, 3));
+        self.modulated(x, &parts, turns)
+    }
+
+    /// The same with the three tensors that modulate it.
+    pub(super) fn modulated(&self, x: Tensor, parts: &[Tensor], turns: &Tensor) -> Tensor {
         let Sizes { width, heads: count } = self.sizes;
-        let parts = modulation(&self.modulation, vector, 3);
         let both = self.first.forward(&modulated(&x, width, &parts[0], &parts[1]));
         let (qkv, h) = (both.narrow(-1, 0, 3 * width), both.narrow(-1, 3 * width, self.hidden));
         let [q, k, v] = heads(&qkv, count, [&self.query_norm, &self.key_norm]);
@@ -167,19 +190,24 @@ impl SingleBlock {
 /// From tokens to patches.
 pub(super) struct LastLayer {
     width: i64,
-    modulation: Linear,
+    modulation: Option<Linear>,
     out: Linear,
 }
 
 impl LastLayer {
     pub(super) fn load(w: &Weights, width: i64) -> Result<Self> {
         let outputs = w.dim("linear.weight", 0)?;
-        let modulation = Linear::load(&w.at("adaLN_modulation.1"), width, 2 * width)?;
+        let modulation = optional(&w.at("adaLN_modulation.1"), width, 2 * width)?;
         Ok(Self { width, modulation, out: Linear::load(&w.at("linear"), width, outputs)? })
     }
 
     pub(super) fn forward(&self, x: &Tensor, vector: &Tensor) -> Tensor {
-        let parts = modulation(&self.modulation, vector, 2);
+        let parts = self.modulation.as_ref().map_or_else(Vec::new, |layer| modulation(layer, vector, 2));
+        self.modulated(x, &parts)
+    }
+
+    /// The same with the two tensors that modulate it.
+    pub(super) fn modulated(&self, x: &Tensor, parts: &[Tensor]) -> Tensor {
         self.out.forward(&modulated(x, self.width, &parts[0], &parts[1]))
     }
 }

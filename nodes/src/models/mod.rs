@@ -1,6 +1,7 @@
 //! The networks, as plain structs over weights, and the table that recognises a checkpoint.
 
 pub mod autoencoder;
+pub mod chroma;
 pub mod clip_names;
 pub mod clip_text;
 pub mod esrgan;
@@ -8,7 +9,12 @@ pub mod families;
 pub mod flux;
 mod flux_blocks;
 pub mod footprint;
+pub mod ltxv;
+pub mod ltxv_vae;
+mod ltxv_vae_blocks;
 mod patches;
+pub mod picture_autoencoder;
+pub mod pixel_space;
 mod placing;
 pub mod qwen;
 pub mod qwen_image;
@@ -19,6 +25,7 @@ pub mod random;
 pub mod sd3;
 mod sd3_blocks;
 pub mod t5;
+pub mod taesd;
 pub mod text_recipes;
 mod token_table;
 pub mod unet;
@@ -26,6 +33,7 @@ pub mod unet_blocks;
 pub mod vae;
 pub mod vae_blocks;
 pub mod vae_tiled;
+pub mod video_autoencoder;
 pub mod wan;
 mod wan_blocks;
 pub mod wan_shown;

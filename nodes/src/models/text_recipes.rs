@@ -15,7 +15,7 @@ use crate::networks::Networks;
 use crate::text::encode::{ClipEncoder, ClipUse, Encoded, TextEncoder};
 use crate::text::language::{LanguageEncoder, LanguageUse};
 use crate::text::sentence_pieces::SentencePieces;
-use crate::text::t5::{T5Encoder, T5Use};
+use crate::text::t5::{Filling, T5Encoder, T5Use};
 use crate::text::vocabularies;
 
 /// A row: how a family encodes its prompts.
@@ -109,12 +109,17 @@ macro_rules! clip {
     };
 }
 
+/// How T5 is used where nothing is hidden, with so many tokens at least.
+const fn plain_t5(key: &'static str, least: usize) -> T5Use {
+    T5Use { key, least, filling: Filling::Seen, empty_ends: true }
+}
+
 macro_rules! t5 {
-    ($key:literal, $least:literal) => {
+    ($key:literal, $usage:expr) => {
         EncoderUse {
             key: $key,
             open: |networks, weights| {
-                static USAGE: T5Use = T5Use { key: $key, least: $least, hides_fill: false };
+                static USAGE: T5Use = $usage;
                 let vocabulary = vocabularies::t5()?;
                 Ok(Rc::new(T5Encoder {
                     network: networks.get(weights, |w, n| T5::load(w, n).map(Rc::new))?,
@@ -168,9 +173,9 @@ pub static SDXL_REFINER: TextRecipe = TextRecipe {
 
 /// Flux: T5's states, CLIP-L's pooled vector.
 pub static FLUX: TextRecipe = TextRecipe {
-    encoders: &[clip!("clip_l", LAST), t5!("t5xxl", 256)],
+    encoders: &[clip!("clip_l", LAST), t5!("t5xxl", plain_t5("t5xxl", 256))],
     joined: |all| match <[Option<Encoded>; 2]>::try_from(all) {
-        Ok([Some(clip), Some(t5)]) => Ok(Encoded { cond: t5.cond, pooled: clip.pooled }),
+        Ok([Some(clip), Some(t5)]) => Ok(Encoded { cond: t5.cond, pooled: clip.pooled, mask: None }),
         _ => bail!("a prompt was encoded by too few encoders; this is a bug"),
     },
     optional: false,
@@ -181,13 +186,27 @@ pub static SD3: TextRecipe = TextRecipe {
     encoders: &[
         clip!("clip_l", PENULTIMATE),
         clip!("clip_g", ClipUse { pad: 0, projects: true, ..PENULTIMATE }),
-        t5!("t5xxl", 77),
+        t5!("t5xxl", plain_t5("t5xxl", 77)),
     ],
     joined: |all| match <[Option<Encoded>; 3]>::try_from(all) {
         Ok([l, g, t5]) => Ok(sd3_joined(l, g, t5)),
         Err(_) => bail!("a prompt was encoded by too few encoders; this is a bug"),
     },
     optional: true,
+};
+
+/// Chroma: T5 as PixArt has it, without anything that fills a text up.
+pub static CHROMA: TextRecipe = TextRecipe {
+    encoders: &[t5!("t5xxl", T5Use { empty_ends: false, ..plain_t5("t5xxl", 1) })],
+    joined: only,
+    optional: false,
+};
+
+/// LTX-Video: T5, whose network is told which tokens fill a text up.
+pub static LTXV: TextRecipe = TextRecipe {
+    encoders: &[t5!("t5xxl", T5Use { filling: Filling::Told, ..plain_t5("t5xxl", 128) })],
+    joined: only,
+    optional: false,
 };
 
 /// Z-Image: Qwen 3 4B, the layer before the last.
@@ -203,7 +222,7 @@ pub static WAN: TextRecipe = TextRecipe {
     encoders: &[EncoderUse {
         key: "umt5xxl",
         open: |networks, weights| {
-            static USAGE: T5Use = T5Use { key: "umt5xxl", least: 512, hides_fill: true };
+            static USAGE: T5Use = T5Use { key: "umt5xxl", least: 512, filling: Filling::Zeros, empty_ends: true };
             let vocabulary = networks.get(weights, |w, _| SentencePieces::load(w).map(Rc::new))?;
             Ok(Rc::new(T5Encoder {
                 network: networks.get(weights, |w, n| T5::load(w, n).map(Rc::new))?,
@@ -269,12 +288,12 @@ fn sd3_joined(l: Option<Encoded>, g: Option<Encoded>, t5: Option<Encoded>) -> En
     });
     let parts: Vec<Tensor> = clips.into_iter().chain(t5.map(|t5| t5.cond)).collect();
     let cond = if parts.is_empty() { zeros(&[1, 77, wide_t5]) } else { Tensor::cat(&parts, 1) };
-    Encoded { cond, pooled: Some(pooled) }
+    Encoded { cond, pooled: Some(pooled), mask: None }
 }
 
 /// Side by side along the channels; the longer text is cut to the shorter. The last encoder's pooled vector counts.
 fn along_channels(all: Vec<Encoded>) -> Result<Encoded> {
     let tokens = all.iter().map(|encoded| encoded.cond.size()[1]).min().unwrap_or(0);
     let cut: Vec<Tensor> = all.iter().map(|encoded| encoded.cond.narrow(1, 0, tokens)).collect();
-    Ok(Encoded { cond: Tensor::cat(&cut, -1), pooled: all.into_iter().next_back().and_then(|last| last.pooled) })
+    Ok(Encoded { cond: Tensor::cat(&cut, -1), pooled: all.into_iter().next_back().and_then(|last| last.pooled), mask: None })
 }

@@ -21,7 +21,7 @@ use crate::sampling::hooks::{Hook, Hooks};
 use crate::sampling::ready::ReadyModel;
 use crate::text::chunks::{Chunk, missing_embeddings};
 use crate::text::embeddings::EmbeddingFiles;
-use crate::text::encode::Prompt;
+use crate::text::encode::{Fill, Prompt};
 use crate::values::Entry;
 
 /// MODEL: a denoising network, and how it is sampled.
@@ -43,6 +43,8 @@ pub struct Clip {
     pub text: Option<TextPart>,
     /// CLIPSetLastLayer's choice: -1 is the last layer; without one the family's default is taken.
     pub last_layer: Option<i64>,
+    /// T5TokenizerOptions' choice; without one the family's default is taken.
+    pub fill: Option<Fill>,
 }
 
 /// VAE: an autoencoder, if the file it was taken from has one.
@@ -109,7 +111,7 @@ impl Model {
 impl Clip {
     /// Text encoders as their file has them.
     pub fn new(text: Option<TextPart>) -> Clip {
-        Clip { text, last_layer: None }
+        Clip { text, last_layer: None, fill: None }
     }
 
     /// The tensors of its encoders.
@@ -187,6 +189,7 @@ impl Clip {
                 }
             };
             cx.check()?;
+            let own = own.map(|own| Prompt { fill: self.fill, ..own });
             chunks.push(own.map(|own| encoder.chunks(own, &embeddings)).transpose()?.unwrap_or_default());
             opened.push(encoder);
         }

@@ -14,8 +14,17 @@ pub(super) struct FluxPlan {
     pub pooled: i64,
     /// Channels of the latent.
     pub channels: i64,
-    /// Whether it was distilled with a guidance.
-    pub guidance: bool,
+    /// What it takes besides the text.
+    pub told: Told,
+}
+
+/// What a network of Flux's blocks is modulated by.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    /// Noise level, pooled text and guidance, by layers in every block.
+    ByBlocks,
+    /// Noise level and guidance, by one network for all blocks, so wide and so deep.
+    AtOnce { hidden: i64, layers: usize },
 }
 
 pub(super) fn flux(b: &mut Builder, plan: &FluxPlan) {
@@ -31,15 +40,29 @@ pub(super) fn flux(b: &mut Builder, plan: &FluxPlan) {
     };
     b.dense("img_in", &[width, patch], PLAIN);
     b.dense("txt_in", &[width, plan.text], PLAIN);
-    embedder(b, "time_in", 256);
-    embedder(b, "vector_in", plan.pooled);
-    if plan.guidance {
-        embedder(b, "guidance_in", 256);
+    match plan.told {
+        Told::ByBlocks => {
+            embedder(b, "time_in", 256);
+            embedder(b, "vector_in", plan.pooled);
+            embedder(b, "guidance_in", 256);
+        }
+        Told::AtOnce { hidden, layers } => b.below("distilled_guidance_layer", |b| {
+            b.dense("in_proj", &[hidden, 64], PLAIN);
+            for i in 0..layers {
+                b.dense(&format!("layers.{i}.in_layer"), &[hidden, hidden], PLAIN);
+                b.dense(&format!("layers.{i}.out_layer"), &[hidden, hidden], BRANCH);
+                b.push(&format!("norms.{i}.scale"), &[hidden], 1.0, 0.1);
+            }
+            b.dense("out_proj", &[width, hidden], BRANCH);
+        }),
     }
+    let modulated = plan.told == Told::ByBlocks;
     for i in 0..plan.double {
         b.below(&format!("double_blocks.{i}"), |b| {
             for side in ["img", "txt"] {
-                b.dense(&format!("{side}_mod.lin"), &[6 * width, width], BRANCH);
+                if modulated {
+                    b.dense(&format!("{side}_mod.lin"), &[6 * width, width], BRANCH);
+                }
                 b.dense(&format!("{side}_attn.qkv"), &[3 * width, width], PLAIN);
                 norms(b, &format!("{side}_attn.norm"));
                 b.dense(&format!("{side}_attn.proj"), &[width, width], BRANCH);
@@ -50,13 +73,17 @@ pub(super) fn flux(b: &mut Builder, plan: &FluxPlan) {
     }
     for i in 0..plan.single {
         b.below(&format!("single_blocks.{i}"), |b| {
-            b.dense("modulation.lin", &[3 * width, width], BRANCH);
+            if modulated {
+                b.dense("modulation.lin", &[3 * width, width], BRANCH);
+            }
             b.dense("linear1", &[7 * width, width], PLAIN);
             b.dense("linear2", &[width, 5 * width], BRANCH);
             norms(b, "norm");
         });
     }
-    b.dense("final_layer.adaLN_modulation.1", &[2 * width, width], BRANCH);
+    if modulated {
+        b.dense("final_layer.adaLN_modulation.1", &[2 * width, width], BRANCH);
+    }
     b.dense("final_layer.linear", &[patch, width], PLAIN);
 }
 

@@ -14,8 +14,10 @@ mod conditioning_zero_out;
 mod flux;
 mod inpaint_model_conditioning;
 mod instruct_pix_to_pix_conditioning;
+mod ltxv;
 mod mentions;
 mod qwen_image;
+mod t5_tokenizer_options;
 mod wan;
 
 use anyhow::Context;

@@ -17,7 +17,7 @@ use crate::models::text_recipes::{self, EncoderKind, TextRecipe};
 use crate::recipes::Clip;
 
 /// Opens a text encoder that lies in a file of its own: CLIP-L (Stable Diffusion 1.x), OpenCLIP-H (2.x), OpenCLIP-bigG alone (SDXL's
-/// refiner), Qwen 3 (Z-Image), Qwen 2.5-VL (Qwen-Image), or UMT5 (Wan).
+/// refiner), T5 (Chroma, LTX-Video), Qwen 3 (Z-Image), Qwen 2.5-VL (Qwen-Image), or UMT5 (Wan).
 #[derive(Node)]
 #[node(category = "advanced/loaders", display = "Load CLIP")]
 struct CLIPLoader {
@@ -67,6 +67,8 @@ impl Run for CLIPLoader {
         let (kind, weights) = open(cx, &self.clip_name)?;
         let recipe = match (kind, self.r#type) {
             (_, ClipType::Sd3) => return of_recipe(cx, "sd3", &text_recipes::SD3, &[&self.clip_name]),
+            (EncoderKind::T5Xxl, ClipType::Ltxv) => &text_recipes::LTXV,
+            (EncoderKind::T5Xxl, ClipType::Chroma | ClipType::Pixart) => &text_recipes::CHROMA,
             (EncoderKind::Clip(ClipKind::L | ClipKind::G), ClipType::HiDream)
             | (EncoderKind::Clip(ClipKind::G), ClipType::StableCascade)
             | (EncoderKind::T5Xxl, _) => return Err(unsupported::<ClipType>(self.r#type as usize)),
