@@ -123,6 +123,8 @@ pub(crate) enum CheckpointKind {
     QwenImage,
     /// LTX-Video 0.9, 2 billion weights, with its text encoder and VAE
     Ltxv,
+    /// HunyuanVideo with its text encoders and VAE
+    HunyuanVideo,
     /// Wan 2.1, 1.3 billion weights, with its text encoder and VAE
     Wan,
 }

@@ -118,6 +118,7 @@ fn dispatch(command: Command, quiet: bool) -> Outcome {
                 CheckpointKind::QwenImage => Layout::QwenImage,
                 CheckpointKind::Chroma => Layout::Chroma,
                 CheckpointKind::Ltxv => Layout::Ltxv,
+                CheckpointKind::HunyuanVideo => Layout::HunyuanVideo,
                 CheckpointKind::Wan => Layout::Wan,
             };
             let size = match size {

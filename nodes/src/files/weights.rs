@@ -26,6 +26,8 @@ pub struct Weights {
     /// First ones first.
     deltas: Vec<Rc<Delta>>,
     reading: Option<Rc<Reading>>,
+    /// Whether what the file says of itself counts.
+    tells: bool,
     /// What is handed out in place of the file's tensors, by full name.
     trained: Option<Rc<HashMap<String, Tensor>>>,
 }
@@ -101,12 +103,17 @@ impl Weights {
 
     fn over(file: Held) -> Self {
         let placement = Placement::cpu(Kind::Float);
-        Self { file, prefix: String::new(), placement, deltas: Vec::new(), reading: None, trained: None }
+        Self { file, prefix: String::new(), placement, deltas: Vec::new(), reading: None, tells: true, trained: None }
     }
 
     /// Opens `path`: [`WeightsFile::open`] with all of the file in view.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Ok(Self::new(WeightsFile::open(path)?))
+    }
+
+    /// The same view, in which nothing counts but the tensors: the file's description of itself is not read.
+    pub fn silent(&self) -> Self {
+        Self { tells: false, ..self.clone() }
     }
 
     /// The same view with its tensors wanted elsewhere or in another element type.
@@ -148,6 +155,7 @@ impl Weights {
             Held::Gathered(gathered) => gathered.add_to(&mut hasher),
         }
         hasher.update(&(self.prefix.len() as u64).to_le_bytes()).update(self.prefix.as_bytes());
+        hasher.update(&[u8::from(self.tells)]);
         self.deltas.iter().for_each(|delta| {
             hasher.update(delta.digest());
         });
@@ -198,8 +206,8 @@ impl Weights {
     /// An entry of the file's own description of itself (`__metadata__`), if it has one.
     pub fn metadata(&self, name: &str) -> Option<&str> {
         match &self.file {
-            Held::File(file) => file.metadata().get(name).map(String::as_str),
-            Held::Gathered(_) => None,
+            Held::File(file) if self.tells => file.metadata().get(name).map(String::as_str),
+            _ => None,
         }
     }
 

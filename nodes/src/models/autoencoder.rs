@@ -5,6 +5,7 @@ use std::rc::Rc;
 use anyhow::Result;
 use tch::Tensor;
 
+use super::hunyuan_video_vae::HunyuanVideoVae;
 use super::ltxv_vae::LtxvVae;
 use super::picture_autoencoder::{PictureAutoencoder, Progress};
 use super::pixel_space::PixelSpace;
@@ -63,6 +64,9 @@ pub fn load(weights: &Weights, numerics: &Numerics) -> Result<Rc<dyn Autoencoder
     }
     if LtxvVae::is_in(weights) {
         return Ok(Rc::new(Video(LtxvVae::load(weights, numerics)?)));
+    }
+    if HunyuanVideoVae::is_in(weights) {
+        return Ok(Rc::new(Video(HunyuanVideoVae::load(weights, numerics)?)));
     }
     if Taesd::is_in(weights) {
         return Ok(Rc::new(Taesd::load(weights, numerics)?));

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use tch::{Device, Kind, Tensor};
 
 use super::flux::GUIDANCE;
-use super::flux_blocks::{DoubleBlock, Embedder, LastLayer, Parts, SingleBlock, Sizes};
+use super::flux_blocks::{Around, DoubleBlock, Embedder, LastLayer, Parts, SingleBlock, Sizes};
 use super::patches;
 use crate::diffusion::network::{Inputs, Network};
 use crate::diffusion::patch::TransformerBlock;
@@ -129,13 +129,13 @@ impl Network for Chroma {
         for (i, block) in self.double.iter().enumerate() {
             if !inputs.call.skips(TransformerBlock::Double(i)) {
                 let sides = [false, true].map(|side| parts(&all, self.of_double(i, side), 6));
-                (picture, text) = block.modulated(picture, text, sides, &turns);
+                (picture, text) = block.modulated(picture, text, sides, Around::plain(&turns));
             }
         }
         let mut x = Tensor::cat(&[text, picture], 1);
         for (i, block) in self.single.iter().enumerate() {
             if !inputs.call.skips(TransformerBlock::Single(i)) {
-                x = block.modulated(x, &parts(&all, 3 * i, 3), &turns);
+                x = block.modulated(x, &parts(&all, 3 * i, 3), Around::plain(&turns));
             }
         }
         let picture = x.narrow(1, text_tokens, x.size()[1] - text_tokens);

@@ -9,6 +9,8 @@ pub mod families;
 pub mod flux;
 mod flux_blocks;
 pub mod footprint;
+pub mod hunyuan_video;
+pub mod hunyuan_video_vae;
 pub mod ltxv;
 pub mod ltxv_vae;
 mod ltxv_vae_blocks;

@@ -14,6 +14,7 @@ use crate::files::weights::Weights;
 use crate::networks::Networks;
 use crate::text::encode::{ClipEncoder, ClipUse, Encoded, TextEncoder};
 use crate::text::language::{LanguageEncoder, LanguageUse};
+use crate::text::llama::{self, LlamaEncoder};
 use crate::text::sentence_pieces::SentencePieces;
 use crate::text::t5::{Filling, T5Encoder, T5Use};
 use crate::text::vocabularies;
@@ -45,6 +46,7 @@ pub enum EncoderKind {
     Umt5Xxl,
     Qwen3,
     Qwen25Vl,
+    Llama3,
 }
 
 impl EncoderKind {
@@ -62,6 +64,9 @@ impl EncoderKind {
         if Qwen::is_in(weights) && biased.is_ok_and(|rows| rows != 256) {
             return Some(EncoderKind::Qwen25Vl);
         }
+        if Qwen::is_llama(weights) {
+            return Some(EncoderKind::Llama3);
+        }
         ClipKind::of(weights).map(EncoderKind::Clip)
     }
 
@@ -75,6 +80,7 @@ impl EncoderKind {
             EncoderKind::Umt5Xxl => "umt5xxl",
             EncoderKind::Qwen3 => "qwen3_4b",
             EncoderKind::Qwen25Vl => "qwen25_7b",
+            EncoderKind::Llama3 => "llama",
         }
     }
 }
@@ -87,6 +93,7 @@ impl fmt::Display for EncoderKind {
             EncoderKind::Umt5Xxl => f.write_str("UMT5-XXL"),
             EncoderKind::Qwen3 => f.write_str("Qwen 3"),
             EncoderKind::Qwen25Vl => f.write_str("Qwen 2.5-VL"),
+            EncoderKind::Llama3 => f.write_str("Llama 3"),
         }
     }
 }
@@ -209,6 +216,27 @@ pub static LTXV: TextRecipe = TextRecipe {
     optional: false,
 };
 
+/// HunyuanVideo: the states of Llama 3 two layers before its last, CLIP-L's pooled vector.
+pub static HUNYUAN_VIDEO: TextRecipe = TextRecipe {
+    encoders: &[
+        clip!("clip_l", LAST),
+        EncoderUse {
+            key: "llama",
+            open: |networks, weights| {
+                let network = networks.get(weights, |w, n| Qwen::load(w, n).map(Rc::new))?;
+                let vocabulary = networks.get(weights, |w, _| llama::vocabulary_beside(w.path()).map(Rc::new))?;
+                let width = weights.dim("model.embed_tokens.weight", 1)?;
+                Ok(Rc::new(LlamaEncoder { network, vocabulary, width }))
+            },
+        },
+    ],
+    joined: |all| match <[Option<Encoded>; 2]>::try_from(all) {
+        Ok([Some(clip), Some(llama)]) => Ok(Encoded { pooled: clip.pooled, ..llama }),
+        _ => bail!("a prompt was encoded by too few encoders; this is a bug"),
+    },
+    optional: false,
+};
+
 /// Z-Image: Qwen 3 4B, the layer before the last.
 pub static Z_IMAGE: TextRecipe =
     TextRecipe { encoders: &[qwen!("qwen3_4b", qwen_templates::Z_IMAGE)], joined: only, optional: false };
@@ -247,6 +275,7 @@ impl TextRecipe {
             EncoderKind::Umt5Xxl => &WAN,
             EncoderKind::Qwen3 => &Z_IMAGE,
             EncoderKind::Qwen25Vl => &QWEN_IMAGE,
+            EncoderKind::Llama3 => &HUNYUAN_VIDEO,
         };
         let its = |usage: &EncoderUse| (usage.key == kind.key()).then(|| weights.clone());
         Some((recipe, recipe.encoders.iter().map(its).collect()))

@@ -30,7 +30,7 @@ pub trait LanguageModel {
     fn see(&self, picture: &Tensor) -> Result<Seen>;
 
     /// Runs the model. Gives what leaves the first so many layers, after the final normalisation if it is to be `normed`, or what leaves all
-    /// after it: float32 of size 1×N×W.
+    /// after it: float32 of size B×N×W.
     fn forward(&self, input: &Input, layer: Option<usize>, normed: bool) -> Tensor;
 }
 
@@ -55,11 +55,11 @@ pub struct Place {
 /// What a language model runs on.
 #[derive(Debug)]
 pub struct Input {
-    /// 1×N×W
+    /// B×N×W
     pub embeds: Tensor,
     /// The pictures among it, in order.
     pub pictures: Vec<Place>,
-    /// 1 for tokens that others see and 0 for those that none does, N; without it all are seen.
+    /// 1 for tokens that others see and 0 for those that none does, N or B×N; without it all are seen.
     pub present: Option<Tensor>,
 }
 

@@ -3,6 +3,7 @@
 mod chroma;
 mod diffusers;
 mod flux;
+mod hunyuan_video;
 mod ltxv;
 mod others;
 mod qwen_image;
@@ -24,6 +25,7 @@ use crate::diffusion::network::Network;
 use crate::diffusion::parameterisation::Parameterisation;
 use crate::diffusion::run_entry::RunEntry;
 use crate::files::weights::Weights;
+use crate::models::hunyuan_video_vae::HunyuanVideoVae;
 use crate::models::ltxv_vae::LtxvVae;
 use crate::models::pixel_space::PixelSpace;
 use crate::models::taesd::Taesd;
@@ -68,6 +70,7 @@ pub static FAMILIES: &[Family] = &[
     z_image::Z_IMAGE,
     qwen_image::QWEN_IMAGE,
     ltxv::LTXV,
+    hunyuan_video::HUNYUAN_VIDEO,
     wan::WAN21,
     wan::WAN22,
 ];
@@ -138,6 +141,9 @@ pub fn recognise(weights: &Weights) -> Result<Contents> {
     let converted;
     let weights = if diffusers::is_unet(weights) {
         converted = diffusers::in_original_layout(weights)?;
+        &converted
+    } else if hunyuan_video::is_in_first_names(weights) {
+        converted = hunyuan_video::in_flux_names(weights)?;
         &converted
     } else {
         weights
@@ -218,7 +224,7 @@ fn unet_of(weights: &Weights) -> Option<Weights> {
 /// The tensors of an autoencoder, in a checkpoint or alone.
 fn vae_of(weights: &Weights) -> Result<Option<Weights>> {
     let places = || [weights.at("first_stage_model"), weights.at("vae"), weights.clone()].into_iter();
-    if let Some(vae) = places().find(|w| WanVae::is_in(w) || LtxvVae::is_in(w) || Taesd::is_in(w) || PixelSpace::is_in(w)) {
+    if let Some(vae) = places().find(|w| WanVae::is_in(w) || LtxvVae::is_in(w) || HunyuanVideoVae::is_in(w) || Taesd::is_in(w) || PixelSpace::is_in(w)) {
         return Ok(Some(vae));
     }
     let found = places().find(|w| w.contains("decoder.conv_in.weight") && w.contains("encoder.conv_in.weight"));

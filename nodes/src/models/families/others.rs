@@ -36,12 +36,16 @@ pub(super) const NOT_YET: &[(Test, &str)] = &[
             any_model(w, "double_blocks.0.img_attn.qkv.weight")
                 && !any_model(w, "vector_in.in_layer.weight")
                 && !any_model(w, "distilled_guidance_layer.norms.0.scale")
+                && !any_model(w, "txt_in.individual_token_refiner.blocks.0.norm1.weight")
         },
         "a relative of Flux (Flux 2, HunyuanImage) that is not supported yet; use Flux itself",
     ),
     (
-        |w| any_model(w, "txt_in.individual_token_refiner.blocks.0.norm1.weight"),
-        "a HunyuanVideo model, which is not supported yet",
+        |w| {
+            any_model(w, "txt_in.individual_token_refiner.blocks.0.norm1.weight")
+                && ["vision_in.proj.0.weight", "byt5_in.fc1.weight", "time_r_in.in_layer.weight"].iter().any(|part| any_model(w, part))
+        },
+        "a model of HunyuanVideo 1.5 or HunyuanImage, which is not supported yet; use HunyuanVideo 1.0",
     ),
     (
         |w| any_model(w, "cap_embedder.1.weight") && !any_model(w, "cap_pad_token"),

@@ -2,6 +2,7 @@
 
 use tch::Kind;
 
+use super::hunyuan_video::hunyuan_video_checkpoint;
 use super::ltxv::{self, ltxv_checkpoint};
 use super::networks::{autoencoder, open_clip, text_encoder, unet};
 use super::qwen::{QwenVlPlan, qwen_image, qwen_vl};
@@ -34,6 +35,8 @@ pub enum Layout {
     QwenImage,
     /// LTX-Video 0.9, the model of 2 billion weights, with its text encoder.
     Ltxv,
+    /// HunyuanVideo, with its text encoders.
+    HunyuanVideo,
     /// Wan 2.1, the smaller model that makes videos from text, with its text encoder.
     Wan,
 }
@@ -72,6 +75,7 @@ impl Layout {
             Layout::Chroma => return flux_checkpoint(b, size, true),
             Layout::QwenImage => return qwen_image_checkpoint(b, size),
             Layout::Ltxv => return ltxv_checkpoint(b, size),
+            Layout::HunyuanVideo => return hunyuan_video_checkpoint(b, size),
             Layout::Wan => return wan_checkpoint(b, size),
             _ => {}
         }
@@ -113,7 +117,7 @@ impl Layout {
                 vec![l("conditioner.embedders.0.transformer.text_model"), g("conditioner.embedders.1.model")]
             }
             Layout::SdxlRefiner => vec![g("conditioner.embedders.0.model")],
-            Layout::Flux | Layout::Chroma | Layout::QwenImage | Layout::Ltxv | Layout::Wan => Vec::new(),
+            _ => Vec::new(),
         }
     }
 
@@ -143,13 +147,13 @@ impl Layout {
                 UNetPlan { linear: false, width: 64, levels: &[1, 1, 2, 2], ..plan }
             }
             Layout::Sd1 | Layout::Sd1Inpainting | Layout::Sd1InstructPix2Pix => UNetPlan { linear: false, ..plan },
-            Layout::Sd2 | Layout::Flux | Layout::Chroma | Layout::QwenImage | Layout::Ltxv | Layout::Wan => plan,
             Layout::Sdxl | Layout::SdxlInpainting => {
                 UNetPlan { levels: &[1, 2, 4], depths: &[0, 2, 10], middle: 10, vector: Some(pooled + 6 * 256), ..plan }
             }
             Layout::SdxlRefiner => {
                 UNetPlan { depths: &[0, 4, 4, 0], middle: 4, vector: Some(pooled + 5 * 256), ..plan }
             }
+            _ => plan,
         }
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn ltxv_checkpoint(mut b: Builder, size: Size) -> Vec<Spec> {
         true => T5Plan { width: 64, inner: 64, hidden: 128, heads: 4, ..T5Plan::T5 },
         false => T5Plan::T5,
     };
-    let (width, hidden, blocks) = if tiny { (64, 128, 2) } else { (2048, 8192, 28) };
+    let (width, hidden, blocks) = if tiny { (64, 256, 2) } else { (2048, 8192, 28) };
     b.below("model.diffusion_model", |b| network(b, width, hidden, blocks, text.width));
     b.below("vae", |b| autoencoder(b, if tiny { 8 } else { 128 }, &config(size)["vae"]));
     b.kind = if tiny { Kind::Half } else { Kind::Float8e4m3fn };

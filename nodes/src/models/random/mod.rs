@@ -1,5 +1,6 @@
 //! Checkpoints with random weights: for tests and benchmarks that need no trained model.
 
+mod hunyuan_video;
 mod layouts;
 mod ltxv;
 mod networks;

@@ -12,6 +12,7 @@ mod conditioning_set_timestep_range;
 mod conditioning_timesteps_range;
 mod conditioning_zero_out;
 mod flux;
+mod hunyuan_video;
 mod inpaint_model_conditioning;
 mod instruct_pix_to_pix_conditioning;
 mod ltxv;

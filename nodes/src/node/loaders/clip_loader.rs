@@ -76,6 +76,10 @@ impl Run for CLIPLoader {
             (EncoderKind::Umt5Xxl, _) => {
                 bail!("'{}' is a {kind}, which models of Wan have; set type to wan", self.clip_name)
             }
+            (EncoderKind::Llama3, ClipType::HiDream) => return Err(unsupported::<ClipType>(self.r#type as usize)),
+            (EncoderKind::Llama3, _) => {
+                bail!("'{}' is a {kind}, which HunyuanVideo has beside CLIP-L; load both with DualCLIPLoader", self.clip_name)
+            }
             (EncoderKind::Qwen25Vl, ClipType::HunyuanImage) => {
                 return Err(unsupported::<ClipType>(self.r#type as usize));
             }
@@ -93,7 +97,8 @@ impl Run for CLIPLoader {
     }
 }
 
-/// Opens the two text encoders of a model, in either order: CLIP-L and OpenCLIP-bigG for SDXL, CLIP-L and T5-XXL for Flux.
+/// Opens the two text encoders of a model, in either order: CLIP-L and OpenCLIP-bigG for SDXL, CLIP-L and T5-XXL for Flux, CLIP-L and
+/// Llama 3 for HunyuanVideo.
 #[derive(Node)]
 #[node(category = "advanced/loaders")]
 struct DualCLIPLoader {
@@ -135,6 +140,7 @@ impl Run for DualCLIPLoader {
             DualClipType::Sdxl => &text_recipes::SDXL,
             DualClipType::Sd3 => &text_recipes::SD3,
             DualClipType::Flux => &text_recipes::FLUX,
+            DualClipType::HunyuanVideo => &text_recipes::HUNYUAN_VIDEO,
             _ => return Err(unsupported::<DualClipType>(self.r#type as usize)),
         };
         let kind = DualClipType::names()[self.r#type as usize];

@@ -55,5 +55,6 @@ fn opened(folders: &FolderPaths, name: &str, path: &Path) -> anyhow::Result<VaeR
     }
     let contents = recognise(&Weights::open(path)?)?;
     ensure!(contents.vae.is_some(), "{} holds no VAE; choose another file", path.display());
-    Ok(VaeRecipe { weights: contents.vae })
+    // As in the reference, which blocks there are is told by the tensors here, whatever the file says of itself.
+    Ok(VaeRecipe { weights: contents.vae.map(|vae| vae.silent()) })
 }
