@@ -117,6 +117,8 @@ pub(crate) enum CheckpointKind {
     SdxlRefiner,
     /// Flux dev with its text encoders and VAE
     Flux,
+    /// PixArt-Σ with its text encoder and VAE
+    Pixart,
     /// Chroma with its text encoder and VAE
     Chroma,
     /// Qwen-Image with its text encoder and VAE

@@ -116,6 +116,7 @@ fn dispatch(command: Command, quiet: bool) -> Outcome {
                 CheckpointKind::SdxlRefiner => Layout::SdxlRefiner,
                 CheckpointKind::Flux => Layout::Flux,
                 CheckpointKind::QwenImage => Layout::QwenImage,
+                CheckpointKind::Pixart => Layout::PixArt,
                 CheckpointKind::Chroma => Layout::Chroma,
                 CheckpointKind::Ltxv => Layout::Ltxv,
                 CheckpointKind::HunyuanVideo => Layout::HunyuanVideo,

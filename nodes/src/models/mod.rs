@@ -16,6 +16,7 @@ pub mod ltxv_vae;
 mod ltxv_vae_blocks;
 mod patches;
 pub mod picture_autoencoder;
+pub mod pixart;
 pub mod pixel_space;
 mod placing;
 pub mod qwen;

@@ -6,6 +6,7 @@ mod flux;
 mod hunyuan_video;
 mod ltxv;
 mod others;
+mod pixart;
 mod qwen_image;
 mod sd3;
 mod stable_diffusion;
@@ -65,6 +66,8 @@ pub static FAMILIES: &[Family] = &[
     stable_diffusion::SDXL,
     stable_diffusion::SDXL_REFINER,
     sd3::SD3,
+    pixart::PIXART_SIGMA,
+    pixart::PIXART_ALPHA,
     chroma::CHROMA,
     flux::FLUX,
     z_image::Z_IMAGE,

@@ -6,7 +6,7 @@ use super::hunyuan_video::hunyuan_video_checkpoint;
 use super::ltxv::{self, ltxv_checkpoint};
 use super::networks::{autoencoder, open_clip, text_encoder, unet};
 use super::qwen::{QwenVlPlan, qwen_image, qwen_vl};
-use super::transformers::{FluxPlan, T5Plan, Told, flux, t5};
+use super::transformers::{FluxPlan, T5Plan, Told, flux, pixart, t5};
 use super::wan::{self, wan_checkpoint};
 use super::{Builder, Size, Spec};
 
@@ -29,6 +29,8 @@ pub enum Layout {
     SdxlRefiner,
     /// Flux dev, with its two text encoders.
     Flux,
+    /// PixArt-Σ, with its text encoder.
+    PixArt,
     /// Chroma, with its text encoder.
     Chroma,
     /// Qwen-Image, with its text encoder.
@@ -73,6 +75,7 @@ impl Layout {
         match self {
             Layout::Flux => return flux_checkpoint(b, size, false),
             Layout::Chroma => return flux_checkpoint(b, size, true),
+            Layout::PixArt => return pixart_checkpoint(b, size),
             Layout::QwenImage => return qwen_image_checkpoint(b, size),
             Layout::Ltxv => return ltxv_checkpoint(b, size),
             Layout::HunyuanVideo => return hunyuan_video_checkpoint(b, size),
@@ -188,6 +191,20 @@ fn flux_checkpoint(mut b: Builder, size: Size, chroma: bool) -> Vec<Spec> {
     let small = T5Plan { width: text, inner: 64, hidden: 128, heads: 4, ..T5Plan::T5 };
     b.below(&format!("{texts}.t5xxl.transformer"), |b| t5(b, if tiny { &small } else { &T5Plan::T5 }));
     b.below("model.diffusion_model", |b| flux(b, &plan));
+    b.tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    b.tensors
+}
+
+/// Everything that PixArt-Σ needs in one file. Of real size, its text encoder is floats of 8 bits.
+fn pixart_checkpoint(mut b: Builder, size: Size) -> Vec<Spec> {
+    let tiny = size != Size::Real;
+    let (width, blocks, text) = if tiny { (96, 2, 64) } else { (1152, 28, 4096) };
+    let widths = if tiny { [32, 64, 128, 128] } else { [128, 256, 512, 512] };
+    b.below("vae", |b| autoencoder(b, widths, 4, true));
+    b.below("model.diffusion_model", |b| pixart(b, width, blocks, text));
+    b.kind = if tiny { Kind::Half } else { Kind::Float8e4m3fn };
+    let small = T5Plan { width: text, inner: 64, hidden: 128, heads: 4, ..T5Plan::T5 };
+    b.below("text_encoders.t5xxl.transformer", |b| t5(b, if tiny { &small } else { &T5Plan::T5 }));
     b.tensors.sort_by(|a, b| a.name.cmp(&b.name));
     b.tensors
 }

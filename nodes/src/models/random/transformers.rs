@@ -137,3 +137,28 @@ pub(super) fn t5(b: &mut Builder, plan: &T5Plan) {
     }
     b.push("encoder.final_layer_norm.weight", &[width], 1.0, 0.1);
 }
+
+/// PixArt-Σ's network, so wide and so deep, for texts of a width.
+pub(super) fn pixart(b: &mut Builder, width: i64, blocks: usize, text: i64) {
+    b.dense("x_embedder.proj", &[width, 4, 2, 2], PLAIN);
+    b.dense("t_embedder.mlp.0", &[width, 256], PLAIN);
+    b.dense("t_embedder.mlp.2", &[width, width], PLAIN);
+    b.dense("t_block.1", &[6 * width, width], BRANCH);
+    b.dense("y_embedder.y_proj.fc1", &[width, text], PLAIN);
+    b.dense("y_embedder.y_proj.fc2", &[width, width], PLAIN);
+    b.push("y_embedder.y_embedding", &[300, text], 0.0, 0.1);
+    for i in 0..blocks {
+        b.below(&format!("blocks.{i}"), |b| {
+            b.push("scale_shift_table", &[6, width], 0.0, 0.1);
+            b.dense("attn.qkv", &[3 * width, width], PLAIN);
+            b.dense("attn.proj", &[width, width], BRANCH);
+            b.dense("cross_attn.q_linear", &[width, width], PLAIN);
+            b.dense("cross_attn.kv_linear", &[2 * width, width], PLAIN);
+            b.dense("cross_attn.proj", &[width, width], BRANCH);
+            b.dense("mlp.fc1", &[4 * width, width], PLAIN);
+            b.dense("mlp.fc2", &[width, 4 * width], BRANCH);
+        });
+    }
+    b.push("final_layer.scale_shift_table", &[2, width], 0.0, 0.1);
+    b.dense("final_layer.linear", &[32, width], PLAIN);
+}
