@@ -8,8 +8,8 @@ use tempfile::TempDir;
 
 use crate::aside;
 use crate::digests::{Digests, Lasting, Print};
-use crate::folder_sets::INDEX;
 use crate::folder_kinds::{FolderKind, MODEL_EXTENSIONS};
+use crate::folder_sets::INDEX;
 use crate::schema::{Folders, Upload};
 use crate::table::Row;
 

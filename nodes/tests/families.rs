@@ -92,7 +92,8 @@ fn small_vocabulary() -> Json {
     let added = special.into_iter().zip(128_000..).map(|(content, id)| {
         json!({"id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true})
     });
-    let vocabulary: serde_json::Map<String, Json> = pieces.into_iter().zip(0..).map(|(piece, id)| (piece, json!(id))).collect();
+    let vocabulary: serde_json::Map<String, Json> =
+        pieces.into_iter().zip(0..).map(|(piece, id)| (piece, json!(id))).collect();
     json!({
         "version": "1.0",
         "added_tokens": added.collect::<Vec<_>>(),

@@ -160,7 +160,8 @@ impl DoubleBlock {
 
     /// Picture and text, B×N×width each and nobody else's, in that order as in the result.
     pub(super) fn forward(&self, picture: Tensor, text: Tensor, vector: &Tensor, around: Around) -> (Tensor, Tensor) {
-        let parts = |side: &Stream| side.modulation.as_ref().map_or_else(Vec::new, |layer| modulation(layer, vector, 6));
+        let parts =
+            |side: &Stream| side.modulation.as_ref().map_or_else(Vec::new, |layer| modulation(layer, vector, 6));
         let (mut of_picture, mut of_text) = (parts(&self.picture), parts(&self.text));
         if let Some(first) = around.first {
             of_picture = by_token(&of_picture, first, picture.size()[1]);

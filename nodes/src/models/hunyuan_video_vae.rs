@@ -49,7 +49,11 @@ impl Conv {
     fn load(w: &Weights, inputs: i64, stride: [i64; 3]) -> Result<Self> {
         let w = w.at("conv");
         let outputs = w.dim("weight", 0)?;
-        Ok(Self { weight: w.tensor("weight", &[outputs, inputs, 3, 3, 3])?, bias: w.tensor("bias", &[outputs])?, stride })
+        Ok(Self {
+            weight: w.tensor("weight", &[outputs, inputs, 3, 3, 3])?,
+            bias: w.tensor("bias", &[outputs])?,
+            stride,
+        })
     }
 
     fn outputs(&self) -> i64 {
@@ -209,7 +213,8 @@ impl Encoder {
             let blocks = (0..BLOCKS).map(|j| Residual::load(&w.at("block").at(j), channels)).collect::<Result<_>>()?;
             let time = i > 0;
             let stride = [if time { 2 } else { 1 }, 2, 2];
-            let resized = (i + 1 < LEVELS).then(|| Conv::load(&w.at("downsample.conv"), *channels, stride)).transpose()?;
+            let resized =
+                (i + 1 < LEVELS).then(|| Conv::load(&w.at("downsample.conv"), *channels, stride)).transpose()?;
             Ok(Level { blocks, resized, time })
         };
         let levels = (0..LEVELS).map(|i| level(i, &mut channels)).collect::<Result<_>>()?;

@@ -176,7 +176,9 @@ impl Network for Ltxv {
         let place = |x: &Tensor| x.to_device_(self.placement.device, Kind::Float, false, false);
         let size = inputs.x.size();
         let &[batch, channels, frames, height, width] = size.as_slice() else {
-            anyhow::bail!("the latent is shaped {size:?}, and LTX-Video's are batch x channels x frames x height x width");
+            anyhow::bail!(
+                "the latent is shaped {size:?}, and LTX-Video's are batch x channels x frames x height x width"
+            );
         };
         ensure!(
             channels == self.points.inputs(),
@@ -198,9 +200,8 @@ impl Network for Ltxv {
         let mut kept = None;
         let mut levels = place(&levels);
         if let Some(keyframes) = inputs.extra.get(KEYFRAMES) {
-            let mask = denoised.context(
-                "the conditioning has key frames and the latent no noise mask: take both from LTXVAddGuide",
-            )?;
+            let mask = denoised
+                .context("the conditioning has key frames and the latent no noise mask: take both from LTXVAddGuide")?;
             // Points of a negative mask take no part.
             let takes_part = tokens(&place(mask)).ge(0.0).all_dim(-1, false).select(0, 0);
             let keys = keyframes.size()[2];
@@ -273,7 +274,8 @@ struct Attention {
 
 impl Attention {
     fn load(w: &Weights, width: i64, context: i64, heads: i64) -> Result<Self> {
-        let norm = |name: &str| Ok::<_, anyhow::Error>(RmsNorm::load(&w.at(name), "weight", width)?.with_eps(Some(EPS)));
+        let norm =
+            |name: &str| Ok::<_, anyhow::Error>(RmsNorm::load(&w.at(name), "weight", width)?.with_eps(Some(EPS)));
         Ok(Self {
             q: Linear::load(&w.at("to_q"), width, width)?,
             k: Linear::load(&w.at("to_k"), context, width)?,

@@ -75,7 +75,7 @@ impl LtxvVae {
         let (Some(down), Some(up)) = (blocks("encoder_blocks"), blocks("decoder_blocks")) else {
             bail!("{} does not say which blocks its autoencoder has; fetch it again", w.path().display());
         };
-        let patch = config.get("patch_size").and_then(Json::as_i64).unwrap_or(1).max(1);
+        let patch = config.get("patch_size").and_then(Json::as_i64).unwrap_or(1).clamp(1, 64);
         let mirrors = |or: &str| text("spatial_padding_mode").unwrap_or(or) == "reflect";
         let causal = config.get("causal_decoder").and_then(Json::as_bool).unwrap_or(false);
         let encoder = Half::load(

@@ -185,7 +185,11 @@ pub(super) enum Block {
     /// Points are put into channels beside a mean of them.
     Smaller(Conv, [i64; 3]),
     /// Channels are put into points; `residual` says how often the input's are repeated and added.
-    Larger { conv: Conv, factors: [i64; 3], residual: Option<i64> },
+    Larger {
+        conv: Conv,
+        factors: [i64; 3],
+        residual: Option<i64>,
+    },
 }
 
 impl Block {

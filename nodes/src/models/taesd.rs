@@ -90,7 +90,8 @@ impl Taesd {
             shift: number("vae_shift", 0.0)?,
             channels,
         };
-        let outputs = this.encoder.last().map_or(0, |step| if let Step::Conv(conv) = step { conv.outputs() } else { 0 });
+        let outputs =
+            this.encoder.last().map_or(0, |step| if let Step::Conv(conv) = step { conv.outputs() } else { 0 });
         ensure!(
             outputs == channels,
             "the encoder gives {outputs} channels and the decoder {} takes {channels}: they belong to two autoencoders",

@@ -324,5 +324,9 @@ fn sd3_joined(l: Option<Encoded>, g: Option<Encoded>, t5: Option<Encoded>) -> En
 fn along_channels(all: Vec<Encoded>) -> Result<Encoded> {
     let tokens = all.iter().map(|encoded| encoded.cond.size()[1]).min().unwrap_or(0);
     let cut: Vec<Tensor> = all.iter().map(|encoded| encoded.cond.narrow(1, 0, tokens)).collect();
-    Ok(Encoded { cond: Tensor::cat(&cut, -1), pooled: all.into_iter().next_back().and_then(|last| last.pooled), mask: None })
+    Ok(Encoded {
+        cond: Tensor::cat(&cut, -1),
+        pooled: all.into_iter().next_back().and_then(|last| last.pooled),
+        mask: None,
+    })
 }

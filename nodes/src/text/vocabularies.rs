@@ -136,7 +136,12 @@ pub(crate) fn llama3(path: &Path) -> Result<Vocabulary> {
         }
         Ok(Vocabulary(tokenizer))
     };
-    let not = || format!("{} is not the vocabulary of Llama 3: take that of Llama 3 or 3.1 in Hugging Face's form", path.display());
+    let not = || {
+        format!(
+            "{} is not the vocabulary of Llama 3: take that of Llama 3 or 3.1 in Hugging Face's form",
+            path.display()
+        )
+    };
     read().with_context(not)
 }
 

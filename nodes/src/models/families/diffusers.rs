@@ -104,7 +104,9 @@ impl Places {
             "resnets" => Some(format!("{blocks}.{block}.0.{}", residual(rest)?)),
             "attentions" => Some(format!("{blocks}.{block}.1.{rest}")),
             "downsamplers" => Some(format!("{blocks}.{}.0.op.{end}", first + count)),
-            "upsamplers" => Some(format!("{blocks}.{}.{}.conv.{end}", first + count - 1, 1 + usize::from(*transformers))),
+            "upsamplers" => {
+                Some(format!("{blocks}.{}.{}.conv.{end}", first + count - 1, 1 + usize::from(*transformers)))
+            }
             _ => None,
         }
     }
@@ -135,10 +137,14 @@ mod tests {
             let theirs = |ours: &str| named.get(&format!("{ours}.weight")).and_then(|names| names.last().cloned());
             let path = tempfile::Builder::new().suffix(".safetensors").tempfile().unwrap();
             let ones = tch::Tensor::zeros([1], (tch::Kind::Float, tch::Device::Cpu));
-            let all: Vec<(String, String)> = unet.names().iter().filter_map(|name| {
-                let (layer, end) = name.rsplit_once('.')?;
-                Some((format!("{}.{end}", theirs(layer)?), name.clone()))
-            }).collect();
+            let all: Vec<(String, String)> = unet
+                .names()
+                .iter()
+                .filter_map(|name| {
+                    let (layer, end) = name.rsplit_once('.')?;
+                    Some((format!("{}.{end}", theirs(layer)?), name.clone()))
+                })
+                .collect();
             assert_eq!(all.len(), unet.names().len(), "{model}");
             crate::files::tensor_file::save(path.path(), all.iter().map(|(name, _)| (name.as_str(), &ones))).unwrap();
             let renamed = Weights::open(path.path()).unwrap();

@@ -30,7 +30,9 @@ pub(super) const HUNYUAN_VIDEO: Family = Family {
         w.contains("txt_in.individual_token_refiner.blocks.0.norm1.weight")
             && w.contains("double_blocks.0.img_attn.norm.key_norm.scale")
             && w.contains("vector_in.in_layer.weight")
-            && [OWN, 2 * OWN, 2 * OWN + 1].iter().any(|&n| w.dim("img_in.proj.weight", 1).is_ok_and(|inputs| inputs == n))
+            && [OWN, 2 * OWN, 2 * OWN + 1]
+                .iter()
+                .any(|&n| w.dim("img_in.proj.weight", 1).is_ok_and(|inputs| inputs == n))
             && !w.contains("vision_in.proj.0.weight")
     },
     sampled: |_| Ok((&latent_format::HUNYUAN_VIDEO, Parameterisation::flow(7.0, 1000.0))),
@@ -136,9 +138,11 @@ const RENAMED: [(&str, &str); 17] = [
 pub(super) fn is_in_first_names(file: &Weights) -> bool {
     let mark = "double_blocks.0.img_attn_qkv.weight";
     let refined = "txt_in.individual_token_refiner.blocks.0.norm1.weight";
-    ["model.diffusion_model", "model.model"].iter().map(|place| file.at(place)).chain([file.clone()]).any(|w| {
-        w.contains(mark) && w.contains(refined)
-    })
+    ["model.diffusion_model", "model.model"]
+        .iter()
+        .map(|place| file.at(place))
+        .chain([file.clone()])
+        .any(|w| w.contains(mark) && w.contains(refined))
 }
 
 /// The same tensors in Flux's names.

@@ -227,7 +227,9 @@ fn unet_of(weights: &Weights) -> Option<Weights> {
 /// The tensors of an autoencoder, in a checkpoint or alone.
 fn vae_of(weights: &Weights) -> Result<Option<Weights>> {
     let places = || [weights.at("first_stage_model"), weights.at("vae"), weights.clone()].into_iter();
-    if let Some(vae) = places().find(|w| WanVae::is_in(w) || LtxvVae::is_in(w) || HunyuanVideoVae::is_in(w) || Taesd::is_in(w) || PixelSpace::is_in(w)) {
+    if let Some(vae) = places().find(|w| {
+        WanVae::is_in(w) || LtxvVae::is_in(w) || HunyuanVideoVae::is_in(w) || Taesd::is_in(w) || PixelSpace::is_in(w)
+    }) {
         return Ok(Some(vae));
     }
     let found = places().find(|w| w.contains("decoder.conv_in.weight") && w.contains("encoder.conv_in.weight"));

@@ -43,7 +43,9 @@ pub(super) const NOT_YET: &[(Test, &str)] = &[
     (
         |w| {
             any_model(w, "txt_in.individual_token_refiner.blocks.0.norm1.weight")
-                && ["vision_in.proj.0.weight", "byt5_in.fc1.weight", "time_r_in.in_layer.weight"].iter().any(|part| any_model(w, part))
+                && ["vision_in.proj.0.weight", "byt5_in.fc1.weight", "time_r_in.in_layer.weight"]
+                    .iter()
+                    .any(|part| any_model(w, part))
         },
         "a model of HunyuanVideo 1.5 or HunyuanImage, which is not supported yet; use HunyuanVideo 1.0",
     ),
@@ -82,7 +84,10 @@ pub(super) const NOT_YET: &[(Test, &str)] = &[
 /// Files of other kinds.
 pub(super) const OTHERS: &[(Test, &str)] = &[
     (
-        |w| (w.contains("1.weight") && w.contains("3.conv.0.weight")) || (w.contains("0.weight") && w.contains("1.conv.0.weight")),
+        |w| {
+            (w.contains("1.weight") && w.contains("3.conv.0.weight"))
+                || (w.contains("0.weight") && w.contains("1.conv.0.weight"))
+        },
         "half of a TAESD; put its encoder and its decoder into models/vae_approx (taesd_encoder.safetensors, \
          taesd_decoder.safetensors) and choose taesd in VAELoader",
     ),

@@ -107,19 +107,3 @@ impl Run for WanContextWindowsManual {
         }))
     }
 }
-
-/// Gives a model on as it is: other programs move blocks of Wan between memories here, which redraft does by itself.
-#[allow(non_camel_case_types, reason = "the class is called so")]
-#[derive(Node)]
-#[node(deprecated)]
-struct wanBlockSwap {
-    model: Model,
-}
-
-impl Run for wanBlockSwap {
-    type Out = Model;
-
-    fn run(self, _: &mut Cx) -> anyhow::Result<Model> {
-        Ok(self.model)
-    }
-}

@@ -78,7 +78,10 @@ impl Run for CLIPLoader {
             }
             (EncoderKind::Llama3, ClipType::HiDream) => return Err(unsupported::<ClipType>(self.r#type as usize)),
             (EncoderKind::Llama3, _) => {
-                bail!("'{}' is a {kind}, which HunyuanVideo has beside CLIP-L; load both with DualCLIPLoader", self.clip_name)
+                bail!(
+                    "'{}' is a {kind}, which HunyuanVideo has beside CLIP-L; load both with DualCLIPLoader",
+                    self.clip_name
+                )
             }
             (EncoderKind::Qwen25Vl, ClipType::HunyuanImage) => {
                 return Err(unsupported::<ClipType>(self.r#type as usize));

@@ -82,7 +82,10 @@ fn text(files: &[PathBuf]) -> anyhow::Result<TextPart> {
     let encoders: Vec<_> = SDXL.encoders.iter().map(|usage| of(usage.key)).collect();
     if encoders.iter().any(Option::is_none) {
         let given: Vec<_> = opened.iter().map(|(kind, _)| kind.to_string()).collect();
-        bail!("the text encoders are {}, and SDXL's are CLIP-L and OpenCLIP-bigG: take a folder of SDXL", given.join(" and "));
+        bail!(
+            "the text encoders are {}, and SDXL's are CLIP-L and OpenCLIP-bigG: take a folder of SDXL",
+            given.join(" and ")
+        );
     }
     Ok(TextPart { recipe: &SDXL, encoders })
 }
@@ -95,7 +98,11 @@ fn contents(file: &Path) -> anyhow::Result<Contents> {
 fn part(folder: &Path, part: &str, names: &[&str]) -> anyhow::Result<PathBuf> {
     let folder = folder.join(part);
     let missing = || {
-        format!("{} holds none of {}: only models with a UNet in one file can be loaded like this", folder.display(), names.join(", "))
+        format!(
+            "{} holds none of {}: only models with a UNet in one file can be loaded like this",
+            folder.display(),
+            names.join(", ")
+        )
     };
     first(&folder, names).with_context(missing)
 }
