@@ -51,15 +51,15 @@ mod tests {
     fn a_pair_is_a_choice_when_both_halves_are_there() {
         let dir = tempfile::tempdir().unwrap();
         let approx = dir.path().join("models/vae_approx");
-        fs_err::create_dir_all(&approx).unwrap();
+        std::fs::create_dir_all(&approx).unwrap();
         let folders = FolderPaths::below(dir.path());
-        fs_err::write(approx.join("taesd_decoder.pth"), "d").unwrap();
+        std::fs::write(approx.join("taesd_decoder.pth"), "d").unwrap();
         assert!(folders.list("vae").is_empty() && folders.find("vae", "taesd").is_none());
-        fs_err::write(approx.join("taesd_encoder.safetensors"), "e").unwrap();
+        std::fs::write(approx.join("taesd_encoder.safetensors"), "e").unwrap();
         assert_eq!(folders.list("vae"), ["taesd"]);
         assert_eq!(folders.find("vae", "taesd"), Some(approx.join("taesd_decoder.pth")));
         let before = folders.digest_of_choice("vae", "taesd", false).unwrap();
-        fs_err::write(approx.join("taesd_encoder.safetensors"), "other").unwrap();
+        std::fs::write(approx.join("taesd_encoder.safetensors"), "other").unwrap();
         assert_ne!(folders.digest_of_choice("vae", "taesd", false).unwrap(), before);
     }
 
@@ -68,10 +68,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let models = dir.path().join("models/diffusers");
         for name in ["one", "sub/two", "none"] {
-            fs_err::create_dir_all(models.join(name)).unwrap();
+            std::fs::create_dir_all(models.join(name)).unwrap();
         }
         for name in ["one", "sub/two"] {
-            fs_err::write(models.join(name).join(INDEX), "{}").unwrap();
+            std::fs::write(models.join(name).join(INDEX), "{}").unwrap();
         }
         let folders = FolderPaths::below(dir.path());
         assert_eq!(folders.list("diffusers"), ["one", "sub/two"]);

@@ -160,7 +160,7 @@ impl Ltxv {
         let places = Tensor::stack(&axes, 0) * factors;
         if self.settings.causal {
             let mut time = places.select(0, 0);
-            let _ = time.copy_(&(&time + (1 - FACTORS[0])).clamp_min(0));
+            time.copy_(&(&time + (1 - FACTORS[0])).clamp_min(0));
         }
         places.flatten(1, -1).unsqueeze(0).repeat([batch, 1, 1])
     }
@@ -231,7 +231,7 @@ impl Network for Ltxv {
         let rate: f64 = inputs.extra.constant(FRAME_RATE).and_then(|rate| rate.parse().ok()).unwrap_or(25.0);
         let places = places.to_kind(Kind::Float);
         let mut time = places.select(1, 0);
-        let _ = time.copy_(&(&time * (1.0 / rate)));
+        time.copy_(&(&time * (1.0 / rate)));
         let turns = self.turns(&places);
         for (i, block) in self.blocks.iter().enumerate() {
             if !inputs.call.skips(TransformerBlock::Double(i)) {
