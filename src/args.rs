@@ -119,8 +119,16 @@ pub(crate) enum CheckpointKind {
     SdxlRefiner,
     /// Flux dev with its text encoders and VAE
     Flux,
+    /// PixArt-Σ with its text encoder and VAE
+    Pixart,
+    /// Chroma with its text encoder and VAE
+    Chroma,
     /// Qwen-Image with its text encoder and VAE
     QwenImage,
+    /// LTX-Video 0.9, 2 billion weights, with its text encoder and VAE
+    Ltxv,
+    /// HunyuanVideo with its text encoders and VAE
+    HunyuanVideo,
     /// Wan 2.1, 1.3 billion weights, with its text encoder and VAE
     Wan,
     /// A ControlNet of Stable Diffusion 1.x

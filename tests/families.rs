@@ -127,6 +127,27 @@ fn refused(base: &Base, workflow: &Json, code: i32, words: &[&str]) {
     assert!(!done.stderr.contains("panicked"), "{}", done.stderr);
 }
 
+/// Half of a tiny VAE is none, and the vocabulary that a text encoder needs may be missing: both are said before much is done.
+#[test]
+fn what_lies_in_several_files_is_missed_by_name() {
+    let base = Base::new();
+    let chroma = checkpoint(&base, "chroma");
+    let mut workflow = text2image(&chroma, "EmptySD3LatentImage");
+    base.run(&base.write_json("workflow.json", &workflow)).finish().expect_code(0);
+    assert_eq!(base.outputs().len(), 1);
+    workflow["8"] = json!({ "class_type": "VAELoader", "inputs": { "vae_name": "taef1" } });
+    workflow["6"]["inputs"]["vae"] = json!(["8", 0]);
+    base.write("models/vae_approx/taef1_decoder.safetensors", b"");
+    refused(&base, &workflow, 3, &["taef1"]);
+    let mut pixels = workflow.clone();
+    pixels["8"]["inputs"]["vae_name"] = json!("pixel_space");
+    refused(&base, &pixels, 1, &["this VAE decodes batch, 3 channels, height and width"]);
+    let hunyuan = checkpoint(&base, "hunyuan-video");
+    let mut film = text2image(&hunyuan, "EmptyHunyuanLatentVideo");
+    film["4"]["inputs"]["length"] = json!(5);
+    refused(&base, &film, 1, &["Llama 3's vocabulary is not there", "llama_tokenizer/tokenizer.json"]);
+}
+
 #[test]
 fn parts_of_other_families_are_named() {
     let base = Base::new();

@@ -32,6 +32,7 @@ const FOLDER_KINDS: &[FolderKind] = &[
     FolderKind::new("vae", &["vae"]),
     FolderKind::new("text_encoders", &["text_encoders", "clip"]),
     FolderKind::new("diffusion_models", &["unet", "diffusion_models"]),
+    FolderKind::new("diffusers", &["diffusers"]),
     FolderKind::new("clip_vision", &["clip_vision"]),
     FolderKind::new("style_models", &["style_models"]),
     FolderKind::new("embeddings", &["embeddings"]),

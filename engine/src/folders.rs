@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use crate::aside;
 use crate::digests::{Digests, Lasting, Print};
 use crate::folder_kinds::{FolderKind, MODEL_EXTENSIONS};
+use crate::folder_sets::INDEX;
 use crate::schema::{Folders, Upload};
 use crate::table::Row;
 
@@ -25,6 +26,8 @@ const AUDIO_EXTENSIONS: &[&str] = &[
 
 /// Stands for the folders inside the input folder, as a combo's choices.
 const INPUT_FOLDERS: &str = "input_folders";
+/// The kind of folders that hold a model in the layout of diffusers each.
+const DIFFUSERS: &str = "diffusers";
 /// How deep below a model folder files are still found.
 const MAX_DEPTH: usize = 16;
 
@@ -153,7 +156,14 @@ impl FolderPaths {
         let annotated = if folder == "input" { Annotated::parse(name) } else { Annotated { folder: "", name } };
         let folder = if annotated.folder.is_empty() { folder } else { annotated.folder };
         let relative = relative(annotated.name)?;
-        let there = |path: &Path| if folder == INPUT_FOLDERS { path.is_dir() } else { path.is_file() };
+        if let Some([_, decoder]) = self.pair(name).filter(|_| folder == "vae") {
+            return Some(decoder);
+        }
+        let there = |path: &Path| match folder {
+            INPUT_FOLDERS => path.is_dir(),
+            DIFFUSERS => path.join(INDEX).is_file(),
+            _ => path.is_file(),
+        };
         let handed_in = self.handed_in.get().filter(|_| matches!(folder, "input" | INPUT_FOLDERS)).map(TempDir::path);
         if let Some(path) = handed_in.map(|dir| dir.join(&relative)).filter(|path| there(path)) {
             return Some(path);
@@ -216,6 +226,15 @@ impl FolderPaths {
         Ok(all.print())
     }
 
+    /// One digest for several files, in this order.
+    pub(crate) fn digest_of_files(&self, files: &[PathBuf], settled: bool) -> std::io::Result<Print> {
+        let mut all = Gathered::default();
+        for (place, file) in files.iter().enumerate() {
+            all.add(&place.to_string(), self.digest(file, settled)?);
+        }
+        Ok(all.print())
+    }
+
     /// One digest for all files in the folders of a kind, in the order in which the folders are searched: of their names and contents.
     /// Files of any ending count, because nodes find files by names without one.
     pub fn digest_of_kind(&self, kind: &str, settled: bool) -> Print {
@@ -262,10 +281,20 @@ impl Folders for FolderPaths {
             names.sort();
             return names;
         }
+        if folder == DIFFUSERS {
+            let mut names = Vec::new();
+            let is_index = |path: &Path| path.file_name().is_some_and(|name| name == INDEX);
+            self.directories(folder).iter().for_each(|dir| walk(dir, String::new(), MAX_DEPTH, &is_index, &mut names));
+            let of = |index: &String| index.strip_suffix(INDEX).map(|dir| dir.trim_end_matches('/').to_owned());
+            let names = names.iter().filter_map(of);
+            return names.map(|name| if name.is_empty() { ".".to_owned() } else { name }).collect();
+        }
         let flat = matches!(folder, "input" | "output" | "temp");
         let known = FolderKind::find(current_name(folder));
         let extensions = if flat { PICTURE_EXTENSIONS } else { known.map_or(MODEL_EXTENSIONS, |f| f.extensions) };
-        files_in(self.searched(folder), if flat { 1 } else { MAX_DEPTH }, &[extensions])
+        let mut files = files_in(self.searched(folder), if flat { 1 } else { MAX_DEPTH }, &[extensions]);
+        files.extend(self.pairs(folder));
+        files
     }
 
     fn uploads(&self, upload: Upload) -> Vec<String> {

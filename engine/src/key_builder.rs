@@ -64,7 +64,7 @@ impl<'a> KeyBuilder<'a> {
         self.part(name.as_bytes());
         self.part(converted.to_string().as_bytes());
         if let (Kind::Combo { options: Options::Files { folder, .. }, .. }, Json::String(file)) = (kind, converted) {
-            let print = self.folders.find(folder, file).and_then(|path| self.folders.digest(&path, self.settled).ok());
+            let print = self.folders.digest_of_choice(folder, file, self.settled);
             self.file(print.unwrap_or(Print { digest: Default::default(), lasting: Lasting::No }));
         }
     }

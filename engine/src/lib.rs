@@ -22,6 +22,7 @@ pub mod files;
 mod finding;
 pub mod flow;
 pub mod folder_kinds;
+mod folder_sets;
 pub mod folders;
 pub mod frames;
 pub mod graph;

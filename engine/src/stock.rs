@@ -36,7 +36,8 @@ const FOLDERS: [(&str, &str); 22] = [
 ];
 
 /// Exceptions, by class: the same input name stands for another folder there.
-const FOLDERS_OF: [(&str, &str, &str); 15] = [
+const FOLDERS_OF: [(&str, &str, &str); 16] = [
+    ("DiffusersLoader", "model_path", "diffusers"),
     ("CLIPVisionLoader", "clip_name", "clip_vision"),
     ("UpscaleModelLoader", "model_name", "upscale_models"),
     ("LatentUpscaleModelLoader", "model_name", "latent_upscale_models"),
@@ -57,9 +58,8 @@ const FOLDERS_OF: [(&str, &str, &str); 15] = [
 /// Choices beside the files.
 const BESIDES: [(&str, &str); 3] = [("vae_name", "pixel_space"), ("existing_lora", "[None]"), ("model_file", "none")];
 
-/// Combos whose choices exist only in the browser, or are folders of models or data: any value is taken.
-const ANYTHING: [(&str, &str); 3] =
-    [("CustomCombo", "choice"), ("DiffusersLoader", "model_path"), ("LoadTrainingDataset", "folder_name")];
+/// Combos whose choices exist only in the browser, or are folders of data: any value is taken.
+const ANYTHING: [(&str, &str); 2] = [("CustomCombo", "choice"), ("LoadTrainingDataset", "folder_name")];
 
 /// The declarations of ComfyUI's own nodes.
 #[derive(Clone, Copy, Debug, Default)]

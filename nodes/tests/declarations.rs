@@ -7,10 +7,8 @@ use redraft_engine::stock::Stock;
 use redraft_nodes as _;
 
 /// Where we differ on purpose: the class, what differs, and why.
-const OTHERWISE: [(&str, &str, &str); 2] = [
-    ("VAELoader", "vae_name", "`pixel_space`, the VAE without a file, cannot run here"),
-    ("ComfySwitchNode", "outputs", "an output typed like its input is `*` here"),
-];
+const OTHERWISE: [(&str, &str, &str); 1] =
+    [("ComfySwitchNode", "outputs", "an output typed like its input is `*` here")];
 
 /// Without words, which are our own.
 fn wordless(input: &Input) -> Input {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use anyhow::{Context, Result};
 use redraft_nodes::diffusion::latent_format::SD15;
 use redraft_nodes::files::weights::Weights;
+use redraft_nodes::models::picture_autoencoder::PictureAutoencoder;
 use redraft_nodes::models::vae::Vae;
 use redraft_nodes::ops::numerics::Numerics;
 use tch::{Kind, Tensor};

@@ -7,6 +7,7 @@ use image::RgbImage;
 use redraft_nodes::diffusion::latent_format::SD15;
 use redraft_nodes::diffusion::parameterisation::Parameterisation;
 use redraft_nodes::files::weights::Weights;
+use redraft_nodes::models::picture_autoencoder::PictureAutoencoder;
 use redraft_nodes::models::vae::Vae;
 use redraft_nodes::ops::noise::randn;
 use redraft_nodes::ops::numerics::Numerics;

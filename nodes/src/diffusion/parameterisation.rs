@@ -59,12 +59,17 @@ impl Parameterisation {
     /// scaled so that the last level is almost pure noise (Lin et al. 2023, arXiv:2305.08891).
     pub fn discrete(prediction: Prediction, zero_terminal_snr: bool) -> Parameterisation {
         let betas = Tensor::linspace(0.00085f64.sqrt(), 0.012f64.sqrt(), 1000, (Kind::Double, Device::Cpu)).square();
-        let alphas_bar = (1f64 - betas).cumprod(0, Kind::Double);
-        let mut sigmas = ((1f64 - &alphas_bar) / &alphas_bar).sqrt();
+        let mut sigmas = sigmas_of(&betas);
         if zero_terminal_snr {
             sigmas = with_zero_terminal_snr(&sigmas);
         }
         Parameterisation::new(prediction, Clock::Table { stride: 1 }, &sigmas, 1.0)
+    }
+
+    /// Noise prediction on 1000 timesteps whose β lie evenly between two bounds.
+    pub fn linear(low: f64, high: f64) -> Parameterisation {
+        let betas = Tensor::linspace(low, high, 1000, (Kind::Double, Device::Cpu));
+        Parameterisation::new(Prediction::Epsilon, Clock::Table { stride: 1 }, &sigmas_of(&betas), 1.0)
     }
 
     /// A consistency model distilled to every twentieth of these timesteps.
@@ -234,6 +239,12 @@ impl Parameterisation {
         let (sigma, highest) = (f64::from(sigma), f64::from(self.sigma_max()));
         sigma > highest || (sigma - highest).abs() <= 1e-5 * sigma.abs().max(highest.abs())
     }
+}
+
+/// The noise levels that timesteps of these β have.
+fn sigmas_of(betas: &Tensor) -> Tensor {
+    let alphas_bar = (1f64 - betas).cumprod(0, Kind::Double);
+    ((1f64 - &alphas_bar) / &alphas_bar).sqrt()
 }
 
 fn with_zero_terminal_snr(sigmas: &Tensor) -> Tensor {

@@ -1,6 +1,7 @@
 //! Files of weights: safetensors, torch's archives, and a reader of pickles that builds tensors and nothing else.
 
 pub mod delta;
+pub mod gathered;
 mod guard;
 pub mod named_tensors;
 pub mod names;

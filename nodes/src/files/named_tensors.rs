@@ -89,13 +89,40 @@ impl NamedTensors {
         }
     }
 
+    /// Fails if the file was written to since it was opened.
+    pub(super) fn unchanged(&self) -> Result<()> {
+        match &self.source {
+            Source::Mapped(file) => file.unchanged(),
+            Source::Read(_) => Ok(()),
+        }
+    }
+
+    /// The element type that a tensor has in the file. An error if there is none of this name, or libtorch has no such type.
+    pub fn kind(&self, name: &str) -> Result<Kind> {
+        match &self.source {
+            Source::Mapped(file) => file.kind(name),
+            Source::Read(tensors) => Ok(self.read(tensors, name)?.kind()),
+        }
+    }
+
+    /// Whether [`NamedTensors::tensor`] gives what takes no further memory.
+    pub(super) fn is_view(&self, name: &str, kind: Kind, device: Device) -> Result<bool> {
+        match &self.source {
+            Source::Mapped(file) => file.is_view(name, kind, device),
+            Source::Read(tensors) => Ok(device == Device::Cpu && self.read(tensors, name)?.kind() == kind),
+        }
+    }
+
+    fn read<'a>(&self, tensors: &'a BTreeMap<String, Tensor>, name: &str) -> Result<&'a Tensor> {
+        tensors.get(name).ok_or_else(|| anyhow!("{} has no tensor {name}", self.path.display()))
+    }
+
     /// A tensor as elements of `kind` on `device`. An error if there is none of this name, or libtorch has no such type.
     pub fn tensor(&self, name: &str, kind: Kind, device: Device) -> Result<Tensor> {
         match &self.source {
             Source::Mapped(file) => file.tensor(name, kind, device),
             Source::Read(tensors) => {
-                let tensor =
-                    tensors.get(name).ok_or_else(|| anyhow!("{} has no tensor {name}", self.path.display()))?;
+                let tensor = self.read(tensors, name)?;
                 Ok(tensor.f_to_device_(device, kind, false, false)?.f_contiguous()?)
             }
         }

@@ -10,6 +10,8 @@ use anyhow::{Context, Result, bail, ensure};
 use tch::{Device, Kind, Tensor};
 
 use super::delta::{Delta, Digest};
+use super::gathered::Gathered;
+use super::named_tensors::NamedTensors;
 use super::names::{Named, Names};
 use super::reading::{Reading, Source};
 pub use super::weights_file::WeightsFile;
@@ -20,7 +22,7 @@ use crate::ops::numerics::{Placement, channels_last};
 /// It also says where its tensors are wanted ([`Weights::placed`]): each is converted once, as it is read.
 #[derive(Clone)]
 pub struct Weights {
-    file: Rc<WeightsFile>,
+    file: Held,
     prefix: String,
     placement: Placement,
     /// Names that stand for those of the file, if they do.
@@ -28,20 +30,109 @@ pub struct Weights {
     /// First ones first.
     deltas: Vec<Rc<Delta>>,
     reading: Option<Rc<Reading>>,
+    /// Whether what the file says of itself counts.
+    tells: bool,
     /// What is handed out in place of the file's tensors, by full name.
     trained: Option<Rc<HashMap<String, Tensor>>>,
+}
+
+/// What holds the tensors.
+#[derive(Clone)]
+enum Held {
+    File(Rc<WeightsFile>),
+    Gathered(Rc<Gathered>),
+}
+
+impl Held {
+    fn names_under<'a>(&'a self, prefix: &'a str) -> Box<dyn Iterator<Item = &'a str> + 'a> {
+        match self {
+            Held::File(file) => Box::new(file.names_under(prefix)),
+            Held::Gathered(gathered) => Box::new(gathered.names_under(prefix)),
+        }
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        match self {
+            Held::File(file) => file.contains(name),
+            Held::Gathered(gathered) => gathered.contains(name),
+        }
+    }
+
+    fn kind(&self, name: &str) -> Result<Kind> {
+        match self {
+            Held::File(file) => file.kind(name),
+            Held::Gathered(gathered) => gathered.kind(name),
+        }
+    }
+
+    fn shape(&self, name: &str) -> Option<Vec<i64>> {
+        match self {
+            Held::File(file) => file.shape(name).map(<[i64]>::to_vec),
+            Held::Gathered(gathered) => gathered.shape(name),
+        }
+    }
+
+    fn is_view(&self, name: &str, kind: Kind, device: Device) -> Result<bool> {
+        match self {
+            Held::File(file) => file.is_view(name, kind, device),
+            Held::Gathered(gathered) => gathered.is_view(name, kind, device),
+        }
+    }
+
+    fn tensor(&self, name: &str, kind: Kind, device: Device) -> Result<Tensor> {
+        match self {
+            Held::File(file) => file.tensor(name, kind, device),
+            Held::Gathered(gathered) => gathered.tensor(name, kind, device),
+        }
+    }
+
+    /// The tensor where it is held, as others share it; nothing if no file has it.
+    fn source(&self, name: &str, placement: Placement) -> Option<Source> {
+        match self {
+            Held::File(file) => Some(Source::new(file.id(), name, placement)),
+            Held::Gathered(gathered) => {
+                let (file, name) = gathered.source(name)?;
+                Some(Source::new(file, name, placement))
+            }
+        }
+    }
 }
 
 impl Weights {
     /// All of `file`, to be read as float32 on the CPU until [`Weights::placed`] says otherwise.
     pub fn new(file: Rc<WeightsFile>) -> Self {
+        Self::over(Held::File(file))
+    }
+
+    /// Opens `path`, which may be an archive of `torch.save`, too: that is read into memory.
+    pub fn open_any(path: &Path) -> Result<Self> {
+        let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+        if matches!(extension.as_deref(), Some("safetensors" | "sft")) {
+            return Self::open(path);
+        }
+        let tensors = NamedTensors::open(path)?;
+        Ok(Self::gathered(Gathered::new(path).with(tensors, |name| Some(name.to_owned()))))
+    }
+
+    /// The tensors of several files under new names.
+    pub fn gathered(tensors: Gathered) -> Self {
+        Self::over(Held::Gathered(Rc::new(tensors)))
+    }
+
+    fn over(file: Held) -> Self {
         let placement = Placement::cpu(Kind::Float);
-        Self { file, prefix: String::new(), placement, names: None, deltas: Vec::new(), reading: None, trained: None }
+        let (names, deltas) = (None, Vec::new());
+        Self { file, prefix: String::new(), placement, names, deltas, reading: None, tells: true, trained: None }
     }
 
     /// Opens `path`: [`WeightsFile::open`] with all of the file in view.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Ok(Self::new(WeightsFile::open(path)?))
+    }
+
+    /// The same view, in which nothing counts but the tensors: the file's description of itself is not read.
+    pub fn silent(&self) -> Self {
+        Self { tells: false, ..self.clone() }
     }
 
     /// The same view with its tensors wanted elsewhere or in another element type.
@@ -69,16 +160,16 @@ impl Weights {
     fn full_names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
         match &self.names {
             Some(names) => Box::new(names.under(&self.prefix)),
-            None => Box::new(self.file.names_under(&self.prefix)),
+            None => self.file.names_under(&self.prefix),
         }
     }
 
     /// The shape in the file.
     fn shape_in_file(&self, full: &str) -> Option<Vec<i64>> {
-        let Some(names) = &self.names else { return self.file.shape(full).map(<[i64]>::to_vec) };
+        let Some(names) = &self.names else { return self.file.shape(full) };
         let named = names.get(full)?;
         let mut shapes = named.parts.iter().map(|part| self.file.shape(part));
-        let mut shape = shapes.next()??.to_vec();
+        let mut shape = shapes.next()??;
         for more in shapes {
             *shape.first_mut()? += more?.first()?;
         }
@@ -96,7 +187,9 @@ impl Weights {
 
     /// The same view whose tensors are counted as they are read, and shared with others that are read from this file.
     pub(crate) fn read_by(&self, reading: Rc<Reading>) -> Self {
-        reading.expect(self.file.id(), |name| name.starts_with(&self.prefix) && !self.touched(name));
+        if let Held::File(file) = &self.file {
+            reading.expect(file.id(), |name| name.starts_with(&self.prefix) && !self.touched(name));
+        }
         Self { reading: Some(reading), ..self.clone() }
     }
 
@@ -112,11 +205,15 @@ impl Weights {
     /// What stands for the content of this view, wherever its tensors are wanted: file, prefix and deltas.
     pub fn digest(&self) -> Digest {
         let mut hasher = blake3::Hasher::new();
-        self.file.id().add_to(&mut hasher);
+        match &self.file {
+            Held::File(file) => file.id().add_to(&mut hasher),
+            Held::Gathered(gathered) => gathered.add_to(&mut hasher),
+        }
         hasher.update(&(self.prefix.len() as u64).to_le_bytes()).update(self.prefix.as_bytes());
         if let Some(names) = &self.names {
             hasher.update(b"names").update(&names.digest());
         }
+        hasher.update(&[u8::from(self.tells)]);
         self.deltas.iter().for_each(|delta| {
             hasher.update(delta.digest());
         });
@@ -150,12 +247,26 @@ impl Weights {
 
     /// Fails if the file was written to since it was opened.
     pub(crate) fn unchanged(&self) -> Result<()> {
-        self.file.unchanged()
+        match &self.file {
+            Held::File(file) => file.unchanged(),
+            Held::Gathered(gathered) => gathered.unchanged(),
+        }
     }
 
     /// The file behind this view, for messages.
     pub fn path(&self) -> &Path {
-        self.file.path()
+        match &self.file {
+            Held::File(file) => file.path(),
+            Held::Gathered(gathered) => gathered.path(),
+        }
+    }
+
+    /// An entry of the file's own description of itself (`__metadata__`), if it has one.
+    pub fn metadata(&self, name: &str) -> Option<&str> {
+        match &self.file {
+            Held::File(file) if self.tells => file.metadata().get(name).map(String::as_str),
+            _ => None,
+        }
     }
 
     /// The full name of a tensor, for messages and for deltas.
@@ -252,7 +363,10 @@ impl Weights {
         if !placement.channels_last && self.file.is_view(own, kind, placement.device)? {
             read()
         } else {
-            reading.shared(Source::new(self.file.id(), own, placement), bytes, read)
+            match self.file.source(own, placement) {
+                Some(source) => reading.shared(source, bytes, read),
+                None => read(),
+            }
         }
     }
 

@@ -99,6 +99,16 @@ pub fn write_mp4(path: &Path, images: &Image, mp4: &Mp4, metadata: &[(String, Js
     write_video(path, images, mp4.fps, mp4.audio, &options, metadata, cx)
 }
 
+/// Writes one picture as the only frame of a new MP4 file at `path`, in H.264 with a constant rate factor. `image` is 1×H×W×C.
+///
+/// # Errors
+/// As [`write_mp4`].
+pub fn write_frame(path: &Path, image: &Image, crf: i64, cx: &Cx) -> Result<()> {
+    let crf = crf.to_string();
+    let options = ["-c:v", "libx264", "-preset", "veryfast", "-crf", &crf, "-vf", CONVERTED, "-f", "mp4"];
+    write_video(path, image, 1.0, None, &options, &[], cx)
+}
+
 fn write_video(
     path: &Path,
     images: &Image,

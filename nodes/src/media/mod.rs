@@ -7,5 +7,5 @@ mod probe;
 mod program;
 
 pub use decode::{frames, sound};
-pub use encode::{AudioCodec, Mp4, Webm, copy, write_audio, write_mp4, write_webm};
+pub use encode::{AudioCodec, Mp4, Webm, copy, write_audio, write_frame, write_mp4, write_webm};
 pub use probe::{AudioStream, Probe, VideoStream, look_for_audio, look_for_video, probe};

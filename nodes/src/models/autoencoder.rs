@@ -5,7 +5,13 @@ use std::rc::Rc;
 use anyhow::Result;
 use tch::Tensor;
 
-use super::vae::{Progress, Vae};
+use super::hunyuan_video_vae::HunyuanVideoVae;
+use super::ltxv_vae::LtxvVae;
+use super::picture_autoencoder::{PictureAutoencoder, Progress};
+use super::pixel_space::PixelSpace;
+use super::taesd::Taesd;
+use super::vae::Vae;
+use super::video_autoencoder::Video;
 use super::wan_vae::WanVae;
 use crate::files::weights::Weights;
 use crate::ops::numerics::Numerics;
@@ -56,16 +62,28 @@ pub fn load(weights: &Weights, numerics: &Numerics) -> Result<Rc<dyn Autoencoder
     if WanVae::is_in(weights) {
         return Ok(Rc::new(WanVae::load(weights, numerics)?));
     }
+    if LtxvVae::is_in(weights) {
+        return Ok(Rc::new(Video(LtxvVae::load(weights, numerics)?)));
+    }
+    if HunyuanVideoVae::is_in(weights) {
+        return Ok(Rc::new(Video(HunyuanVideoVae::load(weights, numerics)?)));
+    }
+    if Taesd::is_in(weights) {
+        return Ok(Rc::new(Taesd::load(weights, numerics)?));
+    }
+    if PixelSpace::is_in(weights) {
+        return Ok(Rc::new(PixelSpace));
+    }
     Ok(Rc::new(Vae::load(weights, numerics)?))
 }
 
-impl Autoencoder for Vae {
+impl<T: PictureAutoencoder> Autoencoder for T {
     fn latent_channels(&self) -> i64 {
-        Vae::latent_channels(self)
+        PictureAutoencoder::latent_channels(self)
     }
 
     fn factor(&self) -> i64 {
-        Vae::factor(self)
+        PictureAutoencoder::factor(self)
     }
 
     fn frames(&self) -> Option<i64> {
@@ -73,22 +91,22 @@ impl Autoencoder for Vae {
     }
 
     fn encode(&self, pixels: &Tensor) -> Result<Tensor> {
-        Vae::encode(self, pixels)
+        PictureAutoencoder::encode(self, pixels)
     }
 
     fn encode_tiled(&self, pixels: &Tensor, tiles: Tiles, progress: Progress) -> Result<Tensor> {
-        Vae::encode_tiled(self, pixels, tiles.side, tiles.overlap, progress)
+        PictureAutoencoder::encode_tiled(self, pixels, tiles.side, tiles.overlap, progress)
     }
 
     /// Of a video's latent, the first frame.
     fn decode(&self, latent: &Tensor) -> Result<Tensor> {
         match latent.size()[..] {
-            [_, _, frames, _, _] if frames > 0 => Vae::decode(self, &latent.select(2, 0)),
-            _ => Vae::decode(self, latent),
+            [_, _, frames, _, _] if frames > 0 => PictureAutoencoder::decode(self, &latent.select(2, 0)),
+            _ => PictureAutoencoder::decode(self, latent),
         }
     }
 
     fn decode_tiled(&self, latent: &Tensor, tiles: Tiles, progress: Progress) -> Result<Tensor> {
-        Vae::decode_tiled(self, latent, tiles.side, tiles.overlap, progress)
+        PictureAutoencoder::decode_tiled(self, latent, tiles.side, tiles.overlap, progress)
     }
 }

@@ -21,6 +21,8 @@ pub struct ClipText {
     tokens: TokenTable,
     positions: Tensor,
     blocks: Vec<Block>,
+    /// How many layers the network has; files of diffusers leave out OpenCLIP-H's last, of which nothing is used.
+    layers: usize,
     norm: LayerNorm,
     projection: Option<Linear>,
     heads: i64,
@@ -113,6 +115,7 @@ impl ClipText {
             blocks: (0..layers.children())
                 .map(|i| Block::load(&layers.at(i), names.spelling, width))
                 .collect::<Result<_>>()?,
+            layers: layers.children().max(if ClipKind::of(weights) == Some(ClipKind::H) { 24 } else { 0 }),
             norm: LayerNorm::load_as(&w.at(names.name("final_layer_norm", "ln_final")), width, Kind::Float)?,
             projection: names.projection(width)?,
             heads,
@@ -137,7 +140,7 @@ impl ClipNetwork for ClipText {
     }
 
     fn layers(&self) -> usize {
-        self.blocks.len()
+        self.layers
     }
 
     /// An error if a token is not in the vocabulary of this file.

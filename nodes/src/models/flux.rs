@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use tch::{Device, Kind, Tensor};
 
-use super::flux_blocks::{DoubleBlock, Embedder, LastLayer, SingleBlock, Sizes};
+use super::flux_blocks::{Around, DoubleBlock, Embedder, LastLayer, SingleBlock, Sizes};
 use super::patches;
 use super::placing::{Placing, Positions};
 use crate::diffusion::control::{self, Residuals};
@@ -176,20 +176,20 @@ impl Network for Flux {
         let turns = self.trunk.turns(text_tokens, picture_ids);
         for (i, block) in self.trunk.double.iter().enumerate() {
             if !inputs.call.skips(TransformerBlock::Double(i)) {
-                (picture, text) = block.forward(picture, text, &vector, &turns);
+                (picture, text) = block.forward(picture, text, &vector, Around::plain(&turns));
             }
             control::add_in_front(&picture, inputs.control.and_then(|control| Residuals::of_block(&control.input, i)));
         }
         let mut all = Tensor::cat(&[text, picture], 1);
         for (i, block) in self.trunk.single.iter().enumerate() {
             if !inputs.call.skips(TransformerBlock::Single(i)) {
-                all = block.forward(all, &vector, &turns);
+                all = block.forward(all, &vector, Around::plain(&turns));
             }
             let residual = inputs.control.and_then(|control| Residuals::of_block(&control.output, i));
             control::add_in_front(&all.narrow(1, text_tokens, all.size()[1] - text_tokens), residual);
         }
         let picture = all.narrow(1, text_tokens, all.size()[1] - text_tokens);
-        let out = self.last.forward(&picture, &vector).narrow(1, 0, own_tokens);
+        let out = self.last.forward(&picture, &vector, None).narrow(1, 0, own_tokens);
         Ok(patches::picture(&out, batch, PATCH, [height, width]))
     }
 

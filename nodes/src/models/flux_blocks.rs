@@ -4,7 +4,7 @@ use anyhow::Result;
 use tch::Tensor;
 
 use crate::files::weights::Weights;
-use crate::ops::attention::attention_of_heads;
+use crate::ops::attention::{attention_of_heads, masked_attention_of_heads};
 use crate::ops::layers::{Linear, RmsNorm, added, normalised};
 use crate::ops::rotary::turned;
 
@@ -37,14 +37,52 @@ impl Embedder {
     }
 }
 
-/// `count` tensors of B×1×width, made of the vector: what shifts, scales and gates a block.
-fn modulation(layer: &Linear, vector: &Tensor, count: i64) -> Vec<Tensor> {
-    layer.forward(&vector.unsqueeze(1).silu()).chunk(count, -1)
+/// What shifts, scales and gates a block, B×1×width each.
+pub(super) type Parts = Vec<Tensor>;
+
+/// `count` tensors, made of the vector. A block without a layer for it is told by the network.
+fn modulation(layer: &Linear, vector: &Tensor, count: i64) -> Parts {
+    let vector = if vector.dim() == 2 { &vector.unsqueeze(1) } else { vector };
+    layer.forward(&vector.silu()).chunk(count, -1)
 }
 
 /// `x`, normalised, scaled by 1 + `scale` and shifted.
 fn modulated(x: &Tensor, width: i64, shift: &Tensor, scale: &Tensor) -> Tensor {
-    shift.addcmul(&normalised(x, width), &(1.0 + scale))
+    let n = normalised(x, width);
+    match shift.size()[1] {
+        1 => shift.addcmul(&n, &(1.0 + scale)),
+        // Those that differ from token to token are applied one after the other, which rounds otherwise.
+        _ => n * (1.0 + scale) + shift,
+    }
+}
+
+/// What shifts, scales and gates tokens of which the first `first` belong to one vector of two and the others to the other: for each token.
+pub(super) fn by_token(parts: &[Tensor], first: i64, tokens: i64) -> Parts {
+    let spread = |part: &Tensor| {
+        let of = |at: i64, count: i64| part.narrow(1, at, 1).expand([-1, count, -1], false);
+        Tensor::cat(&[of(0, first), of(1, tokens - first)], 1)
+    };
+    parts.iter().map(spread).collect()
+}
+
+/// What a block's attention goes by.
+#[derive(Clone, Copy)]
+pub(super) struct Around<'a> {
+    /// What turns queries and keys.
+    pub turns: &'a Tensor,
+    /// What is added to the weights' logarithms for each key, 1×1×1×N.
+    pub mask: Option<&'a Tensor>,
+    /// Whether the picture's tokens stand in front of the text's.
+    pub picture_first: bool,
+    /// Where the vector is one of two: how many of the picture's tokens belong to the first.
+    pub first: Option<i64>,
+}
+
+impl<'a> Around<'a> {
+    /// Text in front, and nothing hidden.
+    pub(super) fn plain(turns: &'a Tensor) -> Self {
+        Self { turns, mask: None, picture_first: false, first: None }
+    }
 }
 
 /// Queries, keys and values of the heads, B×H×N×D, from B×N×(3·width); queries and keys normalised.
@@ -54,14 +92,23 @@ fn heads(qkv: &Tensor, heads: i64, [query, key]: [&RmsNorm; 2]) -> [Tensor; 3] {
     [query.forward(&split.get(0)), key.forward(&split.get(1)), split.get(2)]
 }
 
-fn attended([q, k, v]: [&Tensor; 3], turns: &Tensor) -> Tensor {
-    attention_of_heads(&turned(q, turns), &turned(k, turns), v)
+fn attended([q, k, v]: [&Tensor; 3], around: Around) -> Tensor {
+    let (q, k) = (turned(q, around.turns), turned(k, around.turns));
+    match around.mask {
+        Some(mask) => masked_attention_of_heads(&q, &k, v, mask),
+        None => attention_of_heads(&q, &k, v),
+    }
+}
+
+/// A layer that some networks have.
+fn optional(w: &Weights, inputs: i64, outputs: i64) -> Result<Option<Linear>> {
+    (!w.is_empty()).then(|| Linear::load(w, inputs, outputs)).transpose()
 }
 
 /// One side, text or picture, of a block in which both have weights of their own.
 struct Stream {
     sizes: Sizes,
-    modulation: Linear,
+    modulation: Option<Linear>,
     qkv: Linear,
     query_norm: RmsNorm,
     key_norm: RmsNorm,
@@ -77,7 +124,7 @@ impl Stream {
         let hidden = feed.dim("0.weight", 0)?;
         Ok(Self {
             sizes,
-            modulation: Linear::load(&w.at(format!("{side}_mod")).at("lin"), width, 6 * width)?,
+            modulation: optional(&w.at(format!("{side}_mod")).at("lin"), width, 6 * width)?,
             qkv: Linear::load(&attention.at("qkv"), width, 3 * width)?,
             query_norm: RmsNorm::load(&attention, "norm.query_norm.scale", width / heads)?,
             key_norm: RmsNorm::load(&attention, "norm.key_norm.scale", width / heads)?,
@@ -112,23 +159,43 @@ impl DoubleBlock {
     }
 
     /// Picture and text, B×N×width each and nobody else's, in that order as in the result.
-    pub(super) fn forward(&self, picture: Tensor, text: Tensor, vector: &Tensor, turns: &Tensor) -> (Tensor, Tensor) {
-        let of_picture = modulation(&self.picture.modulation, vector, 6);
-        let of_text = modulation(&self.text.modulation, vector, 6);
+    pub(super) fn forward(&self, picture: Tensor, text: Tensor, vector: &Tensor, around: Around) -> (Tensor, Tensor) {
+        let parts =
+            |side: &Stream| side.modulation.as_ref().map_or_else(Vec::new, |layer| modulation(layer, vector, 6));
+        let (mut of_picture, mut of_text) = (parts(&self.picture), parts(&self.text));
+        if let Some(first) = around.first {
+            of_picture = by_token(&of_picture, first, picture.size()[1]);
+            of_text = by_token(&of_text, 0, text.size()[1]);
+        }
+        self.modulated(picture, text, [of_picture, of_text], around)
+    }
+
+    /// The same with what modulates picture and text, six tensors each.
+    pub(super) fn modulated(
+        &self,
+        picture: Tensor,
+        text: Tensor,
+        [of_picture, of_text]: [Parts; 2],
+        around: Around,
+    ) -> (Tensor, Tensor) {
         let ours = self.picture.heads(&picture, &of_picture[0], &of_picture[1]);
         let theirs = self.text.heads(&text, &of_text[0], &of_text[1]);
-        let [q, k, v] = [0, 1, 2].map(|i| Tensor::cat(&[&theirs[i], &ours[i]], 2));
-        let attended = attended([&q, &k, &v], turns);
-        let (tokens, all) = (text.size()[1], attended.size()[1]);
-        let picture = self.picture.finish(picture, &attended.narrow(1, tokens, all - tokens), &of_picture);
-        (picture, self.text.finish(text, &attended.narrow(1, 0, tokens), &of_text))
+        let [q, k, v] = [0, 1, 2].map(|i| match around.picture_first {
+            true => Tensor::cat(&[&ours[i], &theirs[i]], 2),
+            false => Tensor::cat(&[&theirs[i], &ours[i]], 2),
+        });
+        let attended = attended([&q, &k, &v], around);
+        let (own, tokens) = (picture.size()[1], text.size()[1]);
+        let (from, of_theirs) = if around.picture_first { (0, own) } else { (tokens, 0) };
+        let picture = self.picture.finish(picture, &attended.narrow(1, from, own), &of_picture);
+        (picture, self.text.finish(text, &attended.narrow(1, of_theirs, tokens), &of_text))
     }
 }
 
 /// A block in which all tokens share their weights, with attention and feed-forward layers side by side.
 pub(super) struct SingleBlock {
     sizes: Sizes,
-    modulation: Linear,
+    modulation: Option<Linear>,
     first: Linear,
     second: Linear,
     query_norm: RmsNorm,
@@ -142,7 +209,7 @@ impl SingleBlock {
         let hidden = w.dim("linear1.weight", 0)? - 3 * width;
         Ok(Self {
             sizes,
-            modulation: Linear::load(&w.at("modulation.lin"), width, 3 * width)?,
+            modulation: optional(&w.at("modulation.lin"), width, 3 * width)?,
             first: Linear::load(&w.at("linear1"), width, 3 * width + hidden)?,
             second: Linear::load(&w.at("linear2"), width + hidden, width)?,
             query_norm: RmsNorm::load(w, "norm.query_norm.scale", width / heads)?,
@@ -152,13 +219,21 @@ impl SingleBlock {
     }
 
     /// `x`, B×N×width, is nobody else's.
-    pub(super) fn forward(&self, x: Tensor, vector: &Tensor, turns: &Tensor) -> Tensor {
+    pub(super) fn forward(&self, x: Tensor, vector: &Tensor, around: Around) -> Tensor {
+        let mut parts = self.modulation.as_ref().map_or_else(Vec::new, |layer| modulation(layer, vector, 3));
+        if let Some(first) = around.first {
+            parts = by_token(&parts, first, x.size()[1]);
+        }
+        self.modulated(x, &parts, around)
+    }
+
+    /// The same with the three tensors that modulate it.
+    pub(super) fn modulated(&self, x: Tensor, parts: &[Tensor], around: Around) -> Tensor {
         let Sizes { width, heads: count } = self.sizes;
-        let parts = modulation(&self.modulation, vector, 3);
         let both = self.first.forward(&modulated(&x, width, &parts[0], &parts[1]));
         let (qkv, h) = (both.narrow(-1, 0, 3 * width), both.narrow(-1, 3 * width, self.hidden));
         let [q, k, v] = heads(&qkv, count, [&self.query_norm, &self.key_norm]);
-        let attended = attended([&q, &k, &v], turns);
+        let attended = attended([&q, &k, &v], around);
         let out = self.second.forward(&Tensor::cat(&[attended, h.gelu("tanh")], 2));
         added(x, &(out * &parts[2]))
     }
@@ -167,19 +242,27 @@ impl SingleBlock {
 /// From tokens to patches.
 pub(super) struct LastLayer {
     width: i64,
-    modulation: Linear,
+    modulation: Option<Linear>,
     out: Linear,
 }
 
 impl LastLayer {
     pub(super) fn load(w: &Weights, width: i64) -> Result<Self> {
         let outputs = w.dim("linear.weight", 0)?;
-        let modulation = Linear::load(&w.at("adaLN_modulation.1"), width, 2 * width)?;
+        let modulation = optional(&w.at("adaLN_modulation.1"), width, 2 * width)?;
         Ok(Self { width, modulation, out: Linear::load(&w.at("linear"), width, outputs)? })
     }
 
-    pub(super) fn forward(&self, x: &Tensor, vector: &Tensor) -> Tensor {
-        let parts = modulation(&self.modulation, vector, 2);
+    pub(super) fn forward(&self, x: &Tensor, vector: &Tensor, first: Option<i64>) -> Tensor {
+        let mut parts = self.modulation.as_ref().map_or_else(Vec::new, |layer| modulation(layer, vector, 2));
+        if let Some(first) = first {
+            parts = by_token(&parts, first, x.size()[1]);
+        }
+        self.modulated(x, &parts)
+    }
+
+    /// The same with the two tensors that modulate it.
+    pub(super) fn modulated(&self, x: &Tensor, parts: &[Tensor]) -> Tensor {
         self.out.forward(&modulated(x, self.width, &parts[0], &parts[1]))
     }
 }

@@ -1,5 +1,5 @@
 //! Qwen's language models as text encoders: Qwen 2.5 (arXiv:2412.15115), also with eyes (2.5-VL, arXiv:2502.13923), and Qwen 3
-//! (arXiv:2505.09388).
+//! (arXiv:2505.09388); and Llama 3 (arXiv:2407.21783), which is built alike.
 
 use anyhow::{Context, Result, ensure};
 use tch::{Device, Kind, Tensor};
@@ -14,8 +14,12 @@ use crate::text::language::{Input, LanguageModel, Place, Seen};
 
 /// How wide a head is.
 const HEAD: i64 = 128;
-/// The base of the rotary frequencies.
+/// The base of the rotary frequencies, Qwen's and Llama's.
 const THETA: f64 = 1_000_000.0;
+const THETA_OF_LLAMA: f64 = 500_000.0;
+/// eps of norms, Qwen's and Llama's.
+const EPS: f64 = 1e-6;
+const EPS_OF_LLAMA: f64 = 1e-5;
 /// How many of a head's channels are turned by time, y and x where pictures are among the tokens, twice over.
 const AXES: [i64; 3] = [16, 24, 24];
 
@@ -28,9 +32,21 @@ pub struct Qwen {
     blocks: Vec<Block>,
     norm: RmsNorm,
     vision: Option<Vision>,
+    theta: f64,
 }
 
 impl Qwen {
+    /// Whether the tensors are those of Llama 3: without norms of queries and keys, and without biases.
+    pub fn is_llama(weights: &Weights) -> bool {
+        let has = |name: &str| weights.contains(&format!("model.layers.0.{name}"));
+        // Mistral is built alike, and wider; Gemma has further norms.
+        Self::is_in(weights)
+            && !has("self_attn.q_norm.weight")
+            && !has("self_attn.k_proj.bias")
+            && !has("post_feedforward_layernorm.weight")
+            && weights.dim("model.embed_tokens.weight", 1).is_ok_and(|width| width <= 4096)
+    }
+
     /// Whether the tensors are those of such a model.
     pub fn is_in(weights: &Weights) -> bool {
         weights.contains("model.embed_tokens.weight") && weights.contains("model.layers.0.self_attn.k_proj.weight")
@@ -45,10 +61,13 @@ impl Qwen {
         let tokens = TokenTable::load(w, "embed_tokens.weight")?;
         let width = tokens.width();
         let layers = w.at("layers");
+        let llama = Self::is_llama(weights);
+        let eps = if llama { EPS_OF_LLAMA } else { EPS };
         Ok(Self {
             tokens,
-            blocks: (0..layers.children()).map(|i| Block::load(&layers.at(i), width)).collect::<Result<_>>()?,
-            norm: RmsNorm::load(w, "norm.weight", width)?,
+            blocks: (0..layers.children()).map(|i| Block::load(&layers.at(i), width, eps)).collect::<Result<_>>()?,
+            norm: RmsNorm::load(w, "norm.weight", width)?.with_eps(Some(eps)),
+            theta: if llama { THETA_OF_LLAMA } else { THETA },
             vision: if eyes.is_empty() { None } else { Some(Vision::load(&eyes, width)?) },
         })
     }
@@ -74,12 +93,13 @@ impl LanguageModel for Qwen {
     fn forward(&self, input: &Input, layer: Option<usize>, normed: bool) -> Tensor {
         let mut x = input.embeds.to_device_(self.tokens.device(), Kind::Float, false, false);
         let (length, device) = (x.size()[1], x.device());
-        let turns = Turns::at(&positions(length, &input.pictures).to_device(device));
+        let turns = Turns::at(&positions(length, &input.pictures).to_device(device), self.theta);
         let mut later = Tensor::full([length, length], f64::NEG_INFINITY, (Kind::Float, device)).triu(1);
+        later = later.view([1, 1, length, length]);
         if let Some(present) = &input.present {
-            later = later.masked_fill(&present.to_device(device).eq(0.0).unsqueeze(0), f64::NEG_INFINITY);
+            let absent = present.to_device(device).eq(0.0).view([-1, 1, 1, length]);
+            later = later.masked_fill(&absent, f64::NEG_INFINITY);
         }
-        let later = later.view([1, 1, length, length]);
         let mut taken = None;
         for (i, block) in self.blocks.iter().enumerate() {
             x = block.forward(&x, &turns, &later);
@@ -127,10 +147,10 @@ struct Turns {
 
 impl Turns {
     /// For positions of one or three axes, axes×N.
-    fn at(positions: &Tensor) -> Self {
+    fn at(positions: &Tensor, theta: f64) -> Self {
         let (axes, device) = (positions.size()[0], positions.device());
         let numerator = Tensor::arange_start_step(0, HEAD, 2, (Kind::Int64, device)).to_kind(Kind::Float);
-        let frequencies = Tensor::pow_scalar(THETA, &(numerator / HEAD as f64)).reciprocal();
+        let frequencies = Tensor::pow_scalar(theta, &(numerator / HEAD as f64)).reciprocal();
         let frequencies = frequencies.view([1, -1, 1]).expand([axes, -1, 1], false);
         let angles = frequencies.matmul(&positions.unsqueeze(1)).transpose(1, 2);
         let angles = Tensor::cat(&[&angles, &angles], -1);
@@ -171,7 +191,7 @@ struct Block {
 }
 
 impl Block {
-    fn load(w: &Weights, width: i64) -> Result<Self> {
+    fn load(w: &Weights, width: i64, eps: f64) -> Result<Self> {
         let (attention, feed) = (w.at("self_attn"), w.at("mlp"));
         let (inner, kept) = (attention.dim("q_proj.weight", 0)?, attention.dim("k_proj.weight", 0)?);
         ensure!(
@@ -182,7 +202,7 @@ impl Block {
         let hidden = feed.dim("gate_proj.weight", 0)?;
         let matrix = |w: &Weights, name: &str, inputs: i64, outputs: i64| Linear::load(&w.at(name), inputs, outputs);
         Ok(Self {
-            norm1: RmsNorm::load(w, "input_layernorm.weight", width)?,
+            norm1: RmsNorm::load(w, "input_layernorm.weight", width)?.with_eps(Some(eps)),
             q: matrix(&attention, "q_proj", width, inner)?,
             k: matrix(&attention, "k_proj", width, kept)?,
             v: matrix(&attention, "v_proj", width, kept)?,
@@ -194,7 +214,7 @@ impl Block {
                 false => None,
             },
             out: matrix(&attention, "o_proj", inner, width)?,
-            norm2: RmsNorm::load(w, "post_attention_layernorm.weight", width)?,
+            norm2: RmsNorm::load(w, "post_attention_layernorm.weight", width)?.with_eps(Some(eps)),
             gate: matrix(&feed, "gate_proj", width, hidden)?,
             up: matrix(&feed, "up_proj", width, hidden)?,
             down: matrix(&feed, "down_proj", hidden, width)?,

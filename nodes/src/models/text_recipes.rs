@@ -14,8 +14,9 @@ use crate::files::weights::Weights;
 use crate::networks::Networks;
 use crate::text::encode::{ClipEncoder, ClipUse, Encoded, TextEncoder};
 use crate::text::language::{LanguageEncoder, LanguageUse};
+use crate::text::llama::{self, LlamaEncoder};
 use crate::text::sentence_pieces::SentencePieces;
-use crate::text::t5::{T5Encoder, T5Use};
+use crate::text::t5::{Filling, T5Encoder, T5Use};
 use crate::text::vocabularies;
 
 /// A row: how a family encodes its prompts.
@@ -45,6 +46,7 @@ pub enum EncoderKind {
     Umt5Xxl,
     Qwen3,
     Qwen25Vl,
+    Llama3,
 }
 
 impl EncoderKind {
@@ -62,6 +64,9 @@ impl EncoderKind {
         if Qwen::is_in(weights) && biased.is_ok_and(|rows| rows != 256) {
             return Some(EncoderKind::Qwen25Vl);
         }
+        if Qwen::is_llama(weights) {
+            return Some(EncoderKind::Llama3);
+        }
         ClipKind::of(weights).map(EncoderKind::Clip)
     }
 
@@ -75,6 +80,7 @@ impl EncoderKind {
             EncoderKind::Umt5Xxl => "umt5xxl",
             EncoderKind::Qwen3 => "qwen3_4b",
             EncoderKind::Qwen25Vl => "qwen25_7b",
+            EncoderKind::Llama3 => "llama",
         }
     }
 }
@@ -87,6 +93,7 @@ impl fmt::Display for EncoderKind {
             EncoderKind::Umt5Xxl => f.write_str("UMT5-XXL"),
             EncoderKind::Qwen3 => f.write_str("Qwen 3"),
             EncoderKind::Qwen25Vl => f.write_str("Qwen 2.5-VL"),
+            EncoderKind::Llama3 => f.write_str("Llama 3"),
         }
     }
 }
@@ -109,12 +116,17 @@ macro_rules! clip {
     };
 }
 
+/// How T5 is used where nothing is hidden, with so many tokens at least.
+const fn plain_t5(key: &'static str, least: usize) -> T5Use {
+    T5Use { key, least, filling: Filling::Seen, empty_ends: true }
+}
+
 macro_rules! t5 {
-    ($key:literal, $least:literal) => {
+    ($key:literal, $usage:expr) => {
         EncoderUse {
             key: $key,
             open: |networks, weights| {
-                static USAGE: T5Use = T5Use { key: $key, least: $least, hides_fill: false };
+                static USAGE: T5Use = $usage;
                 let vocabulary = vocabularies::t5()?;
                 Ok(Rc::new(T5Encoder {
                     network: networks.get(weights, |w, n| T5::load(w, n).map(Rc::new))?,
@@ -168,9 +180,9 @@ pub static SDXL_REFINER: TextRecipe = TextRecipe {
 
 /// Flux: T5's states, CLIP-L's pooled vector.
 pub static FLUX: TextRecipe = TextRecipe {
-    encoders: &[clip!("clip_l", LAST), t5!("t5xxl", 256)],
+    encoders: &[clip!("clip_l", LAST), t5!("t5xxl", plain_t5("t5xxl", 256))],
     joined: |all| match <[Option<Encoded>; 2]>::try_from(all) {
-        Ok([Some(clip), Some(t5)]) => Ok(Encoded { cond: t5.cond, pooled: clip.pooled }),
+        Ok([Some(clip), Some(t5)]) => Ok(Encoded { cond: t5.cond, pooled: clip.pooled, mask: None }),
         _ => bail!("a prompt was encoded by too few encoders; this is a bug"),
     },
     optional: false,
@@ -181,13 +193,48 @@ pub static SD3: TextRecipe = TextRecipe {
     encoders: &[
         clip!("clip_l", PENULTIMATE),
         clip!("clip_g", ClipUse { pad: 0, projects: true, ..PENULTIMATE }),
-        t5!("t5xxl", 77),
+        t5!("t5xxl", plain_t5("t5xxl", 77)),
     ],
     joined: |all| match <[Option<Encoded>; 3]>::try_from(all) {
         Ok([l, g, t5]) => Ok(sd3_joined(l, g, t5)),
         Err(_) => bail!("a prompt was encoded by too few encoders; this is a bug"),
     },
     optional: true,
+};
+
+/// Chroma: T5 as PixArt has it, without anything that fills a text up.
+pub static CHROMA: TextRecipe = TextRecipe {
+    encoders: &[t5!("t5xxl", T5Use { empty_ends: false, ..plain_t5("t5xxl", 1) })],
+    joined: only,
+    optional: false,
+};
+
+/// LTX-Video: T5, whose network is told which tokens fill a text up.
+pub static LTXV: TextRecipe = TextRecipe {
+    encoders: &[t5!("t5xxl", T5Use { filling: Filling::Told, ..plain_t5("t5xxl", 128) })],
+    joined: only,
+    optional: false,
+};
+
+/// HunyuanVideo: the states of Llama 3 two layers before its last, CLIP-L's pooled vector.
+pub static HUNYUAN_VIDEO: TextRecipe = TextRecipe {
+    encoders: &[
+        clip!("clip_l", LAST),
+        EncoderUse {
+            key: "llama",
+            open: |networks, weights| {
+                let network = networks.get(weights, |w, n| Qwen::load(w, n).map(Rc::new))?;
+                let vocabulary = networks.get(weights, |w, _| llama::vocabulary_beside(w.path()).map(Rc::new))?;
+                let width = weights.dim("model.embed_tokens.weight", 1)?;
+                Ok(Rc::new(LlamaEncoder { network, vocabulary, width }))
+            },
+        },
+    ],
+    joined: |all| match <[Option<Encoded>; 2]>::try_from(all) {
+        Ok([Some(clip), Some(llama)]) => Ok(Encoded { pooled: clip.pooled, ..llama }),
+        _ => bail!("a prompt was encoded by too few encoders; this is a bug"),
+    },
+    optional: false,
 };
 
 /// Z-Image: Qwen 3 4B, the layer before the last.
@@ -203,7 +250,7 @@ pub static WAN: TextRecipe = TextRecipe {
     encoders: &[EncoderUse {
         key: "umt5xxl",
         open: |networks, weights| {
-            static USAGE: T5Use = T5Use { key: "umt5xxl", least: 512, hides_fill: true };
+            static USAGE: T5Use = T5Use { key: "umt5xxl", least: 512, filling: Filling::Zeros, empty_ends: true };
             let vocabulary = networks.get(weights, |w, _| SentencePieces::load(w).map(Rc::new))?;
             Ok(Rc::new(T5Encoder {
                 network: networks.get(weights, |w, n| T5::load(w, n).map(Rc::new))?,
@@ -228,6 +275,7 @@ impl TextRecipe {
             EncoderKind::Umt5Xxl => &WAN,
             EncoderKind::Qwen3 => &Z_IMAGE,
             EncoderKind::Qwen25Vl => &QWEN_IMAGE,
+            EncoderKind::Llama3 => &HUNYUAN_VIDEO,
         };
         let its = |usage: &EncoderUse| (usage.key == kind.key()).then(|| weights.clone());
         Some((recipe, recipe.encoders.iter().map(its).collect()))
@@ -269,12 +317,16 @@ fn sd3_joined(l: Option<Encoded>, g: Option<Encoded>, t5: Option<Encoded>) -> En
     });
     let parts: Vec<Tensor> = clips.into_iter().chain(t5.map(|t5| t5.cond)).collect();
     let cond = if parts.is_empty() { zeros(&[1, 77, wide_t5]) } else { Tensor::cat(&parts, 1) };
-    Encoded { cond, pooled: Some(pooled) }
+    Encoded { cond, pooled: Some(pooled), mask: None }
 }
 
 /// Side by side along the channels; the longer text is cut to the shorter. The last encoder's pooled vector counts.
 fn along_channels(all: Vec<Encoded>) -> Result<Encoded> {
     let tokens = all.iter().map(|encoded| encoded.cond.size()[1]).min().unwrap_or(0);
     let cut: Vec<Tensor> = all.iter().map(|encoded| encoded.cond.narrow(1, 0, tokens)).collect();
-    Ok(Encoded { cond: Tensor::cat(&cut, -1), pooled: all.into_iter().next_back().and_then(|last| last.pooled) })
+    Ok(Encoded {
+        cond: Tensor::cat(&cut, -1),
+        pooled: all.into_iter().next_back().and_then(|last| last.pooled),
+        mask: None,
+    })
 }

@@ -284,6 +284,7 @@ impl Decoder {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::models::picture_autoencoder::PictureAutoencoder;
     use crate::models::reference::{agree, shared};
     use crate::models::vae::Vae;
     use crate::ops::noise::randn;

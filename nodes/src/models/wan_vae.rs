@@ -1,11 +1,12 @@
 //! Wan's autoencoders for videos (Wan Team 2025, arXiv:2503.20314): 2.1's, which Qwen-Image uses for pictures, and 2.2's.
 
 use anyhow::{Result, ensure};
-use tch::{Device, Kind, Tensor};
+use tch::Tensor;
 
 use super::autoencoder::{Autoencoder, Tiles};
-use super::vae::{Progress, cropped, in_groups, unless_out_of_memory};
-use super::vae_tiled::{Scale, Side, count, tiled};
+use super::picture_autoencoder::{Progress, cropped, in_groups, unless_out_of_memory};
+use super::vae_tiled::Scale;
+use super::video_autoencoder::{host, in_tiles, shown, sides};
 use super::wan_vae_blocks::{CausalConv, ChannelNorm, Earlier};
 use super::wan_vae_layers::{Layers, Way};
 use crate::files::weights::Weights;
@@ -166,29 +167,6 @@ impl WanVae {
         );
         Ok(())
     }
-
-    /// The sides of a tiling of latents or pixels.
-    fn sides(tiles: Tiles, time: Scale, plane: Scale) -> [Side; 3] {
-        let side = Side { tile: tiles.side, overlap: tiles.overlap, scale: plane };
-        [Side { tile: tiles.frames, overlap: tiles.frame_overlap, scale: time }, side, side]
-    }
-
-    fn in_tiles(
-        x: &Tensor,
-        sides: &[Side; 3],
-        channels: i64,
-        progress: Progress,
-        function: impl Fn(&Tensor) -> Tensor,
-    ) -> Result<Tensor> {
-        let total = count(x, sides)?;
-        let mut done = 0;
-        tiled(x, sides, channels, |tile| {
-            let result = function(tile);
-            done += 1;
-            progress(done, total)?;
-            Ok(result)
-        })
-    }
 }
 
 impl Autoencoder for WanVae {
@@ -223,8 +201,8 @@ impl Autoencoder for WanVae {
         let overlap = down.length(tiles.frame_overlap).min(part / 2).max(1);
         let tiles = Tiles { frames: up.length(part), frame_overlap: up.length(overlap), ..tiles };
         let video = video.narrow(2, 0, up.length(down.length(video.size()[2])));
-        let sides = Self::sides(tiles, down, Scale::Times(1.0 / self.factor() as f64));
-        Self::in_tiles(&video, &sides, self.latent_channels(), progress, |tile| self.encode_video(tile))
+        let cut = sides(tiles, down, Scale::Times(1.0 / self.factor() as f64));
+        in_tiles(&video, &cut, self.latent_channels(), progress, |tile| self.encode_video(tile))
     }
 
     fn decode(&self, latent: &Tensor) -> Result<Tensor> {
@@ -247,27 +225,17 @@ impl Autoencoder for WanVae {
     fn decode_tiled(&self, latent: &Tensor, tiles: Tiles, progress: Progress) -> Result<Tensor> {
         self.check_latent(latent)?;
         let tiles = Tiles { frames: tiles.frames.max(2), frame_overlap: tiles.frame_overlap.max(1), ..tiles };
-        let sides = Self::sides(tiles, Scale::FramesUp(FRAMES), Scale::Times(self.factor() as f64));
+        let cut = sides(tiles, Scale::FramesUp(FRAMES), Scale::Times(self.factor() as f64));
         let channels = self.picture_channels();
-        Ok(shown(&Self::in_tiles(latent, &sides, channels, progress, |tile| self.decode_video(tile))?))
+        Ok(shown(&in_tiles(latent, &cut, channels, progress, |tile| self.decode_video(tile))?))
     }
-}
-
-/// Float32 on the CPU, in plain memory order.
-fn host(x: &Tensor) -> Tensor {
-    x.to_device_(Device::Cpu, Kind::Float, false, false).contiguous()
-}
-
-/// B×C×T×H×W about -1…1 to the frames (B·T)×H×W×C clamped to 0…1.
-fn shown(x: &Tensor) -> Tensor {
-    let size = x.size();
-    let pixels = ((x + 1.0) / 2.0).clamp(0.0, 1.0).permute([0, 2, 3, 4, 1]);
-    pixels.reshape([-1, size[3], size[4], size[1]])
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use tch::{Device, Kind};
+
     use super::*;
     use crate::models::reference::{agree, expected, file};
     use crate::ops::noise::randn;

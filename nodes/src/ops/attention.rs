@@ -47,15 +47,46 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: i64) -> Tensor {
     // rounded.
     let width = k.size()[2] / heads;
     let k = k.view([batch, -1, heads, width]).permute([0, 2, 3, 1]).reshape([batch * heads, width, -1]);
-    weighted(&q, &k, &v, heads)
+    weighted(&q, &k, &v, heads, None)
 }
 
-/// Attention of (B·heads)×N×D, with the keys transposed: (B·heads)×D×M.
-fn weighted(q: &Tensor, k: &Tensor, v: &Tensor, heads: i64) -> Tensor {
+/// [`attention`] with something added to the weights' logarithms for each key: `bias` is B×1×1×M, or 1 in place of B.
+pub fn masked_attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: i64, bias: &Tensor) -> Tensor {
+    if is_fused(q) {
+        return biased_attention(q, k, v, heads, bias);
+    }
+    let (batch, width) = (q.size()[0], k.size()[2] / heads);
+    let (q, v) = (by_head(q, batch, heads), by_head(v, batch, heads));
+    let k = k.view([batch, -1, heads, width]).permute([0, 2, 3, 1]).reshape([batch * heads, width, -1]);
+    weighted(&q, &k, &v, heads, Some(&by_head_of_keys(bias, batch, heads)))
+}
+
+/// The same for inputs that are split into heads already, as those of [`attention_of_heads`].
+pub fn masked_attention_of_heads(q: &Tensor, k: &Tensor, v: &Tensor, bias: &Tensor) -> Tensor {
+    let (batch, heads, width) = (q.size()[0], q.size()[1], q.size()[3]);
+    if is_fused(q) {
+        return biased_attention_of_heads(q, k, v, bias);
+    }
+    let [q, k, v] = [q, k, v].map(|t| t.reshape([batch * heads, -1, width]));
+    let k = k.movedim_int(1, 2);
+    weighted(&q, &k, &v, heads, Some(&by_head_of_keys(bias, batch, heads)))
+}
+
+/// What is added for each key, B×1×1×M, as (B·heads)×1×M.
+fn by_head_of_keys(bias: &Tensor, batch: i64, heads: i64) -> Tensor {
+    let keys = bias.size().last().copied().unwrap_or(1);
+    bias.expand([batch, heads, 1, keys], false).reshape([-1, 1, keys])
+}
+
+/// Attention of (B·heads)×N×D, with the keys transposed: (B·heads)×D×M. `bias`, (B·heads)×1×M, is added to the weights' logarithms.
+fn weighted(q: &Tensor, k: &Tensor, v: &Tensor, heads: i64, bias: Option<&Tensor>) -> Tensor {
     let scale = (q.size()[2] as f64).powf(-0.5);
     let attended = in_pieces(q, k.size()[2], |head, heads, row, rows| {
         let (q, k) = (q.narrow(0, head, heads).narrow(1, row, rows), k.narrow(0, head, heads));
-        let scores = Tensor::empty([1, 1, 1], (q.kind(), q.device())).baddbmm(&q, &k, 0.0, scale);
+        let mut scores = Tensor::empty([1, 1, 1], (q.kind(), q.device())).baddbmm(&q, &k, 0.0, scale);
+        if let Some(bias) = bias {
+            scores += bias.narrow(0, head, heads);
+        }
         scores.softmax(-1, None::<Kind>).bmm(&v.narrow(0, head, heads))
     });
     joined(&attended, heads)
@@ -99,7 +130,7 @@ pub fn attention_of_heads(q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
     let [q, k, v] = [q, k, v].map(|t| t.reshape([batch * heads, -1, width]));
     // Here the transposed keys are not copied, unlike in [`attention`]: another kernel multiplies.
     let k = k.movedim_int(1, 2);
-    weighted(&q, &k, &v, heads)
+    weighted(&q, &k, &v, heads, None)
 }
 
 /// [`attention_of_heads`] as the reference computes it for short inputs: all the weights of some heads at once.
@@ -243,6 +274,12 @@ mod tests {
             &biased_attention(&q, &k, &v, 4, &Tensor::zeros([1, 1, 1, 1], (Kind::Float, Device::Cpu))),
             &expected
         ));
+        let hidden = Tensor::zeros([2, 1, 1, 9], (Kind::Float, Device::Cpu));
+        let _ = hidden.narrow(3, 6, 3).fill_(-1e9);
+        let seen = |t: &Tensor| t.narrow(1, 0, 6);
+        let expected = plain(&q, &seen(&k), &seen(&v), 4, false);
+        assert!(near(&masked_attention(&q, &k, &v, 4, &hidden), &expected));
+        assert!(near(&masked_attention_of_heads(&split(&q), &split(&k), &split(&v), &hidden), &expected));
         let later = Tensor::full([9, 9], -1e9, (Kind::Float, Device::Cpu)).triu(1).view([1, 1, 9, 9]);
         assert!(near(&biased_attention(&q, &k, &v, 4, &later), &plain(&q, &k, &v, 4, true)));
     }

@@ -22,7 +22,7 @@ use crate::sampling::hooks::{Hook, Hooks};
 use crate::sampling::ready::ReadyModel;
 use crate::text::chunks::{Chunk, missing_embeddings};
 use crate::text::embeddings::EmbeddingFiles;
-use crate::text::encode::Prompt;
+use crate::text::encode::{Fill, Prompt};
 use crate::values::{Control, Entry};
 
 /// MODEL: a denoising network, and how it is sampled.
@@ -44,6 +44,8 @@ pub struct Clip {
     pub text: Option<TextPart>,
     /// CLIPSetLastLayer's choice: -1 is the last layer; without one the family's default is taken.
     pub last_layer: Option<i64>,
+    /// T5TokenizerOptions' choice; without one the family's default is taken.
+    pub fill: Option<Fill>,
 }
 
 /// VAE: an autoencoder, if the file it was taken from has one.
@@ -120,7 +122,7 @@ fn control_parts(control: &Control, networks: &Networks, steered: &ModelPart) ->
 impl Clip {
     /// Text encoders as their file has them.
     pub fn new(text: Option<TextPart>) -> Clip {
-        Clip { text, last_layer: None }
+        Clip { text, last_layer: None, fill: None }
     }
 
     /// The tensors of its encoders.
@@ -198,6 +200,7 @@ impl Clip {
                 }
             };
             cx.check()?;
+            let own = own.map(|own| Prompt { fill: self.fill, ..own });
             chunks.push(own.map(|own| encoder.chunks(own, &embeddings)).transpose()?.unwrap_or_default());
             opened.push(encoder);
         }

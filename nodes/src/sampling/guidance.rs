@@ -142,7 +142,14 @@ impl Guidance<'_> {
         let lists = [self.list(0, true), self.list(1, guided)];
         let network = Lists { guidance: self, cond: lists[0], uncond: lists[1] };
         let evaluation = Evaluation { x, sigma, cfg, guided, sampling: self.prompts.sampling, network: &network };
-        let [cond, uncond] = self.hooks.before_guidance(self.predict(lists, x, sigma)?, &evaluation)?;
+        let predictions = match self.hooks.patch_of_uncond(sigma).filter(|_| guided) {
+            None => self.predict(lists, x, sigma)?,
+            Some(patch) => {
+                let cond = network.predict(PromptSet::Cond, x, sigma, None)?;
+                [cond, network.predict(PromptSet::Uncond, x, sigma, Some(patch))?]
+            }
+        };
+        let [cond, uncond] = self.hooks.before_guidance(predictions, &evaluation)?;
         let denoised = self.guided(&Pair { cond: &cond, uncond: &uncond }, &evaluation)?;
         Ok(Denoised { denoised, uncond })
     }

@@ -119,6 +119,11 @@ pub trait Hook: Debug {
         None
     }
 
+    /// What it changes inside of the network for uncond alone, which is then predicted by a call of its own.
+    fn patch_of_uncond(&self, _sigma: f64) -> Option<&dyn Patch> {
+        None
+    }
+
     /// What it changes inside of the network.
     fn patch(&self) -> Option<&dyn Patch> {
         None
@@ -196,6 +201,11 @@ impl Hooks {
     /// What they remember at the end of a run.
     pub(super) fn memories(&self) -> impl Iterator<Item = (Identity, Rc<Memory>)> {
         self.0.iter().filter_map(|hook| hook.memory())
+    }
+
+    /// What the last hook that does so changes inside of the network for uncond alone.
+    pub(super) fn patch_of_uncond(&self, sigma: f64) -> Option<&dyn Patch> {
+        self.0.iter().rev().find_map(|hook| hook.patch_of_uncond(sigma))
     }
 
     /// What they change inside of the network.

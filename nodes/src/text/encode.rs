@@ -10,7 +10,7 @@ use super::chunks::{CHUNK_LENGTH, Chunk, Chunking, Token, chunks, empty_chunk};
 use super::clip_vocabulary::END;
 use super::embeddings::EmbeddingFiles;
 use crate::values::Entry;
-use crate::values::extras::POOLED;
+use crate::values::extras::{ATTENTION_MASK, POOLED};
 
 /// Chunks that run through the network at once: it bounds the memory that a very long prompt takes.
 const MAX_BATCH: usize = 64;
@@ -23,11 +23,22 @@ pub struct Prompt<'a> {
     pub pictures: &'a [Tensor],
     /// What a language model is to read before and behind the text, in place of its own template.
     pub template: Option<(&'a str, &'a str)>,
+    /// How T5 is to fill the text up, in place of its own way.
+    pub fill: Option<Fill>,
+}
+
+/// How a text is filled up with tokens of nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fill {
+    /// So many are put behind every text.
+    pub more: usize,
+    /// Shorter texts are filled up to so many.
+    pub least: usize,
 }
 
 impl<'a> From<&'a str> for Prompt<'a> {
     fn from(text: &'a str) -> Self {
-        Self { text, pictures: &[], template: None }
+        Self { text, pictures: &[], template: None, fill: None }
     }
 }
 
@@ -67,6 +78,8 @@ pub struct Encoded {
     pub cond: Tensor,
     /// 1×W, float32 on the CPU: the whole prompt in one vector.
     pub pooled: Option<Tensor>,
+    /// 1×T of 1 and 0, int64: which of its tokens are looked at, for networks that are told.
+    pub mask: Option<Tensor>,
 }
 
 impl From<Encoded> for Entry {
@@ -74,6 +87,9 @@ impl From<Encoded> for Entry {
         let mut entry = Entry::new(encoded.cond);
         if let Some(pooled) = encoded.pooled {
             entry.extras.set(POOLED, pooled);
+        }
+        if let Some(mask) = encoded.mask {
+            entry.extras.set(ATTENTION_MASK, mask);
         }
         entry
     }
@@ -174,7 +190,7 @@ impl<N: ClipNetwork> TextEncoder for ClipEncoder<N> {
                 if weighted { weigh(&state, &states.get(count as i64), chunk) } else { state }
             })
             .collect();
-        Ok(Encoded { cond: Tensor::cat(&rows, 0).unsqueeze(0), pooled })
+        Ok(Encoded { cond: Tensor::cat(&rows, 0).unsqueeze(0), pooled, mask: None })
     }
 }
 

@@ -30,7 +30,7 @@ pub trait LanguageModel {
     fn see(&self, picture: &Tensor) -> Result<Seen>;
 
     /// Runs the model. Gives what leaves the first so many layers, after the final normalisation if it is to be `normed`, or what leaves all
-    /// after it: float32 of size 1×N×W.
+    /// after it: float32 of size B×N×W.
     fn forward(&self, input: &Input, layer: Option<usize>, normed: bool) -> Tensor;
 }
 
@@ -55,11 +55,11 @@ pub struct Place {
 /// What a language model runs on.
 #[derive(Debug)]
 pub struct Input {
-    /// 1×N×W
+    /// B×N×W
     pub embeds: Tensor,
     /// The pictures among it, in order.
     pub pictures: Vec<Place>,
-    /// 1 for tokens that others see and 0 for those that none does, N; without it all are seen.
+    /// 1 for tokens that others see and 0 for those that none does, N or B×N; without it all are seen.
     pub present: Option<Tensor>,
 }
 
@@ -125,14 +125,14 @@ impl<N: LanguageModel> TextEncoder for LanguageEncoder<N> {
             let dropped = dropped.min(count);
             rows.push(states.narrow(1, dropped, count - dropped));
         }
-        Ok(Encoded { cond: Tensor::cat(&rows, 1), pooled: None })
+        Ok(Encoded { cond: Tensor::cat(&rows, 1), pooled: None, mask: None })
     }
 }
 
 impl LanguageUse {
     /// A prompt within its template.
     fn text(&self, prompt: Prompt) -> String {
-        let Prompt { text, pictures, template } = prompt;
+        let Prompt { text, pictures, template, .. } = prompt;
         if self.whole.iter().any(|beginning| text.starts_with(beginning)) {
             return text.to_owned();
         }
@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn pictures_stand_where_the_text_has_them() {
         let pictures = [Tensor::zeros([1, 1, 1, 3], (Kind::Float, Device::Cpu))];
-        let prompt = Prompt { text: "x", pictures: &pictures, template: None };
+        let prompt = Prompt { text: "x", pictures: &pictures, template: None, fill: None };
         let picture = [-1; 6];
         let expected = [&[151_652][..], &picture, &[151_653, 87], &ANSWER].concat();
         assert_eq!(left(&QWEN, prompt), expected);

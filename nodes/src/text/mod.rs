@@ -10,6 +10,7 @@ mod embedding_file;
 pub mod embeddings;
 pub mod encode;
 pub mod language;
+pub mod llama;
 pub mod prompt_weights;
 pub mod sentence_pieces;
 pub mod t5;

@@ -1,13 +1,14 @@
 //! From a prompt to conditioning by T5: tokens of one long chunk, weights around the empty prompt.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use anyhow::Result;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use super::chunks::{Chunk, Token, groups};
 use super::embeddings::EmbeddingFiles;
-use super::encode::{Encoded, Prompt, TextEncoder, embedded, from_end, host, weigh};
+use super::encode::{Encoded, Fill, Prompt, TextEncoder, embedded, from_end, host, weigh};
 
 /// The token that ends a text.
 const END: u32 = 1;
@@ -37,8 +38,21 @@ pub struct T5Use {
     pub key: &'static str,
     /// The least number of tokens; fewer are filled up.
     pub least: usize,
-    /// Whether no token sees those that fill a text up, whose states are zeros then.
-    pub hides_fill: bool,
+    /// What becomes of the tokens that fill a text up.
+    pub filling: Filling,
+    /// Whether the empty text, from which weights count, has its end token, and is not of those alone that fill a text up.
+    pub empty_ends: bool,
+}
+
+/// What becomes of the tokens that fill a text up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filling {
+    /// All tokens see them.
+    Seen,
+    /// No token sees them, and the network is told which they are.
+    Told,
+    /// No token sees them, and their states are zeros.
+    Zeros,
 }
 
 /// Splits a text into the numbers of its tokens.
@@ -63,9 +77,9 @@ impl<N: T5Network> TextEncoder for T5Encoder<N> {
         let width = self.network.width();
         let mut chunk: Chunk = groups(prompt.text, embeddings, self.usage.key, width, &*self.tokenize)?.concat();
         chunk.push((Token::Id(END), 1.0));
-        if chunk.len() < self.usage.least {
-            chunk.resize(self.usage.least, (Token::Id(PAD), 1.0));
-        }
+        let fill = prompt.fill.unwrap_or(Fill { more: 0, least: self.usage.least });
+        let length = chunk.len().saturating_add(fill.more).max(fill.least);
+        chunk.resize(length, (Token::Id(PAD), 1.0));
         Ok(vec![chunk])
     }
 
@@ -79,24 +93,29 @@ impl<N: T5Network> TextEncoder for T5Encoder<N> {
         let embed = |tokens: &Tensor| network.embed(tokens);
         let longest = chunks.iter().map(Vec::len).max().unwrap_or(0);
         let empty = |length: usize| -> Chunk {
-            let id = |at: usize| if at == 0 { END } else { PAD };
+            let id = |at: usize| if at == 0 && self.usage.empty_ends { END } else { PAD };
             (0..length).map(|at| (Token::Id(id(at)), 1.0)).collect()
         };
+        let masks = RefCell::new(Vec::new());
         let run = |batch: &[&Chunk]| -> Result<Tensor> {
             let inputs = batch.iter().map(|chunk| embedded(chunk, network.width(), PAD, &embed));
             let inputs = inputs.collect::<Result<Vec<_>>>()?;
             let embeds = Tensor::stack(&inputs.iter().map(|(embeds, _)| embeds).collect::<Vec<_>>(), 0);
-            if !self.usage.hides_fill {
+            if self.usage.filling == Filling::Seen {
                 return Ok(host(&network.forward(&embeds, layer, None)));
             }
             let length = embeds.size()[1];
             let present: Vec<Tensor> = inputs.iter().map(|(_, kept)| present(kept, length)).collect();
             let present = Tensor::stack(&present, 0);
-            Ok(host(&network.forward(&embeds, layer, Some(&present.to_device(embeds.device()))))
-                * present.unsqueeze(-1))
+            let states = host(&network.forward(&embeds, layer, Some(&present.to_device(embeds.device()))));
+            if self.usage.filling == Filling::Told {
+                masks.borrow_mut().push(present.narrow(0, 0, 1).to_kind(Kind::Int64));
+                return Ok(states);
+            }
+            Ok(states * present.unsqueeze(-1))
         };
         // Of a text that is left out, its end token stays.
-        let nothing = [empty(1)];
+        let nothing = [vec![(Token::Id(END), 1.0)]];
         let chunks = if chunks.is_empty() { nothing.to_vec() } else { chunks };
         let weighted = chunks.iter().flatten().any(|(_, weight)| *weight != 1.0);
         let mut rows = Vec::with_capacity(chunks.len());
@@ -109,7 +128,9 @@ impl<N: T5Network> TextEncoder for T5Encoder<N> {
             let states = run(&[chunk, &empty(longest)])?;
             rows.push(weigh(&states.get(0), &states.get(1), chunk));
         }
-        Ok(Encoded { cond: Tensor::cat(&rows, 0).unsqueeze(0), pooled: None })
+        let masks = masks.into_inner();
+        let mask = (!masks.is_empty()).then(|| Tensor::cat(&masks, 1));
+        Ok(Encoded { cond: Tensor::cat(&rows, 0).unsqueeze(0), pooled: None, mask })
     }
 }
 

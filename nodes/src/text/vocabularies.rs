@@ -1,11 +1,12 @@
 //! Vocabularies that come with redraft: `scripts/vocabularies.py` makes them. T5's and Qwen's were published under the Apache licence 2.0.
 
 use std::io::Read;
+use std::path::Path;
 use std::sync::OnceLock;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::{Map, Value as Json, json};
-use tokenizers::Tokenizer;
+use tokenizers::{AddedToken, Tokenizer};
 
 /// T5's: a unigram model of 32,100 pieces, as a `tokenizer.json`.
 static T5: &[u8] = include_bytes!("vocabularies/t5.json.gz");
@@ -120,6 +121,40 @@ fn byte_pairs(merges: &str, words: &str, special: &[&str]) -> Json {
         "model": { "type": "BPE", "vocab": vocabulary, "merges": merges },
     })
 }
+
+/// Llama 3's vocabulary, of a `tokenizer.json` that the user has, with three tokens more that HunyuanVideo has given it.
+///
+/// # Errors
+/// It cannot be read, or is another vocabulary.
+pub(crate) fn llama3(path: &Path) -> Result<Vocabulary> {
+    let read = || -> Result<Vocabulary> {
+        let mut tokenizer = Tokenizer::from_bytes(fs_err::read(path)?).map_err(|error| anyhow!("{error}"))?;
+        let added = LLAMA3_ADDED.map(|(_, content)| AddedToken::from(content, true));
+        tokenizer.add_special_tokens(&added);
+        for (id, content) in LLAMA3_KNOWN.into_iter().chain(LLAMA3_ADDED) {
+            ensure!(tokenizer.token_to_id(content) == Some(id), "it has no token {id} {content:?}");
+        }
+        Ok(Vocabulary(tokenizer))
+    };
+    let not = || {
+        format!(
+            "{} is not the vocabulary of Llama 3: take that of Llama 3 or 3.1 in Hugging Face's form",
+            path.display()
+        )
+    };
+    read().with_context(not)
+}
+
+/// Tokens by which Llama 3's vocabulary is known.
+const LLAMA3_KNOWN: [(u32, &str); 5] = [
+    (128_000, "<|begin_of_text|>"),
+    (128_006, "<|start_header_id|>"),
+    (128_007, "<|end_header_id|>"),
+    (128_009, "<|eot_id|>"),
+    (882, "user"),
+];
+/// The tokens of HunyuanVideo's copy of it.
+const LLAMA3_ADDED: [(u32, &str); 3] = [(128_256, "<unk>"), (128_257, "<image>"), (128_258, "<pad>")];
 
 /// The characters that stand for bytes in such vocabularies, in the order in which they are numbered: those that can be seen stand for
 /// themselves and come first, the others are counted from U+0100.

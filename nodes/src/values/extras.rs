@@ -50,6 +50,18 @@ pub const VACE_MASK: Property<Vec<Tensor>> = Property::new("vace_mask");
 /// How strongly each of them acts.
 pub const VACE_STRENGTH: Property<Vec<f64>> = Property::new("vace_strength");
 
+/// Which tokens of the text LTX-Video and HunyuanVideo look at, 1×T of 1 and 0, int64.
+pub const ATTENTION_MASK: Property<Tensor> = Property::new("attention_mask");
+/// Frames in a second, of the video that LTX-Video makes.
+pub const FRAME_RATE: Property<f64> = Property::new("frame_rate");
+/// Where the last points of LTX-Video's latent lie in the video, 1×3×K×2, int64; null: nowhere else than they are.
+pub const KEYFRAMES: Property<Tensor> = Property::new("keyframe_idxs");
+
+/// The noise level that HunyuanVideo takes its first frame to have.
+pub const FIRST_FRAME: Property<f64> = Property::new("guiding_frame_index");
+/// The latent of a picture that HunyuanVideo is to go by, B×16×T×h×w in VAE units.
+pub const REFERENCE_LATENT: Property<Tensor> = Property::new("ref_latent");
+
 /// The name of a property whose values are of type `T`.
 #[derive(Debug)]
 pub struct Property<T> {

@@ -6,6 +6,7 @@ use tch::{Kind, Tensor};
 use crate::diffusion::control::{ControlInputs, ControlNetwork, Residuals};
 use crate::files::weights::Weights;
 use crate::models::flux::Trunk;
+use crate::models::flux_blocks::Around;
 use crate::models::patches;
 use crate::ops::layers::{Conv2d, Linear};
 use crate::ops::numerics::Numerics;
@@ -185,13 +186,13 @@ impl ControlNetwork for FluxControl {
         let turns = trunk.turns(words, ids);
         let mut double = Vec::new();
         for (block, handed) in trunk.double.iter().zip(&self.double) {
-            (picture, text) = block.forward(picture, text, &vector, &turns);
+            (picture, text) = block.forward(picture, text, &vector, Around::plain(&turns));
             double.push(handed.forward(&picture));
         }
         let mut all = Tensor::cat(&[text, picture], 1);
         let mut single = Vec::new();
         for (block, handed) in trunk.single.iter().zip(&self.single) {
-            all = block.forward(all, &vector, &turns);
+            all = block.forward(all, &vector, Around::plain(&turns));
             single.push(handed.forward(&all.narrow(1, words, all.size()[1] - words)));
         }
         let [doubles, singles] = BLOCKS;

@@ -26,7 +26,9 @@ const SHIFT: f64 = 1.15;
 pub(super) const FLUX: Family = Family {
     name: "Flux",
     recognise: |w| {
-        w.contains("double_blocks.0.img_attn.norm.key_norm.scale") && w.contains("vector_in.in_layer.weight")
+        w.contains("double_blocks.0.img_attn.norm.key_norm.scale")
+            && w.contains("vector_in.in_layer.weight")
+            && w.contains("img_in.weight")
     },
     sampled: |found| {
         // schnell needs no guidance, and its levels are not shifted.

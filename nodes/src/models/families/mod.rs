@@ -1,7 +1,12 @@
 //! The table of families of models, and what recognises a file of weights by its tensors' names and shapes.
 
+mod chroma;
+mod diffusers;
 mod flux;
+mod hunyuan_video;
+mod ltxv;
 mod others;
+mod pixart;
 mod qwen_image;
 mod sd3;
 mod stable_diffusion;
@@ -21,6 +26,10 @@ use crate::diffusion::network::Network;
 use crate::diffusion::parameterisation::Parameterisation;
 use crate::diffusion::run_entry::RunEntry;
 use crate::files::weights::Weights;
+use crate::models::hunyuan_video_vae::HunyuanVideoVae;
+use crate::models::ltxv_vae::LtxvVae;
+use crate::models::pixel_space::PixelSpace;
+use crate::models::taesd::Taesd;
 use crate::models::text_recipes::TextRecipe;
 use crate::models::wan_vae::WanVae;
 use crate::ops::numerics::Numerics;
@@ -57,9 +66,14 @@ pub static FAMILIES: &[Family] = &[
     stable_diffusion::SDXL,
     stable_diffusion::SDXL_REFINER,
     sd3::SD3,
+    pixart::PIXART_SIGMA,
+    pixart::PIXART_ALPHA,
+    chroma::CHROMA,
     flux::FLUX,
     z_image::Z_IMAGE,
     qwen_image::QWEN_IMAGE,
+    ltxv::LTXV,
+    hunyuan_video::HUNYUAN_VIDEO,
     wan::WAN21,
     wan::WAN22,
 ];
@@ -127,6 +141,16 @@ pub fn recognise(weights: &Weights) -> Result<Contents> {
     if let Some(what) = others::found(others::OTHERS, weights) {
         bail!(what);
     }
+    let converted;
+    let weights = if diffusers::is_unet(weights) {
+        converted = diffusers::in_original_layout(weights)?;
+        &converted
+    } else if hunyuan_video::is_in_first_names(weights) {
+        converted = hunyuan_video::in_flux_names(weights)?;
+        &converted
+    } else {
+        weights
+    };
     let model = model_of(weights)?;
     let text = match &model {
         Some(model) => text_part(weights, model.family),
@@ -203,7 +227,9 @@ fn unet_of(weights: &Weights) -> Option<Weights> {
 /// The tensors of an autoencoder, in a checkpoint or alone.
 fn vae_of(weights: &Weights) -> Result<Option<Weights>> {
     let places = || [weights.at("first_stage_model"), weights.at("vae"), weights.clone()].into_iter();
-    if let Some(vae) = places().find(WanVae::is_in) {
+    if let Some(vae) = places().find(|w| {
+        WanVae::is_in(w) || LtxvVae::is_in(w) || HunyuanVideoVae::is_in(w) || Taesd::is_in(w) || PixelSpace::is_in(w)
+    }) {
         return Ok(Some(vae));
     }
     let found = places().find(|w| w.contains("decoder.conv_in.weight") && w.contains("encoder.conv_in.weight"));

@@ -31,12 +31,26 @@ pub(super) const ADDITIONS: &[(Test, &str)] = &[
 /// Models, and parts of models, of families that are not supported yet.
 pub(super) const NOT_YET: &[(Test, &str)] = &[
     (
-        |w| any_model(w, "double_blocks.0.img_attn.qkv.weight") && !any_model(w, "vector_in.in_layer.weight"),
-        "a relative of Flux (Flux 2, Chroma, HunyuanImage) that is not supported yet; use Flux itself",
+        |w| any_model(w, "nerf_blocks.0.norm.scale"),
+        "a Chroma Radiance model, which is not supported yet; use Chroma itself",
     ),
     (
-        |w| any_model(w, "txt_in.individual_token_refiner.blocks.0.norm1.weight"),
-        "a HunyuanVideo model, which is not supported yet",
+        |w| {
+            any_model(w, "double_blocks.0.img_attn.qkv.weight")
+                && !any_model(w, "vector_in.in_layer.weight")
+                && !any_model(w, "distilled_guidance_layer.norms.0.scale")
+                && !any_model(w, "txt_in.individual_token_refiner.blocks.0.norm1.weight")
+        },
+        "a relative of Flux (Flux 2, HunyuanImage) that is not supported yet; use Flux itself",
+    ),
+    (
+        |w| {
+            any_model(w, "txt_in.individual_token_refiner.blocks.0.norm1.weight")
+                && ["vision_in.proj.0.weight", "byt5_in.fc1.weight", "time_r_in.in_layer.weight"]
+                    .iter()
+                    .any(|part| any_model(w, part))
+        },
+        "a model of HunyuanVideo 1.5 or HunyuanImage, which is not supported yet; use HunyuanVideo 1.0",
     ),
     (
         |w| any_model(w, "cap_embedder.1.weight") && !any_model(w, "cap_pad_token"),
@@ -65,10 +79,6 @@ pub(super) const NOT_YET: &[(Test, &str)] = &[
         "an AnimateDiff motion module, which is not supported",
     ),
     (
-        |w| w.contains("down_blocks.0.resnets.0.norm1.weight") && w.contains("conv_in.weight"),
-        "a UNet in the layout of diffusers, which is not supported yet; use a single-file checkpoint",
-    ),
-    (
         |w| w.contains("model.layers.0.input_layernorm.weight") && EncoderKind::of(w).is_none(),
         "a language model, which no supported family uses as its text encoder",
     ),
@@ -76,6 +86,14 @@ pub(super) const NOT_YET: &[(Test, &str)] = &[
 
 /// Files of other kinds.
 pub(super) const OTHERS: &[(Test, &str)] = &[
+    (
+        |w| {
+            (w.contains("1.weight") && w.contains("3.conv.0.weight"))
+                || (w.contains("0.weight") && w.contains("1.conv.0.weight"))
+        },
+        "half of a TAESD; put its encoder and its decoder into models/vae_approx (taesd_encoder.safetensors, \
+         taesd_decoder.safetensors) and choose taesd in VAELoader",
+    ),
     (
         |w| {
             w.contains("model.0.weight")

@@ -38,7 +38,6 @@ fn files_of_other_kinds_are_named() {
         (vec![("cap_embedder.1.weight", &[1])], "a Lumina model"),
         (vec![("head.modulation", &[1]), ("control_adapter.conv.weight", &[1])], "a Wan model for cameras"),
         (unet(&[("input_blocks.0.0.weight", &[1, 4]), ("label_emb.0.0.weight", &[1])]), "not supported"),
-        (vec![("down_blocks.0.resnets.0.norm1.weight", &[1]), ("conv_in.weight", &[1])], "diffusers"),
         (vec![("decoder.conv_in.weight", &[1, 32, 3, 3]), ("encoder.conv_in.weight", &[1])], "32 channels"),
         (vec![("model.layers.0.input_layernorm.weight", &[1])], "a language model"),
     ];
@@ -49,6 +48,7 @@ fn files_of_other_kinds_are_named() {
         (unet(&[("input_blocks.0.0.weight", &[1, 5])]), "5 input channels"),
         (vec![("conv_first.weight", &[1])], "UpscaleModelLoader"),
         (vec![("emb_params", &[1, 2])], "embedding:NAME"),
+        (vec![("1.weight", &[64, 4, 3, 3]), ("3.conv.0.weight", &[1])], "half of a TAESD"),
         (vec![("b", &[1]), ("a", &[1])], "2 tensors (a, b, …)"),
         (vec![], "0 tensors"),
     ];

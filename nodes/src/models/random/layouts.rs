@@ -3,9 +3,11 @@
 use tch::Kind;
 
 use super::control::Steering;
+use super::hunyuan_video::hunyuan_video_checkpoint;
+use super::ltxv::{self, ltxv_checkpoint};
 use super::networks::{autoencoder, open_clip, text_encoder, unet};
 use super::qwen::{QwenVlPlan, qwen_image, qwen_vl};
-use super::transformers::{FluxPlan, T5Plan, flux, t5};
+use super::transformers::{FluxPlan, T5Plan, Told, flux, pixart, t5};
 use super::wan::{self, wan_checkpoint};
 use super::{Builder, Size, Spec};
 
@@ -28,8 +30,16 @@ pub enum Layout {
     SdxlRefiner,
     /// Flux dev, with its two text encoders.
     Flux,
+    /// PixArt-Σ, with its text encoder.
+    PixArt,
+    /// Chroma, with its text encoder.
+    Chroma,
     /// Qwen-Image, with its text encoder.
     QwenImage,
+    /// LTX-Video 0.9, the model of 2 billion weights, with its text encoder.
+    Ltxv,
+    /// HunyuanVideo, with its text encoders.
+    HunyuanVideo,
     /// Wan 2.1, the smaller model that makes videos from text, with its text encoder.
     Wan,
     /// A network that steers a model, alone.
@@ -66,8 +76,12 @@ impl Layout {
     pub(super) fn tensors(self, size: Size) -> Vec<Spec> {
         let mut b = Builder { tensors: Vec::new(), prefix: String::new(), kind: Kind::Half };
         match self {
-            Layout::Flux => return flux_checkpoint(b, size),
+            Layout::Flux => return flux_checkpoint(b, size, false),
+            Layout::Chroma => return flux_checkpoint(b, size, true),
+            Layout::PixArt => return pixart_checkpoint(b, size),
             Layout::QwenImage => return qwen_image_checkpoint(b, size),
+            Layout::Ltxv => return ltxv_checkpoint(b, size),
+            Layout::HunyuanVideo => return hunyuan_video_checkpoint(b, size),
             Layout::Wan => return wan_checkpoint(b, size),
             Layout::Steering(steering) => return steering.tensors(size),
             _ => {}
@@ -85,6 +99,11 @@ impl Layout {
         b.below("model.diffusion_model", |b| unet(b, &self.unet(size)));
         b.tensors.sort_by(|a, b| a.name.cmp(&b.name));
         b.tensors
+    }
+
+    /// What the file says of its networks besides their tensors (`config` in its description of itself).
+    pub(super) fn config(self, size: Size) -> Option<String> {
+        (self == Layout::Ltxv).then(|| ltxv::config(size).to_string())
     }
 
     fn text(self, size: Size) -> Vec<TextPlan> {
@@ -105,7 +124,7 @@ impl Layout {
                 vec![l("conditioner.embedders.0.transformer.text_model"), g("conditioner.embedders.1.model")]
             }
             Layout::SdxlRefiner => vec![g("conditioner.embedders.0.model")],
-            Layout::Flux | Layout::QwenImage | Layout::Wan | Layout::Steering(_) => Vec::new(),
+            _ => Vec::new(),
         }
     }
 
@@ -135,24 +154,28 @@ impl Layout {
                 UNetPlan { linear: false, width: 64, levels: &[1, 1, 2, 2], ..plan }
             }
             Layout::Sd1 | Layout::Sd1Inpainting | Layout::Sd1InstructPix2Pix => UNetPlan { linear: false, ..plan },
-            Layout::Sd2 | Layout::Flux | Layout::QwenImage | Layout::Wan | Layout::Steering(_) => plan,
             Layout::Sdxl | Layout::SdxlInpainting => {
                 UNetPlan { levels: &[1, 2, 4], depths: &[0, 2, 10], middle: 10, vector: Some(pooled + 6 * 256), ..plan }
             }
             Layout::SdxlRefiner => {
                 UNetPlan { depths: &[0, 4, 4, 0], middle: 4, vector: Some(pooled + 5 * 256), ..plan }
             }
+            _ => plan,
         }
     }
 }
 
-/// Everything that Flux needs in one file. Of real size, its transformer and T5 are floats of 8 bits, as most people have them.
-fn flux_checkpoint(mut b: Builder, size: Size) -> Vec<Spec> {
+/// Everything that Flux needs in one file, or Chroma, which has no CLIP-L. Of real size, its transformer and T5 are floats of 8 bits, as most people have them.
+fn flux_checkpoint(mut b: Builder, size: Size, chroma: bool) -> Vec<Spec> {
     let tiny = size != Size::Real;
     let (pooled, layers) = if tiny { (64, 3) } else { (768, 12) };
-    b.below("text_encoders.clip_l.transformer.text_model", |b| text_encoder(b, pooled, layers));
+    if !chroma {
+        b.below("text_encoders.clip_l.transformer.text_model", |b| text_encoder(b, pooled, layers));
+    }
     let widths = if tiny { [32, 64, 128, 128] } else { [128, 256, 512, 512] };
-    b.below("vae", |b| autoencoder(b, widths, 16, false));
+    // ComfyUI looks for Chroma's parts where older files have them.
+    let (vae, texts) = if chroma { ("first_stage_model", "cond_stage_model") } else { ("vae", "text_encoders") };
+    b.below(vae, |b| autoencoder(b, widths, 16, false));
     let text = if tiny { 64 } else { 4096 };
     let plan = FluxPlan {
         width: if tiny { 64 } else { 3072 },
@@ -162,13 +185,30 @@ fn flux_checkpoint(mut b: Builder, size: Size) -> Vec<Spec> {
         text,
         pooled,
         channels: 16,
-        guidance: true,
+        told: match chroma {
+            true => Told::AtOnce { hidden: if tiny { 48 } else { 5120 }, layers: 5 },
+            false => Told::ByBlocks,
+        },
     };
     b.kind = if tiny { Kind::Half } else { Kind::Float8e4m3fn };
     // Told from other T5s by its depth.
     let small = T5Plan { width: text, inner: 64, hidden: 128, heads: 4, ..T5Plan::T5 };
-    b.below("text_encoders.t5xxl.transformer", |b| t5(b, if tiny { &small } else { &T5Plan::T5 }));
+    b.below(&format!("{texts}.t5xxl.transformer"), |b| t5(b, if tiny { &small } else { &T5Plan::T5 }));
     b.below("model.diffusion_model", |b| flux(b, &plan));
+    b.tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    b.tensors
+}
+
+/// Everything that PixArt-Σ needs in one file. Of real size, its text encoder is floats of 8 bits.
+fn pixart_checkpoint(mut b: Builder, size: Size) -> Vec<Spec> {
+    let tiny = size != Size::Real;
+    let (width, blocks, text) = if tiny { (96, 2, 64) } else { (1152, 28, 4096) };
+    let widths = if tiny { [32, 64, 128, 128] } else { [128, 256, 512, 512] };
+    b.below("vae", |b| autoencoder(b, widths, 4, true));
+    b.below("model.diffusion_model", |b| pixart(b, width, blocks, text));
+    b.kind = if tiny { Kind::Half } else { Kind::Float8e4m3fn };
+    let small = T5Plan { width: text, inner: 64, hidden: 128, heads: 4, ..T5Plan::T5 };
+    b.below("text_encoders.t5xxl.transformer", |b| t5(b, if tiny { &small } else { &T5Plan::T5 }));
     b.tensors.sort_by(|a, b| a.name.cmp(&b.name));
     b.tensors
 }

@@ -1,7 +1,9 @@
 //! Checkpoints with random weights: for tests and benchmarks that need no trained model.
 
 mod control;
+mod hunyuan_video;
 mod layouts;
+mod ltxv;
 mod networks;
 mod qwen;
 mod transformers;
@@ -48,7 +50,7 @@ pub fn write_random_checkpoint(path: &Path, layout: Layout, size: Size, seed: u6
     let aside = Aside::of(path).with_context(|| format!("cannot write {}", path.display()))?;
     let mut out = BufWriter::with_capacity(1 << 20, aside);
     let write = |out: &mut dyn Write| -> Result<()> {
-        write_header(out, &tensors, seed)?;
+        write_header(out, &tensors, seed, layout.config(size))?;
         for (index, tensor) in tensors.iter().enumerate() {
             // Only the low 32 bits of a seed count; neighbouring seeds must not share tensors.
             out.write_all(&tensor.draw(seed.wrapping_mul(1_000_003).wrapping_add(index as u64)))?;
@@ -64,10 +66,14 @@ pub fn write_random_checkpoint(path: &Path, layout: Layout, size: Size, seed: u6
     Ok(())
 }
 
-fn write_header(out: &mut dyn Write, tensors: &[Spec], seed: u64) -> Result<()> {
+fn write_header(out: &mut dyn Write, tensors: &[Spec], seed: u64, config: Option<String>) -> Result<()> {
     let mut header = serde_json::Map::new();
     let about = format!("random weights, seed {seed}");
-    header.insert("__metadata__".to_owned(), serde_json::json!({"format": "pt", "made-by": "redraft", "about": about}));
+    let mut metadata = serde_json::json!({"format": "pt", "made-by": "redraft", "about": about});
+    if let Some(config) = config {
+        metadata["config"] = config.into();
+    }
+    header.insert("__metadata__".to_owned(), metadata);
     let mut end = 0;
     for tensor in tensors {
         let start = end;

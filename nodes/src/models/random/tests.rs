@@ -8,6 +8,7 @@ use crate::files::weights::Weights;
 use crate::models::autoencoder;
 use crate::models::clip_text::ClipText;
 use crate::models::families::recognise;
+use crate::models::picture_autoencoder::PictureAutoencoder;
 use crate::models::qwen::Qwen;
 use crate::models::reference::{checkpoint, file};
 use crate::models::unet::UNet;

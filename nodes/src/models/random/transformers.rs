@@ -14,8 +14,17 @@ pub(super) struct FluxPlan {
     pub pooled: i64,
     /// Channels of the latent.
     pub channels: i64,
-    /// Whether it was distilled with a guidance.
-    pub guidance: bool,
+    /// What it takes besides the text.
+    pub told: Told,
+}
+
+/// What a network of Flux's blocks is modulated by.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    /// Noise level, pooled text and guidance, by layers in every block.
+    ByBlocks,
+    /// Noise level and guidance, by one network for all blocks, so wide and so deep.
+    AtOnce { hidden: i64, layers: usize },
 }
 
 pub(super) fn flux(b: &mut Builder, plan: &FluxPlan) {
@@ -31,15 +40,29 @@ pub(super) fn flux(b: &mut Builder, plan: &FluxPlan) {
     };
     b.dense("img_in", &[width, patch], PLAIN);
     b.dense("txt_in", &[width, plan.text], PLAIN);
-    embedder(b, "time_in", 256);
-    embedder(b, "vector_in", plan.pooled);
-    if plan.guidance {
-        embedder(b, "guidance_in", 256);
+    match plan.told {
+        Told::ByBlocks => {
+            embedder(b, "time_in", 256);
+            embedder(b, "vector_in", plan.pooled);
+            embedder(b, "guidance_in", 256);
+        }
+        Told::AtOnce { hidden, layers } => b.below("distilled_guidance_layer", |b| {
+            b.dense("in_proj", &[hidden, 64], PLAIN);
+            for i in 0..layers {
+                b.dense(&format!("layers.{i}.in_layer"), &[hidden, hidden], PLAIN);
+                b.dense(&format!("layers.{i}.out_layer"), &[hidden, hidden], BRANCH);
+                b.push(&format!("norms.{i}.scale"), &[hidden], 1.0, 0.1);
+            }
+            b.dense("out_proj", &[width, hidden], BRANCH);
+        }),
     }
+    let modulated = plan.told == Told::ByBlocks;
     for i in 0..plan.double {
         b.below(&format!("double_blocks.{i}"), |b| {
             for side in ["img", "txt"] {
-                b.dense(&format!("{side}_mod.lin"), &[6 * width, width], BRANCH);
+                if modulated {
+                    b.dense(&format!("{side}_mod.lin"), &[6 * width, width], BRANCH);
+                }
                 b.dense(&format!("{side}_attn.qkv"), &[3 * width, width], PLAIN);
                 norms(b, &format!("{side}_attn.norm"));
                 b.dense(&format!("{side}_attn.proj"), &[width, width], BRANCH);
@@ -50,13 +73,17 @@ pub(super) fn flux(b: &mut Builder, plan: &FluxPlan) {
     }
     for i in 0..plan.single {
         b.below(&format!("single_blocks.{i}"), |b| {
-            b.dense("modulation.lin", &[3 * width, width], BRANCH);
+            if modulated {
+                b.dense("modulation.lin", &[3 * width, width], BRANCH);
+            }
             b.dense("linear1", &[7 * width, width], PLAIN);
             b.dense("linear2", &[width, 5 * width], BRANCH);
             norms(b, "norm");
         });
     }
-    b.dense("final_layer.adaLN_modulation.1", &[2 * width, width], BRANCH);
+    if modulated {
+        b.dense("final_layer.adaLN_modulation.1", &[2 * width, width], BRANCH);
+    }
     b.dense("final_layer.linear", &[patch, width], PLAIN);
 }
 
@@ -109,4 +136,29 @@ pub(super) fn t5(b: &mut Builder, plan: &T5Plan) {
         });
     }
     b.push("encoder.final_layer_norm.weight", &[width], 1.0, 0.1);
+}
+
+/// PixArt-Σ's network, so wide and so deep, for texts of a width.
+pub(super) fn pixart(b: &mut Builder, width: i64, blocks: usize, text: i64) {
+    b.dense("x_embedder.proj", &[width, 4, 2, 2], PLAIN);
+    b.dense("t_embedder.mlp.0", &[width, 256], PLAIN);
+    b.dense("t_embedder.mlp.2", &[width, width], PLAIN);
+    b.dense("t_block.1", &[6 * width, width], BRANCH);
+    b.dense("y_embedder.y_proj.fc1", &[width, text], PLAIN);
+    b.dense("y_embedder.y_proj.fc2", &[width, width], PLAIN);
+    b.push("y_embedder.y_embedding", &[300, text], 0.0, 0.1);
+    for i in 0..blocks {
+        b.below(&format!("blocks.{i}"), |b| {
+            b.push("scale_shift_table", &[6, width], 0.0, 0.1);
+            b.dense("attn.qkv", &[3 * width, width], PLAIN);
+            b.dense("attn.proj", &[width, width], BRANCH);
+            b.dense("cross_attn.q_linear", &[width, width], PLAIN);
+            b.dense("cross_attn.kv_linear", &[2 * width, width], PLAIN);
+            b.dense("cross_attn.proj", &[width, width], BRANCH);
+            b.dense("mlp.fc1", &[4 * width, width], PLAIN);
+            b.dense("mlp.fc2", &[width, 4 * width], BRANCH);
+        });
+    }
+    b.push("final_layer.scale_shift_table", &[2, width], 0.0, 0.1);
+    b.dense("final_layer.linear", &[32, width], PLAIN);
 }

@@ -1,5 +1,6 @@
 mod clip_set_last_layer;
 mod clip_text_encode;
+mod clip_text_encode_pixart;
 mod clip_text_encode_sd3;
 mod clip_text_encode_sdxl;
 mod conditioning_average;
@@ -14,10 +15,13 @@ mod conditioning_timesteps_range;
 mod conditioning_zero_out;
 mod control_net;
 mod flux;
+mod hunyuan_video;
 mod inpaint_model_conditioning;
 mod instruct_pix_to_pix_conditioning;
+mod ltxv;
 mod mentions;
 mod qwen_image;
+mod t5_tokenizer_options;
 mod wan;
 
 use anyhow::Context;

@@ -113,7 +113,8 @@ impl Shown {
     }
 
     fn encode(self, clip: &Clip, text: &str, template: Option<(&str, &str)>, cx: &mut Cx) -> Result<Conditioning> {
-        let mut entry = clip.encode(Text::Shown(Prompt { text, pictures: &self.pictures, template }), cx)?;
+        let mut entry =
+            clip.encode(Text::Shown(Prompt { text, pictures: &self.pictures, template, fill: None }), cx)?;
         if !self.latents.is_empty() {
             entry.extras.set(REFERENCE_LATENTS, self.latents);
         }

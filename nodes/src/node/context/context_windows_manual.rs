@@ -61,3 +61,49 @@ impl Run for ContextWindowsManual {
         }))
     }
 }
+
+/// The same over the frames of a video's latent, of Wan and its like: lengths are in frames.
+#[derive(Node)]
+#[node(category = "context", display = "WAN Context Windows (Manual)", experimental)]
+struct WanContextWindowsManual {
+    model: Model,
+    /// The length of a window, in frames of the video.
+    #[input(default = 81, min = 1, max = 16384, step = 4)]
+    context_length: i64,
+    /// The length of the overlap of two neighbouring windows.
+    #[input(default = 30, min = 0)]
+    context_overlap: i64,
+    /// How the windows are placed, as in ContextWindowsManual.
+    context_schedule: WindowSchedule,
+    /// The number of strides that the uniform schedules use.
+    #[input(default = 1, min = 1)]
+    context_stride: i64,
+    /// Whether the looped schedule treats the last and the first frame as neighbours.
+    #[input(default = false)]
+    closed_loop: bool,
+    /// The weights of overlapping windows.
+    #[input(default = "pyramid")]
+    fuse_method: Fuse,
+    /// Whether the noise beyond the first window is the first window's noise, shuffled (FreeNoise).
+    #[input(default = false)]
+    freenoise: bool,
+}
+
+impl Run for WanContextWindowsManual {
+    type Out = Model;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Model> {
+        // Four frames behind the first make one latent frame.
+        let latent = |frames: i64| (frames - 1).div_euclid(4) + 1;
+        Ok(self.model.with_hook(ContextWindows {
+            schedule: self.context_schedule,
+            fuse: self.fuse_method,
+            length: latent(self.context_length).max(1),
+            overlap: latent(self.context_overlap).max(0),
+            stride: self.context_stride,
+            closed_loop: self.closed_loop,
+            dim: 2,
+            freenoise: self.freenoise,
+        }))
+    }
+}

@@ -67,8 +67,38 @@ impl Run for SkipLayerGuidanceDiT {
     }
 }
 
+/// Leaves some blocks of a transformer out where it predicts for the negative prompt.
+#[derive(Node)]
+#[node(category = "advanced/guidance", experimental)]
+struct SkipLayerGuidanceDiTSimple {
+    model: Model,
+    /// The numbers of the blocks that are left out, of those in which text and picture have weights of their own.
+    #[input(default = "7, 8, 9")]
+    double_layers: String,
+    /// The same of those in which they share them.
+    #[input(default = "7, 8, 9")]
+    single_layers: String,
+    #[input(default = 0.0, min = 0.0, max = 1.0, step = 0.001, beyond = Both)]
+    start_percent: f64,
+    #[input(default = 1.0, min = 0.0, max = 1.0, step = 0.001, beyond = Both)]
+    end_percent: f64,
+}
+
+impl Run for SkipLayerGuidanceDiTSimple {
+    type Out = Model;
+
+    fn run(self, _: &mut Cx) -> anyhow::Result<Model> {
+        let left = Left::of(&self.double_layers, &self.single_layers);
+        if left.is_empty() {
+            return Ok(self.model);
+        }
+        let sigmas = [self.start_percent, self.end_percent].map(|p| self.model.sampling().percent_to_sigma(p));
+        Ok(self.model.with_hook(SkipLayersOfUncond { left, sigmas }))
+    }
+}
+
 fn guided(model: Model, left: Left, scale: f64, (start, end): (f64, f64), rescaling: f64) -> Model {
-    if left.double.is_empty() && left.single.is_empty() {
+    if left.is_empty() {
         return model;
     }
     let sigmas = [start, end].map(|percent| model.sampling().percent_to_sigma(percent));
@@ -90,6 +120,10 @@ impl Left {
             digits.filter_map(|digits| digits.parse().ok()).collect()
         };
         Self { double: numbers(double), single: numbers(single) }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.double.is_empty() && self.single.is_empty()
     }
 }
 
@@ -125,5 +159,19 @@ impl Hook for SkipLayers {
         let spread = |tensor: &Tensor| tensor.std(true).to_kind(Kind::Float);
         let factor = spread(pair.cond) / spread(&guided);
         Ok(guided * (factor * self.rescaling + (1.0 - self.rescaling)))
+    }
+}
+
+#[derive(Debug)]
+struct SkipLayersOfUncond {
+    left: Left,
+    /// Where it begins and ends, highest first.
+    sigmas: [f64; 2],
+}
+
+impl Hook for SkipLayersOfUncond {
+    fn patch_of_uncond(&self, sigma: f64) -> Option<&dyn Patch> {
+        let [start, end] = self.sigmas;
+        (end <= sigma && sigma <= start).then_some(&self.left as &dyn Patch)
     }
 }

@@ -17,7 +17,7 @@ use crate::models::text_recipes::{self, EncoderKind, TextRecipe};
 use crate::recipes::Clip;
 
 /// Opens a text encoder that lies in a file of its own: CLIP-L (Stable Diffusion 1.x), OpenCLIP-H (2.x), OpenCLIP-bigG alone (SDXL's
-/// refiner), Qwen 3 (Z-Image), Qwen 2.5-VL (Qwen-Image), or UMT5 (Wan).
+/// refiner), T5 (Chroma, LTX-Video), Qwen 3 (Z-Image), Qwen 2.5-VL (Qwen-Image), or UMT5 (Wan).
 #[derive(Node)]
 #[node(category = "advanced/loaders", display = "Load CLIP")]
 struct CLIPLoader {
@@ -67,12 +67,21 @@ impl Run for CLIPLoader {
         let (kind, weights) = open(cx, &self.clip_name)?;
         let recipe = match (kind, self.r#type) {
             (_, ClipType::Sd3) => return of_recipe(cx, "sd3", &text_recipes::SD3, &[&self.clip_name]),
+            (EncoderKind::T5Xxl, ClipType::Ltxv) => &text_recipes::LTXV,
+            (EncoderKind::T5Xxl, ClipType::Chroma | ClipType::Pixart) => &text_recipes::CHROMA,
             (EncoderKind::Clip(ClipKind::L | ClipKind::G), ClipType::HiDream)
             | (EncoderKind::Clip(ClipKind::G), ClipType::StableCascade)
             | (EncoderKind::T5Xxl, _) => return Err(unsupported::<ClipType>(self.r#type as usize)),
             (EncoderKind::Umt5Xxl, ClipType::Wan) => &text_recipes::WAN,
             (EncoderKind::Umt5Xxl, _) => {
                 bail!("'{}' is a {kind}, which models of Wan have; set type to wan", self.clip_name)
+            }
+            (EncoderKind::Llama3, ClipType::HiDream) => return Err(unsupported::<ClipType>(self.r#type as usize)),
+            (EncoderKind::Llama3, _) => {
+                bail!(
+                    "'{}' is a {kind}, which HunyuanVideo has beside CLIP-L; load both with DualCLIPLoader",
+                    self.clip_name
+                )
             }
             (EncoderKind::Qwen25Vl, ClipType::HunyuanImage) => {
                 return Err(unsupported::<ClipType>(self.r#type as usize));
@@ -91,7 +100,8 @@ impl Run for CLIPLoader {
     }
 }
 
-/// Opens the two text encoders of a model, in either order: CLIP-L and OpenCLIP-bigG for SDXL, CLIP-L and T5-XXL for Flux.
+/// Opens the two text encoders of a model, in either order: CLIP-L and OpenCLIP-bigG for SDXL, CLIP-L and T5-XXL for Flux, CLIP-L and
+/// Llama 3 for HunyuanVideo.
 #[derive(Node)]
 #[node(category = "advanced/loaders")]
 struct DualCLIPLoader {
@@ -133,6 +143,7 @@ impl Run for DualCLIPLoader {
             DualClipType::Sdxl => &text_recipes::SDXL,
             DualClipType::Sd3 => &text_recipes::SD3,
             DualClipType::Flux => &text_recipes::FLUX,
+            DualClipType::HunyuanVideo => &text_recipes::HUNYUAN_VIDEO,
             _ => return Err(unsupported::<DualClipType>(self.r#type as usize)),
         };
         let kind = DualClipType::names()[self.r#type as usize];

@@ -1,6 +1,7 @@
 mod checkpoint_loader_simple;
 mod clip_loader;
 mod control_net_loader;
+mod diffusers_loader;
 mod lora_loader;
 mod unet_loader;
 mod upscale_model_loader;

@@ -1,5 +1,6 @@
 mod components;
 mod load_video;
+mod ltxv_preprocess;
 mod save_video;
 mod save_webm;
 
