@@ -339,7 +339,7 @@ mod tests {
             &[-0.2390134, -0.0078504, -0.5055882, -0.6740539, -0.7586451, 0.0124526],
         );
         // As a file of Qwen-Image-Layered is.
-        network.layered = Some(randn(9, &[2, 64]).get(0));
+        network.trunk.layered = Some(randn(9, &[2, 64]).get(0));
         network.usual = Referring::of("negative_index");
         figures(
             &predict(&network, &x, &references(None)),

@@ -178,7 +178,7 @@ impl ControlNetwork for FluxControl {
             hint.size()[2] / (PATCH * PATCH)
         );
         let mut picture = trunk.picture.forward(&place(&patches::tokens(inputs.x, PATCH)));
-        picture = picture + self.tokens.forward(&hint);
+        picture += self.tokens.forward(&hint);
         let vector = trunk.vector(inputs.timestep, inputs.extra)?;
         let mut text = self.text(inputs)?;
         let words = text.size()[1];

@@ -220,9 +220,9 @@ impl ControlNetwork for Sd35Control {
         let first = self.pooled.as_ref().unwrap_or(&common.vector);
         if let Some(pooled) = common.pooled(inputs, &first[0])? {
             let pooled = self.pooled.iter().fold(pooled, |pooled, layers| through(layers, &pooled));
-            vector = vector + through(&common.vector, &pooled);
+            vector += through(&common.vector, &pooled);
         }
-        picture = picture + tokens(&common.hint, &common.place(inputs.hint));
+        picture += tokens(&common.hint, &common.place(inputs.hint));
         let depth = (common.width / HEAD) as usize;
         let each = depth.div_ceil(self.blocks.len().max(1));
         let mut output = Vec::with_capacity(depth);
