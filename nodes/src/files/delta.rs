@@ -5,7 +5,9 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use anyhow::{Result, ensure};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
+
+use super::weights::Weights;
 
 /// What two equal things share: a BLAKE3 hash.
 pub type Digest = [u8; 32];
@@ -48,24 +50,30 @@ impl Slot {
         Ok(shape)
     }
 
-    /// Changes the part in `whole`, which is nobody else's.
-    fn change(&self, whole: Tensor, change: &dyn Change) -> Result<Tensor> {
+    /// The part in `whole`: a view of it, unless halves are swapped.
+    pub(super) fn part(&self, whole: &Tensor) -> Result<Tensor> {
+        self.shape(&whole.size())?;
         if self.halves_swapped {
-            let swapped = |tensor: &Tensor| Tensor::cat(&tensor.chunk(2, 0).into_iter().rev().collect::<Vec<_>>(), 0);
-            return Ok(swapped(&change.apply(&swapped(&whole))?));
+            return Ok(swapped(whole));
         }
-        if self.rows.is_none() && !self.transposed {
-            return change.apply(&whole);
-        }
-        let expected = self.shape(&whole.size())?;
-        let mut part = match &self.rows {
+        let part = match &self.rows {
             Some(rows) => whole.narrow(0, rows.start, rows.end - rows.start),
             None => whole.shallow_clone(),
         };
-        if self.transposed {
-            part = part.transpose(0, 1);
+        Ok(if self.transposed { part.transpose(0, 1) } else { part })
+    }
+
+    /// Changes the part in `whole`, which is nobody else's and is `held` in an element type.
+    fn change(&self, whole: Tensor, held: Kind, change: &dyn Change) -> Result<Tensor> {
+        if self.halves_swapped {
+            return Ok(swapped(&change.apply(&swapped(&whole), held)?));
         }
-        let changed = change.apply(&part.contiguous())?;
+        if self.rows.is_none() && !self.transposed {
+            return change.apply(&whole, held);
+        }
+        let expected = self.shape(&whole.size())?;
+        let mut part = self.part(&whole)?;
+        let changed = change.apply(&part.contiguous(), held)?;
         ensure!(
             changed.size() == expected,
             "a part of shape {expected:?} became {:?}, and it cannot grow within its tensor",
@@ -76,6 +84,11 @@ impl Slot {
     }
 }
 
+/// The second half of the rows in front of the first.
+fn swapped(tensor: &Tensor) -> Tensor {
+    Tensor::cat(&tensor.chunk(2, 0).into_iter().rev().collect::<Vec<_>>(), 0)
+}
+
 /// A change of one weight.
 pub trait Change {
     /// The shape of what it makes of a weight of this shape.
@@ -84,7 +97,9 @@ pub trait Change {
     }
 
     /// The weight changed, in its own element type, on its device. An error leaves the weight as it was.
-    fn apply(&self, weight: &Tensor) -> Result<Tensor>;
+    ///
+    /// `held` is the element type in which networks hold weights of this kind: it is changed in a wider one, and rounded afterwards.
+    fn apply(&self, weight: &Tensor, held: Kind) -> Result<Tensor>;
 }
 
 /// A change, and where it applies.
@@ -93,6 +108,10 @@ type SlotChange = (Slot, Rc<dyn Change>);
 /// What one node changes about the tensors of a file.
 pub struct Delta {
     changes: BTreeMap<String, Vec<SlotChange>>,
+    /// Square matrices that the file leaves out, by full name, and how wide they are: they stand for the identity.
+    identities: BTreeMap<String, i64>,
+    /// Whose tensors it takes.
+    sources: Vec<Weights>,
     digest: Digest,
 }
 
@@ -103,12 +122,46 @@ impl Delta {
         for (slot, change) in changes {
             by_name.entry(slot.name.clone()).or_default().push((slot, change));
         }
-        Self { changes: by_name, digest }
+        Self { changes: by_name, identities: BTreeMap::new(), sources: Vec::new(), digest }
+    }
+
+    /// A square matrix that the file leaves out, by its full name: it stands for the identity, and later deltas can change it.
+    pub fn identity(name: String, width: i64) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"identity");
+        hash_slot(&mut hasher, &Slot::whole(name.clone()));
+        let none = Self::new(*hasher.update(&width.to_le_bytes()).finalize().as_bytes(), []);
+        Self { identities: BTreeMap::from([(name, width)]), ..none }
+    }
+
+    /// The same, which takes tensors of `source`.
+    pub(super) fn taking(self, source: Weights) -> Self {
+        Self { sources: vec![source], ..self }
     }
 
     /// Whether it changes nothing.
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty()
+        self.changes.is_empty() && self.identities.is_empty()
+    }
+
+    /// Fails if a file whose tensors it takes was written to since it was opened.
+    pub(super) fn unchanged(&self) -> Result<()> {
+        self.sources.iter().try_for_each(Weights::unchanged)
+    }
+
+    /// The names of the matrices that it adds.
+    pub(super) fn added(&self) -> impl Iterator<Item = &str> {
+        self.identities.keys().map(String::as_str)
+    }
+
+    /// The width of a matrix that it adds.
+    pub(super) fn width_of(&self, name: &str) -> Option<i64> {
+        self.identities.get(name).copied()
+    }
+
+    /// A matrix that it adds.
+    pub(super) fn matrix(&self, name: &str, device: Device) -> Option<Tensor> {
+        self.width_of(name).map(|width| Tensor::eye(width, (Kind::Float, device)))
     }
 
     pub(super) fn digest(&self) -> &Digest {
@@ -116,7 +169,7 @@ impl Delta {
     }
 
     pub(super) fn touches(&self, name: &str) -> bool {
-        self.changes.contains_key(name)
+        self.changes.contains_key(name) || self.identities.contains_key(name)
     }
 
     /// The shape that a tensor has after it.
@@ -126,10 +179,10 @@ impl Delta {
         changes.fold(shape, |shape, (_, change)| change.shape(&shape))
     }
 
-    /// The tensor changed. What cannot be changed is left as it is, with a warning, as ComfyUI does.
-    pub(super) fn apply(&self, name: &str, weight: Tensor) -> Tensor {
+    /// The tensor changed, which networks hold as `held`. What cannot be changed is left as it is, with a warning, as ComfyUI does.
+    pub(super) fn apply(&self, name: &str, weight: Tensor, held: Kind) -> Tensor {
         self.changes.get(name).into_iter().flatten().fold(weight, |weight, (slot, change)| {
-            match slot.change(weight.shallow_clone(), &**change) {
+            match slot.change(weight.shallow_clone(), held, &**change) {
                 // The layout decides which kernel multiplies, and so how sums are rounded.
                 Ok(changed) => changed.contiguous(),
                 Err(error) => {
@@ -147,7 +200,7 @@ impl Delta {
 pub struct Multiply(pub f64);
 
 impl Change for Multiply {
-    fn apply(&self, weight: &Tensor) -> Result<Tensor> {
+    fn apply(&self, weight: &Tensor, _: Kind) -> Result<Tensor> {
         Ok(weight * self.0)
     }
 }
@@ -156,7 +209,7 @@ impl Change for Multiply {
 struct Round(Kind);
 
 impl Change for Round {
-    fn apply(&self, weight: &Tensor) -> Result<Tensor> {
+    fn apply(&self, weight: &Tensor, _: Kind) -> Result<Tensor> {
         Ok(weight.to_kind(self.0).to_kind(weight.kind()))
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod delta;
 mod guard;
+pub mod merge;
 pub mod named_tensors;
 pub mod pickle;
 pub mod reading;

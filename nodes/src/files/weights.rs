@@ -8,7 +8,7 @@ use std::rc::Rc;
 use anyhow::{Result, bail, ensure};
 use tch::{Device, Kind, Tensor};
 
-use super::delta::{Delta, Digest};
+use super::delta::{Delta, Digest, Slot};
 use super::reading::{Reading, Source};
 pub use super::weights_file::WeightsFile;
 use crate::ops::numerics::{Placement, channels_last};
@@ -105,9 +105,10 @@ impl Weights {
         Self { prefix: String::new(), ..self.clone() }
     }
 
-    /// Fails if the file was written to since it was opened.
+    /// Fails if the file, or one that a delta takes tensors of, was written to since it was opened.
     pub(crate) fn unchanged(&self) -> Result<()> {
-        self.file.unchanged()
+        self.file.unchanged()?;
+        self.deltas.iter().try_for_each(|delta| delta.unchanged())
     }
 
     /// The file behind this view, for messages.
@@ -122,7 +123,13 @@ impl Weights {
 
     /// Whether there is a tensor of this name below the prefix.
     pub fn contains(&self, name: &str) -> bool {
-        self.file.contains(&self.full_name(name))
+        let full = self.full_name(name);
+        self.file.contains(&full) || self.added(&full).is_some()
+    }
+
+    /// The delta that adds the tensor of this full name.
+    fn added(&self, full: &str) -> Option<&Delta> {
+        self.deltas.iter().map(|delta| &**delta).find(|delta| delta.width_of(full).is_some())
     }
 
     /// Whether nothing lies below the prefix.
@@ -132,7 +139,11 @@ impl Weights {
 
     /// The names below the prefix, without it, sorted.
     pub fn names(&self) -> Vec<String> {
-        self.file.names_under(&self.prefix).map(|name| name[self.prefix.len()..].to_owned()).collect()
+        let added = self.deltas.iter().flat_map(|delta| delta.added());
+        let below = |name: &str| name.strip_prefix(&self.prefix).map(str::to_owned);
+        let mut names: Vec<_> = self.file.names_under(&self.prefix).chain(added).filter_map(below).collect();
+        names.sort_unstable();
+        names
     }
 
     /// How many numbered children there are, counted from 0: `input_blocks.0`, `input_blocks.1`, …
@@ -143,10 +154,11 @@ impl Weights {
     /// The shape of a tensor, after all deltas. An error if there is none of this name.
     pub fn shape(&self, name: &str) -> Result<Vec<i64>> {
         let full = self.full_name(name);
-        let Some(shape) = self.file.shape(&full) else {
+        let added = || self.added(&full).and_then(|delta| delta.width_of(&full)).map(|width| vec![width, width]);
+        let Some(shape) = self.file.shape(&full).map(<[i64]>::to_vec).or_else(added) else {
             bail!("{} has no tensor {full}; the file is of another kind, or incomplete", self.path().display())
         };
-        Ok(self.deltas.iter().fold(shape.to_vec(), |shape, delta| delta.shape(&full, shape)))
+        Ok(self.deltas.iter().fold(shape, |shape, delta| delta.shape(&full, shape)))
     }
 
     /// One dimension of a tensor, at least 1. An error if the tensor is missing or has no such dimension.
@@ -162,9 +174,10 @@ impl Weights {
         }
     }
 
-    /// The element type that a tensor has in its file.
+    /// The element type that a tensor has in its file; float32 if a delta adds it.
     pub fn kind(&self, name: &str) -> Result<Kind> {
-        self.file.kind(&self.full_name(name))
+        let full = self.full_name(name);
+        if self.added(&full).is_some() { Ok(Kind::Float) } else { self.file.kind(&full) }
     }
 
     /// How many numbers lie below the prefix.
@@ -216,11 +229,32 @@ impl Weights {
     /// Held in its element type, then changed in that of deltas, as ComfyUI does.
     fn changed_tensor(&self, full: &str, placement: Placement) -> Result<Tensor> {
         let Placement { device, kind, channels_last: last } = placement;
-        let held = self.file.tensor(full, kind, device)?;
-        let weight = held.to_device_(device, changed_in(device, kind), false, true);
-        drop(held);
-        let changed = self.deltas.iter().fold(weight, |weight, delta| delta.apply(full, weight)).to_kind(kind);
+        let changed = self.applied(full, kind, device, changed_in(device, kind))?.to_kind(kind);
         Ok(if last { channels_last(&changed) } else { changed })
+    }
+
+    /// A tensor as all deltas leave it, before it is rounded to what it is `held` in, its layout plain.
+    fn applied(&self, full: &str, held: Kind, device: Device, wider: Kind) -> Result<Tensor> {
+        let tensor = match self.added(full).and_then(|delta| delta.matrix(full, device)) {
+            Some(matrix) => matrix.to_kind(held),
+            None => self.file.tensor(full, held, device)?,
+        };
+        let weight = tensor.to_device_(device, wider, false, true);
+        drop(tensor);
+        let changed = self.deltas.iter().fold(weight, |weight, delta| delta.apply(full, weight, held));
+        self.unchanged()?;
+        Ok(changed)
+    }
+
+    /// What another model takes of this one: a part of a tensor in float32, as all deltas leave it, of a weight that is `held` in an
+    /// element type. Its layout is plain.
+    pub(super) fn operand(&self, slot: &Slot, held: Kind, device: Device) -> Result<Tensor> {
+        slot.part(&self.applied(&slot.name, held, device, Kind::Float)?)
+    }
+
+    /// The shape of that part. An error if there is none.
+    pub(super) fn operand_shape(&self, slot: &Slot) -> Result<Vec<i64>> {
+        slot.shape(&self.whole().shape(&slot.name)?)
     }
 }
 

@@ -2,6 +2,7 @@
 //! again. The network behind it is built when something uses it.
 
 pub mod guider;
+mod merge;
 pub mod model;
 pub mod upscale_model;
 

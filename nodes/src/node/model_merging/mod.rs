@@ -1,0 +1,5 @@
+//! Models and text encoders merged, and written to files.
+
+mod blocks;
+mod clips;
+mod models;
