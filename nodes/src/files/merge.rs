@@ -43,15 +43,8 @@ impl Change for Added {
         if other == 0.0 {
             return Ok(scaled);
         }
-        let shape = self.other.operand_shape(&self.slot)?;
-        if shape != scaled.size() {
-            // The own weight stays scaled, as ComfyUI leaves it.
-            tracing::warn!(
-                "{} of {} has shape {shape:?}, and the weight that it is merged with {:?}: it is not added",
-                self.slot.name,
-                self.other.path().display(),
-                scaled.size()
-            );
+        if self.other.part_shape(&self.slot)? != scaled.size() {
+            // Whoever made the pair has said so. The own weight stays scaled, as ComfyUI leaves it.
             return Ok(scaled);
         }
         let theirs = self.other.operand(&self.slot, held, scaled.device())?.to_kind(scaled.kind());
@@ -60,7 +53,8 @@ impl Change for Added {
 }
 
 impl Delta {
-    /// Weights of another model added to those of this one, in the given order.
+    /// Weights of another model added to those of this one, in the given order. Where the two have other shapes, the own weight is scaled,
+    /// and nothing is added.
     pub fn merge(other: &Weights, pairs: impl IntoIterator<Item = Pair>) -> Self {
         let mut hasher = blake3::Hasher::new();
         hasher.update(b"merge").update(&other.digest());

@@ -11,5 +11,6 @@ pub mod torch_archive;
 pub mod torch_file;
 pub mod weights;
 pub mod weights_file;
+pub mod written;
 
 pub use torch_file::TorchFile;

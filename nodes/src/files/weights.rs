@@ -252,8 +252,15 @@ impl Weights {
         slot.part(&self.applied(&slot.name, held, device, Kind::Float)?)
     }
 
-    /// The shape of that part. An error if there is none.
-    pub(super) fn operand_shape(&self, slot: &Slot) -> Result<Vec<i64>> {
+    /// A part of a tensor as a network has it that holds such weights in an element type.
+    pub fn part(&self, slot: &Slot, held: Kind) -> Result<Tensor> {
+        let whole = self.whole().placed(Placement::cpu(held));
+        let whole = whole.tensor(&slot.name, &whole.shape(&slot.name)?)?;
+        slot.part(&whole)
+    }
+
+    /// The shape of a part. An error if there is none.
+    pub fn part_shape(&self, slot: &Slot) -> Result<Vec<i64>> {
         slot.shape(&self.whole().shape(&slot.name)?)
     }
 }

@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use anyhow::{Result, anyhow, ensure};
 
 use super::model::{Clip, Model};
+use super::saving::NO_TEXT_ENCODER;
 use crate::files::delta::{Delta, Slot};
 use crate::files::merge::{Factors, Pair};
 use crate::files::weights::Weights;
-use crate::lora::layers;
+use crate::lora::layers::{self, Layer};
 use crate::models::clip_names;
 
 impl Model {
@@ -33,6 +34,7 @@ impl Model {
                 theirs.path().display()
             );
         }
+        warn_of_shapes(own, theirs, &pairs);
         let delta = Delta::merge(theirs, pairs);
         self.changed(delta)
     }
@@ -48,7 +50,7 @@ impl Clip {
     /// # Errors
     /// If one of the two holds no text encoder, or they have none in common.
     pub fn merged(self, other: &Clip, factors: Factors) -> Result<Clip> {
-        let none = || anyhow!("ERROR: clip input is invalid: None\n\nOne of the two files holds no text encoder; merge others.");
+        let none = || anyhow!(NO_TEXT_ENCODER);
         let (own, other) = (self.complete(), other.clone().complete());
         let theirs = other.text.as_ref().ok_or_else(none)?;
         let mut common = 0;
@@ -59,24 +61,41 @@ impl Clip {
             common += 1;
             let own = layers::encoder(key, false, weights);
             let own: HashMap<_, _> = own.into_iter().map(|layer| (layer.short, layer.slot)).collect();
-            let pairs = layers::encoder(key, false, theirs).into_iter().filter(|layer| !is_left_out(&layer.short));
-            Delta::merge(
-                theirs,
-                pairs.filter_map(|layer| {
-                    Some(Pair { own: own.get(&layer.short)?.clone(), other: layer.slot, factors })
-                }),
-            )
+            let their = layers::encoder(key, false, theirs).into_iter().filter(|layer| !is_left_out(&layer.short));
+            let pair = |layer: Layer| Some(Pair { own: own.get(&layer.short)?.clone(), other: layer.slot, factors });
+            let pairs: Vec<_> = their.filter_map(pair).collect();
+            warn_of_shapes(weights, theirs, &pairs);
+            Delta::merge(theirs, pairs)
         });
         ensure!(common > 0, "the two have no text encoder of one kind; merge encoders of one family");
         Ok(merged)
     }
 
     /// The same, where the projections that CLIP's files leave out are there: ComfyUI's networks have them as identities.
-    fn complete(self) -> Clip {
+    pub(super) fn complete(self) -> Clip {
         self.changed(|_, weights| match clip_names::missing_projection(weights) {
             Some((name, width)) => Delta::identity(name, width),
             None => Delta::new([0; 32], []),
         })
+    }
+}
+
+/// Says once which weights are not added, as the two models have them in other shapes.
+fn warn_of_shapes(own: &Weights, other: &Weights, pairs: &[Pair]) {
+    let differs = |pair: &&Pair| {
+        let shapes = (own.part_shape(&pair.own), other.part_shape(&pair.other));
+        matches!(shapes, (Ok(own), Ok(other)) if own != other)
+    };
+    let differing: Vec<&str> = pairs.iter().filter(differs).map(|pair| pair.other.name.as_str()).collect();
+    if let Some(first) = differing.first() {
+        let more = if differing.len() > 1 { ", …" } else { "" };
+        tracing::warn!(
+            "{} of the {} weights that are merged have another shape in {} than in {}, and are not added: {first}{more}",
+            differing.len(),
+            pairs.len(),
+            other.path().display(),
+            own.path().display()
+        );
     }
 }
 

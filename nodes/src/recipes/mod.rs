@@ -4,6 +4,7 @@
 pub mod guider;
 mod merge;
 pub mod model;
+pub mod saving;
 pub mod upscale_model;
 
 pub use guider::Guider;

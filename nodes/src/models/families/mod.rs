@@ -3,6 +3,7 @@
 mod flux;
 mod others;
 mod qwen_image;
+pub mod saving;
 mod sd3;
 mod stable_diffusion;
 mod wan;

@@ -3,3 +3,5 @@
 mod blocks;
 mod clips;
 mod models;
+mod extract_lora;
+mod save;
