@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use anyhow::{Result, ensure};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use super::weights::Weights;
 
@@ -108,8 +108,6 @@ type SlotChange = (Slot, Rc<dyn Change>);
 /// What one node changes about the tensors of a file.
 pub struct Delta {
     changes: BTreeMap<String, Vec<SlotChange>>,
-    /// Square matrices that the file leaves out, by full name, and how wide they are: they stand for the identity.
-    identities: BTreeMap<String, i64>,
     /// Whose tensors it takes.
     sources: Vec<Weights>,
     digest: Digest,
@@ -122,16 +120,7 @@ impl Delta {
         for (slot, change) in changes {
             by_name.entry(slot.name.clone()).or_default().push((slot, change));
         }
-        Self { changes: by_name, identities: BTreeMap::new(), sources: Vec::new(), digest }
-    }
-
-    /// A square matrix that the file leaves out, by its full name: it stands for the identity, and later deltas can change it.
-    pub fn identity(name: String, width: i64) -> Self {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(b"identity");
-        hash_slot(&mut hasher, &Slot::whole(name.clone()));
-        let none = Self::new(*hasher.update(&width.to_le_bytes()).finalize().as_bytes(), []);
-        Self { identities: BTreeMap::from([(name, width)]), ..none }
+        Self { changes: by_name, sources: Vec::new(), digest }
     }
 
     /// The same, which takes tensors of `source`.
@@ -141,7 +130,7 @@ impl Delta {
 
     /// Whether it changes nothing.
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.identities.is_empty()
+        self.changes.is_empty()
     }
 
     /// Fails if a file whose tensors it takes was written to since it was opened.
@@ -149,27 +138,12 @@ impl Delta {
         self.sources.iter().try_for_each(Weights::unchanged)
     }
 
-    /// The names of the matrices that it adds.
-    pub(super) fn added(&self) -> impl Iterator<Item = &str> {
-        self.identities.keys().map(String::as_str)
-    }
-
-    /// The width of a matrix that it adds.
-    pub(super) fn width_of(&self, name: &str) -> Option<i64> {
-        self.identities.get(name).copied()
-    }
-
-    /// A matrix that it adds.
-    pub(super) fn matrix(&self, name: &str, device: Device) -> Option<Tensor> {
-        self.width_of(name).map(|width| Tensor::eye(width, (Kind::Float, device)))
-    }
-
     pub(super) fn digest(&self) -> &Digest {
         &self.digest
     }
 
     pub(super) fn touches(&self, name: &str) -> bool {
-        self.changes.contains_key(name) || self.identities.contains_key(name)
+        self.changes.contains_key(name)
     }
 
     /// The shape that a tensor has after it.

@@ -75,8 +75,6 @@ impl Delta {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use tch::Device;
-
     use super::*;
     use crate::files::tensor_file;
     use crate::ops::numerics::Placement;
@@ -130,18 +128,6 @@ mod tests {
         let held = merged(&one, &two, "w", factors).placed(Placement::cpu(Kind::Half));
         // 1 + 3/4096 is 1 + 1/1024 in half precision.
         assert_eq!(values(&held, "w"), [1026.0]);
-    }
-
-    #[test]
-    fn a_matrix_that_is_left_out_is_the_identity() {
-        let dir = tempfile::tempdir().unwrap();
-        let [one, two] = ["one.safetensors", "two.safetensors"].map(|name| {
-            weights(dir.path(), name, &[("net.w", Tensor::zeros([1], (Kind::Float, Device::Cpu)))])
-        });
-        let [one, two] = [one, two].map(|w| w.changed(Delta::identity("net.p".to_owned(), 2)).at("net"));
-        assert_eq!((one.names(), one.contains("p"), one.shape("p").unwrap()), (vec!["p".into(), "w".into()], true, vec![2, 2]));
-        let sum = merged(&one, &two, "net.p", Factors { own: 1.0, other: 1.0 });
-        assert_eq!(values(&sum, "p"), [2.0, 0.0, 0.0, 2.0]);
     }
 
     #[test]

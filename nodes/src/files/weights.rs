@@ -123,13 +123,7 @@ impl Weights {
 
     /// Whether there is a tensor of this name below the prefix.
     pub fn contains(&self, name: &str) -> bool {
-        let full = self.full_name(name);
-        self.file.contains(&full) || self.added(&full).is_some()
-    }
-
-    /// The delta that adds the tensor of this full name.
-    fn added(&self, full: &str) -> Option<&Delta> {
-        self.deltas.iter().map(|delta| &**delta).find(|delta| delta.width_of(full).is_some())
+        self.file.contains(&self.full_name(name))
     }
 
     /// Whether nothing lies below the prefix.
@@ -139,11 +133,7 @@ impl Weights {
 
     /// The names below the prefix, without it, sorted.
     pub fn names(&self) -> Vec<String> {
-        let added = self.deltas.iter().flat_map(|delta| delta.added());
-        let below = |name: &str| name.strip_prefix(&self.prefix).map(str::to_owned);
-        let mut names: Vec<_> = self.file.names_under(&self.prefix).chain(added).filter_map(below).collect();
-        names.sort_unstable();
-        names
+        self.file.names_under(&self.prefix).map(|name| name[self.prefix.len()..].to_owned()).collect()
     }
 
     /// How many numbered children there are, counted from 0: `input_blocks.0`, `input_blocks.1`, …
@@ -154,11 +144,10 @@ impl Weights {
     /// The shape of a tensor, after all deltas. An error if there is none of this name.
     pub fn shape(&self, name: &str) -> Result<Vec<i64>> {
         let full = self.full_name(name);
-        let added = || self.added(&full).and_then(|delta| delta.width_of(&full)).map(|width| vec![width, width]);
-        let Some(shape) = self.file.shape(&full).map(<[i64]>::to_vec).or_else(added) else {
+        let Some(shape) = self.file.shape(&full) else {
             bail!("{} has no tensor {full}; the file is of another kind, or incomplete", self.path().display())
         };
-        Ok(self.deltas.iter().fold(shape, |shape, delta| delta.shape(&full, shape)))
+        Ok(self.deltas.iter().fold(shape.to_vec(), |shape, delta| delta.shape(&full, shape)))
     }
 
     /// One dimension of a tensor, at least 1. An error if the tensor is missing or has no such dimension.
@@ -174,10 +163,9 @@ impl Weights {
         }
     }
 
-    /// The element type that a tensor has in its file; float32 if a delta adds it.
+    /// The element type that a tensor has in its file.
     pub fn kind(&self, name: &str) -> Result<Kind> {
-        let full = self.full_name(name);
-        if self.added(&full).is_some() { Ok(Kind::Float) } else { self.file.kind(&full) }
+        self.file.kind(&self.full_name(name))
     }
 
     /// How many numbers lie below the prefix.
@@ -235,10 +223,7 @@ impl Weights {
 
     /// A tensor as all deltas leave it, before it is rounded to what it is `held` in, its layout plain.
     fn applied(&self, full: &str, held: Kind, device: Device, wider: Kind) -> Result<Tensor> {
-        let tensor = match self.added(full).and_then(|delta| delta.matrix(full, device)) {
-            Some(matrix) => matrix.to_kind(held),
-            None => self.file.tensor(full, held, device)?,
-        };
+        let tensor = self.file.tensor(full, held, device)?;
         let weight = tensor.to_device_(device, wider, false, true);
         drop(tensor);
         let changed = self.deltas.iter().fold(weight, |weight, delta| delta.apply(full, weight, held));

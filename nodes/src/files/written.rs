@@ -71,7 +71,8 @@ pub fn write(
     let written = safetensors::serialize_to_file(stored, texts, path);
     match failed.take() {
         Some(error) => Err(error),
-        None => written.with_context(|| format!("cannot write {}: check the folder's permissions and space", path.display())),
+        None => written
+            .with_context(|| format!("cannot write {}: check the folder's permissions and space", path.display())),
     }
 }
 
@@ -92,7 +93,8 @@ impl<'a> Stored<'a> {
     ) -> Result<Self> {
         let Pending { name, kind, shape, .. } = pending;
         let dtype = KINDS.iter().chain(&EIGHT_BITS).find(|(of, _)| of == kind).map(|(_, dtype)| *dtype);
-        let dtype = dtype.with_context(|| format!("tensor {name} has element type {kind:?}, which a file does not store"))?;
+        let dtype =
+            dtype.with_context(|| format!("tensor {name} has element type {kind:?}, which a file does not store"))?;
         let shape = shape.iter().map(|size| usize::try_from(*size)).collect::<Result<_, _>>()?;
         Ok(Self { pending, dtype, shape, check, failed })
     }

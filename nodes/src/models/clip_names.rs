@@ -65,17 +65,6 @@ impl Spelled {
     }
 }
 
-/// The full name and the width of the projection that a CLIP text encoder's file leaves out.
-pub fn missing_projection(weights: &Weights) -> Option<(String, i64)> {
-    let names = Spelled::of(weights)?;
-    if names.outer.contains("text_projection.weight") || names.outer.contains("text_projection") {
-        return None;
-    }
-    let tokens = names.name("embeddings.token_embedding.weight", "token_embedding.weight");
-    let width = names.model.dim(tokens, 1).ok()?;
-    Some((names.outer.full_name("text_projection.weight"), width))
-}
-
 /// OpenCLIP's names of a layer's parts, and Hugging Face's.
 const LAYER_PARTS: [(&str, &str); 5] = [
     ("ln_1", "layer_norm1"),

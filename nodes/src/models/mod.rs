@@ -3,6 +3,7 @@
 pub mod autoencoder;
 pub mod clip_names;
 pub mod clip_text;
+pub mod clip_vision;
 pub mod esrgan;
 pub mod families;
 pub mod flux;
@@ -18,6 +19,7 @@ mod qwen_vision;
 pub mod random;
 pub mod sd3;
 mod sd3_blocks;
+pub mod style_model;
 pub mod t5;
 pub mod text_recipes;
 mod token_table;

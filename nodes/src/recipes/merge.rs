@@ -10,21 +10,17 @@ use crate::files::delta::{Delta, Slot};
 use crate::files::merge::{Factors, Pair};
 use crate::files::weights::Weights;
 use crate::lora::layers::{self, Layer};
-use crate::models::clip_names;
 
 impl Model {
     /// The model with the weights of `other` added to its own; `factors` is told a weight's name within the network
     /// (`input_blocks.0.0.weight`).
     ///
-    /// Weights that only one of the two has stay as they are.
+    /// Weights that only one of the two has stay as they are, and so do those that belong to no layer.
     pub fn merged(self, other: &Model, factors: impl Fn(&str) -> Factors) -> Model {
         let (own, theirs) = (&self.part.weights, &other.part.weights);
         let pair = |name: String| {
-            own.contains(&name).then(|| Pair {
-                own: whole(own, &name),
-                other: whole(theirs, &name),
-                factors: factors(&name),
-            })
+            let merged = own.contains(&name) && is_of_a_layer(own, &name);
+            merged.then(|| Pair { own: whole(own, &name), other: whole(theirs, &name), factors: factors(&name) })
         };
         let pairs: Vec<_> = theirs.names().into_iter().filter_map(pair).collect();
         if pairs.is_empty() {
@@ -51,11 +47,10 @@ impl Clip {
     /// If one of the two holds no text encoder, or they have none in common.
     pub fn merged(self, other: &Clip, factors: Factors) -> Result<Clip> {
         let none = || anyhow!(NO_TEXT_ENCODER);
-        let (own, other) = (self.complete(), other.clone().complete());
         let theirs = other.text.as_ref().ok_or_else(none)?;
         let mut common = 0;
-        ensure!(own.text.is_some(), none());
-        let merged = own.changed(|key, weights| {
+        ensure!(self.text.is_some(), none());
+        let merged = self.changed(|key, weights| {
             let of_key = theirs.recipe.encoders.iter().zip(&theirs.encoders).find(|(usage, _)| usage.key == key);
             let Some((_, Some(theirs))) = of_key else { return Delta::new([0; 32], []) };
             common += 1;
@@ -70,14 +65,13 @@ impl Clip {
         ensure!(common > 0, "the two have no text encoder of one kind; merge encoders of one family");
         Ok(merged)
     }
+}
 
-    /// The same, where the projections that CLIP's files leave out are there: ComfyUI's networks have them as identities.
-    pub(super) fn complete(self) -> Clip {
-        self.changed(|_, weights| match clip_names::missing_projection(weights) {
-            Some((name, width)) => Delta::identity(name, width),
-            None => Delta::new([0; 32], []),
-        })
-    }
+/// Whether a tensor belongs to a layer, which has no layers within it. ComfyUI changes no others: tokens and modulations that stand beside
+/// layers stay the first model's.
+fn is_of_a_layer(weights: &Weights, name: &str) -> bool {
+    let Some((layer, _)) = name.rsplit_once('.') else { return false };
+    weights.at(layer).names().iter().all(|name| !name.contains('.'))
 }
 
 /// Says once which weights are not added, as the two models have them in other shapes.
@@ -101,5 +95,5 @@ fn warn_of_shapes(own: &Weights, other: &Weights, pairs: &[Pair]) {
 
 /// What ComfyUI leaves as it is, and names that are no weights of its networks.
 fn is_left_out(name: &str) -> bool {
-    name.ends_with(".position_ids") || name.ends_with("logit_scale")
+    ["position_ids", "logit_scale", "spiece_model"].iter().any(|end| name.ends_with(end))
 }

@@ -5,12 +5,14 @@ pub mod guider;
 mod merge;
 pub mod model;
 pub mod saving;
+pub mod seeing;
 pub mod upscale_model;
 
 pub use guider::Guider;
 pub use model::{Clip, Model, Text, VaeRecipe};
 use redraft_engine::codec::Codec;
 use redraft_engine::io::Wire;
+pub use seeing::{ClipVision, StyleModel};
 pub use upscale_model::UpscaleModel;
 
 macro_rules! wire {
@@ -25,4 +27,6 @@ wire!(
     VaeRecipe: "VAE",
     UpscaleModel: "UPSCALE_MODEL",
     Guider: "GUIDER",
+    ClipVision: "CLIP_VISION",
+    StyleModel: "STYLE_MODEL",
 );

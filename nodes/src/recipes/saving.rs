@@ -75,8 +75,7 @@ impl Clip {
     /// # Errors
     /// If there are none.
     pub fn pending(&self, numerics: &Numerics) -> Result<Vec<SavedEncoder>> {
-        let clip = self.clone().complete();
-        let text = clip.text.as_ref().context(NO_TEXT_ENCODER)?;
+        let text = self.text.as_ref().context(NO_TEXT_ENCODER)?;
         let present = text.recipe.encoders.iter().zip(&text.encoders);
         let present = present.filter_map(|(usage, weights)| Some((usage.key, weights.as_ref()?)));
         present.map(|(key, weights)| encoder(key, weights, numerics)).collect()

@@ -88,5 +88,5 @@ tensor_wire!(
     Image: "IMAGE" = |image| vec![&image.0], |_| 0;
     Mask: "MASK" = |mask| vec![&mask.0], |_| 0;
     Audio: "AUDIO" = |audio| vec![&audio.waveform], |_| 0;
-    ClipVisionOutput: "CLIP_VISION_OUTPUT" = |seen| vec![&seen.0], |_| 0;
+    ClipVisionOutput: "CLIP_VISION_OUTPUT" = ClipVisionOutput::tensors, |_| 0;
 );

@@ -58,9 +58,9 @@ impl Family {
 
     /// CLIP-L in Hugging Face's spelling, without what its first files left out.
     fn plain(&self, place: &str, tensors: Vec<Pending>) -> Vec<Pending> {
-        let kept = tensors.into_iter().filter(|tensor| {
-            !matches!(tensor.name.as_str(), "transformer.text_projection.weight" | "logit_scale")
-        });
+        let kept = tensors
+            .into_iter()
+            .filter(|tensor| !matches!(tensor.name.as_str(), "transformer.text_projection.weight" | "logit_scale"));
         let mut named: Vec<_> = kept.map(|tensor| (format!("{place}.{}", tensor.name), tensor)).map(renamed).collect();
         if *self == stable_diffusion::SDXL {
             let numbers = Tensor::arange(TOKENS, (Kind::Int64, Device::Cpu)).unsqueeze(0);

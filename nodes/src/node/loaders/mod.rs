@@ -1,5 +1,6 @@
 mod checkpoint_loader_simple;
 mod clip_loader;
+mod clip_vision_loader;
 mod lora_loader;
 mod unet_loader;
 mod upscale_model_loader;

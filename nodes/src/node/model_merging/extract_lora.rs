@@ -116,7 +116,9 @@ fn low_rank(difference: &Tensor, rank: i64) -> Result<(Tensor, Tensor)> {
         _ => difference.shallow_clone(),
     };
     let matrix = matrix.to_device(Device::Cpu).to_kind(Kind::Float);
-    let (u, s, vh) = Tensor::f_linalg_svd(&matrix, true, "")?;
+    // ComfyUI makes U and V square, of which the leading columns are taken: for a table of tokens that would be 10 GB.
+    let (u, s, v) = matrix.f_svd(true, true)?;
+    let vh = v.f_transpose(0, 1)?;
     let up = u.f_narrow(1, 0, rank)?.f_matmul(&s.f_narrow(0, 0, rank)?.f_diag(0)?)?;
     let down = vh.f_narrow(0, 0, rank)?;
     let all = Tensor::f_cat(&[up.flatten(0, -1), down.flatten(0, -1)], 0)?;
@@ -125,9 +127,7 @@ fn low_rank(difference: &Tensor, rank: i64) -> Result<(Tensor, Tensor)> {
     let cut = |tensor: &Tensor| tensor.f_clamp_tensor(Some(&low), Some(&high));
     let (up, down) = (cut(&up)?, cut(&down)?);
     Ok(match size[..] {
-        [_, _, height, width] => {
-            (up.f_reshape([outputs, rank, 1, 1])?, down.f_reshape([rank, inputs, height, width])?)
-        }
+        [_, _, height, width] => (up.f_reshape([outputs, rank, 1, 1])?, down.f_reshape([rank, inputs, height, width])?),
         _ => (up, down),
     })
 }

@@ -2,6 +2,6 @@
 
 mod blocks;
 mod clips;
-mod models;
 mod extract_lora;
+mod models;
 mod save;

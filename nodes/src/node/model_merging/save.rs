@@ -111,7 +111,8 @@ impl Run for CLIPSave {
             };
             let tensors: Vec<_> = encoder.tensors.into_iter().chain(encoder.vocabulary).map(plain).collect();
             let prefix = &self.filename_prefix;
-            let prefix = if NAMED.contains(&encoder.key) { format!("{prefix}_{}", encoder.key) } else { prefix.clone() };
+            let prefix =
+                if NAMED.contains(&encoder.key) { format!("{prefix}_{}", encoder.key) } else { prefix.clone() };
             let mut texts = workflow(cx);
             if !cx.metadata.disabled {
                 texts.insert("format".to_owned(), "pt".to_owned());
