@@ -210,7 +210,7 @@ pub(super) fn save(
     };
     let here: &Cx = cx;
     let saved = write_numbered_by(location, &mut counter, name, |aside, _| {
-        written::write(aside.path(), tensors, texts(number.get()), &|| Ok(here.check()?))
+        written::write(aside.path(), tensors, texts(number.get()), &|| here.check())
     })?;
     cx.saved(std::path::absolute(saved.path)?);
     Ok(())
