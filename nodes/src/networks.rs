@@ -43,6 +43,11 @@ impl Networks {
         Self { numerics, limit, ledger: Rc::default(), kept: Rc::default() }
     }
 
+    /// In which element types its networks hold their weights.
+    pub fn numerics(&self) -> &Numerics {
+        &self.numerics
+    }
+
     /// How many bytes of tensors its networks hold.
     pub fn bytes(&self) -> u64 {
         self.ledger.bytes()

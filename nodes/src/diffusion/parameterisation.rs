@@ -126,6 +126,12 @@ impl Parameterisation {
         self.prediction == Prediction::Velocity && self.clock == Clock::QuarterLog
     }
 
+    /// Whether the last level is almost pure noise, rescaled to zero terminal signal.
+    pub fn has_zero_terminal_snr(&self) -> bool {
+        let last = ((1.0 - ZERO_SNR_ALPHA) / ZERO_SNR_ALPHA).sqrt();
+        matches!(self.clock, Clock::Table { .. }) && (f64::from(self.sigma_max()) - last).abs() < 0.1
+    }
+
     /// Whether states mix noise and picture, σ·noise + (1−σ)·picture, with levels from 0 to 1.
     pub fn is_flow(&self) -> bool {
         self.prediction == Prediction::Flow

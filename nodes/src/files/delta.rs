@@ -7,6 +7,8 @@ use std::rc::Rc;
 use anyhow::{Result, ensure};
 use tch::{Kind, Tensor};
 
+use super::weights::Weights;
+
 /// What two equal things share: a BLAKE3 hash.
 pub type Digest = [u8; 32];
 
@@ -48,24 +50,30 @@ impl Slot {
         Ok(shape)
     }
 
-    /// Changes the part in `whole`, which is nobody else's.
-    fn change(&self, whole: Tensor, change: &dyn Change) -> Result<Tensor> {
+    /// The part in `whole`: a view of it, unless halves are swapped.
+    pub(super) fn part(&self, whole: &Tensor) -> Result<Tensor> {
+        self.shape(&whole.size())?;
         if self.halves_swapped {
-            let swapped = |tensor: &Tensor| Tensor::cat(&tensor.chunk(2, 0).into_iter().rev().collect::<Vec<_>>(), 0);
-            return Ok(swapped(&change.apply(&swapped(&whole))?));
+            return Ok(swapped(whole));
         }
-        if self.rows.is_none() && !self.transposed {
-            return change.apply(&whole);
-        }
-        let expected = self.shape(&whole.size())?;
-        let mut part = match &self.rows {
+        let part = match &self.rows {
             Some(rows) => whole.narrow(0, rows.start, rows.end - rows.start),
             None => whole.shallow_clone(),
         };
-        if self.transposed {
-            part = part.transpose(0, 1);
+        Ok(if self.transposed { part.transpose(0, 1) } else { part })
+    }
+
+    /// Changes the part in `whole`, which is nobody else's and is `held` in an element type.
+    fn change(&self, whole: Tensor, held: Kind, change: &dyn Change) -> Result<Tensor> {
+        if self.halves_swapped {
+            return Ok(swapped(&change.apply(&swapped(&whole), held)?));
         }
-        let changed = change.apply(&part.contiguous())?;
+        if self.rows.is_none() && !self.transposed {
+            return change.apply(&whole, held);
+        }
+        let expected = self.shape(&whole.size())?;
+        let mut part = self.part(&whole)?;
+        let changed = change.apply(&part.contiguous(), held)?;
         ensure!(
             changed.size() == expected,
             "a part of shape {expected:?} became {:?}, and it cannot grow within its tensor",
@@ -76,6 +84,11 @@ impl Slot {
     }
 }
 
+/// The second half of the rows in front of the first.
+fn swapped(tensor: &Tensor) -> Tensor {
+    Tensor::cat(&tensor.chunk(2, 0).into_iter().rev().collect::<Vec<_>>(), 0)
+}
+
 /// A change of one weight.
 pub trait Change {
     /// The shape of what it makes of a weight of this shape.
@@ -84,7 +97,9 @@ pub trait Change {
     }
 
     /// The weight changed, in its own element type, on its device. An error leaves the weight as it was.
-    fn apply(&self, weight: &Tensor) -> Result<Tensor>;
+    ///
+    /// `held` is the element type in which networks hold weights of this kind: it is changed in a wider one, and rounded afterwards.
+    fn apply(&self, weight: &Tensor, held: Kind) -> Result<Tensor>;
 }
 
 /// A change, and where it applies.
@@ -93,6 +108,8 @@ type SlotChange = (Slot, Rc<dyn Change>);
 /// What one node changes about the tensors of a file.
 pub struct Delta {
     changes: BTreeMap<String, Vec<SlotChange>>,
+    /// Whose tensors it takes.
+    sources: Vec<Weights>,
     digest: Digest,
 }
 
@@ -103,12 +120,22 @@ impl Delta {
         for (slot, change) in changes {
             by_name.entry(slot.name.clone()).or_default().push((slot, change));
         }
-        Self { changes: by_name, digest }
+        Self { changes: by_name, sources: Vec::new(), digest }
+    }
+
+    /// The same, which takes tensors of `source`.
+    pub(super) fn taking(self, source: Weights) -> Self {
+        Self { sources: vec![source], ..self }
     }
 
     /// Whether it changes nothing.
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
+    }
+
+    /// Fails if a file whose tensors it takes was written to since it was opened.
+    pub(super) fn unchanged(&self) -> Result<()> {
+        self.sources.iter().try_for_each(Weights::unchanged)
     }
 
     pub(super) fn digest(&self) -> &Digest {
@@ -126,10 +153,10 @@ impl Delta {
         changes.fold(shape, |shape, (_, change)| change.shape(&shape))
     }
 
-    /// The tensor changed. What cannot be changed is left as it is, with a warning, as ComfyUI does.
-    pub(super) fn apply(&self, name: &str, weight: Tensor) -> Tensor {
+    /// The tensor changed, which networks hold as `held`. What cannot be changed is left as it is, with a warning, as ComfyUI does.
+    pub(super) fn apply(&self, name: &str, weight: Tensor, held: Kind) -> Tensor {
         self.changes.get(name).into_iter().flatten().fold(weight, |weight, (slot, change)| {
-            match slot.change(weight.shallow_clone(), &**change) {
+            match slot.change(weight.shallow_clone(), held, &**change) {
                 // The layout decides which kernel multiplies, and so how sums are rounded.
                 Ok(changed) => changed.contiguous(),
                 Err(error) => {
@@ -147,7 +174,7 @@ impl Delta {
 pub struct Multiply(pub f64);
 
 impl Change for Multiply {
-    fn apply(&self, weight: &Tensor) -> Result<Tensor> {
+    fn apply(&self, weight: &Tensor, _: Kind) -> Result<Tensor> {
         Ok(weight * self.0)
     }
 }
@@ -156,7 +183,7 @@ impl Change for Multiply {
 struct Round(Kind);
 
 impl Change for Round {
-    fn apply(&self, weight: &Tensor) -> Result<Tensor> {
+    fn apply(&self, weight: &Tensor, _: Kind) -> Result<Tensor> {
         Ok(weight.to_kind(self.0).to_kind(weight.kind()))
     }
 }

@@ -3,6 +3,7 @@
 pub mod delta;
 pub mod gathered;
 mod guard;
+pub mod merge;
 pub mod named_tensors;
 pub mod names;
 pub mod pickle;
@@ -12,5 +13,6 @@ pub mod torch_archive;
 pub mod torch_file;
 pub mod weights;
 pub mod weights_file;
+pub mod written;
 
 pub use torch_file::TorchFile;

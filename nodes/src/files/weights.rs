@@ -9,7 +9,7 @@ use std::rc::Rc;
 use anyhow::{Context, Result, bail, ensure};
 use tch::{Device, Kind, Tensor};
 
-use super::delta::{Delta, Digest};
+use super::delta::{Delta, Digest, Slot};
 use super::gathered::Gathered;
 use super::named_tensors::NamedTensors;
 use super::names::{Named, Names};
@@ -245,12 +245,13 @@ impl Weights {
         Self { prefix: String::new(), ..self.clone() }
     }
 
-    /// Fails if the file was written to since it was opened.
+    /// Fails if the file, or one that a delta takes tensors of, was written to since it was opened.
     pub(crate) fn unchanged(&self) -> Result<()> {
         match &self.file {
             Held::File(file) => file.unchanged(),
             Held::Gathered(gathered) => gathered.unchanged(),
-        }
+        }?;
+        self.deltas.iter().try_for_each(|delta| delta.unchanged())
     }
 
     /// The file behind this view, for messages.
@@ -393,11 +394,36 @@ impl Weights {
     /// Held in its element type, then changed in that of deltas, as ComfyUI does.
     fn changed_tensor(&self, full: &str, placement: Placement) -> Result<Tensor> {
         let Placement { device, kind, channels_last: last } = placement;
-        let held = self.read(full, kind, device)?;
-        let weight = held.to_device_(device, changed_in(device, kind), false, true);
-        drop(held);
-        let changed = self.deltas.iter().fold(weight, |weight, delta| delta.apply(full, weight)).to_kind(kind);
+        let changed = self.applied(full, kind, device, changed_in(device, kind))?.to_kind(kind);
         Ok(if last { channels_last(&changed) } else { changed })
+    }
+
+    /// A tensor as all deltas leave it, before it is rounded to what it is `held` in, its layout plain.
+    fn applied(&self, full: &str, held: Kind, device: Device, wider: Kind) -> Result<Tensor> {
+        let tensor = self.read(full, held, device)?;
+        let weight = tensor.to_device_(device, wider, false, true);
+        drop(tensor);
+        let changed = self.deltas.iter().fold(weight, |weight, delta| delta.apply(full, weight, held));
+        self.unchanged()?;
+        Ok(changed)
+    }
+
+    /// What another model takes of this one: a part of a tensor in float32, as all deltas leave it, of a weight that is `held` in an
+    /// element type. Its layout is plain.
+    pub(super) fn operand(&self, slot: &Slot, held: Kind, device: Device) -> Result<Tensor> {
+        slot.part(&self.applied(&slot.name, held, device, Kind::Float)?)
+    }
+
+    /// A part of a tensor as a network has it that holds such weights in an element type.
+    pub fn part(&self, slot: &Slot, held: Kind) -> Result<Tensor> {
+        let whole = self.whole().placed(Placement::cpu(held));
+        let whole = whole.tensor(&slot.name, &whole.shape(&slot.name)?)?;
+        slot.part(&whole)
+    }
+
+    /// The shape of a part. An error if there is none.
+    pub fn part_shape(&self, slot: &Slot) -> Result<Vec<i64>> {
+        slot.shape(&self.whole().shape(&slot.name)?)
     }
 }
 

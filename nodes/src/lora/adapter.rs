@@ -42,7 +42,7 @@ impl Change for AtStrength {
         self.adapter.shape(shape)
     }
 
-    fn apply(&self, weight: &Tensor) -> Result<Tensor> {
+    fn apply(&self, weight: &Tensor, _: Kind) -> Result<Tensor> {
         self.adapter.apply(weight, self.strength)
     }
 }

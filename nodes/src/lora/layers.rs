@@ -30,13 +30,21 @@ pub enum Named {
     Flux(String),
     /// Qwen-Image's, whose file has the same.
     QwenImage(String),
+    /// Stable Diffusion 3's.
+    Sd3(String),
+    /// Z-Image's.
+    ZImage(String),
+    /// A part of Flux's that a trainer of its own names.
+    Uso(String),
 }
 
 impl Named {
     /// The name.
     pub fn name(&self) -> &str {
         match self {
-            Named::Flux(name) | Named::QwenImage(name) => name,
+            Named::Flux(name) | Named::QwenImage(name) | Named::Sd3(name) | Named::ZImage(name) | Named::Uso(name) => {
+                name
+            }
         }
     }
 }
@@ -70,12 +78,17 @@ pub fn unet(weights: &Weights) -> Vec<Layer> {
         slot: Slot::whole(weights.full_name(&short)),
         short,
     };
-    let split = transformers::flux(weights).into_iter().map(|(theirs, slot)| Layer {
+    let prefix = weights.full_name("");
+    let split = transformers::named(weights).into_iter().map(|(theirs, slot)| Layer {
         part: Part::Unet,
-        name: format!("transformer.{theirs}.weight"),
+        name: match slot.name.strip_prefix(&prefix) {
+            // The same layer under another name.
+            Some(short) if slot == Slot::whole(slot.name.clone()) => format!("diffusion_model.{short}"),
+            _ => format!("transformer.{}.weight", theirs.name()),
+        },
         short: String::new(),
         diffusers: Vec::new(),
-        transformer: Some(Named::Flux(theirs)),
+        transformer: Some(theirs),
         slot,
     });
     weights.names().into_iter().map(layer).chain(split).collect()

@@ -90,8 +90,13 @@ impl Fitted {
         self.file.id().add_to(&mut hasher);
         hasher.update(&strength.to_le_bytes());
         let mut changes: Vec<(Slot, Rc<dyn Change>)> = Vec::new();
+        let mut met = IndexSet::new();
         for layer in layers {
             let Some((slot, adapter)) = self.adapters.get(&layer.name) else { continue };
+            // Some layers have two names.
+            if !met.insert(&layer.name) {
+                continue;
+            }
             if strength != 0.0 || adapter.counts_at_zero() {
                 hash_slot(&mut hasher, slot);
                 changes.push((slot.clone(), Rc::new(AtStrength { adapter: adapter.clone(), strength })));

@@ -10,7 +10,7 @@ struct Spelling {
 }
 
 /// Every spelling that ComfyUI 0.8.0 knows for Stable Diffusion. Where a file names a layer in several, the last counts.
-static SPELLINGS: [Spelling; 19] = [
+static SPELLINGS: [Spelling; 22] = [
     Spelling {
         of: "kohya, original names",
         keys: |layer| unet_weight(layer).map(|name| format!("lora_unet_{}", flat(name))).into_iter().collect(),
@@ -58,7 +58,31 @@ static SPELLINGS: [Spelling; 19] = [
     },
     Spelling {
         of: "OneTrainer, transformer",
-        keys: |layer| of_flux(layer, |name| format!("lora_transformer_{}", flat(name))),
+        keys: |layer| match &layer.transformer {
+            Some(Named::Flux(name) | Named::Sd3(name)) => vec![format!("lora_transformer_{}", flat(name))],
+            _ => Vec::new(),
+        },
+    },
+    Spelling {
+        of: "PEFT, Stable Diffusion 3",
+        keys: |layer| match &layer.transformer {
+            Some(Named::Sd3(name)) => vec![format!("base_model.model.{name}")],
+            _ => Vec::new(),
+        },
+    },
+    Spelling {
+        of: "diffusers, Z-Image",
+        keys: |layer| match &layer.transformer {
+            Some(Named::ZImage(name)) => vec![format!("diffusion_model.{name}")],
+            _ => Vec::new(),
+        },
+    },
+    Spelling {
+        of: "USO, Flux",
+        keys: |layer| match &layer.transformer {
+            Some(Named::Uso(name)) => vec![format!("diffusion_model.{name}")],
+            _ => Vec::new(),
+        },
     },
 ];
 
@@ -107,15 +131,11 @@ fn unet(layer: &Layer) -> Option<&str> {
 
 /// A weight of a transformer, by diffusers' name.
 fn transformer(layer: &Layer, key: impl FnOnce(&str) -> String) -> Vec<String> {
-    named(layer.transformer.as_ref().map(Named::name), key)
+    let diffusers = layer.transformer.as_ref().filter(|name| !matches!(name, Named::Uso(_)));
+    named(diffusers.map(Named::name), key)
 }
 
-/// The same for one family.
-fn of_flux(layer: &Layer, key: impl FnOnce(&str) -> String) -> Vec<String> {
-    if let Some(Named::Flux(name)) = &layer.transformer { vec![key(name)] } else { Vec::new() }
-}
-
-/// The same for the other.
+/// A weight of Qwen-Image's network.
 fn of_qwen_image(layer: &Layer) -> Vec<String> {
     if let Some(Named::QwenImage(name)) = &layer.transformer { vec![name.clone()] } else { Vec::new() }
 }

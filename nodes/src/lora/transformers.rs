@@ -1,13 +1,39 @@
 //! The names that diffusers has for the layers of transformers, which it splits otherwise than the original.
 
+use super::layers::Named;
 use crate::files::delta::Slot;
 use crate::files::weights::Weights;
+
+/// diffusers' names of a transformer's weights, and where the original's layout holds each; nothing of a network that has no others.
+pub(super) fn named(weights: &Weights) -> Vec<(Named, Slot)> {
+    let all = |found: Vec<(String, Slot)>, of: fn(String) -> Named| {
+        found.into_iter().map(move |(name, slot)| (of(name), slot)).collect::<Vec<_>>()
+    };
+    [
+        all(flux(weights), Named::Flux),
+        all(sd3(weights), Named::Sd3),
+        all(z_image(weights), Named::ZImage),
+        all(uso(weights), Named::Uso),
+    ]
+    .concat()
+}
+
+/// The name that USO, which trains Flux, has for queries, keys and values of a block's first matrix.
+fn uso(weights: &Weights) -> Vec<(String, Slot)> {
+    let mut all = Names { weights, found: Vec::new() };
+    let Ok(width) = weights.dim("img_in.weight", 0) else { return Vec::new() };
+    for block in 0..weights.at("single_blocks").children() {
+        let matrix = format!("single_blocks.{block}.linear1");
+        all.rows(format!("{matrix}_qkv"), matrix, 0..3 * width);
+    }
+    all.found
+}
 
 /// diffusers' names of Flux's weights, without `.weight`, and where the original's layout holds each.
 ///
 /// diffusers has a matrix each for queries, keys, values and the feed-forward layer, where the original stacks them by rows; and the shift of
 /// the last normalisation behind its scale, where the original has it in front.
-pub(super) fn flux(weights: &Weights) -> Vec<(String, Slot)> {
+fn flux(weights: &Weights) -> Vec<(String, Slot)> {
     let mut all = Names { weights, found: Vec::new() };
     let Ok(width) = weights.dim("img_in.weight", 0) else { return Vec::new() };
     // Other families have layers of some of these names.
@@ -61,6 +87,108 @@ pub(super) fn flux(weights: &Weights) -> Vec<(String, Slot)> {
         halves_swapped: true,
         ..slot
     });
+    all.found
+}
+
+/// diffusers' names of Stable Diffusion 3's weights, and where the original's layout holds each.
+///
+/// Queries, keys and values are stacked by rows there; the last normalisations have their halves in the other order.
+fn sd3(weights: &Weights) -> Vec<(String, Slot)> {
+    let mut all = Names { weights, found: Vec::new() };
+    let Ok(width) = weights.dim("x_embedder.proj.weight", 0) else { return Vec::new() };
+    let blocks = weights.at("joint_blocks").children();
+    for block in 0..blocks {
+        let (theirs, ours) = (format!("transformer_blocks.{block}"), format!("joint_blocks.{block}"));
+        for (place, part) in (0..).zip(["q", "k", "v"]) {
+            let rows = place * width..(place + 1) * width;
+            all.rows(format!("{theirs}.attn.to_{part}"), format!("{ours}.x_block.attn.qkv"), rows.clone());
+            all.rows(format!("{theirs}.attn.add_{part}_proj"), format!("{ours}.context_block.attn.qkv"), rows.clone());
+            all.rows(format!("{theirs}.attn2.to_{part}"), format!("{ours}.x_block.attn2.qkv"), rows);
+        }
+        for (their, our) in [
+            ("attn.to_add_out", "context_block.attn.proj"),
+            ("ff_context.net.0.proj", "context_block.mlp.fc1"),
+            ("ff_context.net.2", "context_block.mlp.fc2"),
+            ("attn.norm_added_q", "context_block.attn.ln_q"),
+            ("attn.norm_added_k", "context_block.attn.ln_k"),
+            ("norm1.linear", "x_block.adaLN_modulation.1"),
+            ("attn.to_out.0", "x_block.attn.proj"),
+            ("attn.norm_q", "x_block.attn.ln_q"),
+            ("attn.norm_k", "x_block.attn.ln_k"),
+            ("attn2.to_out.0", "x_block.attn2.proj"),
+            ("attn2.norm_q", "x_block.attn2.ln_q"),
+            ("attn2.norm_k", "x_block.attn2.ln_k"),
+            ("ff.net.0.proj", "x_block.mlp.fc1"),
+            ("ff.net.2", "x_block.mlp.fc2"),
+        ] {
+            all.whole(format!("{theirs}.{their}"), format!("{ours}.{our}"));
+        }
+        // The last block's prompt is modulated in two parts, as at the end.
+        let halves_swapped = block + 1 == blocks;
+        let modulation = format!("{ours}.context_block.adaLN_modulation.1");
+        all.add(format!("{theirs}.norm1_context.linear"), &modulation, |slot| Slot { halves_swapped, ..slot });
+    }
+    for (their, our) in [
+        ("context_embedder", "context_embedder"),
+        ("time_text_embed.timestep_embedder.linear_1", "t_embedder.mlp.0"),
+        ("time_text_embed.timestep_embedder.linear_2", "t_embedder.mlp.2"),
+        ("pos_embed.proj", "x_embedder.proj"),
+        ("time_text_embed.text_embedder.linear_1", "y_embedder.mlp.0"),
+        ("time_text_embed.text_embedder.linear_2", "y_embedder.mlp.2"),
+        ("proj_out", "final_layer.linear"),
+    ] {
+        all.whole(their.to_owned(), our.to_owned());
+    }
+    all.add("norm_out.linear".to_owned(), "final_layer.adaLN_modulation.1", |slot| Slot {
+        halves_swapped: true,
+        ..slot
+    });
+    if blocks == 0 { Vec::new() } else { all.found }
+}
+
+/// diffusers' names of Z-Image's weights, and where the original's layout holds each: queries, keys and values are stacked by rows.
+fn z_image(weights: &Weights) -> Vec<(String, Slot)> {
+    let mut all = Names { weights, found: Vec::new() };
+    let Ok(width) = weights.dim("cap_embedder.1.weight", 0) else { return Vec::new() };
+    for part in ["layers", "context_refiner", "noise_refiner"] {
+        for block in 0..weights.at(part).children() {
+            let block = format!("{part}.{block}");
+            for (place, of) in (0..).zip(["q", "k", "v"]) {
+                let rows = place * width..(place + 1) * width;
+                all.rows(format!("{block}.attention.to_{of}"), format!("{block}.attention.qkv"), rows);
+            }
+            for (their, our) in [
+                ("attention.norm_q", "attention.q_norm"),
+                ("attention.norm_k", "attention.k_norm"),
+                ("attention.to_out.0", "attention.out"),
+            ] {
+                all.whole(format!("{block}.{their}"), format!("{block}.{our}"));
+            }
+            for same in [
+                "attention_norm1",
+                "attention_norm2",
+                "feed_forward.w1",
+                "feed_forward.w2",
+                "feed_forward.w3",
+                "ffn_norm1",
+                "ffn_norm2",
+                "adaLN_modulation.0",
+            ] {
+                all.whole(format!("{block}.{same}"), format!("{block}.{same}"));
+            }
+        }
+    }
+    for (their, our) in [
+        ("all_final_layer.2-1.linear", "final_layer.linear"),
+        ("all_final_layer.2-1.adaLN_modulation.1", "final_layer.adaLN_modulation.1"),
+        ("all_x_embedder.2-1", "x_embedder"),
+        ("cap_embedder.0", "cap_embedder.0"),
+        ("cap_embedder.1", "cap_embedder.1"),
+        ("t_embedder.mlp.0", "t_embedder.mlp.0"),
+        ("t_embedder.mlp.2", "t_embedder.mlp.2"),
+    ] {
+        all.whole(their.to_owned(), our.to_owned());
+    }
     all.found
 }
 

@@ -102,6 +102,42 @@ pub fn slots(weights: &Weights) -> Vec<(String, Slot)> {
     found
 }
 
+/// How OpenCLIP has a tensor of Hugging Face's spelling.
+#[derive(Debug, PartialEq, Eq)]
+pub enum InOpenClip {
+    /// Under another name.
+    Named(String),
+    /// Under another name, transposed.
+    Transposed(String),
+    /// As a third of a tensor of this name: 0 queries, 1 keys, 2 values.
+    Third(String, usize),
+}
+
+/// How OpenCLIP has the tensor `name` (`text_model.…`, `text_projection.weight`); none if it has no such tensor.
+pub fn in_open_clip(name: &str) -> Option<InOpenClip> {
+    let named = |name: &str| Some(InOpenClip::Named(name.to_owned()));
+    match name {
+        "text_projection.weight" => return Some(InOpenClip::Transposed("text_projection".to_owned())),
+        "text_model.embeddings.token_embedding.weight" => return named("token_embedding.weight"),
+        "text_model.embeddings.position_embedding.weight" => return named("positional_embedding"),
+        _ => {}
+    }
+    if let Some(of) = name.strip_prefix("text_model.final_layer_norm.") {
+        return named(&format!("ln_final.{of}"));
+    }
+    let (layer, part) = name.strip_prefix("text_model.encoder.layers.")?.split_once('.')?;
+    let place = format!("transformer.resblocks.{layer}");
+    for (third, letter) in ["q", "k", "v"].into_iter().enumerate() {
+        if let Some(of) = part.strip_prefix(&format!("self_attn.{letter}_proj.")) {
+            return Some(InOpenClip::Third(format!("{place}.attn.in_proj_{of}"), third));
+        }
+    }
+    LAYER_PARTS.iter().find_map(|(theirs, ours)| {
+        let of = part.strip_prefix(ours)?.strip_prefix('.')?;
+        named(&format!("{place}.{theirs}.{of}"))
+    })
+}
+
 /// What Hugging Face's spelling knows a tensor of OpenCLIP's as: queries, keys and values are thirds of one.
 fn open_clip_slots(model: &Weights, name: &str, slot: Slot) -> Vec<(String, Slot)> {
     let one = |name: String| vec![(name, slot.clone())];

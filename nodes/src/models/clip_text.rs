@@ -65,11 +65,14 @@ impl ClipKind {
     }
 }
 
+/// What lies between the two matrices of a block's second half.
 #[derive(Clone, Copy)]
-enum Activation {
+pub(super) enum Activation {
     /// x·σ(1.702·x), an approximation that CLIP-L was trained with.
     QuickGelu,
     Gelu,
+    /// GELU's approximation by the hyperbolic tangent, in SigLIP.
+    TanhGelu,
 }
 
 impl Activation {
@@ -77,6 +80,7 @@ impl Activation {
         match self {
             Activation::QuickGelu => x * (x * 1.702).sigmoid(),
             Activation::Gelu => x.gelu("none"),
+            Activation::TanhGelu => x.gelu("tanh"),
         }
     }
 }
@@ -185,7 +189,8 @@ impl ClipNetwork for ClipText {
     }
 }
 
-struct Block {
+/// A layer of self-attention and what follows it, of a text or a picture.
+pub(super) struct Block {
     norm1: LayerNorm,
     q: Linear,
     k: Linear,
@@ -197,7 +202,7 @@ struct Block {
 }
 
 impl Block {
-    fn load(w: &Weights, spelling: Spelling, width: i64) -> Result<Self> {
+    pub(super) fn load(w: &Weights, spelling: Spelling, width: i64) -> Result<Self> {
         let norm = |name: &str| LayerNorm::load_as(&w.at(name), width, Kind::Float);
         let (attention, up, down, norms) = match spelling {
             Spelling::HuggingFace => ("self_attn", "mlp.fc1", "mlp.fc2", ["layer_norm1", "layer_norm2"]),
@@ -231,9 +236,19 @@ impl Block {
 
     /// `x` is nobody else's: the sums are made in place.
     fn forward(&self, x: Tensor, heads: i64, activation: Activation) -> Tensor {
+        self.forward_by(x, activation, |q, k, v| causal_attention(q, k, v, heads))
+    }
+
+    /// The same with another attention.
+    pub(super) fn forward_by(
+        &self,
+        x: Tensor,
+        activation: Activation,
+        attention: impl Fn(&Tensor, &Tensor, &Tensor) -> Tensor,
+    ) -> Tensor {
         let n = self.norm1.forward(&x);
         let (q, k, v) = (self.q.forward(&n), self.k.forward(&n), self.v.forward(&n));
-        let x = added(x, &self.out.forward(&causal_attention(&q, &k, &v, heads)));
+        let x = added(x, &self.out.forward(&attention(&q, &k, &v)));
         let h = activation.apply(&self.up.forward(&self.norm2.forward(&x)));
         added(x, &self.down.forward(&h))
     }

@@ -10,8 +10,10 @@ use super::clip_text::{ClipKind, ClipText};
 use super::qwen::Qwen;
 use super::qwen_templates;
 use super::t5::T5;
+use super::token_table;
 use crate::files::weights::Weights;
 use crate::networks::Networks;
+use crate::ops::numerics::Numerics;
 use crate::text::encode::{ClipEncoder, ClipUse, Encoded, TextEncoder};
 use crate::text::language::{LanguageEncoder, LanguageUse};
 use crate::text::llama::{self, LlamaEncoder};
@@ -95,6 +97,15 @@ impl fmt::Display for EncoderKind {
             EncoderKind::Qwen25Vl => f.write_str("Qwen 2.5-VL"),
             EncoderKind::Llama3 => f.write_str("Llama 3"),
         }
+    }
+}
+
+/// The element type in which a text encoder's weights are held.
+pub fn held(weights: &Weights, numerics: &Numerics) -> Result<Kind> {
+    let tables = ["shared.weight", "model.embed_tokens.weight"];
+    match tables.into_iter().find(|name| weights.contains(name)) {
+        Some(table) => Ok(token_table::placement(weights, table, numerics)?.kind),
+        None => Ok(numerics.text().kind),
     }
 }
 

@@ -12,6 +12,7 @@ mod loaders;
 mod logic;
 mod mask;
 mod model;
+mod model_merging;
 mod model_patches;
 mod sampling;
 mod testing;

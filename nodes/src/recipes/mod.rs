@@ -3,7 +3,10 @@
 
 pub mod control_net;
 pub mod guider;
+mod merge;
 pub mod model;
+pub mod saving;
+pub mod seeing;
 pub mod upscale_model;
 
 pub use control_net::ControlNet;
@@ -11,6 +14,7 @@ pub use guider::Guider;
 pub use model::{Clip, Model, Text, VaeRecipe};
 use redraft_engine::codec::Codec;
 use redraft_engine::io::Wire;
+pub use seeing::{ClipVision, StyleModel};
 pub use upscale_model::UpscaleModel;
 
 macro_rules! wire {
@@ -26,4 +30,6 @@ wire!(
     UpscaleModel: "UPSCALE_MODEL",
     ControlNet: "CONTROL_NET",
     Guider: "GUIDER",
+    ClipVision: "CLIP_VISION",
+    StyleModel: "STYLE_MODEL",
 );

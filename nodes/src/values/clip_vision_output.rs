@@ -2,12 +2,36 @@
 
 use tch::Tensor;
 
-/// What CLIP sees in pictures: the states before its last layer, B×N×W, float32 on the CPU. A clone shares the tensor.
+/// What CLIP sees in pictures, float32 on the CPU. A clone shares the tensors.
 #[derive(Debug)]
-pub struct ClipVisionOutput(pub Tensor);
+pub struct ClipVisionOutput {
+    /// The states before its last layer, B×N×W.
+    pub penultimate: Tensor,
+    /// The states behind it, B×N×W; nothing where several pictures are put together for a model that looks at the others alone.
+    pub last: Option<Tensor>,
+    /// The pictures as vectors in the space of texts, B×w; SigLIP's are its last states.
+    pub embeds: Option<Tensor>,
+}
+
+impl ClipVisionOutput {
+    /// The states before the last layer alone.
+    pub fn of(penultimate: Tensor) -> ClipVisionOutput {
+        ClipVisionOutput { penultimate, last: None, embeds: None }
+    }
+
+    /// All tensors.
+    pub fn tensors(&self) -> Vec<&Tensor> {
+        std::iter::once(&self.penultimate).chain(&self.last).chain(&self.embeds).collect()
+    }
+}
 
 impl Clone for ClipVisionOutput {
     fn clone(&self) -> ClipVisionOutput {
-        ClipVisionOutput(self.0.shallow_clone())
+        let share = |tensor: &Option<Tensor>| tensor.as_ref().map(Tensor::shallow_clone);
+        ClipVisionOutput {
+            penultimate: self.penultimate.shallow_clone(),
+            last: share(&self.last),
+            embeds: share(&self.embeds),
+        }
     }
 }

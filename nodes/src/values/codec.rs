@@ -12,7 +12,7 @@ use super::{
 };
 use crate::files::tensor_file::KINDS;
 use crate::ops::latent_operation::LatentOperation;
-use crate::recipes::{Clip, ControlNet, Guider, Model, UpscaleModel, VaeRecipe};
+use crate::recipes::{Clip, ClipVision, ControlNet, Guider, Model, StyleModel, UpscaleModel, VaeRecipe};
 use crate::sampling::samplers::Sampler;
 
 redraft_engine::add_rows!(WIRE_TABLES: WireType = [
@@ -36,6 +36,8 @@ redraft_engine::add_rows!(WIRE_TABLES: WireType = [
     WireType::of::<UpscaleModel>(),
     WireType::of::<ControlNet>(),
     WireType::of::<Guider>(),
+    WireType::of::<ClipVision>(),
+    WireType::of::<StyleModel>(),
 ]);
 
 /// A tensor as a part of a value. What is read has the memory layout of what was written, on which the rounding of libtorch's
@@ -131,11 +133,16 @@ impl Data for Image {
 
 impl Data for ClipVisionOutput {
     fn encode(&self, to: &mut Encoder<'_>) {
-        TensorPart::of(&self.0).encode(to);
+        to.field("penultimate", &TensorPart::of(&self.penultimate));
+        to.field("last", &TensorPart::of_optional(self.last.as_ref()));
+        to.field("embeds", &TensorPart::of_optional(self.embeds.as_ref()));
     }
 
     fn decode(from: &mut Decoder<'_, '_>) -> Result<Self, Malformed> {
-        TensorPart::decode(from)?.ranked(from, &[3]).map(Self)
+        let penultimate = from.field::<TensorPart>("penultimate")?.ranked(from, &[3])?;
+        let (last, embeds) = (from.field::<Option<TensorPart>>("last")?, from.field::<Option<TensorPart>>("embeds")?);
+        let optional = |part: Option<TensorPart>, ranks| part.map(|part| part.ranked(from, ranks)).transpose();
+        Ok(Self { penultimate, last: optional(last, &[3])?, embeds: optional(embeds, &[2, 3])? })
     }
 }
 

@@ -95,5 +95,5 @@ tensor_wire!(
     Image: "IMAGE" = |image| vec![&image.0], |_| 0, |_| true;
     Mask: "MASK" = |mask| vec![&mask.0], |_| 0, |_| true;
     Audio: "AUDIO" = |audio| vec![&audio.waveform], |_| 0, |_| true;
-    ClipVisionOutput: "CLIP_VISION_OUTPUT" = |seen| vec![&seen.0], |_| 0, |_| true;
+    ClipVisionOutput: "CLIP_VISION_OUTPUT" = ClipVisionOutput::tensors, |_| 0, |_| true;
 );

@@ -29,7 +29,7 @@ struct AddTensor {
 }
 
 impl Change for AddProduct {
-    fn apply(&self, weight: &Tensor) -> Result<Tensor> {
+    fn apply(&self, weight: &Tensor, _: Kind) -> Result<Tensor> {
         let read = |name: &str| self.of.tensor_as(name, &self.of.shape(name)?, Kind::Float);
         let (up, down) = (read(&self.up)?.flatten(1, -1), read(&self.down)?.flatten(1, -1));
         let product = up.f_mm(&down)?.f_reshape(weight.size())?;
@@ -38,14 +38,14 @@ impl Change for AddProduct {
 }
 
 impl Change for Replace {
-    fn apply(&self, weight: &Tensor) -> Result<Tensor> {
+    fn apply(&self, weight: &Tensor, _: Kind) -> Result<Tensor> {
         let tensor = self.of.tensor_as(&self.name, &weight.size(), Kind::Float)?;
         Ok(tensor.to_device(weight.device()).to_kind(weight.kind()))
     }
 }
 
 impl Change for AddTensor {
-    fn apply(&self, weight: &Tensor) -> Result<Tensor> {
+    fn apply(&self, weight: &Tensor, _: Kind) -> Result<Tensor> {
         let added = self.of.tensor_as(&self.name, &weight.size(), Kind::Float)?.to_device(weight.device());
         Ok((weight.to_kind(self.kind) + added.to_kind(self.kind)).to_kind(weight.kind()))
     }

@@ -8,6 +8,7 @@ mod ltxv;
 mod others;
 mod pixart;
 mod qwen_image;
+pub mod saving;
 mod sd3;
 mod stable_diffusion;
 mod wan;

@@ -3,6 +3,7 @@ mod clip_text_encode;
 mod clip_text_encode_pixart;
 mod clip_text_encode_sd3;
 mod clip_text_encode_sdxl;
+mod clip_vision;
 mod conditioning_average;
 mod conditioning_combine;
 mod conditioning_concat;

@@ -1,5 +1,6 @@
 mod checkpoint_loader_simple;
 mod clip_loader;
+mod clip_vision_loader;
 mod control_net_loader;
 mod diffusers_loader;
 mod lora_loader;

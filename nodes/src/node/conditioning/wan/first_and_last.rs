@@ -56,7 +56,9 @@ impl Run for WanFirstLastFrameToVideo {
         }
         let shown = vae.encode(&frames)?;
         let seen = match (self.clip_vision_start_image, self.clip_vision_end_image) {
-            (Some(start), Some(end)) => Some(ClipVisionOutput(Tensor::f_cat(&[start.0, end.0], -2)?)),
+            (Some(start), Some(end)) => {
+                Some(ClipVisionOutput::of(Tensor::f_cat(&[start.penultimate, end.penultimate], -2)?))
+            }
             (start, end) => start.or(end),
         };
         let prompts = Prompts { positive: self.positive, negative: self.negative };

@@ -55,7 +55,7 @@ impl Prompts {
 
     fn with_seen(self, seen: Option<&ClipVisionOutput>) -> Self {
         match seen {
-            Some(ClipVisionOutput(states)) => self.with(CLIP_VISION_OUTPUT, states),
+            Some(seen) => self.with(CLIP_VISION_OUTPUT, &seen.penultimate),
             None => self,
         }
     }

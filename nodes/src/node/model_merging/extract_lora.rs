@@ -1,0 +1,151 @@
+//! Differences of models as LoRAs.
+
+use std::collections::HashMap;
+
+use anyhow::{Result, ensure};
+use redraft_engine::cx::Cx;
+use redraft_engine::node::Run;
+use redraft_engine::{Combo, Node};
+use tch::{Device, Kind, Tensor};
+
+use super::save::{location, save};
+use crate::files::written::Pending;
+use crate::networks::Networks;
+use crate::recipes::{Clip, Model};
+
+/// Saves the difference of two models as a LoRA: what ModelMergeSubtract and CLIPMergeSubtract give is approximated by matrices of a
+/// low rank, by singular values.
+#[derive(Node)]
+#[node(class = "LoraSave", category = "_for_testing", display = "Extract and Save Lora", output, experimental)]
+struct LoraSave {
+    /// The prefix of the file's name. It may contain subfolders.
+    #[input(default = "loras/ComfyUI_extracted_lora")]
+    filename_prefix: String,
+    /// How many singular values of each matrix are kept.
+    #[input(default = 8, min = 1, max = 4096, step = 1)]
+    rank: i64,
+    /// Matrices of a low rank, or the whole difference.
+    lora_type: LoraType,
+    /// Whether differences of biases and of normalisations are saved, too.
+    #[input(default = true)]
+    bias_diff: bool,
+    /// The difference of two models, from ModelMergeSubtract.
+    model_diff: Option<Model>,
+    /// The difference of two models' text encoders, from CLIPMergeSubtract.
+    text_encoder_diff: Option<Clip>,
+}
+
+#[derive(Combo, Clone, Copy, PartialEq)]
+enum LoraType {
+    Standard,
+    FullDiff,
+}
+
+/// The part of all values beyond which they are cut.
+const QUANTILE: f64 = 0.99;
+
+impl Run for LoraSave {
+    type Out = ();
+
+    fn run(self, cx: &mut Cx) -> Result<()> {
+        if self.model_diff.is_none() && self.text_encoder_diff.is_none() {
+            return Ok(());
+        }
+        let networks = cx.service::<Networks>()?;
+        let place = location(cx, &self.filename_prefix)?;
+        let mut differences = Vec::new();
+        if let Some(model) = &self.model_diff {
+            let named = |tensor: Pending| (format!("diffusion_model.{}", tensor.name), tensor);
+            differences.extend(model.pending(networks.numerics())?.into_iter().map(named));
+        }
+        if let Some(clip) = &self.text_encoder_diff {
+            for encoder in clip.pending(networks.numerics())? {
+                let named = |tensor: Pending| (format!("text_encoders.{}.{}", encoder.key, tensor.name), tensor);
+                differences.extend(encoder.tensors.into_iter().map(named));
+            }
+        }
+        let mut found = Vec::new();
+        for (name, tensor) in differences {
+            cx.check()?;
+            self.extract(cx, &name, &tensor, &mut found)?;
+        }
+        save(cx, &place, &found, |_| HashMap::new())
+    }
+}
+
+impl LoraSave {
+    /// What the file has for a tensor.
+    fn extract(&self, cx: &mut Cx, name: &str, tensor: &Pending, found: &mut Vec<Pending>) -> Result<()> {
+        let mut keep = |name: String, tensor: Tensor| found.push(Pending::of(name, tensor.to_kind(Kind::Half)));
+        if let Some(layer) = name.strip_suffix(".bias") {
+            if self.bias_diff {
+                keep(format!("{layer}.diff_b"), (tensor.make)()?);
+            }
+            return Ok(());
+        }
+        let Some(layer) = name.strip_suffix(".weight") else { return Ok(()) };
+        if self.lora_type == LoraType::FullDiff || (tensor.shape.len() < 2 && self.bias_diff) {
+            keep(format!("{layer}.diff"), (tensor.make)()?);
+        } else if tensor.shape.len() >= 2 {
+            match low_rank(&(tensor.make)()?, self.rank) {
+                Ok((up, down)) => {
+                    keep(format!("{layer}.lora_up.weight"), up);
+                    keep(format!("{layer}.lora_down.weight"), down);
+                }
+                Err(error) => {
+                    let error = format!("{error:#}");
+                    let error = error.lines().next().unwrap_or_default();
+                    cx.warn(format!("{name} is left out, as it has no approximation of a low rank: {error}"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Two narrow matrices whose product is near a weight's difference, by its largest singular values; the largest hundredth of all values
+/// is cut.
+fn low_rank(difference: &Tensor, rank: i64) -> Result<(Tensor, Tensor)> {
+    let size = difference.size();
+    ensure!(matches!(size.len(), 2 | 4), "it has {} dimensions", size.len());
+    let (outputs, inputs) = (size[0], size[1]);
+    let rank = rank.min(inputs).min(outputs);
+    let matrix = match size[..] {
+        [_, _, 1, 1] => difference.squeeze(),
+        [_, _, _, _] => difference.flatten(1, -1),
+        _ => difference.shallow_clone(),
+    };
+    let matrix = matrix.to_device(Device::Cpu).to_kind(Kind::Float);
+    // ComfyUI makes U and V square, of which the leading columns are taken: for a table of tokens that would be 10 GB.
+    let (u, s, v) = matrix.f_svd(true, true)?;
+    let vh = v.f_transpose(0, 1)?;
+    let up = u.f_narrow(1, 0, rank)?.f_matmul(&s.f_narrow(0, 0, rank)?.f_diag(0)?)?;
+    let down = vh.f_narrow(0, 0, rank)?;
+    let all = Tensor::f_cat(&[up.flatten(0, -1), down.flatten(0, -1)], 0)?;
+    let high = all.f_quantile_scalar(QUANTILE, None, false, "linear")?;
+    let low = -&high;
+    let cut = |tensor: &Tensor| tensor.f_clamp_tensor(Some(&low), Some(&high));
+    let (up, down) = (cut(&up)?, cut(&down)?);
+    Ok(match size[..] {
+        [_, _, height, width] => (up.f_reshape([outputs, rank, 1, 1])?, down.f_reshape([rank, inputs, height, width])?),
+        _ => (up, down),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// A matrix of rank 1 whose values are alike comes back whole.
+    #[test]
+    fn a_difference_of_rank_1_is_found() {
+        let difference = Tensor::ones([6, 5], (Kind::Float, Device::Cpu)) * 0.25;
+        let (up, down) = low_rank(&difference, 1).unwrap();
+        assert_eq!((up.size(), down.size()), (vec![6, 1], vec![1, 5]));
+        assert!((up.matmul(&down).abs() - &difference).abs().max().double_value(&[]) < 0.01);
+        let (up, down) = low_rank(&difference.view([6, 5, 1, 1]), 4).unwrap();
+        assert_eq!((up.size(), down.size()), (vec![6, 4, 1, 1], vec![4, 5, 1, 1]));
+        assert!(low_rank(&difference.view([6, 5, 1]), 4).is_err());
+    }
+}

@@ -1,0 +1,7 @@
+//! Models and text encoders merged, and written to files.
+
+mod blocks;
+mod clips;
+mod extract_lora;
+mod models;
+mod save;
