@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json, json};
 use tch::Tensor;
 
 use super::extras::Extra;
-use super::{Area, Audio, Conditioning, Entry, Image, Latent, Mask, Sigmas};
+use super::{Area, Audio, ClipVisionOutput, Conditioning, Entry, Image, Latent, Mask, Sigmas};
 
 /// A part of a value.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub fn parts(value: &Value) -> Vec<(String, Part)> {
             ("/waveform".to_owned(), Part::Tensor(waveform.shallow_clone())),
             ("/sample_rate".to_owned(), Part::Plain(json!(sample_rate))),
         ]
+    } else if let Some(seen) = value.downcast::<ClipVisionOutput>() {
+        seen_parts(seen)
     } else if let Some(Conditioning(entries)) = value.downcast() {
         entries.iter().enumerate().flat_map(|(i, entry)| entry_parts(i, entry)).collect()
     } else {
@@ -46,6 +48,17 @@ fn plain(value: &Value) -> Option<Json> {
     // A constant that was given to a `*` socket.
     let constant = || value.downcast::<Json>().filter(|json| !json.is_null() && !json.is_array() && !json.is_object());
     int.or(float).or(text).or_else(flag).or_else(|| constant().cloned())
+}
+
+fn seen_parts(seen: &ClipVisionOutput) -> Vec<(String, Part)> {
+    let ClipVisionOutput { penultimate, last, embeds } = seen;
+    let all = [
+        ("/penultimate_hidden_states", Some(penultimate)),
+        ("/last_hidden_state", last.as_ref()),
+        ("/image_embeds", embeds.as_ref()),
+    ];
+    let part = |(name, tensor): (&str, Option<&Tensor>)| Some((name.to_owned(), Part::Tensor(tensor?.shallow_clone())));
+    all.into_iter().filter_map(part).collect()
 }
 
 fn latent_parts(latent: &Latent) -> Vec<(String, Part)> {
