@@ -56,7 +56,7 @@ pub(crate) fn vocabulary_beside(file: &Path) -> Result<Vocabulary> {
         None => {
             let first: Option<PathBuf> = found.into_iter().next();
             bail!(
-                "Llama 3's vocabulary is not there, and its licence does not let redraft carry it: put the tokenizer.json of Llama 3 at {}, or \
+                "Llama 3's vocabulary is not there, and redraft does not carry it: put the tokenizer.json of Llama 3 at {}, or \
                  use the models folder of a ComfyUI, which has it in comfy/text_encoders/llama_tokenizer",
                 first.unwrap_or_default().display()
             )
