@@ -153,7 +153,8 @@ impl ClipVision {
                 ..=30 => Activation::QuickGelu,
                 _ => Activation::Gelu,
             },
-            side: along * patch,
+            // SigLIP's pictures of 384 pixels have 27 patches of 14, and 6 pixels that none covers.
+            side: if (along, patch) == (27, 14) { 384 } else { along * patch },
             patch,
         })
     }
