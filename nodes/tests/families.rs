@@ -22,8 +22,8 @@ use serde_json::{Value as Json, json};
 use tch::{Kind, Tensor};
 
 const FIGURES: &str = include_str!("families.jsonl");
-/// Random weights are drawn with rounding that differs from CPU to CPU, and runs have some steps.
-const TOLERANCE: f64 = 2e-3;
+/// Random weights enlarge rounding, which differs from CPU to CPU and with the number of threads: by up to 2e-3 between one and two threads here.
+const TOLERANCE: f64 = 1e-2;
 
 /// What left the nodes.
 #[derive(Default)]

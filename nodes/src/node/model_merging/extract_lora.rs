@@ -16,7 +16,14 @@ use crate::recipes::{Clip, Model};
 /// Saves the difference of two models as a LoRA: what ModelMergeSubtract and CLIPMergeSubtract give is approximated by matrices of a
 /// low rank, by singular values.
 #[derive(Node)]
-#[node(class = "LoraSave", category = "_for_testing", display = "Extract and Save Lora", output, experimental)]
+#[node(
+    class = "LoraSave",
+    category = "_for_testing",
+    display = "Extract and Save Lora",
+    output,
+    experimental,
+    hidden("prompt", "extra_pnginfo")
+)]
 struct LoraSave {
     /// The prefix of the file's name. It may contain subfolders.
     #[input(default = "loras/ComfyUI_extracted_lora")]
@@ -137,13 +144,17 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    /// A matrix of rank 1 whose values are alike comes back whole.
+    /// A matrix of rank 1 whose factors have both signs comes back whole: what is cut off is the largest hundredth of all values.
     #[test]
     fn a_difference_of_rank_1_is_found() {
-        let difference = Tensor::ones([6, 5], (Kind::Float, Device::Cpu)) * 0.25;
+        let signs = |count: i64| {
+            Tensor::ones([count], (Kind::Float, Device::Cpu))
+                - Tensor::arange(count, (Kind::Float, Device::Cpu)).remainder(2.0) * 2.0
+        };
+        let difference = signs(6).outer(&signs(5)) * 0.25;
         let (up, down) = low_rank(&difference, 1).unwrap();
         assert_eq!((up.size(), down.size()), (vec![6, 1], vec![1, 5]));
-        assert!((up.matmul(&down).abs() - &difference).abs().max().double_value(&[]) < 0.01);
+        assert!((up.matmul(&down) - &difference).abs().max().double_value(&[]) < 0.01);
         let (up, down) = low_rank(&difference.view([6, 5, 1, 1]), 4).unwrap();
         assert_eq!((up.size(), down.size()), (vec![6, 4, 1, 1], vec![4, 5, 1, 1]));
         assert!(low_rank(&difference.view([6, 5, 1]), 4).is_err());
