@@ -26,14 +26,16 @@ fn editor() -> Json {
         "nodes": [
             node(1, "CheckpointLoaderSimple", json!([]), loader, json!(["sd\\gone.safetensors"]), json!({ "models": [model] })),
             node(2, "CLIPTextEncode", input("clip", "CLIP", 1), output("CONDITIONING", 2), json!(["a cat"]), json!({})),
-            node(3, "LTXVConditioning", json!([
+            node(3, "HunyuanRefinerLatent", json!([
                 { "name": "positive", "type": "CONDITIONING", "link": 2 }, { "name": "negative", "type": "CONDITIONING", "link": 5 },
+                { "name": "latent", "type": "LATENT", "link": 6 },
             ]), output("CONDITIONING", 3), json!([5000]), json!({})),
             node(4, "Their Node", input("conditioning", "CONDITIONING", 3), output("IMAGE", 4), json!([1, 2]),
                 json!({ "cnr_id": "their-pack", "ver": "1.2.0" })),
+            node(6, "EmptyLatentImage", json!([]), output("LATENT", 6), json!([64, 64, 1]), json!({})),
             node(5, "PreviewImage", input("images", "IMAGE", 4), json!([]), json!([]), json!({})),
         ],
-        "links": [[1, 1, 1, 2, 0, "CLIP"], [5, 2, 0, 3, 1, "CONDITIONING"], [2, 2, 0, 3, 0, "CONDITIONING"], [3, 3, 0, 4, 0, "CONDITIONING"], [4, 4, 0, 5, 0, "IMAGE"]],
+        "links": [[1, 1, 1, 2, 0, "CLIP"], [5, 2, 0, 3, 1, "CONDITIONING"], [2, 2, 0, 3, 0, "CONDITIONING"], [3, 3, 0, 4, 0, "CONDITIONING"], [4, 4, 0, 5, 0, "IMAGE"], [6, 6, 0, 3, 2, "LATENT"]],
     })
 }
 
@@ -41,7 +43,7 @@ fn editor() -> Json {
 fn one_report_names_everything_that_is_missing() {
     let base = Base::new();
     let mut file = editor();
-    file["nodes"][2]["widgets_values"] = json!([24]);
+    file["nodes"][2]["widgets_values"] = json!([0.5]);
     // What a node that nobody here knows needs, only the file itself can say.
     file["nodes"][3]["properties"]["models"] =
         json!([{ "name": "theirs.pth", "url": "https://example.com/theirs", "directory": "loras" }]);
@@ -50,7 +52,7 @@ fn one_report_names_everything_that_is_missing() {
     for words in [
         "node 1 (CheckpointLoaderSimple), input 'ckpt_name'",
         "it can be had from https://example.com/gone",
-        "node 3 (LTXVConditioning): LTXVConditioning is one of ComfyUI's own nodes, which redraft cannot run yet",
+        "node 3 (HunyuanRefinerLatent): HunyuanRefinerLatent is one of ComfyUI's own nodes, which redraft cannot run yet",
         "there is no node class Their Node here; it comes with the pack their-pack 1.2.0",
         "its 2 saved values have no names",
         "the workflow lists the model theirs.pth for loras, which is not there; it can be had from https://example.com/theirs",
@@ -69,7 +71,7 @@ fn one_report_names_everything_that_is_missing() {
     assert_eq!((&missing["folder"], &missing["url"]), (&json!("checkpoints"), &json!("https://example.com/gone")));
     assert_eq!(missing["dependent_outputs"], json!(["5"]));
     assert_eq!(report["problems"][3]["pack"], "their-pack");
-    assert_eq!(report["problems"][2]["message"], "Value 5000.0 bigger than max of 1000.0");
+    assert_eq!(report["problems"][2]["message"], "Value 5000.0 bigger than max of 1.0");
 }
 
 #[test]
