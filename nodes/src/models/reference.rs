@@ -37,11 +37,16 @@ pub(crate) fn agree(found: &Tensor, expected: &Tensor) {
 
 /// Asserts mean, standard deviation and six values: first two, at a third, at the half, last two.
 pub(crate) fn figures(found: &Tensor, mean: f64, std: f64, values: &[f64; 6]) {
+    figures_within(1e-5, found, mean, std, values);
+}
+
+/// The same to a tolerance, of the larger of 1 and the standard deviation.
+pub(crate) fn figures_within(tolerance: f64, found: &Tensor, mean: f64, std: f64, values: &[f64; 6]) {
     let flat = found.contiguous().view([-1]).to_kind(tch::Kind::Double);
     let n = flat.size()[0];
     let at = [0, 1, n / 3, n / 2, n - 2, n - 1].map(|i| flat.double_value(&[i]));
     let (found_mean, found_std) = (flat.mean(None).double_value(&[]), flat.std(false).double_value(&[]));
     for (found, expected) in at.iter().chain([&found_mean, &found_std]).zip(values.iter().chain([&mean, &std])) {
-        assert!((found - expected).abs() <= 1e-5 * std.max(1.0), "{found} is not {expected}");
+        assert!((found - expected).abs() <= tolerance * std.max(1.0), "{found} is not {expected}");
     }
 }

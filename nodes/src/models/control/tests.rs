@@ -8,7 +8,7 @@ use crate::diffusion::control::{ControlInputs, Residuals};
 use crate::diffusion::extra_conds::{ExtraCond, ExtraConds, VECTOR};
 use crate::models::families::recognise;
 use crate::models::random::{Layout, Size, Steering, write_random_checkpoint};
-use crate::models::reference::{figures, file};
+use crate::models::reference::{figures, figures_within, file};
 use crate::ops::noise::randn;
 use crate::ops::numerics::Numerics;
 
@@ -51,6 +51,10 @@ fn residuals(file: &ControlFile, model: &ModelPart, types: &[i64]) -> Result<Res
         types,
     })
 }
+
+/// How near networks of random weights are: these are drawn here, and are rounded to half precision otherwise on some CPUs (by 1.1e-5 of what
+/// comes out, measured between AVX2 and SSE4).
+const OF_RANDOM: f64 = 1e-4;
 
 /// Mean, spread and six values.
 type Figures = (f64, f64, [f64; 6]);
@@ -125,7 +129,7 @@ fn networks_of_all_layouts_agree_with_the_reference() {
         let blocks = model.weights.at("input_blocks").children();
         assert_eq!((made.input.len(), made.middle.len(), made.output.len()), (0, 1, blocks), "{steering:?}");
         for (tensor, (mean, std, values)) in [(&made.middle[0], middle), (&made.output[blocks - 1], last)] {
-            figures(tensor.as_ref().unwrap(), mean, std, &values);
+            figures_within(OF_RANDOM, tensor.as_ref().unwrap(), mean, std, &values);
         }
     }
 }
@@ -158,7 +162,7 @@ fn adapters_agree_with_the_reference() {
     for (steering, model, [inputs, middles, at], (mean, std, values)) in cases {
         let made = residuals(&network(directory, steering), model, &[]).unwrap();
         assert_eq!((made.input.len(), made.middle.len(), made.output.len()), (inputs, middles, 0), "{steering:?}");
-        figures(made.input[at].as_ref().unwrap(), mean, std, &values);
+        figures_within(OF_RANDOM, made.input[at].as_ref().unwrap(), mean, std, &values);
         assert!(made.input[at + 1..].iter().all(Option::is_none));
     }
 }
