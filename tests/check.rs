@@ -128,7 +128,7 @@ fn a_conversion_can_be_explained() {
         assert!(done.stderr.contains(words), "{words}\n{}", done.stderr);
     }
     let prompt: Json = serde_json::from_str(&done.stdout).unwrap();
-    assert_eq!(prompt["3"]["inputs"], json!({ "frame_rate": 5000, "negative": ["2", 0] }));
+    assert_eq!(prompt["3"]["inputs"], json!({ "noise_augmentation": 5000, "negative": ["2", 0], "latent": ["6", 0] }));
     // Without being asked, only what may change the meaning is said.
     let done = base.command("convert", &[&path]).finish().expect_code(0);
     assert!(!done.stderr.contains("nothing is saved") && done.stderr.contains("left over"), "{}", done.stderr);
