@@ -1,5 +1,6 @@
 //! The command line, as clap reads it.
 
+mod random;
 mod regression;
 
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use redraft_engine::cache::Policy;
 use redraft_engine::memory;
 use redraft_engine::stock::Version;
 
+pub(crate) use self::random::{CheckpointKind, CheckpointSize};
 pub(crate) use self::regression::{DiffArgs, RecordArgs, VerifyArgs};
 use crate::changes::Setting;
 use crate::manifest::ReplayArgs;
@@ -96,78 +98,6 @@ pub(crate) enum Command {
         force: bool,
         file: PathBuf,
     },
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum CheckpointKind {
-    /// Stable Diffusion 1.x
-    #[value(alias = "sd1")]
-    Plain,
-    /// The same, shown a mask and a masked latent, too: 9 channels
-    #[value(alias = "sd1-inpainting")]
-    Inpainting,
-    /// The same, shown the latent of the picture to be changed, too: 8 channels
-    #[value(name = "instruct-pix2pix")]
-    InstructPix2Pix,
-    /// Stable Diffusion 2.x
-    Sd2,
-    /// SDXL's base model
-    Sdxl,
-    /// The same for inpainting: 9 channels
-    SdxlInpainting,
-    /// SDXL's refiner
-    SdxlRefiner,
-    /// Flux dev with its text encoders and VAE
-    Flux,
-    /// PixArt-Σ with its text encoder and VAE
-    Pixart,
-    /// Chroma with its text encoder and VAE
-    Chroma,
-    /// Qwen-Image with its text encoder and VAE
-    QwenImage,
-    /// LTX-Video 0.9, 2 billion weights, with its text encoder and VAE
-    Ltxv,
-    /// HunyuanVideo with its text encoders and VAE
-    HunyuanVideo,
-    /// Wan 2.1, 1.3 billion weights, with its text encoder and VAE
-    Wan,
-    /// A ControlNet of Stable Diffusion 1.x
-    #[value(name = "controlnet")]
-    ControlNet,
-    /// The same in the layout of diffusers
-    #[value(name = "controlnet-diffusers")]
-    ControlNetDiffusers,
-    /// The same as the difference from a model
-    #[value(name = "controlnet-difference")]
-    ControlNetDifference,
-    /// A ControlNet of Stable Diffusion 2.x
-    #[value(name = "controlnet-sd2")]
-    ControlNetSd2,
-    /// A ControlNet of SDXL
-    #[value(name = "controlnet-sdxl")]
-    ControlNetSdxl,
-    /// The same for pictures of several kinds
-    #[value(name = "controlnet-union")]
-    ControlNetUnion,
-    /// A control-LoRA of Stable Diffusion 1.x
-    ControlLora,
-    /// A control-LoRA of SDXL
-    ControlLoraSdxl,
-    /// A T2I-Adapter of Stable Diffusion 1.x
-    T2iAdapter,
-    /// The same with few weights
-    T2iAdapterLight,
-    /// A T2I-Adapter of SDXL
-    T2iAdapterSdxl,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum CheckpointSize {
-    /// 32 channels, 34 MB
-    Tiny,
-    /// The real sizes in half precision: 2.1 GB, SD2 2.6 GB, SDXL 6.9 GB, its refiner 6.1 GB; Flux in 8 bits 17 GB, Qwen-Image 28 GB
-    #[value(alias = "sd15")]
-    Real,
 }
 
 /// Where files lie.

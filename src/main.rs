@@ -42,12 +42,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use redraft_engine::memory;
-use redraft_nodes::models::random::{Layout, Size, Steering, write_random_checkpoint};
+use redraft_nodes::models::random::write_random_checkpoint;
 use redraft_nodes::pictures::draft::write_draft;
 #[cfg(feature = "packs")]
 use redraft_packs as _;
 
-use crate::args::{CheckpointKind, CheckpointSize, Cli, Command};
+use crate::args::{Cli, Command};
 use crate::exit::{Exit, Outcome};
 use crate::out::tell;
 
@@ -108,38 +108,7 @@ fn dispatch(command: Command, quiet: bool) -> Outcome {
         Command::ObjectInfo(directories) => nodes::object_info(&directories),
         Command::Survey { directory } => survey::survey(&directory),
         Command::RandomCheckpoint { kind, size, seed, force, file } => {
-            let layout = match kind {
-                CheckpointKind::Plain => Layout::Sd1,
-                CheckpointKind::Inpainting => Layout::Sd1Inpainting,
-                CheckpointKind::InstructPix2Pix => Layout::Sd1InstructPix2Pix,
-                CheckpointKind::Sd2 => Layout::Sd2,
-                CheckpointKind::Sdxl => Layout::Sdxl,
-                CheckpointKind::SdxlInpainting => Layout::SdxlInpainting,
-                CheckpointKind::SdxlRefiner => Layout::SdxlRefiner,
-                CheckpointKind::Flux => Layout::Flux,
-                CheckpointKind::QwenImage => Layout::QwenImage,
-                CheckpointKind::Pixart => Layout::PixArt,
-                CheckpointKind::Chroma => Layout::Chroma,
-                CheckpointKind::Ltxv => Layout::Ltxv,
-                CheckpointKind::HunyuanVideo => Layout::HunyuanVideo,
-                CheckpointKind::Wan => Layout::Wan,
-                CheckpointKind::ControlNet => Layout::Steering(Steering::Sd1),
-                CheckpointKind::ControlNetDiffusers => Layout::Steering(Steering::Sd1Diffusers),
-                CheckpointKind::ControlNetDifference => Layout::Steering(Steering::Sd1Difference),
-                CheckpointKind::ControlNetSd2 => Layout::Steering(Steering::Sd2),
-                CheckpointKind::ControlNetSdxl => Layout::Steering(Steering::Sdxl),
-                CheckpointKind::ControlNetUnion => Layout::Steering(Steering::Union),
-                CheckpointKind::ControlLora => Layout::Steering(Steering::LoraSd1),
-                CheckpointKind::ControlLoraSdxl => Layout::Steering(Steering::LoraSdxl),
-                CheckpointKind::T2iAdapter => Layout::Steering(Steering::Adapter),
-                CheckpointKind::T2iAdapterLight => Layout::Steering(Steering::AdapterLight),
-                CheckpointKind::T2iAdapterSdxl => Layout::Steering(Steering::AdapterSdxl),
-            };
-            let size = match size {
-                CheckpointSize::Tiny => Size::Tiny,
-                CheckpointSize::Real => Size::Real,
-            };
-            write_random_checkpoint(&file, layout, size, seed, force)?;
+            write_random_checkpoint(&file, kind.layout(), size.size(), seed, force)?;
             Ok(Exit::Done)
         }
         Command::TinyModel(directories) => tiny_model::tiny_model(&directories),

@@ -3,6 +3,7 @@
 //! Recorded from the reference's own executor on a CPU with one thread.
 #![allow(clippy::unwrap_used)]
 
+mod families;
 mod graphs;
 
 use redraft_nodes::values::Part;

@@ -3,6 +3,7 @@
 pub mod delta;
 pub mod gathered;
 mod guard;
+mod holder;
 pub mod merge;
 pub mod named_tensors;
 pub mod names;

@@ -11,9 +11,10 @@ use tch::{Device, Kind, Tensor};
 
 use super::delta::{Delta, Digest, Slot};
 use super::gathered::Gathered;
+use super::holder::Holder;
 use super::named_tensors::NamedTensors;
 use super::names::{Named, Names};
-use super::reading::{Reading, Source};
+use super::reading::Reading;
 pub use super::weights_file::WeightsFile;
 use crate::ops::numerics::{Placement, channels_last};
 
@@ -22,7 +23,7 @@ use crate::ops::numerics::{Placement, channels_last};
 /// It also says where its tensors are wanted ([`Weights::placed`]): each is converted once, as it is read.
 #[derive(Clone)]
 pub struct Weights {
-    file: Held,
+    file: Holder,
     prefix: String,
     placement: Placement,
     /// Names that stand for those of the file, if they do.
@@ -36,72 +37,10 @@ pub struct Weights {
     trained: Option<Rc<HashMap<String, Tensor>>>,
 }
 
-/// What holds the tensors.
-#[derive(Clone)]
-enum Held {
-    File(Rc<WeightsFile>),
-    Gathered(Rc<Gathered>),
-}
-
-impl Held {
-    fn names_under<'a>(&'a self, prefix: &'a str) -> Box<dyn Iterator<Item = &'a str> + 'a> {
-        match self {
-            Held::File(file) => Box::new(file.names_under(prefix)),
-            Held::Gathered(gathered) => Box::new(gathered.names_under(prefix)),
-        }
-    }
-
-    fn contains(&self, name: &str) -> bool {
-        match self {
-            Held::File(file) => file.contains(name),
-            Held::Gathered(gathered) => gathered.contains(name),
-        }
-    }
-
-    fn kind(&self, name: &str) -> Result<Kind> {
-        match self {
-            Held::File(file) => file.kind(name),
-            Held::Gathered(gathered) => gathered.kind(name),
-        }
-    }
-
-    fn shape(&self, name: &str) -> Option<Vec<i64>> {
-        match self {
-            Held::File(file) => file.shape(name).map(<[i64]>::to_vec),
-            Held::Gathered(gathered) => gathered.shape(name),
-        }
-    }
-
-    fn is_view(&self, name: &str, kind: Kind, device: Device) -> Result<bool> {
-        match self {
-            Held::File(file) => file.is_view(name, kind, device),
-            Held::Gathered(gathered) => gathered.is_view(name, kind, device),
-        }
-    }
-
-    fn tensor(&self, name: &str, kind: Kind, device: Device) -> Result<Tensor> {
-        match self {
-            Held::File(file) => file.tensor(name, kind, device),
-            Held::Gathered(gathered) => gathered.tensor(name, kind, device),
-        }
-    }
-
-    /// The tensor where it is held, as others share it; nothing if no file has it.
-    fn source(&self, name: &str, placement: Placement) -> Option<Source> {
-        match self {
-            Held::File(file) => Some(Source::new(file.id(), name, placement)),
-            Held::Gathered(gathered) => {
-                let (file, name) = gathered.source(name)?;
-                Some(Source::new(file, name, placement))
-            }
-        }
-    }
-}
-
 impl Weights {
     /// All of `file`, to be read as float32 on the CPU until [`Weights::placed`] says otherwise.
     pub fn new(file: Rc<WeightsFile>) -> Self {
-        Self::over(Held::File(file))
+        Self::over(Holder::File(file))
     }
 
     /// Opens `path`, which may be an archive of `torch.save`, too: that is read into memory.
@@ -116,10 +55,10 @@ impl Weights {
 
     /// The tensors of several files under new names.
     pub fn gathered(tensors: Gathered) -> Self {
-        Self::over(Held::Gathered(Rc::new(tensors)))
+        Self::over(Holder::Gathered(Rc::new(tensors)))
     }
 
-    fn over(file: Held) -> Self {
+    fn over(file: Holder) -> Self {
         let placement = Placement::cpu(Kind::Float);
         let (names, deltas) = (None, Vec::new());
         Self { file, prefix: String::new(), placement, names, deltas, reading: None, tells: true, trained: None }
@@ -187,7 +126,7 @@ impl Weights {
 
     /// The same view whose tensors are counted as they are read, and shared with others that are read from this file.
     pub(crate) fn read_by(&self, reading: Rc<Reading>) -> Self {
-        if let Held::File(file) = &self.file {
+        if let Some(file) = self.file.file() {
             reading.expect(file.id(), |name| name.starts_with(&self.prefix) && !self.touched(name));
         }
         Self { reading: Some(reading), ..self.clone() }
@@ -205,10 +144,7 @@ impl Weights {
     /// What stands for the content of this view, wherever its tensors are wanted: file, prefix and deltas.
     pub fn digest(&self) -> Digest {
         let mut hasher = blake3::Hasher::new();
-        match &self.file {
-            Held::File(file) => file.id().add_to(&mut hasher),
-            Held::Gathered(gathered) => gathered.add_to(&mut hasher),
-        }
+        self.file.add_to(&mut hasher);
         hasher.update(&(self.prefix.len() as u64).to_le_bytes()).update(self.prefix.as_bytes());
         if let Some(names) = &self.names {
             hasher.update(b"names").update(&names.digest());
@@ -247,27 +183,18 @@ impl Weights {
 
     /// Fails if the file, or one that a delta takes tensors of, was written to since it was opened.
     pub(crate) fn unchanged(&self) -> Result<()> {
-        match &self.file {
-            Held::File(file) => file.unchanged(),
-            Held::Gathered(gathered) => gathered.unchanged(),
-        }?;
+        self.file.unchanged()?;
         self.deltas.iter().try_for_each(|delta| delta.unchanged())
     }
 
     /// The file behind this view, for messages.
     pub fn path(&self) -> &Path {
-        match &self.file {
-            Held::File(file) => file.path(),
-            Held::Gathered(gathered) => gathered.path(),
-        }
+        self.file.path()
     }
 
     /// An entry of the file's own description of itself (`__metadata__`), if it has one.
     pub fn metadata(&self, name: &str) -> Option<&str> {
-        match &self.file {
-            Held::File(file) if self.tells => file.metadata().get(name).map(String::as_str),
-            _ => None,
-        }
+        self.file.file().filter(|_| self.tells)?.metadata().get(name).map(String::as_str)
     }
 
     /// The full name of a tensor, for messages and for deltas.
@@ -433,175 +360,5 @@ fn changed_in(device: Device, kind: Kind) -> Kind {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use std::io::Write;
-
-    use super::*;
-
-    /// A file of these exact bytes.
-    fn file(bytes: &[u8]) -> tempfile::NamedTempFile {
-        let mut file = tempfile::Builder::new().suffix(".safetensors").tempfile().unwrap();
-        file.write_all(bytes).unwrap();
-        file.flush().unwrap();
-        file
-    }
-
-    /// A header in front of `data`.
-    fn with_header(header: &str, data: &[u8]) -> Vec<u8> {
-        [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat()
-    }
-
-    fn error(bytes: &[u8]) -> String {
-        let file = file(bytes);
-        let message = format!("{:#}", WeightsFile::open(file.path()).err().unwrap());
-        assert!(message.contains(&file.path().display().to_string()), "{message}");
-        message
-    }
-
-    fn floats(values: &[f32]) -> Vec<u8> {
-        values.iter().flat_map(|v| v.to_le_bytes()).collect()
-    }
-
-    #[test]
-    fn broken_files_are_refused_with_the_reason() {
-        let one = r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#;
-        assert!(error(b"").contains("0 bytes"));
-        assert!(error(b"1234").contains("4 bytes"));
-        assert!(error(&[0xff; 64]).contains("at most 100000000"));
-        assert!(error(&with_header(one, &[0; 8])[..20]).contains("but the file has 20"));
-        assert!(error(&with_header(one, &[0; 7])).contains("truncated"));
-        assert!(error(&with_header(one, &[0; 9])).contains("truncated or damaged"));
-        assert!(error(&with_header("{\"a\":", &[])).contains("does not parse"));
-        assert!(error(&with_header("[1, 2]", &[])).contains("does not parse"));
-        assert!(error(&with_header(&one.replace("F32", "Q4_K"), &[0; 8])).contains("Q4_K"));
-        assert!(error(&with_header(&one.replace("[2]", "[3]"), &[0; 8])).contains("safetensors"));
-        assert!(error(&with_header(&one.replace("[2]", "[4611686018427387904, 8]"), &[0; 8])).contains("safetensors"));
-        assert!(error(&with_header("\u{0}\u{0}", &[])).contains("does not parse"));
-        assert!(error(b"PK\x03\x04 and so on").contains("pickle"));
-        assert!(error(b"version https://git-lfs.github.com/spec/v1\n").contains("git lfs pull"));
-    }
-
-    /// 640 is 0x0280: in a file such a length begins with the two bytes of a pickle of protocol 2.
-    #[test]
-    fn a_header_as_long_as_a_pickle_begins_is_read() {
-        let one = r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#;
-        let file = file(&with_header(&format!("{one:640}"), &[0; 8]));
-        assert!(WeightsFile::open(file.path()).unwrap().contains("a"));
-        assert!(error(b"\x80\x02}q\x00(X\x01\x00").contains("pickle"));
-    }
-
-    #[test]
-    fn overlapping_tensors_and_holes_are_refused() {
-        let two = |a: &str, b: &str| {
-            let header = format!(
-                r#"{{"a":{{"dtype":"U8","shape":[4],"data_offsets":{a}}},"b":{{"dtype":"U8","shape":[4],"data_offsets":{b}}}}}"#
-            );
-            with_header(&header, &[0; 8])
-        };
-        assert!(WeightsFile::open(file(&two("[0,4]", "[4,8]")).path()).is_ok());
-        assert!(error(&two("[0,4]", "[2,6]")).contains("overlap"));
-        assert!(error(&two("[0,4]", "[0,4]")).contains("overlap"));
-        assert!(error(&two("[0,4]", "[6,10]")).contains("hole"));
-        assert!(error(&two("[4,0]", "[4,8]")).contains("safetensors"));
-        assert!(error(&two("[0,4]", "[18446744073709551612,18446744073709551615]")).contains("safetensors"));
-    }
-
-    #[test]
-    fn missing_file_is_named() {
-        let message = format!("{:#}", WeightsFile::open("/nowhere/x.safetensors").err().unwrap());
-        assert!(message.contains("/nowhere/x.safetensors"), "{message}");
-    }
-
-    #[test]
-    fn tensors_are_views_converted_or_copied_and_outlive_the_file() {
-        let header = r#"{"m.0.w":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]},"m.1.w":{"dtype":"I64","shape":[1],"data_offsets":[8,16]}}    "#;
-        // Padding decides where the data starts, and so whether it is aligned.
-        for padding in 0..8 {
-            let header = format!("{header}{}", " ".repeat(padding));
-            let bytes = with_header(&header, &[floats(&[1.5, -2.0]), 7i64.to_le_bytes().to_vec()].concat());
-            let file = file(&bytes);
-            let weights = Weights::open(file.path()).unwrap();
-            let stored = weights.at("m").at(0).tensor("w", &[2, 1]).unwrap();
-            let half = weights.at("m").at(0).placed(Placement::cpu(Kind::Half)).tensor("w", &[2, 1]).unwrap();
-            let seven = weights.at("m.1").tensor_as("w", &[1], Kind::Int64).unwrap();
-            drop(weights);
-            drop(file);
-            assert_eq!(Vec::<f32>::try_from(stored.flatten(0, -1)).unwrap(), [1.5, -2.0]);
-            assert_eq!(half.kind(), Kind::Half);
-            assert_eq!(half.double_value(&[1, 0]), -2.0);
-            assert_eq!(seven.int64_value(&[0]), 7);
-        }
-    }
-
-    #[test]
-    fn a_write_into_a_view_does_not_reach_the_file() {
-        let header = r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}      "#;
-        assert_eq!((header.len() + 8) % 4, 0);
-        let file = file(&with_header(header, &floats(&[1.0, 2.0])));
-        let weights = Weights::open(file.path()).unwrap();
-        let mut view = weights.tensor("a", &[2]).unwrap();
-        assert_eq!(view.data_ptr(), weights.tensor("a", &[2]).unwrap().data_ptr(), "not a view");
-        let _ = view.fill_(9.0);
-        let again = Weights::open(file.path()).unwrap().tensor("a", &[2]).unwrap();
-        assert_eq!(Vec::<f32>::try_from(again).unwrap(), [1.0, 2.0]);
-    }
-
-    #[test]
-    fn all_element_types_of_checkpoints_are_read() {
-        let cases: [(&str, Vec<u8>, f64); 9] = [
-            ("F64", 1.5f64.to_le_bytes().to_vec(), 1.5),
-            ("F32", 1.5f32.to_le_bytes().to_vec(), 1.5),
-            ("F16", vec![0x00, 0x3e], 1.5),
-            ("BF16", vec![0xc0, 0x3f], 1.5),
-            ("F8_E4M3", vec![0x3c], 1.5),
-            ("F8_E5M2", vec![0x3e], 1.5),
-            ("I32", (-3i32).to_le_bytes().to_vec(), -3.0),
-            ("U8", vec![200], 200.0),
-            ("BOOL", vec![1], 1.0),
-        ];
-        for (dtype, data, expected) in cases {
-            let header = format!(r#"{{"x":{{"dtype":"{dtype}","shape":[],"data_offsets":[0,{}]}}}}"#, data.len());
-            let file = file(&with_header(&header, &data));
-            let found = Weights::open(file.path()).unwrap().tensor("x", &[]).unwrap();
-            assert_eq!((found.kind(), found.double_value(&[])), (Kind::Float, expected), "{dtype}");
-        }
-        let header = r#"{"x":{"dtype":"U64","shape":[1],"data_offsets":[0,8]}}"#;
-        let file = file(&with_header(header, &[0; 8]));
-        let message = Weights::open(file.path()).unwrap().tensor("x", &[1]).unwrap_err().to_string();
-        assert!(message.contains("tensor x") && message.contains("U64"), "{message}");
-    }
-
-    #[test]
-    fn a_wrong_shape_or_name_says_what_was_expected() {
-        let header = r#"{"net.w":{"dtype":"U8","shape":[2,2],"data_offsets":[0,4]},"net.e":{"dtype":"F32","shape":[0,3],"data_offsets":[4,4]}}"#;
-        let file = file(&with_header(header, &[1, 2, 3, 4]));
-        let net = Weights::open(file.path()).unwrap().at("net");
-        let message = net.tensor("w", &[4]).unwrap_err().to_string();
-        assert!(message.contains("net.w") && message.contains("[2, 2]") && message.contains("[4]"), "{message}");
-        assert!(net.shape("nope").unwrap_err().to_string().contains("net.nope"));
-        assert_eq!(net.tensor("e", &[0, 3]).unwrap().size(), [0, 3]);
-        assert!(net.dim("e", 0).is_err());
-        assert_eq!(net.names(), ["e", "w"]);
-        assert!(net.contains("w") && !net.contains("net.w"));
-        assert!(net.at("w").is_empty() && !net.is_empty());
-        assert_eq!(net.placement().device, Device::Cpu);
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn damage_never_panics(position in 0usize..120, byte: u8, keep in 0usize..140) {
-            let header = r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F16","shape":[1,2],"data_offsets":[8,12]}}"#;
-            let mut bytes = with_header(header, &[1; 12]);
-            bytes[position] = byte;
-            bytes.truncate(keep);
-            let file = file(&bytes);
-            if let Ok(weights) = Weights::open(file.path()) {
-                for name in weights.names() {
-                    let shape = weights.shape(&name).unwrap();
-                    let _ = weights.tensor(&name, &shape);
-                }
-            }
-        }
-    }
-}
+#[path = "weights_tests.rs"]
+mod tests;

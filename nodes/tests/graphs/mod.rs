@@ -12,6 +12,7 @@ use redraft_engine::io::Socket;
 use redraft_engine::node::Registry;
 use redraft_engine::plan::Plan;
 use redraft_engine::prompt::{Given, NodeId, Prompt, PromptNode, Targets};
+use redraft_nodes::ops::numerics::Numerics;
 use redraft_nodes::values::{Part, parts};
 use serde_json::{Value as Json, json};
 use tch::Kind;
@@ -55,7 +56,9 @@ fn prompt(graph: &Json) -> Prompt {
 
 pub(crate) fn run(graph: &Json, base: &Path) -> Result<Left, String> {
     let registry = Registry::linked().unwrap();
-    let mut engine = Engine::new(FolderPaths::below(base), Services::default());
+    let mut services = Services::default();
+    redraft_nodes::provide(&mut services, Numerics::cpu());
+    let mut engine = Engine::new(FolderPaths::below(base), services);
     let plan =
         Plan::new(prompt(graph), &registry, &engine.folders, &Targets::All, "").map_err(|error| error.to_string())?;
     let mut left = Left::default();

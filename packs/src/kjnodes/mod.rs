@@ -8,3 +8,4 @@ mod masks;
 mod padding;
 mod resize;
 mod resize_old;
+mod sizes;

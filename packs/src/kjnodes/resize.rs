@@ -8,6 +8,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::colours::channels;
 use super::padding::{Fill, Margins, pad};
+use super::sizes::{cut, stretched, within};
 
 /// Resizes pictures, and a mask with them: stretched, cropped, within a frame, or to a number of pixels. A width or height of 0 follows
 /// from the other.
@@ -146,27 +147,18 @@ struct Frame {
 
 impl ImageResizeKJv2 {
     fn frame(&self, columns: i64, rows: i64) -> Frame {
-        let scaled = |side: i64, ratio: f64| (side as f64 * ratio).round_ties_even() as i64;
-        let ratio = |wanted: i64, have: i64| wanted as f64 / have as f64;
         let (width, height) = match (self.keep_proportion, self.width, self.height) {
-            (Keep::Stretch | Keep::Crop, width, height) => {
-                (if width == 0 { columns } else { width }, if height == 0 { rows } else { height })
-            }
+            (Keep::Stretch | Keep::Crop, width, height) => stretched((columns, rows), width, height),
             (Keep::TotalPixels, width, height) => {
                 let (pixels, aspect) = ((width * height) as f64, columns as f64 / rows as f64);
                 ((pixels * aspect).sqrt() as i64, (pixels / aspect).sqrt() as i64)
             }
             (_, 0, 0) => (columns, rows),
-            (_, 0, height) => (scaled(columns, ratio(height, rows)), height),
-            (_, width, 0) => (width, scaled(rows, ratio(width, columns))),
-            (_, width, height) => {
-                let ratio = ratio(width, columns).min(ratio(height, rows));
-                (scaled(columns, ratio), scaled(rows, ratio))
-            }
+            (_, width, height) => within((columns, rows), width, height),
         };
         let margins = if self.fill().is_some() { self.margins(width, height) } else { Margins::default() };
-        let cut = |side: i64| if self.divisible_by > 1 { side - side % self.divisible_by } else { side };
-        Frame { width: cut(width), height: cut(height), margins }
+        let (width, height) = cut((width, height), self.divisible_by);
+        Frame { width, height, margins }
     }
 
     /// What is left of the frame around a picture of that size.

@@ -8,6 +8,8 @@ use redraft_nodes::ops::resize::{Crop, ImageMethod, picture_size, resize_picture
 use redraft_nodes::values::Image;
 use serde_json::{Value as Json, json};
 
+use super::sizes::{cut, stretched, within};
+
 /// Resizes pictures. A width or height of 0 is the picture's, or follows from the other. The newer ImageResizeKJv2 does more.
 #[derive(Node)]
 #[node(category = "KJNodes/image", display = "Resize Image (deprecated)", deprecated)]
@@ -80,21 +82,11 @@ impl Run for ImageResizeKJ {
 
 impl ImageResizeKJ {
     fn size(&self, columns: i64, rows: i64) -> (i64, i64) {
-        let scaled = |side: i64, ratio: f64| (side as f64 * ratio).round_ties_even() as i64;
-        let ratio = |wanted: i64, have: i64| wanted as f64 / have as f64;
-        let (width, height) = match (self.keep_proportion, self.width, self.height) {
+        let size = match (self.keep_proportion, self.width, self.height) {
             (true, 0, 0) => (0, 0),
-            (true, 0, height) => (scaled(columns, ratio(height, rows)), height),
-            (true, width, 0) => (width, scaled(rows, ratio(width, columns))),
-            (true, width, height) => {
-                let ratio = ratio(width, columns).min(ratio(height, rows));
-                (scaled(columns, ratio), scaled(rows, ratio))
-            }
-            (false, width, height) => {
-                (if width == 0 { columns } else { width }, if height == 0 { rows } else { height })
-            }
+            (true, width, height) => within((columns, rows), width, height),
+            (false, width, height) => stretched((columns, rows), width, height),
         };
-        let cut = |side: i64| if self.divisible_by > 1 { side - side % self.divisible_by } else { side };
-        (cut(width), cut(height))
+        cut(size, self.divisible_by)
     }
 }
