@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 use tch::{Device, Kind, Tensor};
 
-use super::layers::Part;
+use super::layers::{Layer, Part};
 use super::*;
 use crate::files::tensor_file;
 use crate::files::weights::Weights;
@@ -136,6 +136,38 @@ fn every_spelling_of_qwen_image_is_the_references() {
             spellings::keys(&layers).map(|found| (found.key, found.layer.name.as_str())).collect();
         let found = keys.iter().fold(0, |sum: u64, (key, name)| sum.wrapping_add(fnv(&format!("{key}={name}"))));
         assert_eq!((keys.len(), found), (count, sum));
+    }
+}
+
+/// Files, how many keys ComfyUI knows for tensors that they hold, and the sums.
+const FIGURES_OF_SPLIT: [(&str, usize, u64); 3] = [
+    ("flux-dev-tiny", 308, 0xbc4c_3781_f806_bd5a),
+    ("sd35-medium-tiny", 290, 0x64ab_3e80_c175_7c83),
+    ("z-image-tiny", 383, 0x25fc_124c_8e35_44b9),
+];
+
+/// The same for the transformers that diffusers splits otherwise. A part of a tensor is written with its first row and how many it has,
+/// or as swapped.
+#[test]
+#[cfg_attr(not(shared), ignore = "needs ../shared")]
+fn every_spelling_of_split_transformers_is_the_references() {
+    let models = "base/models/diffusion_models";
+    for (name, count, sum) in FIGURES_OF_SPLIT {
+        let all = file(&format!("{models}/{name}.safetensors"));
+        let below = all.at("model.diffusion_model");
+        let layers = layers::unet(if below.is_empty() { &all } else { &below });
+        let stands_for = |layer: &Layer| {
+            let of_file = layer.slot.name.strip_prefix("model.diffusion_model.").unwrap_or(&layer.slot.name);
+            match (&layer.slot.rows, layer.slot.halves_swapped) {
+                (Some(rows), _) => format!("diffusion_model.{of_file}[{}+{}]", rows.start, rows.end - rows.start),
+                (None, true) => format!("diffusion_model.{of_file}[swapped]"),
+                (None, false) => layer.name.clone(),
+            }
+        };
+        let keys: BTreeMap<String, String> =
+            spellings::keys(&layers).map(|found| (found.key, stands_for(found.layer))).collect();
+        let found = keys.iter().fold(0, |sum: u64, (key, name)| sum.wrapping_add(fnv(&format!("{key}={name}"))));
+        assert_eq!((keys.len(), found), (count, sum), "{name}");
     }
 }
 

@@ -57,6 +57,10 @@ fn flux(weights: &Weights) -> Vec<(String, Slot)> {
             ("ff.net.2", "img_mlp.2"),
             ("ff_context.net.0.proj", "txt_mlp.0"),
             ("ff_context.net.2", "txt_mlp.2"),
+            ("attn.norm_q", "img_attn.norm.query_norm"),
+            ("attn.norm_k", "img_attn.norm.key_norm"),
+            ("attn.norm_added_q", "txt_attn.norm.query_norm"),
+            ("attn.norm_added_k", "txt_attn.norm.key_norm"),
         ] {
             all.whole(format!("{theirs}.{their}"), format!("{ours}.{our}"));
         }
@@ -69,6 +73,8 @@ fn flux(weights: &Weights) -> Vec<(String, Slot)> {
         all.rows(format!("{theirs}.proj_mlp"), format!("{ours}.linear1"), 3 * width..7 * width);
         all.whole(format!("{theirs}.norm.linear"), format!("{ours}.modulation.lin"));
         all.whole(format!("{theirs}.proj_out"), format!("{ours}.linear2"));
+        all.whole(format!("{theirs}.attn.norm_q"), format!("{ours}.norm.query_norm"));
+        all.whole(format!("{theirs}.attn.norm_k"), format!("{ours}.norm.key_norm"));
     }
     for (their, our) in [
         ("proj_out", "final_layer.linear"),
@@ -199,8 +205,9 @@ struct Names<'a> {
 
 impl Names<'_> {
     fn add(&mut self, theirs: String, ours: &str, part: impl FnOnce(Slot) -> Slot) {
-        let name = format!("{ours}.weight");
-        if self.weights.contains(&name) {
+        // Flux's normalisations have a scale.
+        let names = ["weight", "scale"].map(|of| format!("{ours}.{of}"));
+        if let Some(name) = names.into_iter().find(|name| self.weights.contains(name)) {
             self.found.push((theirs, part(Slot::whole(self.weights.full_name(&name)))));
         }
     }
