@@ -193,6 +193,13 @@ pub(crate) struct Reading {
     pub(crate) semantics: Semantics,
 }
 
+impl Reading {
+    /// Whether it may make another prompt of a file than it is read as without being told.
+    fn is_chosen(&self) -> bool {
+        self.prompt_seed != 0 || self.semantics.0.is_some()
+    }
+}
+
 /// The version by whose declarations files are read; none where each node decides it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Semantics(pub(crate) Option<Version>);
@@ -241,7 +248,7 @@ pub(crate) struct Changes {
 impl Changes {
     /// Whether anything is to be changed.
     pub(crate) fn are_any(&self) -> bool {
-        self.inputs.is_some() || !self.sets.is_empty() || self.substitute() || self.reading.prompt_seed != 0
+        self.inputs.is_some() || !self.sets.is_empty() || self.substitute() || self.reading.is_chosen()
     }
 
     /// The files that they are read from: `--inputs`, texts of `--set`, and stand-ins.

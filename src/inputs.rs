@@ -6,7 +6,7 @@ use redraft_engine::stock::Known;
 use serde_json::json;
 
 use crate::args::FileArgs;
-use crate::exit::{Exit, Outcome};
+use crate::exit::{Exit, Outcome, Stop};
 use crate::out::say_json;
 use crate::{directories, workflow_file};
 
@@ -17,7 +17,8 @@ pub(crate) fn inputs(args: &FileArgs) -> Outcome {
     // As `run` does.
     workflow.leave_out_muted(&Known(&registry));
     let mut schema = settable::schema(&workflow.prompt, &registry, &folders);
-    let app = workflow_file::app(&workflow, &registry, &folders)?;
+    let app = workflow_file::app(&workflow, args.reading, &registry, &folders);
+    let app = app.map_err(|error| Stop::wrong(error).of_file(&workflow_file::name(&args.file)))?;
     settable::put_first(&mut schema, app.inputs.iter().map(|(node, input)| (node, input.as_str())));
     if !app.outputs.is_empty() {
         schema["x-app-outputs"] = json!(app.outputs);

@@ -45,15 +45,16 @@ impl Named {
         folders.find(&self.folder, &self.name)
     }
 
-    /// What lies there now; nothing if it is not there or cannot be read.
+    /// What lies there now, of all that the name stands for; nothing if it is not there or cannot be read.
     pub(crate) fn digest(&self, folders: &FolderPaths) -> Option<FileDigest> {
-        let path = self.path(folders)?;
-        let digest = match path.is_dir() {
-            true => folders.digest(&path, true).ok()?.digest,
-            false => folders.digests.whole(&path).ok()?,
-        };
+        self.content(folders).map(|(digest, _)| digest)
+    }
+
+    /// The same, and how many bytes it has.
+    pub(crate) fn content(&self, folders: &FolderPaths) -> Option<(FileDigest, u64)> {
+        let (digest, bytes) = folders.whole_choice(&self.folder, &self.name)?.ok()?;
         let blake3 = blake3::Hash::from(digest).to_hex().to_string();
-        Some(FileDigest { folder: self.folder.clone(), name: self.name.clone(), blake3 })
+        Some((FileDigest { folder: self.folder.clone(), name: self.name.clone(), blake3 }, bytes))
     }
 }
 

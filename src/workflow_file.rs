@@ -90,11 +90,21 @@ fn misfit(workflow: &Workflow, registry: &Registry, folders: &FolderPaths) -> Op
     problems.into_iter().find(|problem| !of_files(problem))
 }
 
-/// What the workflow's author chose for the editor's app view.
-pub(crate) fn app(workflow: &Workflow, registry: &Registry, folders: &FolderPaths) -> Outcome<App> {
-    let context = Context { schemas: &Known(registry), folders, seed: 0, now: now() };
-    let editor = workflow.workflow_json.as_ref();
-    editor.map_or_else(|| Ok(App::default()), |editor| workflow::app(editor, &context).map_err(Stop::wrong))
+/// What the author of a workflow that was read so chose for the editor's app view. Of a prompt whose workflow beside it cannot be read,
+/// nothing.
+pub(crate) fn app(
+    workflow: &Workflow,
+    reading: Reading,
+    registry: &Registry,
+    folders: &FolderPaths,
+) -> Result<App, ReadError> {
+    let schemas = ReadAs(Known(registry), reading.semantics.0);
+    let context = Context { schemas: &schemas, folders, seed: reading.prompt_seed, now: now() };
+    let Some(editor) = &workflow.workflow_json else { return Ok(App::default()) };
+    match (workflow::app(editor, &context), workflow.form) {
+        (Err(_), Form::Api) => Ok(App::default()),
+        (read, _) => read,
+    }
 }
 
 /// Reads a workflow file of any form.

@@ -1,9 +1,10 @@
 //! Choices that stand for more than one file: pairs of files, and folders that hold a model's parts.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
-use crate::digests::Print;
-use crate::folders::FolderPaths;
+use crate::digests::{Digest, Lasting, Print};
+use crate::folders::{FolderPaths, Gathered};
 use crate::schema::Folders;
 
 /// VAEs whose encoder and decoder are files of their own in `vae_approx`, by their names among the choices.
@@ -32,11 +33,44 @@ impl FolderPaths {
         PAIRS.into_iter().filter(complete).map(str::to_owned).collect()
     }
 
+    /// The files that a choice among those of a kind stands for, each with what it is called among them: one, the halves of a pair, or
+    /// all that lie in a folder. Nothing if the choice is not there.
+    fn files_of_choice(&self, kind: &str, name: &str) -> Option<Vec<(String, PathBuf)>> {
+        match self.pair(name).filter(|_| kind == "vae") {
+            Some(halves) => Some((0..).map(|place: usize| place.to_string()).zip(halves).collect()),
+            None => Some(self.files_at(&self.find(kind, name)?)),
+        }
+    }
+
     /// The digest of what a choice among the files of a kind stands for.
     pub(crate) fn digest_of_choice(&self, kind: &str, name: &str, settled: bool) -> Option<Print> {
-        match self.pair(name).filter(|_| kind == "vae") {
-            Some(files) => self.digest_of_files(&files, settled).ok(),
-            None => self.digest(&self.find(kind, name)?, settled).ok(),
+        let files = self.files_of_choice(kind, name)?;
+        of_all(&files, |path| self.print(path, settled)).ok()
+    }
+
+    /// The digest of the contents of all that a choice stands for, however long it takes to read, and how many bytes these are. Nothing
+    /// if the choice is not there.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or changes meanwhile.
+    pub fn whole_choice(&self, kind: &str, name: &str) -> Option<io::Result<(Digest, u64)>> {
+        let files = self.files_of_choice(kind, name)?;
+        let whole = |path: &Path| Ok(Print { digest: self.digests.whole(path)?, lasting: Lasting::Yes });
+        let bytes = files.iter().map(|(_, path)| path.metadata().map(|about| about.len())).sum::<io::Result<u64>>();
+        Some(bytes.and_then(|bytes| Ok((of_all(&files, whole)?.digest, bytes))))
+    }
+}
+
+/// One file as it goes by itself, several by their names and by what each goes by.
+fn of_all(files: &[(String, PathBuf)], print: impl Fn(&Path) -> io::Result<Print>) -> io::Result<Print> {
+    match files {
+        [(name, path)] if name.is_empty() => print(path),
+        files => {
+            let mut all = Gathered::default();
+            for (name, path) in files {
+                all.add(name, print(path)?);
+            }
+            Ok(all.print())
         }
     }
 }
@@ -61,13 +95,17 @@ mod tests {
         let before = folders.digest_of_choice("vae", "taesd", false).unwrap();
         std::fs::write(approx.join("taesd_encoder.safetensors"), "other").unwrap();
         assert_ne!(folders.digest_of_choice("vae", "taesd", false).unwrap(), before);
+        let (whole, bytes) = folders.whole_choice("vae", "taesd").unwrap().unwrap();
+        assert_eq!(bytes, 6);
+        std::fs::write(approx.join("taesd_encoder.safetensors"), "third").unwrap();
+        assert_ne!(folders.whole_choice("vae", "taesd").unwrap().unwrap().0, whole, "of both halves");
     }
 
     #[test]
     fn a_folder_of_diffusers_is_told_by_its_index() {
         let dir = tempfile::tempdir().unwrap();
         let models = dir.path().join("models/diffusers");
-        for name in ["one", "sub/two", "none"] {
+        for name in ["sub/two", "one", "none"] {
             std::fs::create_dir_all(models.join(name)).unwrap();
         }
         for name in ["one", "sub/two"] {

@@ -207,32 +207,20 @@ impl FolderPaths {
         self.handed_in = OnceLock::new();
     }
 
-    /// The digest of what lies under a path: of a file, its content; of a folder, the names and contents of all files in it.
-    ///
-    /// # Errors
-    /// If a file cannot be read.
-    pub fn digest(&self, path: &Path, settled: bool) -> std::io::Result<Print> {
-        let print = |path: &Path| if settled { self.digests.settled(path) } else { self.digests.of(path) };
+    /// The files that a path stands for, each with its name below it: itself, or all that lie in it, sorted.
+    pub(crate) fn files_at(&self, path: &Path) -> Vec<(String, PathBuf)> {
         if !path.is_dir() {
-            return print(path);
+            return vec![(String::new(), path.to_owned())];
         }
         let mut names = Vec::new();
         walk(path, String::new(), MAX_DEPTH, &|_| true, &mut names);
         names.sort();
-        let mut all = Gathered::default();
-        for name in names {
-            all.add(&name, print(&path.join(&name))?);
-        }
-        Ok(all.print())
+        names.into_iter().map(|name| (name.clone(), path.join(name))).collect()
     }
 
-    /// One digest for several files, in this order.
-    pub(crate) fn digest_of_files(&self, files: &[PathBuf], settled: bool) -> std::io::Result<Print> {
-        let mut all = Gathered::default();
-        for (place, file) in files.iter().enumerate() {
-            all.add(&place.to_string(), self.digest(file, settled)?);
-        }
-        Ok(all.print())
+    /// What a file goes by, here or in every process; see [`Digests`].
+    pub(crate) fn print(&self, path: &Path, settled: bool) -> std::io::Result<Print> {
+        if settled { self.digests.settled(path) } else { self.digests.of(path) }
     }
 
     /// One digest for all files in the folders of a kind, in the order in which the folders are searched: of their names and contents.
@@ -244,7 +232,7 @@ impl FolderPaths {
             walk(folder, String::new(), MAX_DEPTH, &|_| true, &mut names);
             names.sort();
             for name in names {
-                let print = self.digest(&folder.join(&name), settled).ok();
+                let print = self.print(&folder.join(&name), settled).ok();
                 let print = print.unwrap_or(Print { digest: Default::default(), lasting: Lasting::No });
                 all.add(&format!("{place}/{name}"), print);
             }
@@ -255,20 +243,20 @@ impl FolderPaths {
 
 /// One digest of several files.
 #[derive(Default)]
-struct Gathered {
+pub(crate) struct Gathered {
     hasher: blake3::Hasher,
     lasting: Lasting,
 }
 
 impl Gathered {
-    fn add(&mut self, name: &str, print: Print) {
+    pub(crate) fn add(&mut self, name: &str, print: Print) {
         self.hasher.update(&(name.len() as u64).to_le_bytes());
         self.hasher.update(name.as_bytes());
         self.hasher.update(&print.digest);
         self.lasting = self.lasting.min(print.lasting);
     }
 
-    fn print(self) -> Print {
+    pub(crate) fn print(self) -> Print {
         Print { digest: *self.hasher.finalize().as_bytes(), lasting: self.lasting }
     }
 }
@@ -287,7 +275,10 @@ impl Folders for FolderPaths {
             self.directories(folder).iter().for_each(|dir| walk(dir, String::new(), MAX_DEPTH, &is_index, &mut names));
             let of = |index: &String| index.strip_suffix(INDEX).map(|dir| dir.trim_end_matches('/').to_owned());
             let names = names.iter().filter_map(of);
-            return names.map(|name| if name.is_empty() { ".".to_owned() } else { name }).collect();
+            let mut names: Vec<_> = names.map(|name| if name.is_empty() { ".".to_owned() } else { name }).collect();
+            names.sort();
+            names.dedup();
+            return names;
         }
         let flat = matches!(folder, "input" | "output" | "temp");
         let known = FolderKind::find(current_name(folder));

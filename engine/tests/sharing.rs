@@ -68,7 +68,7 @@ fn a_workflow_is_checked_while_another_runs() {
     let problems = check(&nodes("b.safetensors"), &registry, &folders, &Targets::Outputs).problems;
     assert!(problems.only_missing() && problems.0.len() == 1, "{problems}");
     assert!(check(&nodes("a.safetensors"), &registry, &folders, &Targets::Outputs).whole().is_ok());
-    folders.digest(&models.join("a.safetensors"), false).unwrap();
+    folders.digests.of(&models.join("a.safetensors")).unwrap();
     tell.send(()).unwrap();
     let (outcome, events) = running.join().unwrap();
     assert_eq!(outcome, Outcome::Done);

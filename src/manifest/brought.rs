@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::exit::{Outcome, Stop};
 use crate::named::Named;
+use crate::out::tell;
 
 /// The largest picture that is kept, in bytes.
 const MAX_PICTURE: u64 = 128 << 20;
@@ -28,8 +29,9 @@ pub(super) fn take(named: &[Named], folders: &FolderPaths) -> Vec<Brought> {
             if all.iter().any(|known| known.name == name) {
                 continue;
             }
-            if let Ok(bytes) = files::read(&file, MAX_PICTURE) {
-                all.push(Brought { name, content: STANDARD.encode(bytes) });
+            match files::read(&file, MAX_PICTURE) {
+                Ok(bytes) => all.push(Brought { name, content: STANDARD.encode(bytes) }),
+                Err(error) => tell(format!("warning: the picture {name} is left out of the manifest: {error}")),
             }
         }
     }
@@ -42,7 +44,11 @@ pub(super) fn take(named: &[Named], folders: &FolderPaths) -> Vec<Brought> {
 /// If one is no base64, or has no plain name.
 pub(super) fn give_back(brought: &[Brought], folders: &FolderPaths) -> Outcome<()> {
     for Brought { name, content } in brought {
-        let no_base64 = |_| Stop::wrong(format!("the content of the picture {name:?} is no base64"));
+        let no_base64 = |_| {
+            Stop::wrong(format!(
+                "the content of the picture {name:?} is no base64; take the manifest as it was written"
+            ))
+        };
         let bytes = STANDARD.decode(content).map_err(no_base64)?;
         folders.hand_in(name, &bytes).map_err(|error| Stop::wrong(format!("{error:#}")))?;
     }

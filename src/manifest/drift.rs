@@ -21,13 +21,11 @@ pub(super) fn of_files(manifest: &Manifest, folders: &FolderPaths) -> Outcome<Ve
     for (what, Named { file: FileDigest { folder, name, blake3 }, bytes }) in
         all.chain(manifest.pictures.iter().map(|p| ("picture", p)))
     {
-        let Some(path) = folders.find(folder, name).filter(|path| path.is_file()) else {
+        let Some(content) = folders.whole_choice(folder, name) else {
             let text = format!("the {what} {name} ({folder}) is not there; put it back, or name its --base-directory");
             return Err(Stop::new(Exit::Missing, text));
         };
-        let wrong = |error| Stop::wrong(format!("{}: {error}", path.display()));
-        let now = path.metadata().map_err(wrong)?.len();
-        let digest = folders.digests.whole(&path).map_err(wrong)?;
+        let (digest, now) = content.map_err(|error| Stop::wrong(format!("the {what} {name} ({folder}): {error}")))?;
         if blake3::Hash::from(digest).to_hex().as_str() != blake3 {
             let size =
                 if now == *bytes { "of the same size".to_owned() } else { format!("{bytes} bytes then, {now} now") };

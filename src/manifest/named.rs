@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::named::FileDigest;
 
-/// A file that the workflow names.
+/// A file, or a folder, that the workflow names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Named {
     #[serde(flatten)]
     pub(super) file: FileDigest,
+    /// Of all files that the name stands for.
     pub(super) bytes: u64,
 }
 
@@ -22,9 +23,8 @@ pub(super) fn files(all: &[crate::named::Named], folders: &FolderPaths) -> (Vec<
         if found.contains_key(&key) {
             continue;
         }
-        let bytes = named.path(folders).and_then(|path| path.metadata().ok()).filter(|about| about.is_file());
-        if let (Some(about), Some(file)) = (bytes, named.digest(folders)) {
-            found.insert(key, (named.is_users(), Named { file, bytes: about.len() }));
+        if let Some((file, bytes)) = named.content(folders) {
+            found.insert(key, (named.is_users(), Named { file, bytes }));
         }
     }
     let (pictures, models): (Vec<_>, Vec<_>) = found.into_values().partition(|(of_user, _)| *of_user);

@@ -53,12 +53,13 @@ pub fn put_first<'i>(schema: &mut Value, inputs: impl IntoIterator<Item = (&'i N
     let mut first = Map::new();
     for (node, input) in inputs {
         let address = format!("{node}.{input}");
-        if let Some(Value::Object(mut property)) = properties.shift_remove(&address) {
-            property.insert("x-app".into(), json!(true));
+        if let Some(Value::Object(property)) = properties.get_mut(&address).map(Value::take) {
             first.insert(address, Value::Object(property));
         }
     }
-    first.append(properties);
+    first.values_mut().for_each(|property| property["x-app"] = json!(true));
+    let others = std::mem::take(properties).into_iter().filter(|(_, property)| !property.is_null());
+    first.extend(others);
     *properties = first;
 }
 

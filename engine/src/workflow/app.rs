@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use indexmap::IndexSet;
 use serde_json::Value;
 
 use super::convert::{Assembled, assemble};
@@ -35,15 +36,17 @@ pub struct App {
 pub fn app(file: &Value, context: &Context<'_>) -> Result<App, ReadError> {
     let data = &file["extra"]["linearData"];
     let entries = |of: &str| data[of].as_array().map_or(&[][..], |entries| entries);
-    let outputs = entries("outputs").iter().filter_map(|entry| Some(NodeId::from(ui::id(entry)?)));
-    let mut app = App { inputs: Vec::new(), outputs: outputs.collect() };
-    let chosen: Vec<_> = entries("inputs")
+    let there: HashSet<String> =
+        file["nodes"].as_array().into_iter().flatten().filter_map(|node| ui::id(&node["id"])).collect();
+    let outputs = entries("outputs").iter().take(MAX_CHOSEN).filter_map(ui::id).filter(|id| there.contains(id));
+    let outputs: Vec<_> = outputs.map(NodeId::from).collect();
+    let chosen: IndexSet<_> = entries("inputs")
         .iter()
         .take(MAX_CHOSEN)
         .filter_map(|entry| Some((ui::id(&entry[0])?, entry[1].as_str()?)))
         .collect();
     if chosen.is_empty() {
-        return Ok(app);
+        return Ok(App { inputs: Vec::new(), outputs });
     }
     // A widget by its node and name, also by the inner node of an instance that shows it, and by the name that it has here.
     let names = |id: String, name: &str| [name.to_owned(), last_name(name).to_owned()].map(|name| (id.clone(), name));
@@ -53,14 +56,15 @@ pub fn app(file: &Value, context: &Context<'_>) -> Result<App, ReadError> {
     };
     let wanted: HashSet<_> = chosen.iter().flat_map(of).collect();
     let found = addresses(&assemble(file, context)?, &wanted)?;
-    for widget in chosen.iter().flat_map(of) {
-        for input in found.get(&widget).into_iter().flatten() {
-            if !app.inputs.contains(input) {
-                app.inputs.push(input.clone());
-            }
+    // One widget may feed very many inputs.
+    let mut inputs = IndexSet::new();
+    for input in chosen.iter().flat_map(of).flat_map(|widget| found.get(&widget).into_iter().flatten()) {
+        inputs.insert(input);
+        if inputs.len() == MAX_CHOSEN {
+            break;
         }
     }
-    Ok(app)
+    Ok(App { inputs: inputs.into_iter().cloned().collect(), outputs })
 }
 
 /// A node and a widget of the file.

@@ -193,10 +193,12 @@ pub(super) fn in_prompt(prompt: &mut Prompt, context: &Context<'_>, remarks: &mu
     }
 }
 
-/// Which output of `schema` each of `edition` is, by name; one that it lacks has a number behind all that it has.
+/// Which output of `schema` each of `edition` is: the one in its place, if it has its name, else the first of that name; one that it lacks
+/// has a number behind all that it has.
 fn renumbered(edition: &Schema, schema: &Schema) -> Vec<usize> {
     let each = edition.outputs.iter().enumerate().map(|(number, output)| {
-        let same = schema.outputs.iter().position(|other| other.name == output.name);
+        let here = schema.outputs.get(number).filter(|here| here.name == output.name).map(|_| number);
+        let same = here.or_else(|| schema.outputs.iter().position(|other| other.name == output.name));
         same.unwrap_or(if number < schema.outputs.len() { schema.outputs.len() + number } else { number })
     });
     each.collect()

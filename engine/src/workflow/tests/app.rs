@@ -23,7 +23,7 @@ fn what_the_author_chose_is_found_in_the_prompt() {
     let sample = node(7, "Sample", json!([["steps", "INT", 1, "steps"]]), json!([3, "fixed", 20]));
     let data = json!({
         "inputs": [["7", "seed"], [5, "strength"], [5, "size"], [6, "value"], [99, "gone"], ["7", "seed"], "x"],
-        "outputs": [7, "5", null],
+        "outputs": [7, "5", null, 99],
     });
     let file = with(
         file(vec![instance, primitive, sample], json!([[1, 6, 0, 7, 0, "INT"]])),
