@@ -110,6 +110,8 @@ pub struct Delta {
     changes: BTreeMap<String, Vec<SlotChange>>,
     /// Whose tensors it takes.
     sources: Vec<Weights>,
+    /// See [`Delta::reads`].
+    reads: u64,
     digest: Digest,
 }
 
@@ -120,12 +122,12 @@ impl Delta {
         for (slot, change) in changes {
             by_name.entry(slot.name.clone()).or_default().push((slot, change));
         }
-        Self { changes: by_name, sources: Vec::new(), digest }
+        Self { changes: by_name, sources: Vec::new(), reads: 1, digest }
     }
 
     /// The same, which takes tensors of `source`.
     pub(super) fn taking(self, source: Weights) -> Self {
-        Self { sources: vec![source], ..self }
+        Self { reads: self.reads.saturating_add(source.reads()), sources: vec![source], ..self }
     }
 
     /// Whether it changes nothing.
@@ -136,6 +138,11 @@ impl Delta {
     /// Fails if a file whose tensors it takes was written to since it was opened.
     pub(super) fn unchanged(&self) -> Result<()> {
         self.sources.iter().try_for_each(Weights::unchanged)
+    }
+
+    /// How much work it is for a tensor: 1, and the reads of whose tensors it takes.
+    pub(super) fn reads(&self) -> u64 {
+        self.reads
     }
 
     pub(super) fn digest(&self) -> &Digest {

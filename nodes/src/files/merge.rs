@@ -29,6 +29,13 @@ pub struct Pair {
     pub factors: Factors,
 }
 
+impl Pair {
+    /// Whether it changes the weight.
+    pub fn changes(&self) -> bool {
+        self.factors != Factors::ratio(1.0)
+    }
+}
+
 /// The other model's weight added.
 struct Added {
     other: Weights,
@@ -60,7 +67,7 @@ impl Delta {
         hasher.update(b"merge").update(&other.digest());
         let changes: Vec<(Slot, Rc<dyn Change>)> = pairs
             .into_iter()
-            .filter(|pair| pair.factors != Factors::ratio(1.0))
+            .filter(Pair::changes)
             .map(|Pair { own, other: slot, factors }| {
                 hash_slot(&mut hasher, &own);
                 hash_slot(&mut hasher, &slot);

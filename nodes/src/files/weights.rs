@@ -156,6 +156,12 @@ impl Weights {
         *hasher.finalize().as_bytes()
     }
 
+    /// How much work it is to read a tensor, at most: 1, and 1 for each delta over it, with the same of the models that those take
+    /// tensors of. It doubles where a merged model is merged with itself.
+    pub fn reads(&self) -> u64 {
+        self.deltas.iter().fold(1, |sum: u64, delta| sum.saturating_add(delta.reads()))
+    }
+
     /// Whether a delta changes the tensor of this full name.
     fn touched(&self, full: &str) -> bool {
         self.deltas.iter().any(|delta| delta.touches(full))
@@ -322,6 +328,7 @@ impl Weights {
     fn changed_tensor(&self, full: &str, placement: Placement) -> Result<Tensor> {
         let Placement { device, kind, channels_last: last } = placement;
         let changed = self.applied(full, kind, device, changed_in(device, kind))?.to_kind(kind);
+        self.unchanged()?;
         Ok(if last { channels_last(&changed) } else { changed })
     }
 
@@ -330,9 +337,7 @@ impl Weights {
         let tensor = self.read(full, held, device)?;
         let weight = tensor.to_device_(device, wider, false, true);
         drop(tensor);
-        let changed = self.deltas.iter().fold(weight, |weight, delta| delta.apply(full, weight, held));
-        self.unchanged()?;
-        Ok(changed)
+        Ok(self.deltas.iter().fold(weight, |weight, delta| delta.apply(full, weight, held)))
     }
 
     /// What another model takes of this one: a part of a tensor in float32, as all deltas leave it, of a weight that is `held` in an

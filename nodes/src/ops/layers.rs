@@ -44,6 +44,11 @@ impl Linear {
         self.weight.size()[1]
     }
 
+    /// The number of output channels.
+    pub fn outputs(&self) -> i64 {
+        self.weight.size()[0]
+    }
+
     /// Applies the layer to a tensor of shape …×inputs.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let kind = x.kind();
@@ -56,21 +61,43 @@ impl Linear {
     }
 }
 
+/// The names of what a layer's matrix of 8 bits is multiplied by.
+const SCALES: [&str; 2] = ["scale_weight", "weight_scale"];
+
+/// Whether a layer's matrix is of 8 bits and has a scale: its numbers count only times that.
+pub fn is_scaled(layer: &Weights) -> bool {
+    SCALES.iter().any(|name| layer.contains(name))
+}
+
+/// Makes sure that the layer of a tensor, by its full name in the file, can be merged and saved.
+///
+/// # Errors
+/// [`Unsupported`] if it [is scaled](is_scaled).
+pub fn ensure_unscaled(weights: &Weights, full_name: &str) -> Result<()> {
+    let whole = weights.whole();
+    let layer = full_name.rsplit_once('.').map_or_else(|| whole.clone(), |(layer, _)| whole.at(layer));
+    if is_scaled(&layer) {
+        return Err(refused(&layer, "is of 8 bits with a scale, which cannot be merged or saved yet").into());
+    }
+    Ok(())
+}
+
+fn refused(layer: &Weights, why: &str) -> Unsupported {
+    let (matrix, file) = (layer.full_name("weight"), layer.path().display());
+    Unsupported(format!("{matrix} in {file} {why}; use a file in half precision"))
+}
+
 /// The scale of a matrix of 8 bits, if it has one.
 fn load_scale(weights: &Weights) -> Result<Option<Tensor>> {
-    let Some(name) = ["scale_weight", "weight_scale"].into_iter().find(|name| weights.contains(name)) else {
+    let Some(name) = SCALES.into_iter().find(|name| weights.contains(name)) else {
         return Ok(None);
-    };
-    let refused = |why: &str| {
-        let (matrix, file) = (weights.full_name("weight"), weights.path().display());
-        Unsupported(format!("{matrix} in {file} {why}; use a file in half precision"))
     };
     let shape = weights.shape(name)?;
     if shape.iter().product::<i64>() != 1 {
-        return Err(refused("is quantised by blocks, which is not supported yet").into());
+        return Err(refused(weights, "is quantised by blocks, which is not supported yet").into());
     }
     if weights.is_changed("weight") {
-        return Err(refused("is of 8 bits with a scale, over which no LoRA can be laid yet").into());
+        return Err(refused(weights, "is of 8 bits with a scale, over which no LoRA can be laid yet").into());
     }
     Ok(Some(weights.tensor_as(name, &shape, Kind::Float)?.reshape([] as [i64; 0])))
 }

@@ -1,8 +1,9 @@
 //! MODEL, CLIP and VAE: recipes for networks. Making one is free; the network is built when something uses it.
 
+use std::convert::Infallible;
 use std::rc::Rc;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use indexmap::IndexSet;
 use redraft_engine::cx::Cx;
 use redraft_engine::memory;
@@ -53,6 +54,13 @@ pub struct Clip {
 pub struct VaeRecipe {
     pub weights: Option<Weights>,
 }
+
+/// ComfyUI's words where a checkpoint had no text encoder.
+pub(super) const NO_TEXT_ENCODER: &str = "ERROR: clip input is invalid: None\n\nIf the clip is from a checkpoint loader node your \
+                                          checkpoint does not contain a valid clip or text encoder model.";
+/// The same where it had no autoencoder.
+pub(super) const NO_VAE: &str = "ERROR: VAE is invalid: None\n\nIf the VAE is from a checkpoint loader node your checkpoint does not \
+                                 contain a valid VAE.";
 
 /// The longest prompt, in bytes.
 const LONGEST_PROMPT: usize = 1 << 22;
@@ -135,13 +143,24 @@ impl Clip {
     }
 
     /// The same with a delta over each of its encoders: `delta` is told the encoder's key (`clip_l`) and weights.
-    pub fn changed(mut self, mut delta: impl FnMut(&str, &Weights) -> Delta) -> Clip {
+    pub fn changed(self, mut delta: impl FnMut(&str, &Weights) -> Delta) -> Clip {
+        let Ok(changed) = self.try_changed(|key, weights| Ok::<_, Infallible>(delta(key, weights)));
+        changed
+    }
+
+    /// The same with deltas that may fail.
+    pub(super) fn try_changed<E>(
+        mut self,
+        mut delta: impl FnMut(&str, &Weights) -> Result<Delta, E>,
+    ) -> Result<Clip, E> {
         if let Some(text) = &mut self.text {
-            for (usage, weights) in text.recipe.encoders.iter().zip(&mut text.encoders) {
-                *weights = weights.as_ref().map(|weights| weights.changed(delta(usage.key, weights)));
+            for (usage, encoder) in text.recipe.encoders.iter().zip(&mut text.encoders) {
+                if let Some(weights) = encoder {
+                    *weights = weights.changed(delta(usage.key, weights)?);
+                }
             }
         }
-        self
+        Ok(self)
     }
 
     /// Encodes a prompt.
@@ -150,13 +169,7 @@ impl Clip {
     /// With ComfyUI's words where the checkpoint had no text encoder; if it lacks one of several; if a text is for an encoder that
     /// is not among them; `embedding:` without a name.
     pub fn encode(&self, text: Text, cx: &mut Cx) -> Result<Entry> {
-        let missing = || {
-            anyhow!(
-                "ERROR: clip input is invalid: None\n\nIf the clip is from a checkpoint loader node your checkpoint does not \
-                 contain a valid clip or text encoder model."
-            )
-        };
-        let TextPart { recipe, encoders } = self.text.as_ref().ok_or_else(missing)?;
+        let TextPart { recipe, encoders } = self.text.as_ref().context(NO_TEXT_ENCODER)?;
         let networks = cx.service::<Networks>()?;
         let embeddings = EmbeddingFiles::new(cx.folders.directories("embeddings").to_vec());
         if let Text::Each(texts) = text {
@@ -248,12 +261,6 @@ fn warn_of_missing(text: Text, embeddings: &EmbeddingFiles, cx: &mut Cx) {
 impl VaeRecipe {
     /// The network. Fails, with ComfyUI's words, where the checkpoint had none.
     pub fn network(&self, networks: &Networks) -> Result<Rc<dyn Autoencoder>> {
-        let missing = || {
-            anyhow!(
-                "ERROR: VAE is invalid: None\n\nIf the VAE is from a checkpoint loader node your checkpoint does not contain \
-                 a valid VAE."
-            )
-        };
-        networks.get(self.weights.as_ref().ok_or_else(missing)?, autoencoder::load)
+        networks.get(self.weights.as_ref().context(NO_VAE)?, autoencoder::load)
     }
 }

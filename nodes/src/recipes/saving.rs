@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use tch::{Device, Kind, Tensor};
 
-use super::model::{Clip, Model, VaeRecipe};
+use super::model::{Clip, Model, NO_TEXT_ENCODER, NO_VAE, VaeRecipe};
 use crate::diffusion::parameterisation::Prediction;
 use crate::files::delta::Slot;
 use crate::files::weights::Weights;
@@ -11,6 +11,7 @@ use crate::files::written::Pending;
 use crate::lora::layers;
 use crate::models::families::is_unet;
 use crate::models::text_recipes;
+use crate::ops::layers::ensure_unscaled;
 use crate::ops::numerics::Numerics;
 
 /// A text encoder that is to be written.
@@ -32,6 +33,9 @@ const LEFT_OUT: [&str; 5] =
 
 impl Model {
     /// The tensors of its network, by their names within it.
+    ///
+    /// # Errors
+    /// If weights are of 8 bits with a scale.
     pub fn pending(&self, numerics: &Numerics) -> Result<Vec<Pending>> {
         let weights = &self.part.weights;
         let held = if is_unet(weights) { numerics.unet } else { numerics.transformer(weights).kind };
@@ -60,20 +64,17 @@ impl VaeRecipe {
     /// The tensors of the autoencoder, by their names within it.
     ///
     /// # Errors
-    /// If there is none.
+    /// If there is none; if weights are of 8 bits with a scale.
     pub fn pending(&self, numerics: &Numerics) -> Result<Vec<Pending>> {
         all(self.weights.as_ref().context(NO_VAE)?, numerics.vae)
     }
 }
 
-const NO_VAE: &str = "ERROR: VAE is invalid: None\n\nIf the VAE is from a checkpoint loader node your checkpoint does not contain a \
-                      valid VAE.";
-
 impl Clip {
     /// The tensors of each of its text encoders.
     ///
     /// # Errors
-    /// If there are none.
+    /// If there are none; if weights are of 8 bits with a scale.
     pub fn pending(&self, numerics: &Numerics) -> Result<Vec<SavedEncoder>> {
         let text = self.text.as_ref().context(NO_TEXT_ENCODER)?;
         let present = text.recipe.encoders.iter().zip(&text.encoders);
@@ -81,9 +82,6 @@ impl Clip {
         present.map(|(key, weights)| encoder(key, weights, numerics)).collect()
     }
 }
-
-pub(super) const NO_TEXT_ENCODER: &str = "ERROR: clip input is invalid: None\n\nIf the clip is from a checkpoint loader node your \
-                                          checkpoint does not contain a valid clip or text encoder model.";
 
 fn encoder(key: &'static str, weights: &Weights, numerics: &Numerics) -> Result<SavedEncoder> {
     let held = text_recipes::held(weights, numerics)?;
@@ -121,10 +119,35 @@ fn all(weights: &Weights, held: Kind) -> Result<Vec<Pending>> {
 }
 
 /// A part of a tensor, floating-point numbers as they are held.
+///
+/// # Errors
+/// If it is of 8 bits with a scale.
 fn pending(weights: &Weights, slot: Slot, name: String, held: Kind) -> Result<Pending> {
+    ensure_unscaled(weights, &slot.name)?;
     let own = weights.whole().kind(&slot.name)?;
     let is_integer = matches!(own, Kind::Int64 | Kind::Int | Kind::Int16 | Kind::Int8 | Kind::Uint8 | Kind::Bool);
     let kind = if is_integer { own } else { held };
     let (shape, weights) = (weights.part_shape(&slot)?, weights.clone());
     Ok(Pending { name, kind, shape, make: Box::new(move || weights.part(&slot, kind)) })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use redraft_engine::error::Unsupported;
+
+    use super::*;
+    use crate::files::tensor_file;
+
+    #[test]
+    fn matrices_with_a_scale_are_not_saved() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.safetensors");
+        let one = Tensor::from_slice(&[1f32]);
+        tensor_file::save(&path, ["a.weight", "b.c.weight", "b.c.scale_weight"].map(|name| (name, &one))).unwrap();
+        let file = Weights::open(path).unwrap();
+        assert_eq!(all(&file.at("a"), Kind::Half).unwrap().len(), 1);
+        let error = all(&file, Kind::Half).err().unwrap();
+        assert!(error.is::<Unsupported>() && error.to_string().starts_with("b.c.weight in"), "{error}");
+    }
 }

@@ -266,7 +266,7 @@ impl<const ROW: usize> Run for MergeParts<ROW> {
     type Out = Model;
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Model> {
-        Ok(self.model1.merged(&self.model2, |name| Factors::ratio(ratio(&self.ratios, name))))
+        self.model1.merged(&self.model2, |name| Factors::ratio(ratio(&self.ratios, name)))
     }
 }
 

@@ -25,7 +25,7 @@ impl Run for ModelMergeSimple {
     type Out = Model;
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Model> {
-        Ok(self.model1.merged(&self.model2, |_| Factors::ratio(self.ratio)))
+        self.model1.merged(&self.model2, |_| Factors::ratio(self.ratio))
     }
 }
 
@@ -46,7 +46,7 @@ impl Run for ModelMergeSubtract {
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Model> {
         let factors = Factors { own: self.multiplier, other: -self.multiplier };
-        Ok(self.model1.merged(&self.model2, |_| factors))
+        self.model1.merged(&self.model2, |_| factors)
     }
 }
 
@@ -62,6 +62,6 @@ impl Run for ModelMergeAdd {
     type Out = Model;
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Model> {
-        Ok(self.model1.merged(&self.model2, |_| Factors { own: 1.0, other: 1.0 }))
+        self.model1.merged(&self.model2, |_| Factors { own: 1.0, other: 1.0 })
     }
 }
