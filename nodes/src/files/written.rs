@@ -35,8 +35,12 @@ impl Pending {
 
     /// How many bytes it takes in the file.
     pub fn bytes(&self) -> u64 {
-        let numel = self.shape.iter().fold(1u64, |product, size| product.saturating_mul(size.unsigned_abs()));
-        numel.saturating_mul(self.kind.elt_size_in_bytes() as u64)
+        memory::product(&self.shape, self.kind.elt_size_in_bytes() as u64)
+    }
+
+    /// How many bytes of memory it takes while it is written: as it is made in float32, as it is held, and as it is in the file.
+    fn bytes_while_written(&self) -> u64 {
+        memory::product(&self.shape, 4).saturating_add(self.bytes().saturating_mul(2))
     }
 }
 
@@ -102,7 +106,7 @@ impl<'a> Stored<'a> {
     fn bytes(&self) -> Result<Vec<u8>> {
         (self.check)()?;
         let Pending { name, kind, shape, make } = self.pending;
-        memory::ask(self.pending.bytes(), "a tensor that is being saved")?;
+        memory::ask(self.pending.bytes_while_written(), "a tensor that is being saved")?;
         let tensor = make()?.to_device(Device::Cpu).to_kind(*kind).contiguous();
         ensure!(tensor.size() == *shape, "{name} was to have shape {shape:?}, and has {:?}", tensor.size());
         let mut bytes = vec![0; self.data_len()];
@@ -177,5 +181,12 @@ mod tests {
         assert_eq!(fails(&[fine()], &|| Err(anyhow!("cancelled"))), "cancelled");
         let other = pending("a", || Ok(Tensor::zeros([3], (Kind::Float, Device::Cpu))));
         assert_eq!(fails(&[other], fine_check), "a was to have shape [2], and has [3]");
+        let large = Pending { shape: vec![1 << 40, 1 << 40], ..fine() };
+        assert_eq!((large.bytes(), large.bytes_while_written()), (u64::MAX, u64::MAX));
+    }
+
+    #[test]
+    fn three_copies_are_there_while_one_is_written() {
+        assert_eq!((pending("a", || Err(anyhow!(""))).bytes_while_written()), 2 * 4 + 2 * 2 + 2 * 2);
     }
 }

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use anyhow::{Result, ensure};
 use redraft_engine::cx::Cx;
+use redraft_engine::error::OutOfMemory;
 use redraft_engine::node::Run;
-use redraft_engine::{Combo, Node};
+use redraft_engine::{Combo, Node, memory};
 use tch::{Device, Kind, Tensor};
 
 use super::save::{location, save};
@@ -50,6 +51,8 @@ enum LoraType {
 
 /// The part of all values beyond which they are cut.
 const QUANTILE: f64 = 0.99;
+/// Of how many numbers libtorch finds a quantile, at most.
+const MOST_OF_QUANTILE: u64 = 1 << 24;
 
 impl Run for LoraSave {
     type Out = ();
@@ -74,35 +77,39 @@ impl Run for LoraSave {
         let mut found = Vec::new();
         for (name, tensor) in differences {
             cx.check()?;
-            self.extract(cx, &name, &tensor, &mut found)?;
+            self.extract(cx, &name, tensor, &mut found)?;
         }
         save(cx, &place, &found, |_| HashMap::new())
     }
 }
 
 impl LoraSave {
-    /// What the file has for a tensor.
-    fn extract(&self, cx: &mut Cx, name: &str, tensor: &Pending, found: &mut Vec<Pending>) -> Result<()> {
-        let mut keep = |name: String, tensor: Tensor| found.push(Pending::of(name, tensor.to_kind(Kind::Half)));
+    /// What the file has for a tensor. Whole differences are made when they are written.
+    fn extract(&self, cx: &mut Cx, name: &str, tensor: Pending, found: &mut Vec<Pending>) -> Result<()> {
+        let whole = |name: String, tensor: Pending| Pending { kind: Kind::Half, ..tensor.named(name) };
         if let Some(layer) = name.strip_suffix(".bias") {
             if self.bias_diff {
-                keep(format!("{layer}.diff_b"), (tensor.make)()?);
+                found.push(whole(format!("{layer}.diff_b"), tensor));
             }
             return Ok(());
         }
         let Some(layer) = name.strip_suffix(".weight") else { return Ok(()) };
         if self.lora_type == LoraType::FullDiff || (tensor.shape.len() < 2 && self.bias_diff) {
-            keep(format!("{layer}.diff"), (tensor.make)()?);
+            found.push(whole(format!("{layer}.diff"), tensor));
         } else if tensor.shape.len() >= 2 {
+            memory::ask(memory::product(&tensor.shape, 2 * 4), "the difference of a weight")?;
             match low_rank(&(tensor.make)()?, self.rank) {
                 Ok((up, down)) => {
-                    keep(format!("{layer}.lora_up.weight"), up);
-                    keep(format!("{layer}.lora_down.weight"), down);
+                    let half = |name: &str, tensor: Tensor| {
+                        Pending::of(format!("{layer}.{name}.weight"), tensor.to_kind(Kind::Half))
+                    };
+                    found.extend([half("lora_up", up), half("lora_down", down)]);
                 }
+                Err(error) if error.is::<OutOfMemory>() => return Err(error),
                 Err(error) => {
                     let error = format!("{error:#}");
                     let error = error.lines().next().unwrap_or_default();
-                    cx.warn(format!("{name} is left out, as it has no approximation of a low rank: {error}"));
+                    cx.warn(format!("{name} is left out: {error}"));
                 }
             }
         }
@@ -112,11 +119,26 @@ impl LoraSave {
 
 /// Two narrow matrices whose product is near a weight's difference, by its largest singular values; the largest hundredth of all values
 /// is cut.
+///
+/// # Errors
+/// If the difference is no matrix and no convolution of pictures; if the narrow matrices are too large for that; if there is no room for
+/// the singular values in memory.
 fn low_rank(difference: &Tensor, rank: i64) -> Result<(Tensor, Tensor)> {
     let size = difference.size();
     ensure!(matches!(size.len(), 2 | 4), "it has {} dimensions", size.len());
     let (outputs, inputs) = (size[0], size[1]);
     let rank = rank.min(inputs).min(outputs);
+    let columns = size[1..].iter().product::<i64>();
+    let numbers = memory::product(&[rank, outputs.saturating_add(columns)], 1);
+    ensure!(
+        numbers <= MOST_OF_QUANTILE,
+        "at rank {rank} it becomes {numbers} numbers, of which the largest are cut, and {MOST_OF_QUANTILE} are the most; choose a lower rank"
+    );
+    // The matrix as it is decomposed, both of its factors, and what LAPACK works in: some squares of the shorter side.
+    let short = outputs.min(columns);
+    let sizes = [(outputs, columns, 2), (outputs, short, 1), (columns, short, 1), (short, short, 5)];
+    let bytes = sizes.map(|(rows, columns, times)| memory::product(&[rows, columns, times], 4));
+    memory::ask(bytes.into_iter().fold(0, u64::saturating_add), "the singular values of a difference")?;
     let matrix = match size[..] {
         [_, _, 1, 1] => difference.squeeze(),
         [_, _, _, _] => difference.flatten(1, -1),
@@ -158,5 +180,13 @@ mod tests {
         let (up, down) = low_rank(&difference.view([6, 5, 1, 1]), 4).unwrap();
         assert_eq!((up.size(), down.size()), (vec![6, 4, 1, 1], vec![4, 5, 1, 1]));
         assert!(low_rank(&difference.view([6, 5, 1]), 4).is_err());
+    }
+
+    #[test]
+    fn what_has_no_quantile_is_refused_before_it_is_decomposed() {
+        // It has no memory: all of its rows are one.
+        let difference = Tensor::zeros([1, 1], (Kind::Float, Device::Cpu)).expand([1 << 22, 5], false);
+        let error = low_rank(&difference, 4).unwrap_err().to_string();
+        assert!(error.contains("at rank 4 it becomes 16777236 numbers") && error.contains("a lower rank"), "{error}");
     }
 }

@@ -21,7 +21,8 @@ use crate::recipes::{Clip, Model, VaeRecipe};
 /// Saves a model with its text encoders and its VAE as one file, a checkpoint, with the workflow that made it.
 ///
 /// What lies over them, such as LoRAs and merges, is written into the weights. They are written in the element types in which they are
-/// held: on a CPU those of the model and of the VAE are float32.
+/// held: on a CPU those of the model and of the VAE are float32, but a transformer that would take more than half of the memory so has its
+/// file's type.
 #[derive(Node)]
 #[node(category = "advanced/model_merging", display = "Save Checkpoint", output, hidden("prompt", "extra_pnginfo"))]
 struct CheckpointSave {
