@@ -5,6 +5,7 @@
 
 mod families;
 mod graphs;
+mod seeing;
 
 use redraft_nodes::values::Part;
 use serde_json::{Value as Json, json};

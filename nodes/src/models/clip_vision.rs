@@ -133,7 +133,7 @@ impl ClipVision {
         let (rows, count) = (places - i64::from(is_clip), layers.children());
         let along = (rows as f64).sqrt().round() as i64;
         ensure!(
-            along > 0 && along * along == rows && width % HEADS == 0,
+            along > 0 && along.checked_mul(along) == Some(rows) && width % HEADS == 0,
             "the image encoder in {} has {places} places and is {width} wide, which fit no square picture and no {HEADS} heads; it is damaged",
             file.path().display()
         );
@@ -165,8 +165,9 @@ impl ClipVision {
     /// If there is no room in memory.
     pub fn encode(&self, pictures: &Tensor, crop: bool) -> Result<ClipVisionOutput> {
         let (batch, width) = (pictures.size()[0], self.positions.size()[1]);
-        let numbers = batch.saturating_mul(self.positions.size()[0]).saturating_mul(width).saturating_mul(8 * 4);
-        memory::ask(numbers.unsigned_abs(), "what CLIP sees in the pictures")?;
+        // The states, those that are kept, a normalised copy, and in a block's second half three tensors of four widths.
+        let bytes = memory::product(&[batch, self.positions.size()[0], width, 3 + 3 * 4], 4);
+        memory::ask(bytes, "what CLIP sees in the pictures")?;
         let pixels = self.prepared(&pictures.to_device(self.placement.device), crop)?;
         let sides = [self.patch, self.patch];
         let seen = pixels.f_conv2d(&self.patches, self.patch_bias.as_ref(), sides, [0, 0], [1, 1], 1)?;
@@ -200,15 +201,15 @@ impl ClipVision {
         Ok(ClipVisionOutput { penultimate, last: Some(here(last)), embeds: embeds.map(here) })
     }
 
-    /// Pictures in the encoder's size, rounded to 8 bits and normalised: B×3×side×side.
+    /// Pictures in the encoder's size, rounded to 8 bits and normalised: B×3×side×side. Of one channel they are grey.
     fn prepared(&self, pictures: &Tensor, crop: bool) -> Result<Tensor> {
         let [mean, spread] = if self.class.is_some() { CLIP } else { SIGLIP };
         let plane = |values: [f64; 3]| Tensor::from_slice(&values.map(|value| value as f32)).view([3, 1, 1]);
         let (mean, spread) = (plane(mean).to_device(pictures.device()), plane(spread).to_device(pictures.device()));
         let colours = pictures.size()[3];
         ensure!(
-            colours >= 3,
-            "the pictures have {colours} channels, and an image encoder looks at red, green and blue; convert them"
+            colours == 1 || colours >= 3,
+            "the pictures have {colours} channels, and an image encoder looks at grey, or at red, green and blue; convert them"
         );
         let pictures = if colours > 3 { pictures.narrow(3, 0, 3) } else { pictures.shallow_clone() };
         let pictures = pictures.to_kind(Kind::Float).movedim_int(-1, 1);

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail, ensure};
 use redraft_engine::error::Unsupported;
+use redraft_engine::memory;
 use tch::{Kind, Tensor};
 
 use crate::files::weights::Weights;
@@ -48,13 +49,17 @@ impl StyleModel {
     /// Tokens of a prompt, B×N×W, from the last states of an image encoder, B×N×w.
     ///
     /// # Errors
-    /// If these are of another width.
+    /// If these are of another width, or there is no room in memory.
     pub fn tokens(&self, seen: &Tensor) -> Result<Tensor> {
         let (width, wanted) = (seen.size().last().copied().unwrap_or(0), self.up.inputs());
         ensure!(
             width == wanted,
             "the style model takes what an image encoder of width {wanted} sees, and was given a width of {width}; use SigLIP (sigclip_vision_patch14_384)"
         );
+        // What lies between, before and behind SiLU, and the tokens.
+        let rows = &seen.size()[..seen.dim() - 1];
+        let columns = self.up.outputs().saturating_mul(2).saturating_add(self.down.outputs());
+        memory::ask(memory::product(rows, 4).saturating_mul(columns.unsigned_abs()), "the tokens of a picture")?;
         Ok(self.down.forward(&self.up.forward(seen).silu()))
     }
 }

@@ -70,7 +70,7 @@ pub(crate) fn run(graph: &Json, base: &Path) -> Result<Left, String> {
 }
 
 /// What a figure and an output differ in, if they do.
-fn difference(figure: &Json, part: Option<&Part>) -> Option<String> {
+fn difference(figure: &Json, part: Option<&Part>, tolerance: f64) -> Option<String> {
     let tensor = match part {
         Some(Part::Tensor(tensor)) => tensor.to_kind(Kind::Double),
         Some(Part::Plain(plain)) => return (*plain != figure["plain"]).then(|| format!("{plain}")),
@@ -88,23 +88,31 @@ fn difference(figure: &Json, part: Option<&Part>) -> Option<String> {
     let found = [0, count / 3, count - 1].map(|at| flat.double_value(&[at]));
     let wanted = figure["values"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap());
     let mean = flat.mean(Kind::Double).double_value(&[]);
-    let near = |a: f64, b: f64| (a - b).abs() <= TOLERANCE * b.abs().max(1.0);
+    let near = |a: f64, b: f64| (a - b).abs() <= tolerance * b.abs().max(1.0);
     let same = found.iter().zip(wanted).all(|(a, b)| near(*a, b)) && near(mean, figure["mean"].as_f64().unwrap());
     (!same).then(|| format!("the values {found:?} and the mean {mean}"))
 }
 
-/// Runs the graph of each figure and compares; panics with those that differ.
+/// Runs the graph of each figure, without files, and compares; panics with those that differ.
 ///
 /// # Panics
 /// If one differs.
 pub(crate) fn compare_all(figures: &str, at_least: usize) {
+    assert!(figures.lines().count() > at_least);
+    compare(figures, "nowhere".as_ref(), TOLERANCE);
+}
+
+/// The same with files below a base directory.
+///
+/// # Panics
+/// If one differs.
+pub(crate) fn compare(figures: &str, base: &Path, tolerance: f64) {
     let mut failures = Vec::new();
-    let figures: Vec<Json> = figures.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert!(figures.len() > at_least);
-    for figure in &figures {
+    for line in figures.lines() {
+        let figure: Json = serde_json::from_str(line).unwrap();
         let key = figure["key"].as_str().unwrap();
-        let found = match run(&figure["graph"], "nowhere".as_ref()) {
-            Ok(left) => difference(figure, left.0.get(key)),
+        let found = match run(&figure["graph"], base) {
+            Ok(left) => difference(&figure, left.0.get(key), tolerance),
             Err(error) => Some(error),
         };
         failures.extend(found.map(|found| format!("{found}\n    {figure}")));
