@@ -34,6 +34,10 @@ pub enum Named {
     Sd3(String),
     /// Z-Image's.
     ZImage(String),
+    /// HunyuanVideo's, in the first release's names.
+    HunyuanVideo(String),
+    /// PixArt's.
+    PixArt(String),
     /// A part of Flux's that a trainer of its own names.
     Uso(String),
 }
@@ -42,9 +46,13 @@ impl Named {
     /// The name.
     pub fn name(&self) -> &str {
         match self {
-            Named::Flux(name) | Named::QwenImage(name) | Named::Sd3(name) | Named::ZImage(name) | Named::Uso(name) => {
-                name
-            }
+            Named::Flux(name)
+            | Named::QwenImage(name)
+            | Named::Sd3(name)
+            | Named::ZImage(name)
+            | Named::HunyuanVideo(name)
+            | Named::PixArt(name)
+            | Named::Uso(name) => name,
         }
     }
 }

@@ -9,8 +9,8 @@ struct Spelling {
     keys: fn(&Layer) -> Vec<String>,
 }
 
-/// Every spelling that ComfyUI 0.8.0 knows for Stable Diffusion. Where a file names a layer in several, the last counts.
-static SPELLINGS: [Spelling; 22] = [
+/// Every spelling that ComfyUI 0.8.0 knows for the families that we know. Where a file names a layer in several, the last counts.
+static SPELLINGS: [Spelling; 24] = [
     Spelling {
         of: "kohya, original names",
         keys: |layer| unet_weight(layer).map(|name| format!("lora_unet_{}", flat(name))).into_iter().collect(),
@@ -54,7 +54,12 @@ static SPELLINGS: [Spelling; 22] = [
     Spelling { of: "diffusers, transformer", keys: |layer| transformer(layer, |name| format!("transformer.{name}")) },
     Spelling {
         of: "SimpleTuner's LyCORIS, transformer",
-        keys: |layer| transformer(layer, |name| format!("lycoris_{}", flat(name))),
+        keys: |layer| match &layer.transformer {
+            Some(Named::Flux(name) | Named::QwenImage(name) | Named::Sd3(name) | Named::ZImage(name)) => {
+                vec![format!("lycoris_{}", flat(name))]
+            }
+            _ => Vec::new(),
+        },
     },
     Spelling {
         of: "OneTrainer, transformer",
@@ -64,9 +69,23 @@ static SPELLINGS: [Spelling; 22] = [
         },
     },
     Spelling {
-        of: "PEFT, Stable Diffusion 3",
+        of: "PEFT, Stable Diffusion 3 and PixArt",
         keys: |layer| match &layer.transformer {
-            Some(Named::Sd3(name)) => vec![format!("base_model.model.{name}")],
+            Some(Named::Sd3(name) | Named::PixArt(name)) => vec![format!("base_model.model.{name}")],
+            _ => Vec::new(),
+        },
+    },
+    Spelling {
+        of: "PEFT, PixArt, older",
+        keys: |layer| match &layer.transformer {
+            Some(Named::PixArt(name)) => vec![format!("unet.base_model.model.{name}")],
+            _ => Vec::new(),
+        },
+    },
+    Spelling {
+        of: "HunyuanVideo, older",
+        keys: |layer| match &layer.transformer {
+            Some(Named::HunyuanVideo(name)) => vec![format!("diffusion_model.{name}")],
             _ => Vec::new(),
         },
     },

@@ -9,6 +9,7 @@ use super::layers::{Layer, Part};
 use super::*;
 use crate::files::tensor_file;
 use crate::files::weights::Weights;
+use crate::models::random::{Layout, Size, write_random_checkpoint};
 use crate::models::reference::{checkpoint, file};
 
 /// Figures from ComfyUI's `calculate_weight` (`scripts/random_lora.py`): for each case the weight, the LoRA's tensors, and what
@@ -146,8 +147,7 @@ const FIGURES_OF_SPLIT: [(&str, usize, u64); 3] = [
     ("z-image-tiny", 383, 0x25fc_124c_8e35_44b9),
 ];
 
-/// The same for the transformers that diffusers splits otherwise. A part of a tensor is written with its first row and how many it has,
-/// or as swapped.
+/// The same for the transformers that diffusers splits otherwise.
 #[test]
 #[cfg_attr(not(shared), ignore = "needs ../shared")]
 fn every_spelling_of_split_transformers_is_the_references() {
@@ -155,20 +155,40 @@ fn every_spelling_of_split_transformers_is_the_references() {
     for (name, count, sum) in FIGURES_OF_SPLIT {
         let all = file(&format!("{models}/{name}.safetensors"));
         let below = all.at("model.diffusion_model");
-        let layers = layers::unet(if below.is_empty() { &all } else { &below });
-        let stands_for = |layer: &Layer| {
-            let of_file = layer.slot.name.strip_prefix("model.diffusion_model.").unwrap_or(&layer.slot.name);
-            match (&layer.slot.rows, layer.slot.halves_swapped) {
-                (Some(rows), _) => format!("diffusion_model.{of_file}[{}+{}]", rows.start, rows.end - rows.start),
-                (None, true) => format!("diffusion_model.{of_file}[swapped]"),
-                (None, false) => layer.name.clone(),
-            }
-        };
-        let keys: BTreeMap<String, String> =
-            spellings::keys(&layers).map(|found| (found.key, stands_for(found.layer))).collect();
-        let found = keys.iter().fold(0, |sum: u64, (key, name)| sum.wrapping_add(fnv(&format!("{key}={name}"))));
-        assert_eq!((keys.len(), found), (count, sum), "{name}");
+        assert_eq!(spelled(if below.is_empty() { &all } else { &below }), (count, sum), "{name}");
     }
+}
+
+/// The same for families of which no file is shared.
+#[test]
+fn every_spelling_of_other_transformers_is_the_references() {
+    let bench = Bench::new();
+    for (name, layout, count, sum) in [
+        ("hunyuan-video", Layout::HunyuanVideo, 258, 0xa762_5bb8_a268_579d),
+        ("pixart", Layout::PixArt, 148, 0x66be_ec22_df04_5de6),
+    ] {
+        let path = bench.0.path().join(format!("{name}.safetensors"));
+        write_random_checkpoint(&path, layout, Size::Tiny, 0, false).unwrap();
+        let network = Weights::open(&path).unwrap().at("model.diffusion_model");
+        assert_eq!(spelled(&network), (count, sum), "{name}");
+    }
+}
+
+/// How many keys there are for a network, and the sum. A part of a tensor is written with its first row and how many it has, or as swapped.
+fn spelled(network: &Weights) -> (usize, u64) {
+    let layers = layers::unet(network);
+    let stands_for = |layer: &Layer| {
+        let of_file = layer.slot.name.strip_prefix("model.diffusion_model.").unwrap_or(&layer.slot.name);
+        match (&layer.slot.rows, layer.slot.halves_swapped) {
+            (Some(rows), _) => format!("diffusion_model.{of_file}[{}+{}]", rows.start, rows.end - rows.start),
+            (None, true) => format!("diffusion_model.{of_file}[swapped]"),
+            (None, false) => layer.name.clone(),
+        }
+    };
+    let keys: BTreeMap<String, String> =
+        spellings::keys(&layers).map(|found| (found.key, stands_for(found.layer))).collect();
+    let sum = keys.iter().fold(0, |sum: u64, (key, name)| sum.wrapping_add(fnv(&format!("{key}={name}"))));
+    (keys.len(), sum)
 }
 
 #[test]

@@ -13,6 +13,8 @@ pub(super) fn named(weights: &Weights) -> Vec<(Named, Slot)> {
         all(flux(weights), Named::Flux),
         all(sd3(weights), Named::Sd3),
         all(z_image(weights), Named::ZImage),
+        all(hunyuan_video(weights), Named::HunyuanVideo),
+        all(pixart(weights), Named::PixArt),
         all(uso(weights), Named::Uso),
     ]
     .concat()
@@ -194,6 +196,75 @@ fn z_image(weights: &Weights) -> Vec<(String, Slot)> {
         ("t_embedder.mlp.2", "t_embedder.mlp.2"),
     ] {
         all.whole(their.to_owned(), our.to_owned());
+    }
+    all.found
+}
+
+/// What the first release of HunyuanVideo calls parts of a layer, behind what the file calls them: Flux's names.
+const FIRST_RELEASE: [(&str, &str); 6] = [
+    ("_mod.lin.", "_mod.linear."),
+    ("_attn.qkv.", "_attn_qkv."),
+    ("_attn.proj.", "_attn_proj."),
+    ("mlp.0.", "mlp.fc1."),
+    ("mlp.2.", "mlp.fc2."),
+    (".modulation.lin.", ".modulation.linear."),
+];
+
+/// The names of HunyuanVideo's weights in its first release, and where Flux's layout holds each.
+fn hunyuan_video(weights: &Weights) -> Vec<(String, Slot)> {
+    if !weights.contains("txt_in.individual_token_refiner.blocks.0.norm1.weight") {
+        return Vec::new();
+    }
+    let first = |name: &str| {
+        let renamed = FIRST_RELEASE.iter().fold(name.to_owned(), |name, (own, first)| name.replace(own, first));
+        Some((renamed.strip_suffix(".weight")?.to_owned(), Slot::whole(weights.full_name(name))))
+    };
+    weights.names().iter().filter_map(|name| first(name)).collect()
+}
+
+/// diffusers' names of PixArt's weights, and where the original's layout holds each: what attention multiplies is stacked by rows.
+fn pixart(weights: &Weights) -> Vec<(String, Slot)> {
+    let mut all = Names { weights, found: Vec::new() };
+    let Ok(width) = weights.dim("x_embedder.proj.weight", 0) else { return Vec::new() };
+    if !weights.contains("t_block.1.weight") {
+        return Vec::new();
+    }
+    let rows = |place: i64| place * width..(place + 1) * width;
+    for block in 0..weights.at("blocks").children() {
+        let (theirs, ours) = (format!("transformer_blocks.{block}"), format!("blocks.{block}"));
+        for (place, part) in (0..).zip(["q", "k", "v"]) {
+            all.rows(format!("{theirs}.attn1.to_{part}"), format!("{ours}.attn.qkv"), rows(place));
+        }
+        for (place, part) in (0..).zip(["k", "v"]) {
+            all.rows(format!("{theirs}.attn2.to_{part}"), format!("{ours}.cross_attn.kv_linear"), rows(place));
+        }
+        for (their, our) in [
+            ("attn1.to_out.0", "attn.proj"),
+            ("attn2.to_q", "cross_attn.q_linear"),
+            ("attn2.to_out.0", "cross_attn.proj"),
+            ("ff.net.0.proj", "mlp.fc1"),
+            ("ff.net.2", "mlp.fc2"),
+        ] {
+            all.whole(format!("{theirs}.{their}"), format!("{ours}.{our}"));
+        }
+    }
+    for (their, our) in [
+        ("pos_embed.proj", "x_embedder.proj"),
+        ("proj_out", "final_layer.linear"),
+        ("caption_projection.linear_1", "y_embedder.y_proj.fc1"),
+        ("caption_projection.linear_2", "y_embedder.y_proj.fc2"),
+        ("adaln_single.linear", "t_block.1"),
+    ] {
+        all.whole(their.to_owned(), our.to_owned());
+    }
+    for (their, our) in [("timestep", "t_embedder"), ("resolution", "csize_embedder"), ("aspect_ratio", "ar_embedder")]
+    {
+        for (their_layer, our_layer) in [(1, 0), (2, 2)] {
+            all.whole(
+                format!("adaln_single.emb.{their}_embedder.linear_{their_layer}"),
+                format!("{our}.mlp.{our_layer}"),
+            );
+        }
     }
     all.found
 }
