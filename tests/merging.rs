@@ -5,8 +5,8 @@
 mod common;
 
 use common::graph::{Graph, ksampler};
-use common::tensors::Tensors;
-use common::{Base, Redraft};
+use common::tensors::{Tensors, largest_difference};
+use common::{Base, Redraft, VAE};
 use serde_json::{Value as Json, json};
 
 const OTHER: &str = "other.safetensors";
@@ -112,54 +112,94 @@ fn parts_are_saved_in_files_that_their_loaders_open() {
     assert_eq!(latent(&base, &sampled(again, json!(["u", 0]), json!(["t", 0]))), expected);
 }
 
-/// A difference that was taken as a LoRA of the full rank gives the other model back, but for rounding to half precision.
+/// What differs between the two models.
+fn with_difference(mut graph: Graph) -> Graph {
+    graph.node("d", "ModelMergeSubtract", json!({ "model1": ["o", 0], "model2": ["4", 0], "multiplier": 1.0 }));
+    graph
+}
+
+/// LoraSave's inputs, those given before the usual ones.
+fn saved_lora(kind: &str, bias_diff: bool) -> Json {
+    json!({ "filename_prefix": format!("loras/{kind}"), "rank": 4, "lora_type": kind, "bias_diff": bias_diff, "model_diff": ["d", 0] })
+}
+
+/// A whole difference as a LoRA gives the other model back, but for rounding to half precision; of a low rank it holds narrow matrices.
 #[test]
 fn a_difference_becomes_a_lora() {
     let base = base();
-    let mut graph = Graph::image2image();
-    graph.node("o", "CheckpointLoaderSimple", json!({ "ckpt_name": OTHER }));
-    graph.node("d", "ModelMergeSubtract", json!({ "model1": ["o", 0], "model2": ["4", 0], "multiplier": 1.0 }));
-    let lora = json!({ "filename_prefix": "loras/l", "rank": 4, "lora_type": "full_diff", "bias_diff": true, "model_diff": ["d", 0] });
-    graph.node("l", "LoraSave", lora);
+    let mut graph = with_difference(merged());
+    graph.node("whole", "LoraSave", saved_lora("full_diff", true));
+    graph.node("low", "LoraSave", saved_lora("standard", false));
     let expected = latent(&base, &sampled(graph, json!(["o", 0]), json!(["4", 1])));
-    std::fs::rename(base.path("output/loras/l_00001_.safetensors"), base.path("models/loras/l.safetensors")).unwrap();
+    let file = |kind: &str| base.path(&format!("output/loras/{kind}_00001_.safetensors"));
+
+    let low = Tensors::read(&file("standard"));
+    let layer = "diffusion_model.middle_block.1.transformer_blocks.0.attn1.to_q";
+    let whole = Tensors::read(&file("full_diff")).shape(&format!("{layer}.diff"));
+    assert_eq!(low.shape(&format!("{layer}.lora_up.weight")), [whole[0], 4]);
+    assert_eq!(low.shape(&format!("{layer}.lora_down.weight")), [4, whole[1]]);
+    assert!(low.0.keys().all(|name| name.ends_with(".lora_up.weight") || name.ends_with(".lora_down.weight")));
+
+    std::fs::rename(file("full_diff"), base.path("models/loras/l.safetensors")).unwrap();
     let mut again = Graph::image2image();
     let lora = json!({ "model": ["4", 0], "lora_name": "l.safetensors", "strength_model": 1.0 });
     again.node("l", "LoraLoaderModelOnly", lora);
-    let found = latent(&base, &sampled(again, json!(["l", 0]), json!(["4", 1])));
+    let with = |model: Json| latent(&base, &sampled(Graph(again.0.clone()), model, json!(["4", 1])));
     let largest = expected.iter().fold(0f32, |largest, value| largest.max(value.abs()));
-    let difference = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
-    assert!(difference < 0.02 * largest, "{difference}, of values up to {largest}");
+    let difference = largest_difference(&with(json!(["l", 0])), &expected);
+    assert!(difference < 0.01 * largest, "{difference}, of values up to {largest}");
+    let without = largest_difference(&with(json!(["4", 0])), &expected);
+    assert!(without > 0.1 * largest, "without the LoRA {without}, of values up to {largest}");
 }
 
 #[test]
 fn nothing_is_saved_outside_of_the_output_folder() {
     let base = base();
-    let mut graph = merged();
-    graph.node("a", "ModelSave", json!({ "model": ["m", 0], "filename_prefix": "../../gone" }));
-    let file = base.write_json("graph.json", &graph.json());
-    let run = base.run(&file).finish().expect_code(1);
-    assert!(run.stderr.contains("leaves"), "{}", run.stderr);
-    assert!(base.outputs().is_empty());
+    let names = || {
+        let entries = std::fs::read_dir(base.root()).unwrap().map(|entry| entry.unwrap().file_name());
+        entries.collect::<std::collections::BTreeSet<_>>()
+    };
+    let before = names();
+    let mut lora = saved_lora("full_diff", true);
+    lora["filename_prefix"] = json!("../gone");
+    for (class, inputs) in [
+        ("CheckpointSave", json!({ "model": ["m", 0], "clip": ["c", 0], "vae": ["4", 2] })),
+        ("ModelSave", json!({ "model": ["m", 0] })),
+        ("CLIPSave", json!({ "clip": ["c", 0] })),
+        ("VAESave", json!({ "vae": ["4", 2] })),
+        ("LoraSave", lora),
+    ] {
+        let mut graph = with_difference(merged());
+        graph.node("a", class, inputs);
+        let graph = graph.with("a", "filename_prefix", json!("../gone"));
+        base.write_json("output/graph.json", &graph.json());
+        let run = base.run(&base.path("output/graph.json")).finish().expect_code(1);
+        assert!(run.stderr.contains(&format!("({class})")) && run.stderr.contains("leaves"), "{}", run.stderr);
+        assert_eq!((names(), base.outputs()), (before.clone(), vec!["graph.json".to_owned()]), "{class}");
+    }
 }
 
 #[test]
 fn files_of_another_kind_are_no_image_encoders() {
     let base = base();
-    for (folder, class, input) in
-        [("clip_vision", "CLIPVisionLoader", "clip_name"), ("style_models", "StyleModelLoader", "style_model_name")]
-    {
-        std::fs::create_dir_all(base.path("models").join(folder)).unwrap();
-        std::fs::copy(
-            base.path("models/vae/tiny-vae.safetensors"),
-            base.path("models").join(folder).join("x.safetensors"),
-        )
-        .unwrap();
+    for (folder, class, input, said) in [
+        (
+            "clip_vision",
+            "CLIPVisionLoader",
+            "clip_name",
+            "holds no image encoder of CLIP or SigLIP; choose a file such as",
+        ),
+        ("style_models", "StyleModelLoader", "style_model_name", "is no style model; choose Flux Redux"),
+    ] {
+        let file = base.path("models").join(folder).join("x.safetensors");
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::copy(base.path("models/vae").join(VAE), &file).unwrap();
         let mut graph = Graph::image2image();
         graph.node("v", class, json!({ input: "x.safetensors" }));
         graph.node("p", "PreviewAny", json!({ "source": ["v", 0] }));
-        let file = base.write_json("graph.json", &graph.json());
-        let run = base.run(&file).finish();
-        assert!(run.stderr.contains("x.safetensors") && run.stderr.contains("choose"), "{}", run.stderr);
+        let graph = base.write_json("graph.json", &graph.json());
+        let run = base.run(&graph).finish().expect_code(1);
+        let error = format!("node v ({class}): {} {said}", file.display());
+        assert!(run.stderr.contains(&error), "{}", run.stderr);
     }
 }
