@@ -185,8 +185,9 @@ fn spelled(network: &Weights) -> (usize, u64) {
             (None, false) => layer.name.clone(),
         }
     };
-    let keys: BTreeMap<String, String> =
-        spellings::keys(&layers).map(|found| (found.key, stands_for(found.layer))).collect();
+    // ComfyUI has no keys for these: it renames them in files of Wan.
+    let keys = spellings::keys(&layers).filter(|found| found.of != "VideoX-Fun, Wan");
+    let keys: BTreeMap<String, String> = keys.map(|found| (found.key, stands_for(found.layer))).collect();
     let sum = keys.iter().fold(0, |sum: u64, (key, name)| sum.wrapping_add(fnv(&format!("{key}={name}"))));
     (keys.len(), sum)
 }
