@@ -8,7 +8,7 @@ SHARED ?= $(or $(REDRAFT_SHARED),../shared)
 # How long OpenMP's threads turn in a loop before they sleep: libgomp's own count makes a busy machine several times slower.
 export GOMP_SPINCOUNT ?= 100000
 
-.PHONY: run test test-other-cpus bench fuzz check deny libtorch build conformance clean
+.PHONY: run test test-other-cpus example-pack bench fuzz check deny libtorch build conformance clean
 
 # The tiny model stands in for the one that the workflow names; the draft and the prompt are those of README.md's picture.
 run: build $(BASE)/input/draft.png
@@ -31,6 +31,10 @@ FIGURES = --exclude redraft-testing-pack --lib --test figures --test claims --te
 test-other-cpus: libtorch
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 $(TESTS) $(FIGURES)
 	ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTRUCTIONS=SSE4_2 $(TESTS) $(FIGURES)
+
+# A pack of nodes as it lies outside this repository: its own tests, and its own binary on a workflow.
+example-pack: libtorch
+	LIBTORCH=$${LIBTORCH:-$(CURDIR)/.libtorch/site/torch} $(CARGO) test --release --locked --manifest-path examples/my-pack/Cargo.toml --target-dir target
 
 # What CI asks besides the tests.
 check: libtorch

@@ -1,7 +1,6 @@
-include!("rpath.rs");
-include!("shared.rs");
+//! See `redraft_build`.
 
 fn main() {
-    find_libtorch();
-    find_shared();
+    redraft_build::find_libtorch();
+    redraft_build::find_shared();
 }

@@ -1,7 +1,6 @@
-include!("../shared.rs");
-include!("../sources.rs");
+//! See `redraft_build`.
 
 fn main() {
-    find_shared();
-    digest_sources(&["src", "derive/src"]);
+    redraft_build::find_shared();
+    redraft_build::digest_sources(&["src", "derive/src"]);
 }

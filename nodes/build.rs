@@ -1,10 +1,8 @@
-include!("../rpath.rs");
-include!("../shared.rs");
-include!("../sources.rs");
+//! See `redraft_build`.
 
 fn main() {
-    find_libtorch();
-    find_shared();
+    redraft_build::find_libtorch();
+    redraft_build::find_shared();
     // With the libraries below, which decode pictures among other things.
-    digest_sources(&["src", "../Cargo.lock"]);
+    redraft_build::digest_sources(&["src", "../Cargo.lock"]);
 }

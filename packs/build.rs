@@ -1,7 +1,5 @@
-include!("../rpath.rs");
-include!("../sources.rs");
+//! See `redraft_build`.
 
 fn main() {
-    find_libtorch();
-    digest_sources(&["src"]);
+    redraft_build::pack();
 }

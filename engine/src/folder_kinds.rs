@@ -8,6 +8,8 @@ pub struct FolderKind {
     /// ComfyUI's name, `checkpoints`.
     pub name: &'static str,
     pub below_models: &'static [&'static str],
+    /// The kind whose folders it looks in, if it has none of its own.
+    pub like: Option<&'static str>,
     /// The endings of its files, lower case, without a dot.
     pub extensions: &'static [&'static str],
 }
@@ -20,14 +22,19 @@ crate::open_table!(
 impl FolderKind {
     /// A kind whose files may end as those of all models do.
     pub const fn new(name: &'static str, below_models: &'static [&'static str]) -> Self {
-        Self { name, below_models, extensions: MODEL_EXTENSIONS }
+        Self { name, below_models, like: None, extensions: MODEL_EXTENSIONS }
+    }
+
+    /// A kind of files in the folders of another kind, with endings of their own.
+    pub const fn like(name: &'static str, kind: &'static str, extensions: &'static [&'static str]) -> Self {
+        Self { name, below_models: &[], like: Some(kind), extensions }
     }
 }
 
 /// ComfyUI's kinds.
 const FOLDER_KINDS: &[FolderKind] = &[
     FolderKind::new("checkpoints", &["checkpoints"]),
-    FolderKind { name: "configs", below_models: &["configs"], extensions: &["yaml"] },
+    FolderKind { name: "configs", below_models: &["configs"], like: None, extensions: &["yaml"] },
     FolderKind::new("loras", &["loras"]),
     FolderKind::new("vae", &["vae"]),
     FolderKind::new("text_encoders", &["text_encoders", "clip"]),

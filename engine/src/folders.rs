@@ -31,12 +31,12 @@ const DIFFUSERS: &str = "diffusers";
 /// How deep below a model folder files are still found.
 const MAX_DEPTH: usize = 16;
 
-/// The old names of two kinds, which workflows and configuration files still use.
-fn current_name(kind: &str) -> &str {
+/// The kind that has a kind's folders: two have old names, which workflows and configuration files still use.
+fn with_folders(kind: &str) -> &str {
     match kind {
         "unet" => "diffusion_models",
         "clip" => "text_encoders",
-        kind => kind,
+        kind => FolderKind::find(kind).and_then(|known| known.like).unwrap_or(kind),
     }
 }
 
@@ -102,7 +102,7 @@ impl FolderPaths {
 
     /// Adds a directory for a kind of model, before the others if it is the `default` one.
     pub fn add(&mut self, kind: &str, path: PathBuf, default: bool) {
-        let paths = self.models.entry(current_name(kind).to_owned()).or_default();
+        let paths = self.models.entry(with_folders(kind).to_owned()).or_default();
         paths.retain(|known| *known != path);
         if default { paths.insert(0, path) } else { paths.push(path) }
     }
@@ -146,7 +146,7 @@ impl FolderPaths {
             "output" => std::slice::from_ref(&self.output),
             "temp" => std::slice::from_ref(&self.temp),
             INPUT_FOLDERS => std::slice::from_ref(&self.input),
-            kind => self.models.get(current_name(kind)).map_or(&[], Vec::as_slice),
+            kind => self.models.get(with_folders(kind)).map_or(&[], Vec::as_slice),
         }
     }
 
@@ -281,7 +281,7 @@ impl Folders for FolderPaths {
             return names;
         }
         let flat = matches!(folder, "input" | "output" | "temp");
-        let known = FolderKind::find(current_name(folder));
+        let known = FolderKind::find(folder).or_else(|| FolderKind::find(with_folders(folder)));
         let extensions = if flat { PICTURE_EXTENSIONS } else { known.map_or(MODEL_EXTENSIONS, |f| f.extensions) };
         let mut files = files_in(self.searched(folder), if flat { 1 } else { MAX_DEPTH }, &[extensions]);
         files.extend(self.pairs(folder));

@@ -6,6 +6,7 @@
 
 mod custom_scripts;
 mod essentials;
+mod gguf;
 mod impact;
 mod kjnodes;
 mod list_utils;
@@ -38,6 +39,13 @@ redraft_engine::add_rows!(PACK_TABLES: Pack = [
         source: "https://github.com/cubiq/ComfyUI_essentials",
         version: VERSION,
         licence: "MIT",
+    },
+    Pack {
+        name: "ComfyUI-GGUF",
+        module: "redraft_packs::gguf::",
+        source: "https://github.com/city96/ComfyUI-GGUF",
+        version: VERSION,
+        licence: "Apache-2.0",
     },
     Pack {
         name: "ComfyUI-Custom-Scripts",

@@ -1,7 +1,8 @@
-//! Files of weights: safetensors, torch's archives, and a reader of pickles that builds tensors and nothing else.
+//! Files of weights: safetensors, GGUF, torch's archives, and a reader of pickles that builds tensors and nothing else.
 
 pub mod delta;
 pub mod gathered;
+pub mod gguf;
 mod guard;
 mod holder;
 pub mod merge;

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::{Result, ensure};
+use tch::Tensor;
+
 use super::delta::Digest;
 
 /// A tensor under another name than its file's.
@@ -9,8 +12,19 @@ use super::delta::Digest;
 pub struct Named {
     /// The file's tensors that are stacked along the first dimension to make it; at least one.
     pub parts: Vec<String>,
-    /// Whether the second half of its rows stands in front of the first.
-    pub halves_swapped: bool,
+    /// The order of its rows.
+    pub rows: Rows,
+}
+
+/// In what order the rows of a file's tensor are asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rows {
+    #[default]
+    AsStored,
+    /// The second half in front of the first.
+    HalvesSwapped,
+    /// Of each so many rows those at even places in front of those at odd ones.
+    Unpaired(i64),
 }
 
 /// Names for tensors of a file: what is asked for by them, and what the file has for each. Tensors without one are not seen.
@@ -24,10 +38,14 @@ impl Names {
         let mut text = |text: &str| {
             hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
         };
-        for (name, Named { parts, halves_swapped }) in &self.0 {
+        for (name, Named { parts, rows }) in &self.0 {
             text(name);
             parts.iter().for_each(|part| text(part));
-            text(if *halves_swapped { "swapped" } else { "" });
+            match rows {
+                Rows::AsStored => text(""),
+                Rows::HalvesSwapped => text("swapped"),
+                Rows::Unpaired(head) => text(&format!("unpaired {head}")),
+            }
         }
         *hasher.finalize().as_bytes()
     }
@@ -47,30 +65,57 @@ impl Names {
 
     /// Adds a name for a tensor of the file.
     pub fn add(&mut self, name: impl Into<String>, of_file: impl Into<String>) {
-        self.0.insert(name.into(), Named { parts: vec![of_file.into()], halves_swapped: false });
+        self.0.insert(name.into(), Named::whole(of_file));
+    }
+
+    /// Adds a name for a tensor whose rows stand in pairs: of each `head` rows those at even places are asked for in front of the others.
+    pub fn unpair(&mut self, name: impl Into<String>, of_file: impl Into<String>, head: i64) {
+        self.0.insert(name.into(), Named { rows: Rows::Unpaired(head), ..Named::whole(of_file) });
     }
 
     /// Adds a name for several tensors that are stacked.
     pub fn stack(&mut self, name: impl Into<String>, of_file: impl IntoIterator<Item = String>) {
-        self.0.insert(name.into(), Named { parts: of_file.into_iter().collect(), halves_swapped: false });
+        self.0.insert(name.into(), Named { parts: of_file.into_iter().collect(), rows: Rows::AsStored });
     }
 }
 
 impl Named {
+    /// A tensor of the file as it is.
+    pub(super) fn whole(of_file: impl Into<String>) -> Self {
+        Self { parts: vec![of_file.into()], rows: Rows::AsStored }
+    }
+
     /// The one tensor that it is, if it is one as it stands in the file.
-    pub(super) fn whole(&self) -> Option<&str> {
+    pub(super) fn as_whole(&self) -> Option<&str> {
         match self.parts.as_slice() {
-            [only] if !self.halves_swapped => Some(only),
+            [only] if self.rows == Rows::AsStored => Some(only),
             _ => None,
         }
+    }
+}
+
+impl Rows {
+    /// A tensor with its rows in this order.
+    ///
+    /// # Errors
+    /// If they cannot be parted so.
+    pub(super) fn ordered(self, tensor: Tensor) -> Result<Tensor> {
+        let rows = tensor.size().first().copied().unwrap_or(0);
+        Ok(match self {
+            Rows::AsStored => tensor,
+            Rows::HalvesSwapped => Tensor::f_cat(&tensor.f_chunk(2, 0)?.into_iter().rev().collect::<Vec<_>>(), 0)?,
+            Rows::Unpaired(head) => {
+                ensure!(rows % head == 0 && head % 2 == 0, "{rows} rows cannot be parted into heads of {head}");
+                let size = tensor.size();
+                tensor.f_reshape([rows / head, head / 2, 2, -1])?.f_transpose(1, 2)?.f_reshape(size)?
+            }
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use tch::Tensor;
-
     use super::*;
     use crate::files::tensor_file;
     use crate::files::weights::Weights;

@@ -11,6 +11,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::delta::{Delta, Digest, Slot};
 use super::gathered::Gathered;
+use super::gguf;
 use super::holder::Holder;
 use super::named_tensors::NamedTensors;
 use super::names::{Named, Names};
@@ -88,10 +89,7 @@ impl Weights {
     fn of_file<'a>(&'a self, full: &'a str) -> Option<Cow<'a, Named>> {
         match &self.names {
             Some(names) => names.get(full).map(Cow::Borrowed),
-            None => self
-                .file
-                .contains(full)
-                .then(|| Cow::Owned(Named { parts: vec![full.to_owned()], halves_swapped: false })),
+            None => self.file.contains(full).then(|| Cow::Owned(Named::whole(full))),
         }
     }
 
@@ -203,6 +201,23 @@ impl Weights {
         self.file.file().filter(|_| self.tells)?.metadata().get(name).map(String::as_str)
     }
 
+    /// What the file says of itself, if it is a GGUF file.
+    pub fn gguf(&self) -> Option<&gguf::Header> {
+        self.file.file()?.gguf()
+    }
+
+    /// A tensor in blocks as its file has it, if it has it so and nothing changes it.
+    ///
+    /// # Errors
+    /// As [`Weights::tensor`].
+    pub fn packed(&self, name: &str, shape: &[i64]) -> Result<Option<gguf::Packed>> {
+        let full = self.full_name(name);
+        let named = self.of_file(&full);
+        let own = named.as_ref().and_then(|named| named.as_whole()).filter(|_| self.trained.is_none());
+        let (Some(file), Some(own), false) = (self.file.file(), own, self.touched(&full)) else { return Ok(None) };
+        file.packed(own, self.placement.device).map(|packed| packed.filter(|packed| packed.shape() == shape))
+    }
+
     /// The full name of a tensor, for messages and for deltas.
     pub fn full_name(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
@@ -291,7 +306,7 @@ impl Weights {
         let Some(reading) = &self.reading else { return read() };
         let bytes = shape.iter().product::<i64>() as u64 * kind.elt_size_in_bytes() as u64;
         let named = self.of_file(full);
-        let Some(own) = named.as_ref().and_then(|named| named.whole()).filter(|_| !touched) else {
+        let Some(own) = named.as_ref().and_then(|named| named.as_whole()).filter(|_| !touched) else {
             return reading.own(bytes, read);
         };
         if !placement.channels_last && self.file.is_view(own, kind, placement.device)? {
@@ -312,16 +327,13 @@ impl Weights {
     /// A tensor as the file has it, put together of its parts.
     fn read(&self, full: &str, kind: Kind, device: Device) -> Result<Tensor> {
         let named = self.of_file(full).with_context(|| format!("{} has no tensor {full}", self.path().display()))?;
-        if let Some(own) = named.whole() {
+        if let Some(own) = named.as_whole() {
             return self.file.tensor(own, kind, device);
         }
         let parts = named.parts.iter().map(|part| self.file.tensor(part, kind, device)).collect::<Result<Vec<_>>>()?;
         let stacked = Tensor::f_cat(&parts, 0)
             .with_context(|| format!("the parts of {full} in {} do not fit together", self.path().display()))?;
-        if !named.halves_swapped {
-            return Ok(stacked);
-        }
-        Ok(Tensor::cat(&stacked.chunk(2, 0).into_iter().rev().collect::<Vec<_>>(), 0))
+        named.rows.ordered(stacked).with_context(|| format!("{full} in {} is damaged", self.path().display()))
     }
 
     /// Held in its element type, then changed in that of deltas, as ComfyUI does.

@@ -1,4 +1,4 @@
-//! A `.safetensors` file, memory-mapped: opening one costs no memory, however large it is.
+//! A `.safetensors` or `.gguf` file, memory-mapped: opening one costs no memory, however large it is.
 // Mapping files and looking at their bytes as tensors is what this file is for.
 #![allow(unsafe_code)]
 
@@ -15,6 +15,7 @@ use redraft_engine::{files, memory};
 use safetensors::{Dtype, SafeTensors};
 use tch::{Device, Kind, Tensor};
 
+use super::gguf::{self, Stored};
 use super::guard::{self, Guarded};
 use super::torch_file::from_bytes;
 
@@ -27,7 +28,7 @@ const RELEASE_FROM: usize = 1 << 16;
 /// One tensor of a file: what its header says about it.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    dtype: Dtype,
+    stored: Stored,
     shape: Vec<i64>,
     /// First byte and byte after the last, counted from the start of the file; checked to lie within it.
     bytes: (usize, usize),
@@ -56,7 +57,7 @@ impl FileId {
     }
 }
 
-/// An opened `.safetensors` file. Tensors are read when they are asked for.
+/// An opened `.safetensors` or `.gguf` file. Tensors are read when they are asked for.
 ///
 /// The file is opened once, and everything is read of what was opened, whatever has its name later. A file that is shortened or written
 /// to while it is in use is an error of whoever reads it next ([`WeightsFile::tensor`]); see [`guard`] for what is read meanwhile.
@@ -70,6 +71,7 @@ pub struct WeightsFile {
     whole: OnceCell<Option<Tensor>>,
     entries: BTreeMap<String, Entry>,
     metadata: BTreeMap<String, String>,
+    gguf: Option<gguf::Header>,
 }
 
 impl WeightsFile {
@@ -86,9 +88,12 @@ impl WeightsFile {
         let map = Guarded::new(map);
         let id = FileId::of(path, &file.metadata()?);
         check_prefix(map.bytes()).with_context(|| format!("cannot read {}", path.display()))?;
-        let (entries, metadata) = read_header(map.bytes())
-            .with_context(|| format!("{} is not a valid safetensors file; fetch it again", path.display()))?;
-        let file = Self { path: path.to_path_buf(), id, file, map, whole: OnceCell::new(), entries, metadata };
+        let is_gguf = map.bytes().starts_with(gguf::MAGIC);
+        let format = if is_gguf { "GGUF" } else { "safetensors" };
+        let read = if is_gguf { read_gguf(map.bytes()) } else { read_header(map.bytes()) };
+        let (entries, metadata, gguf) =
+            read.with_context(|| format!("{} is not a valid {format} file; fetch it again", path.display()))?;
+        let file = Self { path: path.to_path_buf(), id, file, map, whole: OnceCell::new(), entries, metadata, gguf };
         file.unchanged()?;
         Ok(Rc::new(file))
     }
@@ -139,14 +144,21 @@ impl WeightsFile {
         &self.metadata
     }
 
-    /// The element type in which a tensor is stored. An error if there is none of this name, or libtorch has no such type.
+    /// What the file says of itself, if it is a GGUF file.
+    pub fn gguf(&self) -> Option<&gguf::Header> {
+        self.gguf.as_ref()
+    }
+
+    /// The element type in which a tensor is stored, that of their numbers for those in blocks. An error if there is none of this name, or libtorch has no such type.
     pub fn kind(&self, name: &str) -> Result<Kind> {
-        let entry = self.entry(name)?;
-        kind_of(entry.dtype).ok_or_else(|| {
+        let dtype = match self.entry(name)?.stored {
+            Stored::Plain(dtype) => dtype,
+            Stored::Blocks(_) => return Ok(Kind::Half),
+        };
+        kind_of(dtype).ok_or_else(|| {
             anyhow!(
-                "tensor {name} in {} has element type {:?}, which cannot be computed with; convert the file to F16",
-                self.path.display(),
-                entry.dtype
+                "tensor {name} in {} has element type {dtype:?}, which cannot be computed with; convert the file to F16",
+                self.path.display()
             )
         })
     }
@@ -157,7 +169,10 @@ impl WeightsFile {
 
     /// Whether [`WeightsFile::tensor`] gives a view of the file, which takes no memory.
     pub fn is_view(&self, name: &str, kind: Kind, device: Device) -> Result<bool> {
-        let start = self.entry(name)?.bytes.0;
+        let Entry { stored, bytes: (start, _), .. } = self.entry(name)?;
+        if matches!(stored, Stored::Blocks(_)) {
+            return Ok(false);
+        }
         // A byte of a strangers' file may be neither true nor false.
         let as_stored = device == Device::Cpu && kind != Kind::Bool && self.kind(name)? == kind;
         Ok(as_stored && start.is_multiple_of(kind.elt_size_in_bytes()))
@@ -174,6 +189,12 @@ impl WeightsFile {
         let (start, end) = entry.bytes;
         if start == end {
             return Ok(Tensor::zeros(&entry.shape, (kind, device)));
+        }
+        if let Some(packed) = self.packed(name, device)? {
+            let numbers = packed.numbers(kind);
+            self.release(start, end);
+            self.unchanged()?;
+            return Ok(numbers);
         }
         let aligned = start.is_multiple_of(stored.elt_size_in_bytes());
         if self.is_view(name, kind, device)?
@@ -198,8 +219,29 @@ impl WeightsFile {
         Ok(converted)
     }
 
+    /// A tensor in blocks, if it is stored so, on `device`. On the CPU it takes no memory.
+    ///
+    /// # Errors
+    /// If there is none of this name, or the file was written to since it was opened.
+    pub fn packed(&self, name: &str, device: Device) -> Result<Option<gguf::Packed>> {
+        let entry = self.entry(name)?;
+        let Stored::Blocks(format) = entry.stored else { return Ok(None) };
+        self.unchanged()?;
+        let (start, end) = entry.bytes;
+        let shape = [i64::try_from(end - start)?];
+        let bytes = match self.view_as(entry, &shape, Kind::Uint8)? {
+            Some(view) => view,
+            None => Tensor::f_from_data_size(&self.map.bytes()[start..end], &shape, Kind::Uint8)?,
+        };
+        Ok(Some(gguf::Packed::new(bytes.f_to(device)?, format, &entry.shape)))
+    }
+
     /// A view of the file's own bytes that keeps them mapped, or `None` if the file could not be mapped a second time.
     fn view(&self, entry: &Entry, kind: Kind) -> Result<Option<Tensor>> {
+        self.view_as(entry, &entry.shape, kind)
+    }
+
+    fn view_as(&self, entry: &Entry, shape: &[i64], kind: Kind) -> Result<Option<Tensor>> {
         let whole = self.whole.get_or_init(|| {
             let size = i64::try_from(self.map.bytes().len()).ok()?;
             // What was opened, not what has its name now. Private pages: whoever writes into a view by mistake changes neither the file
@@ -215,7 +257,7 @@ impl WeightsFile {
         let Some(whole) = whole else { return Ok(None) };
         let (start, end) = entry.bytes;
         let bytes = whole.f_narrow(0, i64::try_from(start)?, i64::try_from(end - start)?)?;
-        Ok(Some(bytes.f_view_dtype(kind)?.f_view(entry.shape.as_slice())?))
+        Ok(Some(bytes.f_view_dtype(kind)?.f_view(shape)?))
     }
 
     /// Lets the system take back the pages of a converted tensor, so that reading a large file does not fill memory.
@@ -248,12 +290,11 @@ fn check_prefix(map: &[u8]) -> Result<()> {
         !map.starts_with(b"version https://git-lfs"),
         "this is a Git LFS pointer, not the file itself; run `git lfs pull` where it came from"
     );
-    ensure!(!map.starts_with(b"GGUF"), "this is a GGUF file, which is not supported; use a .safetensors file");
     ensure!(!map.starts_with(b"<!") && !map.starts_with(b"<html"), "this is a web page; download the file again");
     Ok(())
 }
 
-type Header = (BTreeMap<String, Entry>, BTreeMap<String, String>);
+type Header = (BTreeMap<String, Entry>, BTreeMap<String, String>, Option<gguf::Header>);
 
 /// Parses and checks the header; `safetensors` verifies that the tensors tile the data section exactly.
 fn read_header(map: &[u8]) -> Result<Header> {
@@ -271,10 +312,17 @@ fn read_header(map: &[u8]) -> Result<Header> {
         let (start, end) = (data + start, data + end);
         ensure!(start <= end && end <= map.len(), "tensor {name} lies outside of the file");
         let shape = info.shape.iter().map(|&d| i64::try_from(d)).collect::<Result<Vec<_>, _>>()?;
-        entries.insert(name, Entry { dtype: info.dtype, shape, bytes: (start, end) });
+        entries.insert(name, Entry { stored: Stored::Plain(info.dtype), shape, bytes: (start, end) });
     }
     let metadata = header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
-    Ok((entries, metadata))
+    Ok((entries, metadata, None))
+}
+
+fn read_gguf(map: &[u8]) -> Result<Header> {
+    let (header, places) = gguf::Header::read(map)?;
+    let entry = |place: gguf::Place| Entry { stored: place.stored, shape: place.shape, bytes: place.bytes };
+    let entries = places.into_iter().map(|(name, place)| (name, entry(place))).collect();
+    Ok((entries, BTreeMap::new(), Some(header)))
 }
 
 /// The library's message, or a plainer one for what a broken download causes.

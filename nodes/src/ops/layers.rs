@@ -4,22 +4,50 @@ use anyhow::{Result, ensure};
 use redraft_engine::error::Unsupported;
 use tch::{Kind, Tensor};
 
+use crate::files::gguf::Packed;
 use crate::files::weights::Weights;
 
 /// y = x·Wᵀ + b over the last dimension.
 ///
-/// Weights may have a smaller element type than activations. They are then widened for each call.
+/// Weights may have a smaller element type than activations, or lie in blocks. They are then widened for each call.
 pub struct Linear {
-    weight: Tensor,
+    weight: Matrix,
     bias: Option<Tensor>,
-    /// What widened weights are multiplied by.
-    scale: Option<Tensor>,
+}
+
+/// A matrix, outputs×inputs.
+enum Matrix {
+    Plain(Tensor),
+    /// Floats of 8 bits, and what they are multiplied by when they are widened.
+    Scaled(Tensor, Tensor),
+    Packed(Packed),
+}
+
+impl Matrix {
+    fn shape(&self) -> [i64; 2] {
+        let (outputs, inputs) = match self {
+            Matrix::Plain(weight) | Matrix::Scaled(weight, _) => weight.size2().unwrap_or_default(),
+            Matrix::Packed(packed) => match packed.shape() {
+                &[outputs, inputs] => (outputs, inputs),
+                _ => (0, 0),
+            },
+        };
+        [outputs, inputs]
+    }
+
+    fn of_kind(&self, kind: Kind) -> Tensor {
+        match self {
+            Matrix::Plain(weight) => weight.to_kind(kind),
+            Matrix::Scaled(weight, scale) => weight.to_kind(kind) * scale.to_kind(kind),
+            Matrix::Packed(packed) => packed.numbers(kind),
+        }
+    }
 }
 
 impl Linear {
     /// The layer of a matrix, outputs×inputs, and a bias.
     pub fn new(weight: Tensor, bias: Option<Tensor>) -> Self {
-        Self { weight, bias, scale: None }
+        Self { weight: Matrix::Plain(weight), bias }
     }
 
     /// Reads `weight` (outputs×inputs) and, if it is there, `bias`. Of weights in floats of 8 bits that have a scale, a single number
@@ -29,19 +57,23 @@ impl Linear {
     /// As [`Weights::tensor`]; a LoRA lies over weights with a scale, or there are several scales.
     pub fn load(weights: &Weights, inputs: i64, outputs: i64) -> Result<Self> {
         let (shape, bias) = ([outputs, inputs], load_bias(weights, outputs)?);
+        let stays_small = weights.placement().kind != Kind::Float;
         let Some(scale) = load_scale(weights)? else {
-            return Ok(Self { weight: weights.tensor("weight", &shape)?, bias, scale: None });
+            // What is computed with in float32 is unpacked once; else it stays as small as the file has it.
+            let packed = if stays_small { weights.packed("weight", &shape)? } else { None };
+            let plain = || weights.tensor("weight", &shape).map(Matrix::Plain);
+            return Ok(Self { weight: packed.map_or_else(plain, |packed| Ok(Matrix::Packed(packed)))?, bias });
         };
-        if weights.placement().kind == Kind::Float {
-            return Ok(Self { weight: weights.tensor("weight", &shape)? * scale, bias, scale: None });
+        if !stays_small {
+            return Ok(Self::new(weights.tensor("weight", &shape)? * scale, bias));
         }
-        // They stay as small as the file has them.
-        Ok(Self { weight: weights.tensor_as("weight", &shape, weights.kind("weight")?)?, bias, scale: Some(scale) })
+        let weight = weights.tensor_as("weight", &shape, weights.kind("weight")?)?;
+        Ok(Self { weight: Matrix::Scaled(weight, scale), bias })
     }
 
     /// The number of input channels.
     pub fn inputs(&self) -> i64 {
-        self.weight.size()[1]
+        self.weight.shape()[1]
     }
 
     /// The number of output channels.
@@ -52,12 +84,10 @@ impl Linear {
     /// Applies the layer to a tensor of shape …×inputs.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let kind = x.kind();
-        if self.weight.kind() == kind && self.scale.is_none() {
-            return x.linear(&self.weight, self.bias.as_ref());
+        match &self.weight {
+            Matrix::Plain(weight) if weight.kind() == kind => x.linear(weight, self.bias.as_ref()),
+            weight => x.linear(&weight.of_kind(kind), self.bias.as_ref().map(|b| b.to_kind(kind))),
         }
-        let weight = self.weight.to_kind(kind);
-        let weight = if let Some(scale) = &self.scale { weight * scale.to_kind(kind) } else { weight };
-        x.linear(&weight, self.bias.as_ref().map(|b| b.to_kind(kind)))
     }
 }
 

@@ -7,6 +7,7 @@ mod merge;
 pub mod model;
 pub mod saving;
 pub mod seeing;
+pub mod text_files;
 pub mod upscale_model;
 
 pub use control_net::ControlNet;

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use tokenizers::models::unigram::Unigram;
 
 use super::character_map::CharacterMap;
+use crate::files::gguf::Header;
 use crate::files::weights::Weights;
 
 /// The tensor of a file that holds the vocabulary's bytes.
@@ -59,6 +60,10 @@ impl SentencePieces {
     /// # Errors
     /// If there is none, or it is no unigram model.
     pub fn load(weights: &Weights) -> Result<Self> {
+        if let Some(header) = weights.gguf() {
+            let unread = || format!("the vocabulary in {} cannot be read", weights.path().display());
+            return Self::told(header).with_context(unread);
+        }
         // Checkpoints of several networks have it beside the encoders.
         let beside = weights.whole().at("text_encoders");
         let weights = if weights.contains(TENSOR) { weights } else { &beside };
@@ -98,7 +103,35 @@ impl SentencePieces {
                 _ => {}
             }
         }
-        let ids = || (0u32..).zip(&pieces);
+        Self::assembled(&pieces, rules, falls_back)
+    }
+
+    /// The vocabulary that a GGUF file has among its facts. As ComfyUI-GGUF has it, characters stay as they are written.
+    fn told(header: &Header) -> Result<Self> {
+        const FACTS: &str = "tokenizer.ggml.";
+        let fact = |name: &str| format!("{FACTS}{name}");
+        let texts = header.texts(&fact("tokens")).unwrap_or_default();
+        let scores = header.numbers(&fact("scores")).unwrap_or_default();
+        let kinds = header.numbers(&fact("token_type")).unwrap_or_default();
+        ensure!(
+            header.text(&fact("model")) == Some("t5") && texts.len() == scores.len() && texts.len() == kinds.len(),
+            "its facts {FACTS}model, tokens, scores and token_type are those of another kind of vocabulary, or incomplete"
+        );
+        let each = texts.iter().zip(scores).zip(kinds);
+        let pieces =
+            each.map(|((text, score), kind)| Piece { text: text.clone(), score: *score as f32, kind: *kind as u64 });
+        let is = |name: &str| header.number(&fact(name)).is_some_and(|number| number != 0.0);
+        let rules = Rules {
+            prefix: is("add_space_prefix"),
+            squeezes: is("remove_extra_whitespaces"),
+            escapes: true,
+            ..Rules::default()
+        };
+        Self::assembled(&pieces.collect::<Vec<_>>(), rules, true)
+    }
+
+    fn assembled(pieces: &[Piece], mut rules: Rules, falls_back: bool) -> Result<Self> {
+        let ids = || (0u32..).zip(pieces);
         let unknown = ids().find(|(_, piece)| piece.kind == UNKNOWN).context("it has no piece for the unknown")?.0;
         let byte = |piece: &Piece| {
             let hexadecimal = piece.text.strip_prefix("<0x")?.strip_suffix('>')?;

@@ -1,0 +1,3 @@
+fn main() {
+    redraft_build::pack();
+}
