@@ -78,7 +78,7 @@ impl Linear {
 
     /// The number of output channels.
     pub fn outputs(&self) -> i64 {
-        self.weight.size()[0]
+        self.weight.shape()[0]
     }
 
     /// Applies the layer to a tensor of shape …×inputs.
