@@ -230,6 +230,45 @@ fn a_network_for_another_model_is_named() {
     refused(difference.completed(&sdxl), &["is the difference from another model", "connect the model"]);
 }
 
+/// Flux's states and Qwen-Image's are of one width, as those of Stable Diffusion 3 and PixArt are here.
+#[test]
+fn a_network_of_other_blocks_of_the_same_width_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let file = |name: &str, layers: &[(&str, i64)]| {
+        let path = directory.join(format!("{name}.safetensors"));
+        let tensors: Vec<_> = layers
+            .iter()
+            .map(|(name, rows)| (*name, Tensor::zeros([*rows, 1], (Elements::Float, Device::Cpu))))
+            .collect();
+        crate::files::tensor_file::save(&path, tensors.iter().map(|(name, tensor)| (*name, tensor))).unwrap();
+        Weights::open(path).unwrap()
+    };
+    let part = model(directory, Layout::Sd1);
+    let model = |name: &str, layers: &[(&str, i64)]| ModelPart { weights: file(name, layers), ..part.clone() };
+    let flux = model("flux", &[("img_in.weight", 32), ("double_blocks.0.img_attn.qkv.weight", 96)]);
+    let qwen = model("qwen", &[("img_in.weight", 32), (OF_QWEN_IMAGE, 128)]);
+    let sd3 = model("sd3", &[("x_embedder.proj.weight", 32), (OF_SD3, 96)]);
+    let pixart = model("pixart", &[("x_embedder.proj.weight", 32)]);
+    let none = model("none", &[(OF_SD3, 96)]);
+    let own = file("own", &[("img_in.weight", 32), ("x_embedder.proj.weight", 32), ("y_embedder.mlp.0.weight", 32)]);
+    let narrow = file("narrow", &[("img_in.weight", 16)]);
+    let takes = |kind: Kind, weights: &Weights| {
+        let fits = |model| ControlFile { kind, weights: weights.clone() }.fits(model).is_ok();
+        [&flux, &qwen, &sd3, &pixart, &none].map(fits)
+    };
+    for kind in [Kind::FluxPictures, Kind::FluxLatents] {
+        assert_eq!(takes(kind, &own), [true, false, false, false, false], "{kind:?}");
+    }
+    assert_eq!(takes(Kind::QwenImage, &own), [false, true, false, false, false]);
+    for kind in [Kind::Sd3, Kind::Sd35] {
+        assert_eq!(takes(kind, &own), [false, false, true, false, false], "{kind:?}");
+    }
+    for kind in [Kind::FluxLatents, Kind::QwenImage, Kind::Sd3, Kind::Sd35] {
+        assert_eq!(takes(kind, &narrow), [false; 5], "{kind:?} lacks its layer, or is narrower");
+    }
+}
+
 #[test]
 fn pictures_with_other_channels_are_named() {
     let directory = tempfile::tempdir().unwrap();
