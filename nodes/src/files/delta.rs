@@ -124,7 +124,7 @@ impl Delta {
     }
 
     /// The same, which takes tensors of `source`.
-    pub(super) fn taking(self, source: Weights) -> Self {
+    pub(crate) fn taking(self, source: Weights) -> Self {
         Self { sources: vec![source], ..self }
     }
 

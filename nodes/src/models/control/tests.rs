@@ -198,6 +198,24 @@ fn a_difference_is_completed_by_its_model() {
     assert_eq!(plain.tensor(own, &shape).unwrap(), completed.weights.tensor(own, &shape).unwrap());
 }
 
+/// A change that cannot be made is left out with a warning; one of a file that is another by now is an error.
+#[test]
+fn files_that_are_changed_while_they_are_in_use_are_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let model = model(directory, Layout::Sd1);
+    let (low_rank, difference) = (network(directory, Steering::LoraSd1), network(directory, Steering::Sd1Difference));
+    let over = lora::over(&model.weights, &low_rank.weights).unwrap();
+    let completed = lora::completed(&difference.weights, &model.weights).unwrap();
+    let name = "input_blocks.0.0.weight";
+    for (changed, of) in [(over, &low_rank.weights), (completed, &model.weights)] {
+        let read = || changed.tensor(name, &changed.shape(name)?);
+        assert!(read().is_ok());
+        std::fs::File::options().write(true).open(of.path()).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+        refused(read(), &[of.path().to_str().unwrap(), "was changed while it was in use"]);
+    }
+}
+
 #[track_caller]
 fn refused(result: Result<impl Sized>, words: &[&str]) {
     let message = format!("{:#}", result.err().unwrap());
