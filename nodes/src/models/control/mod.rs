@@ -67,8 +67,6 @@ pub struct HintFormat {
     pub ratio: i64,
     /// By what the sides are to be divisible.
     pub multiple: i64,
-    /// Channels, if pictures of several may be averaged to one.
-    pub grey: bool,
     /// The latents that an autoencoder makes of the pictures, for networks that take these.
     pub latent: Option<fn(&Tensor) -> Tensor>,
     /// What is done to the pictures' values.
@@ -284,14 +282,7 @@ impl ControlFile {
 
     /// What is made of the pictures before the network sees them.
     pub fn hint(&self) -> Result<HintFormat> {
-        let plain = HintFormat {
-            ratio: 8,
-            multiple: 1,
-            grey: false,
-            latent: None,
-            prepared: Tensor::shallow_clone,
-            masked: false,
-        };
+        let plain = HintFormat { ratio: 8, multiple: 1, latent: None, prepared: Tensor::shallow_clone, masked: false };
         Ok(match self.kind {
             Kind::UNet | Kind::Difference | Kind::Lora | Kind::FluxPictures => plain,
             Kind::Sd3 => HintFormat {
@@ -319,7 +310,7 @@ impl ControlFile {
             },
             Kind::Adapter => {
                 let multiple = if Adapter::is_of_sdxl(&self.weights) { 16 } else { 8 };
-                HintFormat { multiple, grey: true, ..plain }
+                HintFormat { multiple, ..plain }
             }
         })
     }

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
-use redraft_engine::{Combo, Node, Outputs};
+use redraft_engine::{Node, Outputs};
 
+use crate::models::control::union::UnionType;
 use crate::ops::resize::{Crop, Method, resize};
 use crate::recipes::{ControlNet, VaeRecipe};
 use crate::values::{Conditioning, Control, Image, Mask};
@@ -21,7 +22,9 @@ struct Both {
     negative: Conditioning,
 }
 
-/// Lets a network steer prompts by a picture, and in the model's negative conditioning those that have no other.
+/// Lets a network steer prompts by a picture.
+///
+/// If they are a sampler's positive conditioning, it steers the sampler's other conditionings, too, as far as no network steers them.
 #[derive(Node)]
 #[node(category = "conditioning/controlnet", display = "Apply ControlNet (OLD)", deprecated)]
 struct ControlNetApply {
@@ -149,12 +152,15 @@ impl Run for ControlNetInpaintingAliMamaApply {
         let (mut image, mut masks) = (self.image, Vec::new());
         if self.control_net.file.hint()?.masked {
             let size = self.mask.0.size();
-            ensure!(size.len() >= 2 && self.mask.0.numel() > 0, "a mask is height x width, and this one is {size:?}");
+            ensure!(
+                size.len() >= 2 && self.mask.0.numel() > 0,
+                "the mask is shaped {size:?}, and masks are batch x height x width; connect one that is not empty"
+            );
             let kept = 1.0 - self.mask.0.reshape([-1, 1, size[size.len() - 2], size[size.len() - 1]]);
-            let (_, height, width, channels) = image.0.size4()?;
+            let [pictures, height, width, channels] = sides(&image)?;
             let fitted = resize(&kept, width, height, Method::Bilinear, Crop::Center)?.round();
             let black = fitted.movedim_int(1, -1).repeat([1, 1, 1, channels]);
-            let (pictures, count) = (image.0.size()[0], black.size()[0]);
+            let count = black.size()[0];
             ensure!(
                 pictures == count || pictures == 1 || count == 1,
                 "there are {count} masks for {pictures} pictures; connect one, or as many as there are pictures"
@@ -186,37 +192,20 @@ impl Run for SetUnionControlNetType {
     }
 }
 
-/// The kinds of pictures, in the order of the networks' tables behind the first.
-#[derive(Combo, Clone, Copy)]
-enum UnionType {
-    Auto,
-    #[combo(name = "openpose")]
-    OpenPose,
-    Depth,
-    #[combo(name = "hed/pidi/scribble/ted")]
-    Scribble,
-    #[combo(name = "canny/lineart/anime_lineart/mlsd")]
-    Lines,
-    Normal,
-    Segment,
-    Tile,
-    Repaint,
-}
-
-impl UnionType {
-    /// Its place among the kinds; none of `auto`.
-    fn number(self) -> Option<i64> {
-        Some(self as i64 - 1).filter(|place| *place >= 0)
-    }
-}
-
-/// A network with its picture. The picture is N×H×W×C.
-fn new(net: &ControlNet, image: &Image) -> Result<Control> {
+/// The count, height, width and channels of pictures that a network goes by.
+fn sides(image: &Image) -> Result<[i64; 4]> {
     let size = image.0.size();
-    ensure!(
-        image.0.numel() > 0 && size.len() == 4,
-        "the image is shaped {size:?}, and a ControlNet goes by pictures, batch x height x width x channels; connect one that is not empty"
-    );
+    let sides = <[i64; 4]>::try_from(size.as_slice()).ok().filter(|sides| !sides.contains(&0));
+    sides.with_context(|| {
+        format!(
+            "the image is shaped {size:?}, and a ControlNet goes by pictures, batch x height x width x channels; connect one that is not empty"
+        )
+    })
+}
+
+/// A network with its picture.
+fn new(net: &ControlNet, image: &Image) -> Result<Control> {
+    sides(image)?;
     Ok(Control::new(net.clone(), image.0.movedim_int(-1, 1)))
 }
 
