@@ -151,7 +151,7 @@ fn state_dict(file: &TorchFile) -> Result<BTreeMap<String, Tensor>> {
 }
 
 /// Whether a file's name says that it is a safetensors file, which is mapped.
-fn is_mapped(path: &Path) -> bool {
+pub(super) fn is_mapped(path: &Path) -> bool {
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
     matches!(extension.as_deref(), Some("safetensors" | "sft"))
 }

@@ -12,7 +12,7 @@ use tch::{Device, Kind, Tensor};
 use super::delta::{Delta, Digest, Slot};
 use super::gathered::Gathered;
 use super::holder::Holder;
-use super::named_tensors::NamedTensors;
+use super::named_tensors::{NamedTensors, is_mapped};
 use super::names::{Named, Names};
 use super::reading::Reading;
 use super::weights_file::FileId;
@@ -46,12 +46,23 @@ impl Weights {
 
     /// Opens `path`, which may be an archive of `torch.save`, too: that is read into memory.
     pub fn open_any(path: &Path) -> Result<Self> {
-        let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
-        if matches!(extension.as_deref(), Some("safetensors" | "sft")) {
+        if is_mapped(path) {
             return Self::open(path);
         }
         let tensors = NamedTensors::open(path)?;
         Ok(Self::gathered(Gathered::new(path).with(tensors, |name| Some(name.to_owned()))))
+    }
+
+    /// [`open_any`](Self::open_any), as far as that reads no numbers: nothing for an archive, which is looked at.
+    ///
+    /// # Errors
+    /// As far as they can be known: those of [`open_any`](Self::open_any).
+    pub fn look_any(path: &Path) -> Result<Option<Self>> {
+        if is_mapped(path) {
+            return Self::open(path).map(Some);
+        }
+        NamedTensors::look(path)?;
+        Ok(None)
     }
 
     /// The tensors of several files under new names.
