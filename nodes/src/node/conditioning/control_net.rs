@@ -6,7 +6,8 @@ use std::rc::Rc;
 use anyhow::{Context, Result, ensure};
 use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
-use redraft_engine::{Node, Outputs};
+use redraft_engine::{Inputs, Node, Outputs};
+use tch::Tensor;
 
 use crate::models::control::union::UnionType;
 use crate::ops::resize::{Crop, Method, resize};
@@ -20,6 +21,28 @@ struct Both {
     positive: Conditioning,
     #[output(name = "negative")]
     negative: Conditioning,
+}
+
+/// Prompts, and what steers them.
+#[derive(Inputs)]
+struct Steered {
+    positive: Conditioning,
+    negative: Conditioning,
+    control_net: ControlNet,
+}
+
+/// How strongly a network steers, and when.
+#[derive(Inputs)]
+struct Acting {
+    /// How strongly it steers; with 0 it does not.
+    #[input(default = 1.0, min = 0.0, max = 10.0, step = 0.01)]
+    strength: f64,
+    /// Where in the schedule it begins to act, 0 (noise) to 1 (clean).
+    #[input(default = 0.0, min = 0.0, max = 1.0, step = 0.001)]
+    start_percent: f64,
+    /// Where in the schedule it ceases to act.
+    #[input(default = 1.0, min = 0.0, max = 1.0, step = 0.001)]
+    end_percent: f64,
 }
 
 /// Lets a network steer prompts by a picture.
@@ -59,20 +82,12 @@ impl Run for ControlNetApply {
 #[derive(Node)]
 #[node(category = "conditioning/controlnet", display = "Apply ControlNet")]
 struct ControlNetApplyAdvanced {
-    positive: Conditioning,
-    negative: Conditioning,
-    control_net: ControlNet,
+    #[input(flatten)]
+    steered: Steered,
     /// What it goes by; it is cropped to the result's shape and resized.
     image: Image,
-    /// How strongly it steers; with 0 it does not.
-    #[input(default = 1.0, min = 0.0, max = 10.0, step = 0.01)]
-    strength: f64,
-    /// Where in the schedule it begins to act, 0 (noise) to 1 (clean).
-    #[input(default = 0.0, min = 0.0, max = 1.0, step = 0.001)]
-    start_percent: f64,
-    /// Where in the schedule it ceases to act.
-    #[input(default = 1.0, min = 0.0, max = 1.0, step = 0.001)]
-    end_percent: f64,
+    #[input(flatten)]
+    acting: Acting,
     /// What encodes the picture, for networks that take latents.
     vae: Option<VaeRecipe>,
 }
@@ -81,9 +96,7 @@ impl Run for ControlNetApplyAdvanced {
     type Out = Both;
 
     fn run(self, _: &mut Cx) -> Result<Both> {
-        let range = [self.start_percent, self.end_percent];
-        let how = How { strength: self.strength, range, vae: self.vae, masks: Vec::new() };
-        how.both(self.positive, self.negative, &self.control_net, &self.image)
+        self.steered.by(&self.image, &self.acting, self.vae, Vec::new())
     }
 }
 
@@ -91,31 +104,21 @@ impl Run for ControlNetApplyAdvanced {
 #[derive(Node)]
 #[node(category = "conditioning/controlnet", display = "Apply Controlnet with VAE", deprecated)]
 struct ControlNetApplySD3 {
-    positive: Conditioning,
-    negative: Conditioning,
-    control_net: ControlNet,
+    #[input(flatten)]
+    steered: Steered,
     /// What encodes the picture.
     vae: VaeRecipe,
     /// What it goes by; it is cropped to the result's shape and resized.
     image: Image,
-    /// How strongly it steers; with 0 it does not.
-    #[input(default = 1.0, min = 0.0, max = 10.0, step = 0.01)]
-    strength: f64,
-    /// Where in the schedule it begins to act, 0 (noise) to 1 (clean).
-    #[input(default = 0.0, min = 0.0, max = 1.0, step = 0.001)]
-    start_percent: f64,
-    /// Where in the schedule it ceases to act.
-    #[input(default = 1.0, min = 0.0, max = 1.0, step = 0.001)]
-    end_percent: f64,
+    #[input(flatten)]
+    acting: Acting,
 }
 
 impl Run for ControlNetApplySD3 {
     type Out = Both;
 
     fn run(self, _: &mut Cx) -> Result<Both> {
-        let range = [self.start_percent, self.end_percent];
-        let how = How { strength: self.strength, range, vae: Some(self.vae), masks: Vec::new() };
-        how.both(self.positive, self.negative, &self.control_net, &self.image)
+        self.steered.by(&self.image, &self.acting, Some(self.vae), Vec::new())
     }
 }
 
@@ -125,24 +128,16 @@ impl Run for ControlNetApplySD3 {
 #[derive(Node)]
 #[node(category = "conditioning/controlnet")]
 struct ControlNetInpaintingAliMamaApply {
-    positive: Conditioning,
-    negative: Conditioning,
-    control_net: ControlNet,
+    #[input(flatten)]
+    steered: Steered,
     /// What encodes the picture.
     vae: VaeRecipe,
     /// What it goes by; it is cropped to the result's shape and resized.
     image: Image,
     /// Where the picture is to be painted over.
     mask: Mask,
-    /// How strongly it steers; with 0 it does not.
-    #[input(default = 1.0, min = 0.0, max = 10.0, step = 0.01)]
-    strength: f64,
-    /// Where in the schedule it begins to act, 0 (noise) to 1 (clean).
-    #[input(default = 0.0, min = 0.0, max = 1.0, step = 0.001)]
-    start_percent: f64,
-    /// Where in the schedule it ceases to act.
-    #[input(default = 1.0, min = 0.0, max = 1.0, step = 0.001)]
-    end_percent: f64,
+    #[input(flatten)]
+    acting: Acting,
 }
 
 impl Run for ControlNetInpaintingAliMamaApply {
@@ -150,7 +145,7 @@ impl Run for ControlNetInpaintingAliMamaApply {
 
     fn run(self, _: &mut Cx) -> Result<Both> {
         let (mut image, mut masks) = (self.image, Vec::new());
-        if self.control_net.file.hint()?.masked {
+        if self.steered.control_net.file.hint()?.masked {
             let size = self.mask.0.size();
             ensure!(
                 size.len() >= 2 && self.mask.0.numel() > 0,
@@ -168,9 +163,7 @@ impl Run for ControlNetInpaintingAliMamaApply {
             image = Image(image.0 * black);
             masks.push(kept);
         }
-        let range = [self.start_percent, self.end_percent];
-        let how = How { strength: self.strength, range, vae: Some(self.vae), masks };
-        how.both(self.positive, self.negative, &self.control_net, &image)
+        self.steered.by(&image, &self.acting, Some(self.vae), masks)
     }
 }
 
@@ -209,21 +202,22 @@ fn new(net: &ControlNet, image: &Image) -> Result<Control> {
     Ok(Control::new(net.clone(), image.0.movedim_int(-1, 1)))
 }
 
-/// How a network steers.
-struct How {
-    strength: f64,
-    /// Where in the schedule it begins and ceases to act.
-    range: [f64; 2],
-    vae: Option<VaeRecipe>,
-    masks: Vec<tch::Tensor>,
-}
-
-impl How {
-    /// Both conditionings, steered. Prompts that were steered by one network before are steered by one now.
-    fn both(&self, positive: Conditioning, negative: Conditioning, net: &ControlNet, image: &Image) -> Result<Both> {
-        if self.strength == 0.0 {
+impl Steered {
+    /// Both conditionings, steered by pictures, and by masks for networks that take them. Prompts that were steered by one network before are
+    /// steered by one now.
+    fn by(self, image: &Image, acting: &Acting, vae: Option<VaeRecipe>, masks: Vec<Tensor>) -> Result<Both> {
+        let Steered { positive, negative, control_net } = self;
+        if acting.strength == 0.0 {
             return Ok(Both { positive, negative });
         }
+        let control = || -> Result<Control> {
+            let mut control = new(&control_net, image)?;
+            control.strength = acting.strength;
+            [control.start_percent, control.end_percent] = [acting.start_percent, acting.end_percent];
+            control.vae.clone_from(&vae);
+            control.masks = masks.iter().map(Tensor::shallow_clone).collect();
+            Ok(control)
+        };
         let mut made: HashMap<Option<*const Control>, Rc<Control>> = HashMap::new();
         let mut steered = |mut conditioning: Conditioning| -> Result<Conditioning> {
             for entry in &mut conditioning.0 {
@@ -232,7 +226,7 @@ impl How {
                 let control = match made.get(&key) {
                     Some(control) => control.clone(),
                     None => {
-                        let control = Rc::new(self.control(net, image)?.behind(previous)?);
+                        let control = Rc::new(control()?.behind(previous)?);
                         made.insert(key, control.clone());
                         control
                     }
@@ -243,14 +237,5 @@ impl How {
             Ok(conditioning)
         };
         Ok(Both { positive: steered(positive)?, negative: steered(negative)? })
-    }
-
-    fn control(&self, net: &ControlNet, image: &Image) -> Result<Control> {
-        let mut control = new(net, image)?;
-        control.strength = self.strength;
-        [control.start_percent, control.end_percent] = self.range;
-        control.vae.clone_from(&self.vae);
-        control.masks = self.masks.iter().map(tch::Tensor::shallow_clone).collect();
-        Ok(control)
     }
 }
