@@ -367,3 +367,5 @@ const SUPPORTED: &str = "Stable Diffusion 1.x, 2.x, 3 or 3.5, SDXL, Flux or Qwen
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod transformer_tests;

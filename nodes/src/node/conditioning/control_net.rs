@@ -239,3 +239,66 @@ impl Steered {
         Ok(Both { positive: steered(positive)?, negative: steered(negative)? })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use tch::{Device, Kind as Elements};
+
+    use super::*;
+    use crate::files::tensor_file;
+    use crate::files::weights::Weights;
+    use crate::models::control::{ControlFile, Kind};
+    use crate::values::Entry;
+
+    /// Applies a network of Flux to a prompt each; with 17 channels it takes a mask.
+    fn applied(channels: i64, image: Tensor, mask: Tensor) -> Result<Both> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("net.safetensors");
+        let zeros = |shape: &[i64]| Tensor::zeros(shape, (Elements::Float, Device::Cpu));
+        tensor_file::save(&path, [("pos_embed_input.weight", &zeros(&[1, 4 * channels]))]).unwrap();
+        let file = ControlFile { kind: Kind::FluxLatents, weights: Weights::open(&path).unwrap() };
+        let prompt = || Conditioning(vec![Entry::new(zeros(&[1, 1, 1]))]);
+        let control_net = ControlNet { file, types: Vec::new(), pooled: false };
+        Cx::for_test().run(ControlNetInpaintingAliMamaApply {
+            steered: Steered { positive: prompt(), negative: prompt(), control_net },
+            vae: VaeRecipe { weights: None },
+            image: Image(image),
+            mask: Mask(mask),
+            acting: Acting { strength: 0.5, start_percent: 0.25, end_percent: 0.75 },
+        })
+    }
+
+    fn half(count: i64) -> Tensor {
+        Tensor::full([count, 2, 2, 3], 0.5, (Elements::Float, Device::Cpu))
+    }
+
+    #[test]
+    fn pictures_are_black_where_they_are_to_be_painted_over() {
+        let mask = || Tensor::from_slice(&[1f32, 0.0, 0.25, 0.0]).view([1, 2, 2]);
+        let Both { positive, negative } = applied(17, half(1), mask()).unwrap();
+        let (control, other) = (positive.0[0].control.as_ref().unwrap(), negative.0[0].control.as_ref().unwrap());
+        assert!(Rc::ptr_eq(control, other), "one network steers both");
+        assert_eq!((control.strength, control.start_percent, control.end_percent), (0.5, 0.25, 0.75));
+        let values = |tensor: &Tensor| Vec::<f32>::try_from(tensor.flatten(0, -1)).unwrap();
+        assert_eq!(control.hint.size(), [1, 3, 2, 2]);
+        assert_eq!(values(&control.hint.select(1, 2)), [0.0, 0.5, 0.5, 0.5], "the mask is rounded for the picture");
+        assert_eq!(values(&control.masks[0]), [0.0, 1.0, 0.75, 1.0]);
+        let plain = applied(16, half(1), mask()).unwrap().positive;
+        let plain = plain.0[0].control.as_ref().unwrap();
+        assert_eq!((values(&plain.hint), plain.masks.len()), (vec![0.5; 12], 0));
+    }
+
+    #[test]
+    fn pictures_and_masks_that_do_not_fit_are_named() {
+        let refused = |image: Tensor, mask: Tensor, words: &str| {
+            let error = format!("{:#}", applied(17, image, mask).err().unwrap());
+            assert!(error.contains(words), "{error}");
+        };
+        let mask = |shape: &[i64]| Tensor::zeros(shape, (Elements::Float, Device::Cpu));
+        refused(half(3), mask(&[2, 2, 2]), "there are 2 masks for 3 pictures; connect one");
+        refused(half(1).select(0, 0), mask(&[2, 2]), "the image is shaped [2, 2, 3]");
+        refused(half(0), mask(&[2, 2]), "connect one that is not empty");
+        refused(half(1), mask(&[0, 2, 2]), "the mask is shaped [0, 2, 2]");
+    }
+}
