@@ -135,7 +135,7 @@ fn prompts_that_are_steered_are_not_kept_and_what_is_sampled_is() {
     };
     assert!(run().contains(&"21".to_owned()));
     assert_eq!(run(), ["16-shown"]);
-    // Another picture for the network is another result; so is another network of that name.
+    // At another strength it is another result; so it is with another network of that name.
     let changed = |set: &str| {
         let command = base.run(&file).args(["--json", "--set", set]).arg("--cache-directory").arg(base.path("cache"));
         command.finish().expect_code(0).events_of("executing").len()

@@ -57,4 +57,4 @@ pub mod workflow;
 #[doc(hidden)]
 pub use anyhow;
 pub use linkme;
-pub use redraft_engine_derive::{Choices, Combo, Node, Outputs};
+pub use redraft_engine_derive::{Choices, Combo, Inputs, Node, Outputs};

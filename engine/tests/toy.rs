@@ -8,12 +8,12 @@ use redraft_engine::cx::{Cancel, Cx, Metadata};
 use redraft_engine::event::Event;
 use redraft_engine::exec::Outcome;
 use redraft_engine::io::List;
-use redraft_engine::node::{Registry, Run};
+use redraft_engine::node::{Node as _, Registry, Run};
 use redraft_engine::plan::Plan;
 use redraft_engine::problem::ProblemKind;
 use redraft_engine::prompt::Targets;
 use redraft_engine::schema::{Kind, Schemas};
-use redraft_engine::{Combo, Node};
+use redraft_engine::{Combo, Inputs, Node};
 use serde_json::{Value as Json, json};
 
 /// A whole number.
@@ -87,6 +87,32 @@ impl Run for ToySum {
     }
 }
 
+#[derive(Inputs)]
+struct Summands {
+    #[input(force_input)]
+    values: List<i64>,
+    /// How often each is added.
+    #[input(default = 2)]
+    times: i64,
+}
+
+#[derive(Node)]
+#[node(category = "toy")]
+struct ToyTimes {
+    before: i64,
+    #[input(flatten)]
+    summands: Summands,
+    behind: i64,
+}
+
+impl Run for ToyTimes {
+    type Out = i64;
+    fn run(self, _: &mut Cx) -> anyhow::Result<i64> {
+        let Summands { values, times } = self.summands;
+        Ok(self.before + times * values.0.into_iter().sum::<i64>() + self.behind)
+    }
+}
+
 /// Fails in the way it is told.
 #[derive(Node)]
 #[node(category = "toy", output)]
@@ -152,6 +178,20 @@ fn a_list_calls_the_next_node_once_for_each_value() {
     }));
     assert_eq!(seen.output("2"), [1, 2, 3]);
     assert_eq!(seen.output("3"), [6]);
+}
+
+#[test]
+fn the_inputs_of_a_group_are_those_of_its_class() {
+    let schema = ToyTimes::schema();
+    let names: Vec<_> = schema.inputs.iter().map(|input| &*input.name).collect();
+    assert_eq!(names, ["before", "values", "times", "behind"]);
+    assert_eq!(schema.inputs[2].tooltip, "How often each is added.");
+    let (_, seen) = Bench::new().run(json!({
+        "1": {"class": "ToyRange", "count": 4},
+        "2": {"class": "ToyTimes", "before": 100, "values": ["1", 0], "times": 3, "behind": 1000},
+        "3": {"class": "ToyEnd", "value": ["2", 0], "how": ""}
+    }));
+    assert_eq!(seen.output("2"), [1118], "one call takes the whole list");
 }
 
 #[test]

@@ -54,7 +54,10 @@ impl<'a> Choice<'a> {
             Fields::Unnamed(_) => return Err(Error::new_spanned(variant, "a choice's inputs are named fields")),
         };
         let key = name_attribute(&variant.attrs, "choice")?.unwrap_or_else(|| snake_case(&variant.ident.to_string()));
-        let inputs = fields.into_iter().map(InputField::parse).collect::<Result<_>>()?;
+        let inputs = fields.into_iter().map(InputField::parse).collect::<Result<Vec<_>>>()?;
+        if let Some(group) = inputs.iter().find(|input| input.flatten) {
+            return Err(Error::new_spanned(group.field, "a choice's inputs are its own fields"));
+        }
         Ok(Self { variant, key, inputs })
     }
 

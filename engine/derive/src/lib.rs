@@ -2,6 +2,7 @@
 
 mod choices;
 mod combo;
+mod inputs;
 mod node;
 mod outputs;
 
@@ -19,11 +20,19 @@ use syn::{Attribute, DeriveInput, Expr, ExprLit, Lit, Meta, parse_macro_input};
 /// On a field, `#[input(...)]`: `default`, `min`, `max`, `step`, `round`, `control_after_generate`, `multiline`,
 /// `dynamic_prompts`, `files = "checkpoints"`, `besides = ["none"]`, `upload = Image`, `prefix = "image"` (of a `Grow`),
 /// `name = "..."`, `lazy`, `force_input`, `hidden` (only a node made at run time can be given it), `rest` (the linked inputs
-/// that the class does not declare).
+/// that the class does not declare), `flatten` (alone: the field's type derives `Inputs`, and its fields are inputs here).
 #[proc_macro_derive(Node, attributes(node, input))]
 pub fn derive_node(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     node::expand(&input).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Makes a struct a group of inputs that several classes declare alike: each has a field of it, marked `#[input(flatten)]`. The group's own
+/// fields take `#[input(...)]` as a node's do.
+#[proc_macro_derive(Inputs, attributes(input))]
+pub fn derive_inputs(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    inputs::expand(&input).unwrap_or_else(syn::Error::into_compile_error).into()
 }
 
 /// Makes a struct what a node returns: one output per field, in order, named after its type unless `#[output(name = "...")]`

@@ -15,14 +15,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let ident = &input.ident;
     let class = options.class.clone().unwrap_or_else(|| ident.to_string());
     let (schema, traits) = (schema(&class, input, &options, &inputs), options.traits(&inputs));
-    let take = inputs.iter().map(|input| {
-        let (field, name) = (&input.field.ident, &input.name);
-        if input.rest { quote!(#field: args.rest()?) } else { quote!(#field: args.take(#name)?) }
-    });
-    let (built, taken) = match inputs.is_empty() {
-        true => (quote!(Self {}), quote!(_args)),
-        false => (quote!(Self { #(#take),* }), quote!(args)),
-    };
+    let (take, args) = (taken(&inputs), if inputs.is_empty() { quote!(_args) } else { quote!(args) });
     let register = format_ident!("REGISTER_{}", ident.to_string().to_uppercase());
     Ok(quote! {
         impl ::redraft_engine::node::Node for #ident {
@@ -34,8 +27,8 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
                 #traits
             }
 
-            fn from_args(#taken: &mut ::redraft_engine::io::Args) -> ::redraft_engine::anyhow::Result<Self> {
-                ::std::result::Result::Ok(#built)
+            fn from_args(#args: &mut ::redraft_engine::io::Args) -> ::redraft_engine::anyhow::Result<Self> {
+                ::std::result::Result::Ok(Self { #(#take),* })
             }
         }
 
@@ -66,14 +59,14 @@ fn schema(class: &str, input: &DeriveInput, options: &NodeOptions, inputs: &[Inp
         let name = &input.name;
         quote!((<::std::string::String as ::std::convert::From<&str>>::from(#name), ::redraft_engine::schema::Hidden::Any))
     }));
-    let inputs = inputs.iter().filter(|input| !input.rest && !input.hidden).map(InputField::schema);
+    let inputs = declared(inputs);
     quote! {
         ::redraft_engine::schema::Schema {
             class: <::std::string::String as ::std::convert::From<&str>>::from(#class),
             display_name: <::std::string::String as ::std::convert::From<&str>>::from(#display),
             category: <::std::string::String as ::std::convert::From<&str>>::from(#category),
             description: <::std::string::String as ::std::convert::From<&str>>::from(#description),
-            inputs: ::std::vec![#(#inputs),*],
+            inputs: #inputs,
             hidden: ::std::vec![#(#hidden),*],
             // What `Run::Out` declares; filled in where the class is registered.
             outputs: ::std::vec::Vec::new(),
@@ -84,7 +77,44 @@ fn schema(class: &str, input: &DeriveInput, options: &NodeOptions, inputs: &[Inp
     }
 }
 
-fn fields(input: &DeriveInput) -> Result<Vec<&Field>> {
+/// The declarations of inputs, a vector.
+pub(crate) fn declared(inputs: &[InputField]) -> TokenStream {
+    let parts = inputs.iter().filter(|input| !input.rest && !input.hidden).map(|input| {
+        let (ty, schema) = (&input.field.ty, input.schema());
+        match input.flatten {
+            true => quote!(<#ty as ::redraft_engine::io::Inputs>::declare()),
+            false => quote!(::std::vec![#schema]),
+        }
+    });
+    quote!(<[::std::vec::Vec<::redraft_engine::schema::Input>]>::concat(&[#(#parts),*]))
+}
+
+/// The fields, each with what it takes of `args`.
+pub(crate) fn taken(inputs: &[InputField]) -> Vec<TokenStream> {
+    let take = inputs.iter().map(|input| {
+        let (field, name, ty) = (&input.field.ident, &input.name, &input.field.ty);
+        match (input.rest, input.flatten) {
+            (true, _) => quote!(#field: args.rest()?),
+            (_, true) => quote!(#field: <#ty as ::redraft_engine::io::Inputs>::take(args)?),
+            _ => quote!(#field: args.take(#name)?),
+        }
+    });
+    take.collect()
+}
+
+/// Whether any of them takes a socket's whole list.
+pub(crate) fn takes_lists(inputs: &[InputField]) -> TokenStream {
+    let each = inputs.iter().filter(|input| !input.rest).map(|input| {
+        let ty = &input.field.ty;
+        match input.flatten {
+            true => quote!(<#ty as ::redraft_engine::io::Inputs>::LISTS),
+            false => quote!(<#ty as ::redraft_engine::io::Field>::LIST),
+        }
+    });
+    quote!(false #(|| #each)*)
+}
+
+pub(crate) fn fields(input: &DeriveInput) -> Result<Vec<&Field>> {
     match &input.data {
         Data::Struct(data) => match &data.fields {
             Fields::Named(fields) => Ok(fields.named.iter().collect()),
@@ -150,11 +180,11 @@ impl NodeOptions {
         let not_idempotent = self.not_idempotent || self.hidden.iter().any(|hidden| hidden.value() == "unique_id");
         let (validates, validates_types) = (&self.validates, self.validates_types);
         let variadic = inputs.iter().any(|input| input.rest);
-        let types = inputs.iter().filter(|input| !input.rest).map(|input| &input.field.ty);
+        let takes_lists = takes_lists(inputs);
         quote! {
             ::redraft_engine::node::Traits {
                 revision: #revision,
-                takes_lists: false #(|| <#types as ::redraft_engine::io::Field>::LIST)*,
+                takes_lists: #takes_lists,
                 not_idempotent: #not_idempotent,
                 reads: &[#(#reads),*],
                 variadic: #variadic,
@@ -183,9 +213,11 @@ pub(crate) struct InputField<'a> {
     lazy: bool,
     force_input: bool,
     /// Takes what the class does not declare.
-    rest: bool,
+    pub(crate) rest: bool,
     /// Only a node made at run time can be given it.
-    hidden: bool,
+    pub(crate) hidden: bool,
+    /// It is a group of inputs.
+    pub(crate) flatten: bool,
     /// A variant of `Beyond`.
     beyond: TokenStream,
 }
@@ -202,6 +234,7 @@ impl<'a> InputField<'a> {
             force_input: false,
             rest: false,
             hidden: false,
+            flatten: false,
             beyond: quote!(Nowhere),
         };
         for attribute in field.attrs.iter().filter(|a| a.path().is_ident("input")) {
@@ -248,6 +281,7 @@ impl<'a> InputField<'a> {
             "force_input" => self.force_input = true,
             "rest" => self.rest = true,
             "hidden" => self.hidden = true,
+            "flatten" => self.flatten = true,
             other => return Err(meta.error(format!("there is no input option `{other}`"))),
         }
         Ok(())

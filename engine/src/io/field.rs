@@ -7,7 +7,7 @@ use crate::error::OutOfMemory;
 use crate::io::value::{Socket, Value, Wire};
 use crate::io::widget::Widget;
 use crate::memory;
-use crate::schema::{ANY, Kind};
+use crate::schema::{ANY, Input, Kind};
 
 /// What a node's input holds when the node is called.
 #[derive(Clone, Debug)]
@@ -54,6 +54,18 @@ impl Args {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.args.keys().map(String::as_str)
     }
+}
+
+/// Inputs that several classes declare alike: a derived struct, which each has as a field marked `#[input(flatten)]`.
+pub trait Inputs: Sized {
+    /// Whether any of them takes a socket's whole list.
+    const LISTS: bool;
+
+    /// Their declarations, in widget order.
+    fn declare() -> Vec<Input>;
+
+    /// Takes them. Fails, naming the first that does not fit its field.
+    fn take(args: &mut Args) -> anyhow::Result<Self>;
 }
 
 /// The linked inputs that the class does not declare, by name: what Python's `**kwargs` takes. The last field of a node,

@@ -10,7 +10,7 @@ mod value;
 mod widget;
 
 pub use emit::{Emit, output_of};
-pub use field::{Arg, Args, Field, List, Misfit, Rest, Wildcard};
+pub use field::{Arg, Args, Field, Inputs, List, Misfit, Rest, Wildcard};
 pub use plain::{Combo, combo_from_value, combo_kind};
 pub use value::{CONSTANT, Socket, Value, Wire};
 pub use widget::{Literal, Widget};

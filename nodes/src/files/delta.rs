@@ -126,7 +126,7 @@ impl Delta {
     }
 
     /// The same, which takes tensors of `source`.
-    pub(super) fn taking(self, source: Weights) -> Self {
+    pub(crate) fn taking(self, source: Weights) -> Self {
         Self { reads: self.reads.saturating_add(source.reads()), sources: vec![source], ..self }
     }
 

@@ -8,7 +8,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::gathered::Gathered;
 use super::reading::Source;
-use super::weights_file::WeightsFile;
+use super::weights_file::{FileId, WeightsFile};
 use crate::ops::numerics::Placement;
 
 /// What holds the tensors.
@@ -93,14 +93,17 @@ impl Holder {
         }
     }
 
+    /// Which tensor of which file it is; nothing if no file has it.
+    pub(super) fn located<'a>(&'a self, name: &'a str) -> Option<(&'a FileId, &'a str)> {
+        match self {
+            Holder::File(file) => Some((file.id(), name)),
+            Holder::Gathered(gathered) => gathered.source(name),
+        }
+    }
+
     /// The tensor where it is held, as others share it; nothing if no file has it.
     pub(super) fn source(&self, name: &str, placement: Placement) -> Option<Source> {
-        match self {
-            Holder::File(file) => Some(Source::new(file.id(), name, placement)),
-            Holder::Gathered(gathered) => {
-                let (file, name) = gathered.source(name)?;
-                Some(Source::new(file, name, placement))
-            }
-        }
+        let (file, name) = self.located(name)?;
+        Some(Source::new(file, name, placement))
     }
 }

@@ -11,7 +11,7 @@ use super::TorchFile;
 use super::pickle::Value;
 use super::weights_file::{FileId, WeightsFile};
 
-/// An opened file: `.safetensors`, mapped, or anything else as an archive of `torch.save`, read into memory.
+/// An opened file: `.safetensors` or `.gguf`, mapped, or anything else as an archive of `torch.save`, read into memory.
 pub struct NamedTensors {
     path: PathBuf,
     id: FileId,
@@ -150,8 +150,8 @@ fn state_dict(file: &TorchFile) -> Result<BTreeMap<String, Tensor>> {
     Ok(tensors)
 }
 
-/// Whether a file's name says that it is a safetensors file, which is mapped.
-fn is_mapped(path: &Path) -> bool {
+/// Whether a file's name says that it is of a format that is mapped.
+pub(super) fn is_mapped(path: &Path) -> bool {
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
-    matches!(extension.as_deref(), Some("safetensors" | "sft"))
+    matches!(extension.as_deref(), Some("safetensors" | "sft" | "gguf"))
 }

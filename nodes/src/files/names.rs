@@ -116,7 +116,12 @@ impl Rows {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use tch::{Device, Kind};
+
     use super::*;
+    use crate::files::delta::{Delta, Slot};
+    use crate::files::gathered::Gathered;
+    use crate::files::named_tensors::NamedTensors;
     use crate::files::tensor_file;
     use crate::files::weights::Weights;
     use crate::networks::Networks;
@@ -147,5 +152,54 @@ mod tests {
         let mut others = Names::default();
         others.stack("block.qkv", ["to_k".to_owned(), "to_q".to_owned()]);
         assert_ne!(file.named(others).digest(), named.digest());
+    }
+
+    #[test]
+    fn parts_that_cannot_be_stacked_are_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("net.safetensors");
+        let zeros = |shape: &[i64]| Tensor::zeros(shape, (Kind::Float, Device::Cpu));
+        let tensors =
+            [("wide", zeros(&[2, 3])), ("narrow", zeros(&[2, 2])), ("deep", zeros(&[2, 3, 1])), ("row", zeros(&[]))];
+        tensor_file::save(&path, tensors.iter().map(|(name, tensor)| (*name, tensor))).unwrap();
+        let file = Weights::open(&path).unwrap();
+        for other in ["narrow", "deep", "row"] {
+            let mut names = Names::default();
+            names.stack("qkv", ["wide".to_owned(), other.to_owned()]);
+            names.add("one", "wide");
+            let named = file.named(names);
+            let message = format!("{:#}", named.shape("qkv").unwrap_err());
+            for part in ["wide, ", other, "net.safetensors", "[2, 3]", "cannot be stacked; the file is damaged"] {
+                assert!(message.contains(part), "{part} is missing in: {message}");
+            }
+            assert!(named.tensor("qkv", &[4, 3]).is_err() && named.dim("qkv", 0).is_err());
+            assert_eq!(named.numel(), 6);
+        }
+        let mut names = Names::default();
+        names.stack("qkv", ["wide".to_owned(), "gone".to_owned()]);
+        assert!(file.named(names).shape("qkv").unwrap_err().to_string().contains("has no tensor qkv"));
+    }
+
+    /// The network is kept alive, so that what is read anew cannot lie in the same place.
+    #[test]
+    fn room_is_made_without_losing_what_has_another_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("net.safetensors");
+        let ones = Tensor::ones([1000], (Kind::Half, Device::Cpu));
+        tensor_file::save(&path, [("a", &ones), ("b", &ones)]).unwrap();
+        let mut names = Names::default();
+        ["a", "b"].into_iter().for_each(|name| names.add(format!("x.{name}"), name));
+        let gathered = Gathered::new(&path).with(NamedTensors::open(&path).unwrap(), |name| Some(format!("x.{name}")));
+        for weights in [Weights::open(&path).unwrap().named(names), Weights::gathered(gathered)] {
+            let networks = Networks::with_limit(Numerics::cpu(), 8_000);
+            let read = |weights: &Weights| {
+                let both = |w: &Weights| Ok(std::rc::Rc::new(["a", "b"].map(|name| w.tensor(name, &[1000]).unwrap())));
+                networks.get(&weights.at("x"), |w, _| both(w)).unwrap()
+            };
+            let plain = read(&weights);
+            let changed = read(&weights.changed(Delta::multiply([(Slot::whole("x.a"), 2.0)])));
+            assert_eq!((changed[1].data_ptr(), networks.bytes()), (plain[1].data_ptr(), 8_000));
+            assert_eq!(changed[0].double_value(&[0]), 2.0);
+        }
     }
 }

@@ -76,10 +76,10 @@ impl Reading {
         Self { ledger, held: RefCell::default(), expected: RefCell::default(), make_room: Box::new(make_room) }
     }
 
-    /// Keeps the tensors of these names, as far as they are in memory, until the end.
-    pub(super) fn expect(&self, file: &FileId, names: impl Fn(&str) -> bool) {
+    /// Keeps the tensors that are told by file and name, as far as they are in memory, until the end.
+    pub(super) fn expect(&self, told: impl Fn(&FileId, &str) -> bool) {
         let shared = self.ledger.shared.borrow();
-        let expected = shared.iter().filter(|(source, _)| source.file == *file && names(&source.name));
+        let expected = shared.iter().filter(|(source, _)| told(&source.file, &source.name));
         self.expected.borrow_mut().extend(expected.filter_map(|(_, held)| held.upgrade()));
     }
 

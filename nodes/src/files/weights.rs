@@ -1,7 +1,7 @@
 //! Walking a checkpoint by name: `weights.at("down_blocks").at(0)`.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 use std::path::Path;
 use std::rc::Rc;
@@ -13,9 +13,10 @@ use super::delta::{Delta, Digest, Slot};
 use super::gathered::Gathered;
 use super::gguf;
 use super::holder::Holder;
-use super::named_tensors::NamedTensors;
+use super::named_tensors::{NamedTensors, is_mapped};
 use super::names::{Named, Names};
 use super::reading::Reading;
+use super::weights_file::FileId;
 pub use super::weights_file::WeightsFile;
 use crate::ops::numerics::{Placement, channels_last};
 
@@ -46,12 +47,23 @@ impl Weights {
 
     /// Opens `path`, which may be an archive of `torch.save`, too: that is read into memory.
     pub fn open_any(path: &Path) -> Result<Self> {
-        let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
-        if matches!(extension.as_deref(), Some("safetensors" | "sft")) {
+        if is_mapped(path) {
             return Self::open(path);
         }
         let tensors = NamedTensors::open(path)?;
         Ok(Self::gathered(Gathered::new(path).with(tensors, |name| Some(name.to_owned()))))
+    }
+
+    /// [`open_any`](Self::open_any), as far as that reads no numbers: nothing for an archive, which is looked at.
+    ///
+    /// # Errors
+    /// As far as they can be known: those of [`open_any`](Self::open_any).
+    pub fn look_any(path: &Path) -> Result<Option<Self>> {
+        if is_mapped(path) {
+            return Self::open(path).map(Some);
+        }
+        NamedTensors::look(path)?;
+        Ok(None)
     }
 
     /// The tensors of several files under new names.
@@ -101,16 +113,21 @@ impl Weights {
         }
     }
 
-    /// The shape in the file.
-    fn shape_in_file(&self, full: &str) -> Option<Vec<i64>> {
-        let Some(names) = &self.names else { return self.file.shape(full) };
-        let named = names.get(full)?;
-        let mut shapes = named.parts.iter().map(|part| self.file.shape(part));
-        let mut shape = shapes.next()??;
-        for more in shapes {
-            *shape.first_mut()? += more?.first()?;
-        }
-        Some(shape)
+    /// The shape in the file; nothing if there is none of this name. An error if its parts cannot be stacked.
+    fn shape_in_file(&self, full: &str) -> Result<Option<Vec<i64>>> {
+        let Some(names) = &self.names else { return Ok(self.file.shape(full)) };
+        let Some(named) = names.get(full) else { return Ok(None) };
+        let Some(shapes) = named.parts.iter().map(|part| self.file.shape(part)).collect::<Option<Vec<_>>>() else {
+            return Ok(None);
+        };
+        let stacked = stacked(&shapes).with_context(|| {
+            format!(
+                "{} in {} have the shapes {shapes:?}, and cannot be stacked; the file is damaged, or of another kind",
+                named.parts.join(", "),
+                self.path().display()
+            )
+        })?;
+        Ok(Some(stacked))
     }
 
     /// The same view with one more delta over it.
@@ -124,9 +141,14 @@ impl Weights {
 
     /// The same view whose tensors are counted as they are read, and shared with others that are read from this file.
     pub(crate) fn read_by(&self, reading: Rc<Reading>) -> Self {
-        if let Some(file) = self.file.file() {
-            reading.expect(file.id(), |name| name.starts_with(&self.prefix) && !self.touched(name));
+        let mut own: HashMap<FileId, HashSet<String>> = HashMap::new();
+        for full in self.full_names().filter(|full| !self.touched(full)) {
+            let named = self.of_file(full);
+            if let Some((file, name)) = named.as_ref().and_then(|named| self.file.located(named.as_whole()?)) {
+                own.entry(file.clone()).or_default().insert(name.to_owned());
+            }
         }
+        reading.expect(|file, name| own.get(file).is_some_and(|names| names.contains(name)));
         Self { reading: Some(reading), ..self.clone() }
     }
 
@@ -247,7 +269,7 @@ impl Weights {
     /// The shape of a tensor, after all deltas. An error if there is none of this name.
     pub fn shape(&self, name: &str) -> Result<Vec<i64>> {
         let full = self.full_name(name);
-        let Some(shape) = self.shape_in_file(&full) else {
+        let Some(shape) = self.shape_in_file(&full)? else {
             bail!("{} has no tensor {full}; the file is of another kind, or incomplete", self.path().display())
         };
         Ok(self.deltas.iter().fold(shape, |shape, delta| delta.shape(&full, shape)))
@@ -274,9 +296,8 @@ impl Weights {
 
     /// How many numbers lie below the prefix.
     pub fn numel(&self) -> u64 {
-        let numel =
-            |name: &str| self.shape_in_file(name).map_or(0, |shape| shape.iter().product::<i64>().unsigned_abs());
-        self.full_names().map(numel).sum()
+        let shapes = self.full_names().filter_map(|name| self.shape_in_file(name).ok()?);
+        shapes.map(|shape| shape.iter().product::<i64>().unsigned_abs()).sum()
     }
 
     /// Reads a tensor that must have this shape, where it is wanted.
@@ -331,8 +352,7 @@ impl Weights {
             return self.file.tensor(own, kind, device);
         }
         let parts = named.parts.iter().map(|part| self.file.tensor(part, kind, device)).collect::<Result<Vec<_>>>()?;
-        let stacked = Tensor::f_cat(&parts, 0)
-            .with_context(|| format!("the parts of {full} in {} do not fit together", self.path().display()))?;
+        let stacked = Tensor::f_cat(&parts, 0)?;
         named.rows.ordered(stacked).with_context(|| format!("{full} in {} is damaged", self.path().display()))
     }
 
@@ -369,6 +389,17 @@ impl Weights {
     pub fn part_shape(&self, slot: &Slot) -> Result<Vec<i64>> {
         slot.shape(&self.whole().shape(&slot.name)?)
     }
+}
+
+/// The shape of what is stacked along the first dimension, if the others are the same.
+fn stacked(shapes: &[Vec<i64>]) -> Option<Vec<i64>> {
+    let (first, more) = shapes.split_first()?;
+    more.iter().try_fold(first.clone(), |mut shape, next| {
+        let (rows, rest) = shape.split_first_mut()?;
+        let (more, same) = next.split_first()?;
+        *rows = rows.checked_add(*more).filter(|_| rest == same)?;
+        Some(shape)
+    })
 }
 
 /// The element type in which weights are changed: float32, on a GPU the half precision in which it holds them.

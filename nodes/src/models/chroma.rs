@@ -7,6 +7,7 @@ use tch::{Device, Kind, Tensor};
 use super::flux::GUIDANCE;
 use super::flux_blocks::{Around, DoubleBlock, Embedder, LastLayer, Parts, SingleBlock, Sizes};
 use super::patches;
+use crate::diffusion::control::{self, Residuals};
 use crate::diffusion::network::{Inputs, Network};
 use crate::diffusion::patch::TransformerBlock;
 use crate::files::weights::Weights;
@@ -130,12 +131,15 @@ impl Network for Chroma {
             if !inputs.call.skips(TransformerBlock::Double(i)) {
                 let sides = [false, true].map(|side| parts(&all, self.of_double(i, side), 6));
                 (picture, text) = block.modulated(picture, text, sides, Around::plain(&turns));
+                control::add_in_front(&picture, inputs.control.and_then(|c| Residuals::of_block(&c.input, i)));
             }
         }
         let mut x = Tensor::cat(&[text, picture], 1);
         for (i, block) in self.single.iter().enumerate() {
             if !inputs.call.skips(TransformerBlock::Single(i)) {
                 x = block.modulated(x, &parts(&all, 3 * i, 3), Around::plain(&turns));
+                let residual = inputs.control.and_then(|c| Residuals::of_block(&c.output, i));
+                control::add_in_front(&x.narrow(1, text_tokens, x.size()[1] - text_tokens), residual);
             }
         }
         let picture = x.narrow(1, text_tokens, x.size()[1] - text_tokens);
@@ -182,5 +186,55 @@ impl Approximator {
         let x = self.first.forward(x);
         let x = self.layers.iter().fold(x, |x, (norm, layer)| &x + layer.forward(&norm.forward(&x)));
         self.last.forward(&x)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::diffusion::extra_conds::{ExtraCond, ExtraConds};
+    use crate::diffusion::patch::{Call, Patch};
+    use crate::models::families::recognise;
+    use crate::models::random::{Layout, Size, write_random_checkpoint};
+    use crate::models::reference::figures_within;
+    use crate::ops::noise::randn;
+
+    #[derive(Debug)]
+    struct WithoutTheSecond;
+
+    impl Patch for WithoutTheSecond {
+        fn skips(&self, block: TransformerBlock) -> bool {
+            block == TransformerBlock::Double(1)
+        }
+    }
+
+    /// Figures: the reference's network with a checkpoint of this seed, on a CPU. They are as near as other CPUs round what is drawn here.
+    #[test]
+    fn what_steers_is_added_behind_the_blocks_that_run() {
+        let _guard = tch::no_grad_guard();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("chroma.safetensors");
+        write_random_checkpoint(&path, Layout::Chroma, Size::Tiny, 7, false).unwrap();
+        let model = recognise(&Weights::open(&path).unwrap()).unwrap().model().unwrap().clone();
+        let network = Chroma::load(&model.weights, &Numerics::cpu()).unwrap();
+        let (x, context, timestep) = (randn(1, &[1, 16, 6, 8]), randn(2, &[1, 5, 64]), Tensor::from_slice(&[0.5f32]));
+        let extra = ExtraConds::default().with(GUIDANCE, ExtraCond::Rows(Tensor::from_slice(&[0f32])));
+        let both = Residuals {
+            input: vec![None, Some(randn(3, &[1, 12, 64]))],
+            output: vec![Some(randn(4, &[1, 12, 64]))],
+            ..Residuals::default()
+        };
+        let predicted = |control: Option<&Residuals>, call: &Call| {
+            let inputs = Inputs { x: &x, timestep: &timestep, context: &context, extra: &extra, control, call };
+            network.predict(&inputs).unwrap()
+        };
+        let values = [0.53523314, -0.53866768, -1.08196938, 0.54594904, -2.31869125, 0.6564045];
+        figures_within(1e-4, &predicted(None, &Call::plain()), 0.0145660737, 1.20215314, &values);
+        let values = [-1.30962265, -0.53562617, 0.53720063, 0.81565607, -1.5294014, 0.36036804];
+        figures_within(1e-4, &predicted(Some(&both), &Call::plain()), -0.0407862596, 1.15944446, &values);
+        let call = Call { patches: &[&WithoutTheSecond], ..Call::plain() };
+        let input = Residuals { output: Vec::new(), ..both };
+        assert_eq!(predicted(Some(&input), &call), predicted(None, &call));
     }
 }

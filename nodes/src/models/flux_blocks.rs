@@ -23,9 +23,14 @@ pub(super) struct Embedder {
 
 impl Embedder {
     pub(super) fn load(w: &Weights, width: i64) -> Result<Self> {
-        let inputs = w.dim("in_layer.weight", 1)?;
-        let first = Linear::load(&w.at("in_layer"), inputs, width)?;
-        Ok(Self { first, second: Linear::load(&w.at("out_layer"), width, width)? })
+        Self::named(w, ["in_layer", "out_layer"], width)
+    }
+
+    /// The same of layers that have these names.
+    pub(super) fn named(w: &Weights, [first, second]: [&str; 2], width: i64) -> Result<Self> {
+        let first = w.at(first);
+        let first = Linear::load(&first, first.dim("weight", 1)?, width)?;
+        Ok(Self { first, second: Linear::load(&w.at(second), width, width)? })
     }
 
     pub(super) fn inputs(&self) -> i64 {

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use tch::{Device, Kind, Tensor};
 
+use super::flux_blocks::Embedder;
 use super::patches;
 use super::sd3_blocks::{JointBlock, Sizes, modulated};
 use crate::diffusion::control::{self, Residuals};
@@ -36,8 +37,8 @@ pub struct Sd3 {
     width: i64,
     picture: Conv2d,
     positions: Positions,
-    time: [Linear; 2],
-    vector: [Linear; 2],
+    time: Embedder,
+    vector: Embedder,
     text: Linear,
     blocks: Vec<JointBlock>,
     modulation: Linear,
@@ -58,11 +59,7 @@ impl Sd3 {
             w.path().display()
         );
         let sizes = Sizes { width, heads: width / HEAD };
-        let two = |name: &str| {
-            let layers = w.at(name).at("mlp");
-            let first = Linear::load(&layers.at(0), layers.dim("0.weight", 1)?, width)?;
-            Ok::<_, anyhow::Error>([first, Linear::load(&layers.at(2), width, width)?])
-        };
+        let embedder = |name: &str| Embedder::named(&w.at(name).at("mlp"), ["0", "2"], width);
         let blocks = w.at("joint_blocks");
         let last = w.at("final_layer");
         Ok(Self {
@@ -70,8 +67,8 @@ impl Sd3 {
             width,
             picture: Conv2d::strided(&w.at("x_embedder.proj"), channels, width, PATCH, PATCH, 0)?,
             positions: Positions::load(w, width)?,
-            time: two("t_embedder")?,
-            vector: two("y_embedder")?,
+            time: embedder("t_embedder")?,
+            vector: embedder("y_embedder")?,
             text: Linear::load(&w.at("context_embedder"), w.dim("context_embedder.weight", 1)?, width)?,
             blocks: (0..blocks.children()).map(|i| JointBlock::load(&blocks.at(i), sizes)).collect::<Result<_>>()?,
             modulation: Linear::load(&last.at("adaLN_modulation.1"), width, 2 * width)?,
@@ -81,16 +78,15 @@ impl Sd3 {
 
     /// The embedded noise level and pooled text, B×width.
     fn vector(&self, inputs: &Inputs) -> Result<Tensor> {
-        let through = |[first, second]: &[Linear; 2], x: &Tensor| second.forward(&first.forward(x).silu());
-        let time = through(&self.time, &sinusoids(inputs.timestep, SPREAD, self.placement.device));
+        let time = self.time.forward(&sinusoids(inputs.timestep, SPREAD, self.placement.device));
         let Some(pooled) = inputs.extra.get(VECTOR) else { return Ok(time) };
-        let (has, takes) = (pooled.size().last().copied().unwrap_or(0), self.vector[0].inputs());
+        let (has, takes) = (pooled.size().last().copied().unwrap_or(0), self.vector.inputs());
         ensure!(
             has == takes,
             "the prompt's pooled output is {has} wide and the model takes {takes}: encode the prompt with a text encoder of the model's \
              family"
         );
-        Ok(time + through(&self.vector, &pooled.to_kind(Kind::Float)))
+        Ok(time + self.vector.forward(&pooled.to_kind(Kind::Float)))
     }
 }
 

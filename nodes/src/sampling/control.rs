@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use tch::{Device, Kind, Tensor};
 
 use crate::diffusion::control::{ControlInputs, Residuals};
@@ -186,7 +186,7 @@ impl ReadyControl {
             // The layout decides which kernel takes it, and so how sums are rounded.
             hint = in_network_scale(&vae()?.encode(&hint.movedim_int(1, -1))?.contiguous());
         }
-        if format.grey && hint.size()[1] > 1 && self.parts.steerer.channels() == Some(1) {
+        if self.parts.steerer.channels() == Some(1) && hint.size()[1] > 1 {
             hint = hint.mean_dim([1i64].as_slice(), true, None::<Kind>);
         }
         if format.masked {
@@ -208,7 +208,7 @@ impl ReadyControl {
             };
             all.push(fill_batch(&mask.to_device(hint.device()).to_kind(Kind::Float), size[0]));
         }
-        Tensor::f_cat(&all, 1).map_err(|error| anyhow!("the masks do not fit the pictures: {error}"))
+        Ok(Tensor::f_cat(&all, 1)?)
     }
 }
 
@@ -236,5 +236,26 @@ fn spread(pictures: Tensor, states: i64, prompts: i64) -> Tensor {
 impl fmt::Debug for ReadyControl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} from {} until {}", self.control, self.from, self.until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// ComfyUI's rule: the prompts of a call lie behind each other, each with all of the latents.
+    #[test]
+    fn every_prompt_of_a_call_has_all_pictures() {
+        let spread = |pictures: &[f32], states: i64, prompts: i64| {
+            let pictures = Tensor::from_slice(pictures).view([-1, 1, 1, 1]);
+            Vec::<f32>::try_from(super::spread(pictures, states, prompts).flatten(0, -1)).unwrap()
+        };
+        assert_eq!(spread(&[1.0], 6, 2), [1.0], "one is for all states");
+        assert_eq!(spread(&[1.0, 2.0], 4, 2), [1.0, 2.0, 1.0, 2.0]);
+        assert_eq!(spread(&[1.0, 2.0, 3.0], 4, 2), [1.0, 2.0, 1.0, 2.0], "too many");
+        assert_eq!(spread(&[1.0, 2.0], 3, 1), [1.0, 2.0, 1.0], "too few");
+        assert_eq!(spread(&[1.0, 2.0], 10, 2), [1.0, 2.0, 1.0, 2.0, 1.0, 1.0, 2.0, 1.0, 2.0, 1.0]);
+        assert_eq!(spread(&[1.0, 2.0], 2, 2), [1.0, 1.0], "one latent");
     }
 }

@@ -191,7 +191,7 @@ fn regions(guide: &Guide, ready: &Ready) -> Result<Vec<Vec<Region>>> {
     let resolved = named.map(|(list, name)| ready(list, name).with_context(|| format!("in the {name} conditioning")));
     let mut lists = resolved.collect::<Result<Vec<_>>>()?;
     match_areas(&mut lists);
-    share_controls(&mut lists)?;
+    share_controls(&mut lists, guide.names())?;
     Ok(lists)
 }
 

@@ -206,26 +206,27 @@ pub fn match_areas(lists: &mut [Vec<Region>]) {
 }
 
 /// Gives the prompts of the other lists what steers those of the first, if it is for them, too: without an area, and in lists where
-/// nothing without an area is steered already.
+/// nothing without an area is steered already. `names` are the lists'.
 ///
 /// # Errors
 /// If such a list has no prompt without an area.
-pub fn share_controls(lists: &mut [Vec<Region>]) -> Result<()> {
+pub fn share_controls(lists: &mut [Vec<Region>], names: [&str; 3]) -> Result<()> {
     let Some((first, others)) = lists.split_first_mut() else { return Ok(()) };
+    let [of, names @ ..] = names;
     let shared = first.iter().filter(|region| region.area.is_none() && region.control_for_others);
     let shared: Vec<_> = shared.filter_map(|region| region.control.clone()).collect();
     if shared.is_empty() {
         return Ok(());
     }
-    for list in others {
+    for (list, name) in others.iter_mut().zip(names) {
         if list.iter().any(|region| region.area.is_none() && region.control.is_some()) {
             continue;
         }
         let mut free: Vec<_> = list.iter_mut().filter(|region| region.area.is_none()).collect();
         ensure!(
             !free.is_empty(),
-            "a ControlNet of the positive conditioning is for the negative one, too, which has no prompt without an area; add one, or \
-             apply the ControlNet with ControlNetApplyAdvanced"
+            "a ControlNet of the {of} conditioning steers the {name} conditioning, too, which has no prompt without an area; add one to \
+             it, or apply the ControlNet with ControlNetApplyAdvanced"
         );
         let count = free.len();
         for (place, control) in shared.iter().enumerate() {
@@ -325,6 +326,13 @@ fn bounds(mask: &Tensor) -> Rect {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::diffusion::control::{ControlInputs, ControlNetwork, Residuals};
+    use crate::files::gathered::Gathered;
+    use crate::files::weights::Weights;
+    use crate::models::control::{self, ControlFile, Steerer};
+    use crate::recipes::ControlNet;
+    use crate::sampling::control::{ControlParts, Controls};
+    use crate::values::Control;
 
     fn region(edit: impl FnOnce(&mut Entry)) -> Region {
         let mut entry = Entry::new(Tensor::zeros([1, 77, 8], (Kind::Float, Device::Cpu)));
@@ -402,5 +410,62 @@ mod tests {
         let sides = lists.map(|regions| regions.iter().map(|r| r.area.map(|a| a.height)).collect::<Vec<_>>());
         // Nothing of the positive list encloses the negative's 16x16.
         assert_eq!(sides, [vec![Some(8)], vec![None, Some(16), Some(8)]]);
+    }
+
+    /// A control of its own, of a network that is never asked.
+    fn steering() -> Rc<ReadyControl> {
+        let weights = Weights::gathered(Gathered::new("net"));
+        let file = ControlFile { kind: control::Kind::UNet, weights };
+        let net = ControlNet { file, types: Vec::new(), pooled: false };
+        let parts = |control: &Control| {
+            let steerer = Steerer::Control(Rc::new(Nothing));
+            Ok(ControlParts { steerer, hint: control.net.file.hint()?, vae: None })
+        };
+        let control = Control::new(net, Tensor::zeros([1, 3, 8, 8], (Kind::Float, Device::Cpu)));
+        Controls::new(&parts, &Parameterisation::sd15(), Device::Cpu).ready(&Rc::new(control)).unwrap()
+    }
+
+    struct Nothing;
+
+    impl ControlNetwork for Nothing {
+        fn residuals(&self, _: &ControlInputs) -> Result<Residuals> {
+            Ok(Residuals::default())
+        }
+    }
+
+    #[test]
+    fn what_steers_the_first_list_steers_others_that_nothing_steers() {
+        let (one, two, own) = (steering(), steering(), steering());
+        let steered = |control: &Rc<ReadyControl>, for_others: bool| Region {
+            control: Some(control.clone()),
+            control_for_others: for_others,
+            ..region(|_| ())
+        };
+        let plain = || region(|_| ());
+        let in_an_area = || region(|entry| entry.area = Some(Area::Latent { height: 8, width: 8, y: 0, x: 0 }));
+        let names = ["positive", "empty", "negative"];
+        let shared = |first: Vec<Region>, second: Vec<Region>, third: Vec<Region>| {
+            let mut lists = [first, second, third];
+            share_controls(&mut lists, names)?;
+            let controls = lists[1..].iter().map(|list| list.iter().map(|region| region.control.clone()).collect());
+            Ok::<Vec<Vec<Option<Rc<ReadyControl>>>>, anyhow::Error>(controls.collect())
+        };
+        let is = |found: &[Option<Rc<ReadyControl>>], wanted: &[Option<&Rc<ReadyControl>>]| {
+            let at = |control: Option<&Rc<ReadyControl>>| control.map(Rc::as_ptr);
+            assert!(found.iter().map(|control| at(control.as_ref())).eq(wanted.iter().map(|control| at(*control))));
+        };
+        let first = || vec![steered(&one, true), steered(&own, false), plain(), steered(&two, true)];
+        let found = shared(first(), vec![in_an_area(), plain(), plain(), plain()], vec![plain()]).unwrap();
+        is(&found[0], &[None, Some(&one), Some(&two), None]);
+        is(&found[1], &[Some(&two)]);
+        // A list that is steered already is left, and so is one where only an area's control would be shared.
+        let found = shared(first(), vec![plain(), steered(&own, false)], vec![plain()]).unwrap();
+        is(&found[0], &[None, Some(&own)]);
+        let area = Region { control: Some(one.clone()), control_for_others: true, ..in_an_area() };
+        is(&shared(vec![area], vec![plain()], vec![in_an_area()]).unwrap()[0], &[None]);
+        let error = shared(first(), vec![plain()], vec![in_an_area()]).err().unwrap().to_string();
+        for part in ["of the positive conditioning", "the negative conditioning, too", "ControlNetApplyAdvanced"] {
+            assert!(error.contains(part), "{error}");
+        }
     }
 }

@@ -66,11 +66,6 @@ impl Adapter {
         Ok(Self { placement, file, fold, channels: inputs / (fold * fold), first, levels, of_sdxl })
     }
 
-    /// By what the sides of its pictures are to be divisible.
-    pub fn fold(&self) -> i64 {
-        self.fold
-    }
-
     /// Channels of its pictures: 3, or 1.
     pub fn channels(&self) -> i64 {
         self.channels

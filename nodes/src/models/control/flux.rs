@@ -1,8 +1,9 @@
 //! ControlNets of Flux: of pictures (XLabs, Mistoline), and of their latents (InstantX, Shakker, AliMama; in the layout of diffusers).
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use tch::{Kind, Tensor};
 
+use super::union;
 use crate::diffusion::control::{ControlInputs, ControlNetwork, Residuals};
 use crate::files::weights::Weights;
 use crate::models::flux::Trunk;
@@ -129,12 +130,12 @@ impl FluxControl {
         let text = self.trunk.text.forward(&inputs.context.to_kind(Kind::Float));
         let (Some(kinds), false) = (&self.kinds, inputs.types.is_empty()) else { return Ok(text) };
         let count = kinds.size()[0];
-        ensure!(
-            inputs.types.iter().all(|kind| (0..count).contains(kind)),
-            "the ControlNet {} knows {count} kinds of pictures, and kind number {:?} is none of them; choose another type",
-            self.file,
-            inputs.types
-        );
+        if let Some(unknown) = union::unknown(inputs.types, count) {
+            bail!(
+                "the kind of picture {unknown} is not among the {count} that the ControlNet {} knows; choose another type",
+                self.file
+            );
+        }
         let at = Tensor::from_slice(inputs.types).to_device(kinds.device());
         let told = kinds.index_select(0, &at).to_kind(Kind::Float).unsqueeze(0).repeat([text.size()[0], 1, 1]);
         Ok(Tensor::cat(&[told, text], 1))

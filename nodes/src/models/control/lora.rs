@@ -88,7 +88,7 @@ pub(super) fn over(base: &Weights, own: &Weights) -> Result<Weights> {
         let product = AddProduct { of: own.clone(), up: up.clone(), down };
         changes.push((Slot::whole(base.full_name(&weight)), Rc::new(product)));
     }
-    Ok(base.changed(Delta::new(digest(b"control-lora", own), changes)))
+    Ok(base.changed(Delta::new(digest(b"control-lora", own), changes).taking(own.clone())))
 }
 
 /// A ControlNet that was saved as its difference from the half UNet of a model: `own` with the tensors of `model` added.
@@ -106,7 +106,7 @@ pub(super) fn completed(own: &Weights, model: &Weights) -> Result<Weights> {
         let slot = Slot::whole(own.full_name(&name));
         changes.push((slot, Rc::new(AddTensor { of: model.clone(), name, kind })));
     }
-    Ok(own.changed(Delta::new(digest(b"difference", model), changes)))
+    Ok(own.changed(Delta::new(digest(b"difference", model), changes).taking(model.clone())))
 }
 
 fn digest(what: &[u8], of: &Weights) -> [u8; 32] {

@@ -67,8 +67,6 @@ pub struct HintFormat {
     pub ratio: i64,
     /// By what the sides are to be divisible.
     pub multiple: i64,
-    /// Channels, if pictures of several may be averaged to one.
-    pub grey: bool,
     /// The latents that an autoencoder makes of the pictures, for networks that take these.
     pub latent: Option<fn(&Tensor) -> Tensor>,
     /// What is done to the pictures' values.
@@ -104,6 +102,11 @@ const NOT_YET: [(&str, &str); 4] = [
     ("controlnet_patch_embedding.weight", "a ControlNet of Wan, which is not supported"),
 ];
 
+/// A tensor that Stable Diffusion 3 has, and no other model.
+const OF_SD3: &str = "joint_blocks.0.context_block.attn.qkv.weight";
+/// The same of Qwen-Image.
+const OF_QWEN_IMAGE: &str = "transformer_blocks.0.img_mlp.net.0.proj.weight";
+
 /// What a file is that has layers for the blocks of a transformer.
 fn transformer(file: &Weights) -> Option<Kind> {
     if file.contains("controlnet_blocks.0.linear.weight") {
@@ -119,7 +122,7 @@ fn transformer(file: &Weights) -> Option<Kind> {
         let without_text = file.contains("transformer_blocks.0.adaLN_modulation.1.bias");
         return Some(if without_text { Kind::Sd35 } else { Kind::Sd3 });
     }
-    if file.contains("transformer_blocks.0.img_mlp.net.0.proj.weight") {
+    if file.contains(OF_QWEN_IMAGE) {
         return Some(Kind::QwenImage);
     }
     let of_flux = file.contains("controlnet_x_embedder.weight") && file.contains("x_embedder.weight");
@@ -210,6 +213,10 @@ impl ControlFile {
             )
         };
         let width = |w: &Weights, name: &str, dim: usize| w.dim(name, dim).ok();
+        // A tensor that only models of the same blocks have, and a layer of the same width.
+        let beside = |marker: &str, of_own: &str, of_base: &str| {
+            base.contains(marker) && width(own, of_own, 0).is_some_and(|own| width(base, of_base, 0) == Some(own))
+        };
         let of_unet = families::is_unet(base);
         let first = "input_blocks.0.0.weight";
         let fits = match self.kind {
@@ -224,11 +231,12 @@ impl ControlFile {
                 let text = |w: &Weights| UNet::context_width_of(w).ok();
                 of_unet && same(first, 0) && same("label_emb.0.0.weight", 1) && text(own) == text(base)
             }
-            Kind::Sd3 => width(own, "x_embedder.proj.weight", 0) == width(base, "x_embedder.proj.weight", 0),
-            Kind::Sd35 => width(own, "y_embedder.mlp.0.weight", 0) == width(base, "x_embedder.proj.weight", 0),
-            Kind::FluxPictures | Kind::FluxLatents | Kind::QwenImage => {
-                width(own, "img_in.weight", 0) == width(base, "img_in.weight", 0)
+            Kind::Sd3 => beside(OF_SD3, "x_embedder.proj.weight", "x_embedder.proj.weight"),
+            Kind::Sd35 => beside(OF_SD3, "y_embedder.mlp.0.weight", "x_embedder.proj.weight"),
+            Kind::FluxPictures | Kind::FluxLatents => {
+                beside("double_blocks.0.img_attn.qkv.weight", "img_in.weight", "img_in.weight")
             }
+            Kind::QwenImage => beside(OF_QWEN_IMAGE, "img_in.weight", "img_in.weight"),
         };
         if fits { Ok(()) } else { refused("was made for another family or size of models") }
     }
@@ -274,14 +282,7 @@ impl ControlFile {
 
     /// What is made of the pictures before the network sees them.
     pub fn hint(&self) -> Result<HintFormat> {
-        let plain = HintFormat {
-            ratio: 8,
-            multiple: 1,
-            grey: false,
-            latent: None,
-            prepared: Tensor::shallow_clone,
-            masked: false,
-        };
+        let plain = HintFormat { ratio: 8, multiple: 1, latent: None, prepared: Tensor::shallow_clone, masked: false };
         Ok(match self.kind {
             Kind::UNet | Kind::Difference | Kind::Lora | Kind::FluxPictures => plain,
             Kind::Sd3 => HintFormat {
@@ -309,7 +310,7 @@ impl ControlFile {
             },
             Kind::Adapter => {
                 let multiple = if Adapter::is_of_sdxl(&self.weights) { 16 } else { 8 };
-                HintFormat { multiple, grey: true, ..plain }
+                HintFormat { multiple, ..plain }
             }
         })
     }
@@ -366,3 +367,5 @@ const SUPPORTED: &str = "Stable Diffusion 1.x, 2.x, 3 or 3.5, SDXL, Flux or Qwen
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod transformer_tests;

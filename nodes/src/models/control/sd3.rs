@@ -7,6 +7,7 @@ use tch::{Device, Kind, Tensor};
 use crate::diffusion::control::{ControlInputs, ControlNetwork, Residuals};
 use crate::diffusion::extra_conds::VECTOR;
 use crate::files::weights::Weights;
+use crate::models::flux_blocks::Embedder;
 use crate::models::patches;
 use crate::models::sd3::{HEAD, PATCH, Positions, SPREAD};
 use crate::models::sd3_blocks::{JointBlock, Sizes, Stream};
@@ -22,8 +23,8 @@ struct Common {
     picture: Conv2d,
     /// What makes tokens of the hint.
     hint: Conv2d,
-    time: [Linear; 2],
-    vector: [Linear; 2],
+    time: Embedder,
+    vector: Embedder,
     out: Vec<Linear>,
 }
 
@@ -40,18 +41,12 @@ pub struct Sd3Control {
 pub struct Sd35Control {
     common: Common,
     /// What embeds the pooled text before, which is the model's own; networks that lack it know where tokens lie, and chain their blocks.
-    pooled: Option<[Linear; 2]>,
+    pooled: Option<Embedder>,
     blocks: Vec<Stream>,
 }
 
-fn two(w: &Weights, name: &str, width: i64) -> Result<[Linear; 2]> {
-    let layers = w.at(name).at("mlp");
-    let first = Linear::load(&layers.at(0), layers.dim("0.weight", 1)?, width)?;
-    Ok([first, Linear::load(&layers.at(2), width, width)?])
-}
-
-fn through([first, second]: &[Linear; 2], x: &Tensor) -> Tensor {
-    second.forward(&first.forward(x).silu())
+fn embedder(w: &Weights, name: &str, width: i64) -> Result<Embedder> {
+    Embedder::named(&w.at(name).at("mlp"), ["0", "2"], width)
 }
 
 fn patch_layer(w: &Weights, width: i64) -> Result<Conv2d> {
@@ -79,8 +74,8 @@ impl Common {
             width,
             picture: patch_layer(picture, width)?,
             hint: patch_layer(&w.at("pos_embed_input"), width)?,
-            time: two(w, "t_embedder", width)?,
-            vector: two(w, "y_embedder", width)?,
+            time: embedder(w, "t_embedder", width)?,
+            vector: embedder(w, "y_embedder", width)?,
             out: (0..blocks).map(|i| Linear::load(&out.at(i), width, width)).collect::<Result<_>>()?,
         })
     }
@@ -112,11 +107,11 @@ impl Common {
     }
 
     fn time(&self, inputs: &ControlInputs) -> Tensor {
-        through(&self.time, &sinusoids(inputs.timestep, SPREAD, self.placement.device))
+        self.time.forward(&sinusoids(inputs.timestep, SPREAD, self.placement.device))
     }
 
     /// The pooled text, B×W, for a layer that takes it.
-    fn pooled(&self, inputs: &ControlInputs, layer: &Linear) -> Result<Option<Tensor>> {
+    fn pooled(&self, inputs: &ControlInputs, layer: &Embedder) -> Result<Option<Tensor>> {
         let Some(pooled) = inputs.extra.get(VECTOR) else { return Ok(None) };
         let (has, takes) = (pooled.size().last().copied().unwrap_or(0), layer.inputs());
         ensure!(
@@ -165,12 +160,11 @@ impl ControlNetwork for Sd3Control {
         picture += tokens(&common.hint, &common.place(inputs.hint));
         let time = common.time(inputs);
         // It was trained on no pooled text.
-        let [first, _] = &common.vector;
-        let none = match common.pooled(inputs, first)? {
+        let none = match common.pooled(inputs, &common.vector)? {
             Some(pooled) => pooled.zeros_like(),
-            None => Tensor::zeros([inputs.x.size()[0], first.inputs()], (Kind::Float, common.placement.device)),
+            None => Tensor::zeros([inputs.x.size()[0], common.vector.inputs()], (Kind::Float, common.placement.device)),
         };
-        let vector = time + through(&common.vector, &none);
+        let vector = time + common.vector.forward(&none);
         let mut text = Some(self.text.forward(&common.place(inputs.context)));
         // As many blocks as the models that these networks are made of have.
         let depth = (common.width / HEAD) as usize;
@@ -202,7 +196,7 @@ impl Sd35Control {
         let sizes = common.sizes();
         Ok(Self {
             common,
-            pooled: if twice { Some(two(base, "y_embedder", width)?) } else { None },
+            pooled: if twice { Some(embedder(base, "y_embedder", width)?) } else { None },
             blocks: (0..blocks.children()).map(|i| Stream::load(&blocks.at(i), sizes)).collect::<Result<_>>()?,
         })
     }
@@ -218,9 +212,9 @@ impl ControlNetwork for Sd35Control {
         }
         let mut vector = common.time(inputs);
         let first = self.pooled.as_ref().unwrap_or(&common.vector);
-        if let Some(pooled) = common.pooled(inputs, &first[0])? {
-            let pooled = self.pooled.iter().fold(pooled, |pooled, layers| through(layers, &pooled));
-            vector += through(&common.vector, &pooled);
+        if let Some(pooled) = common.pooled(inputs, first)? {
+            let pooled = self.pooled.iter().fold(pooled, |pooled, layers| layers.forward(&pooled));
+            vector += common.vector.forward(&pooled);
         }
         picture += tokens(&common.hint, &common.place(inputs.hint));
         let depth = (common.width / HEAD) as usize;

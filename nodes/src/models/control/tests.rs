@@ -198,6 +198,24 @@ fn a_difference_is_completed_by_its_model() {
     assert_eq!(plain.tensor(own, &shape).unwrap(), completed.weights.tensor(own, &shape).unwrap());
 }
 
+/// A change that cannot be made is left out with a warning; one of a file that is another by now is an error.
+#[test]
+fn files_that_are_changed_while_they_are_in_use_are_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let model = model(directory, Layout::Sd1);
+    let (low_rank, difference) = (network(directory, Steering::LoraSd1), network(directory, Steering::Sd1Difference));
+    let over = lora::over(&model.weights, &low_rank.weights).unwrap();
+    let completed = lora::completed(&difference.weights, &model.weights).unwrap();
+    let name = "input_blocks.0.0.weight";
+    for (changed, of) in [(over, &low_rank.weights), (completed, &model.weights)] {
+        let read = || changed.tensor(name, &changed.shape(name)?);
+        assert!(read().is_ok());
+        std::fs::File::options().write(true).open(of.path()).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+        refused(read(), &[of.path().to_str().unwrap(), "was changed while it was in use"]);
+    }
+}
+
 #[track_caller]
 fn refused(result: Result<impl Sized>, words: &[&str]) {
     let message = format!("{:#}", result.err().unwrap());
@@ -228,6 +246,45 @@ fn a_network_for_another_model_is_named() {
     );
     let difference = network(directory, Steering::Sd1Difference);
     refused(difference.completed(&sdxl), &["is the difference from another model", "connect the model"]);
+}
+
+/// Flux's states and Qwen-Image's are of one width, as those of Stable Diffusion 3 and PixArt are here.
+#[test]
+fn a_network_of_other_blocks_of_the_same_width_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let file = |name: &str, layers: &[(&str, i64)]| {
+        let path = directory.join(format!("{name}.safetensors"));
+        let tensors: Vec<_> = layers
+            .iter()
+            .map(|(name, rows)| (*name, Tensor::zeros([*rows, 1], (Elements::Float, Device::Cpu))))
+            .collect();
+        crate::files::tensor_file::save(&path, tensors.iter().map(|(name, tensor)| (*name, tensor))).unwrap();
+        Weights::open(path).unwrap()
+    };
+    let part = model(directory, Layout::Sd1);
+    let model = |name: &str, layers: &[(&str, i64)]| ModelPart { weights: file(name, layers), ..part.clone() };
+    let flux = model("flux", &[("img_in.weight", 32), ("double_blocks.0.img_attn.qkv.weight", 96)]);
+    let qwen = model("qwen", &[("img_in.weight", 32), (OF_QWEN_IMAGE, 128)]);
+    let sd3 = model("sd3", &[("x_embedder.proj.weight", 32), (OF_SD3, 96)]);
+    let pixart = model("pixart", &[("x_embedder.proj.weight", 32)]);
+    let none = model("none", &[(OF_SD3, 96)]);
+    let own = file("own", &[("img_in.weight", 32), ("x_embedder.proj.weight", 32), ("y_embedder.mlp.0.weight", 32)]);
+    let narrow = file("narrow", &[("img_in.weight", 16)]);
+    let takes = |kind: Kind, weights: &Weights| {
+        let fits = |model| ControlFile { kind, weights: weights.clone() }.fits(model).is_ok();
+        [&flux, &qwen, &sd3, &pixart, &none].map(fits)
+    };
+    for kind in [Kind::FluxPictures, Kind::FluxLatents] {
+        assert_eq!(takes(kind, &own), [true, false, false, false, false], "{kind:?}");
+    }
+    assert_eq!(takes(Kind::QwenImage, &own), [false, true, false, false, false]);
+    for kind in [Kind::Sd3, Kind::Sd35] {
+        assert_eq!(takes(kind, &own), [false, false, true, false, false], "{kind:?}");
+    }
+    for kind in [Kind::FluxLatents, Kind::QwenImage, Kind::Sd3, Kind::Sd35] {
+        assert_eq!(takes(kind, &narrow), [false; 5], "{kind:?} lacks its layer, or is narrower");
+    }
 }
 
 #[test]

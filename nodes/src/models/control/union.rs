@@ -1,6 +1,8 @@
 //! What ControlNet++ (xinsir 2024) adds to a ControlNet, so that one network takes pictures of several kinds.
 
 use anyhow::{Result, bail};
+use redraft_engine::Combo;
+use redraft_engine::io::Combo as _;
 use tch::{Kind, Tensor};
 
 use crate::files::weights::Weights;
@@ -9,17 +11,37 @@ use crate::ops::attention::attention;
 use crate::ops::layers::{LayerNorm, Linear};
 use crate::ops::numerics::Placement;
 
-/// The kinds of pictures, in the order of the networks' tables.
-pub const TYPES: [&str; 8] = [
-    "openpose",
-    "depth",
-    "hed/pidi/scribble/ted",
-    "canny/lineart/anime_lineart/mlsd",
-    "normal",
-    "segment",
-    "tile",
-    "repaint",
-];
+/// The kinds of pictures, in the order of the networks' tables behind the first, which leaves it to the network.
+#[derive(Combo, Clone, Copy)]
+pub enum UnionType {
+    Auto,
+    #[combo(name = "openpose")]
+    OpenPose,
+    Depth,
+    #[combo(name = "hed/pidi/scribble/ted")]
+    Scribble,
+    #[combo(name = "canny/lineart/anime_lineart/mlsd")]
+    Lines,
+    Normal,
+    Segment,
+    Tile,
+    Repaint,
+}
+
+impl UnionType {
+    /// Its place in the networks' tables; none of `auto`.
+    pub fn number(self) -> Option<i64> {
+        Some(self as i64 - 1).filter(|place| *place >= 0)
+    }
+}
+
+/// The first of these kinds that is not among the `count` that a network knows, by its name and number.
+pub(super) fn unknown(types: &[i64], count: i64) -> Option<String> {
+    let kind = types.iter().find(|kind| !(0..count).contains(*kind))?;
+    let name = usize::try_from(*kind).ok().and_then(|kind| UnionType::names().get(kind + 1).copied());
+    Some(name.map_or_else(|| kind.to_string(), |name| format!("'{name}' ({kind})")))
+}
+
 /// How wide each kind is spread.
 const SPREAD: i64 = 256;
 /// Heads of its attention.
@@ -68,11 +90,10 @@ impl Union {
     /// What is added to the embedded noise level, 1×E.
     pub(super) fn told(&self, types: &[i64], placement: Placement) -> Result<Tensor> {
         let kinds = self.tasks.size()[0];
-        if let Some(beyond) = types.iter().find(|kind| **kind >= kinds) {
-            let name = usize::try_from(*beyond).ok().and_then(|kind| TYPES.get(kind)).unwrap_or(&"");
+        if let Some(unknown) = unknown(types, kinds) {
             bail!(
-                "the kind of picture '{name}' ({beyond}) is not among the {kinds} that the network knows; choose another type, or the \
-                 ProMax variant of the network"
+                "the kind of picture {unknown} is not among the {kinds} that the network knows; choose another type, or the ProMax variant \
+                 of the network"
             );
         }
         let set = Tensor::zeros([kinds], (Kind::Float, placement.device));
