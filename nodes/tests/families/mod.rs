@@ -11,8 +11,9 @@ use tch::Kind;
 use crate::graphs::run;
 
 const FIGURES: &str = include_str!("figures.jsonl");
-/// Random weights enlarge rounding, which differs from CPU to CPU and with the number of threads: by up to 2e-3 between one and two threads here.
-const TOLERANCE: f64 = 1e-2;
+/// Rounding differs from CPU to CPU and with the number of threads: by up to 1e-4 here. Pictures have structure: with one colour alone, the
+/// group norms of a random encoder divide by almost nothing, and rounding decides over half of a value.
+const TOLERANCE: f64 = 1e-3;
 
 /// Bytes, and the tokens that Llama 3's vocabulary is known by, in Hugging Face's form.
 fn small_vocabulary() -> Json {
