@@ -8,6 +8,8 @@ pub struct FolderKind {
     /// ComfyUI's name, `checkpoints`.
     pub name: &'static str,
     pub below_models: &'static [&'static str],
+    /// The folders below the base directory that hold it, too: where ComfyUI brings files of its own. They are searched last.
+    pub below_base: &'static [&'static str],
     /// The endings of its files, lower case, without a dot.
     pub extensions: &'static [&'static str],
 }
@@ -20,14 +22,14 @@ crate::open_table!(
 impl FolderKind {
     /// A kind whose files may end as those of all models do.
     pub const fn new(name: &'static str, below_models: &'static [&'static str]) -> Self {
-        Self { name, below_models, extensions: MODEL_EXTENSIONS }
+        Self { name, below_models, below_base: &[], extensions: MODEL_EXTENSIONS }
     }
 }
 
 /// ComfyUI's kinds.
 const FOLDER_KINDS: &[FolderKind] = &[
     FolderKind::new("checkpoints", &["checkpoints"]),
-    FolderKind { name: "configs", below_models: &["configs"], extensions: &["yaml"] },
+    FolderKind { name: "configs", below_models: &["configs"], below_base: &[], extensions: &["yaml"] },
     FolderKind::new("loras", &["loras"]),
     FolderKind::new("vae", &["vae"]),
     FolderKind::new("text_encoders", &["text_encoders", "clip"]),
@@ -50,4 +52,11 @@ const FOLDER_KINDS: &[FolderKind] = &[
     FolderKind::new("geometry_estimation", &["geometry_estimation"]),
     FolderKind::new("optical_flow", &["optical_flow"]),
     FolderKind::new("detection", &["detection"]),
+    // Llama 3's vocabulary, which is the user's to bring. It is not among those that ComfyUI can be told of.
+    FolderKind {
+        name: "llama_tokenizer",
+        below_models: &["llama_tokenizer", "text_encoders/llama_tokenizer"],
+        below_base: &["comfy/text_encoders/llama_tokenizer"],
+        extensions: &["json"],
+    },
 ];

@@ -4,6 +4,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use anyhow::{Result, bail};
+use redraft_engine::folders::FolderPaths;
 use tch::{Device, Kind, Tensor};
 
 use super::clip_text::{ClipKind, ClipText};
@@ -36,8 +37,8 @@ pub struct TextRecipe {
 pub struct EncoderUse {
     /// Its name in embedding files and LoRAs: `clip_l`.
     pub key: &'static str,
-    /// The encoder over a file's tensors.
-    pub open: fn(&Networks, &Weights) -> Result<Rc<dyn TextEncoder>>,
+    /// The encoder over a file's tensors; some take a file more, which lies in a folder of the user's.
+    pub open: fn(&Networks, &Weights, &FolderPaths) -> Result<Rc<dyn TextEncoder>>,
 }
 
 /// What a file with a text encoder alone holds.
@@ -116,7 +117,7 @@ macro_rules! clip {
     ($key:literal, $usage:expr) => {
         EncoderUse {
             key: $key,
-            open: |networks, weights| {
+            open: |networks, weights, _| {
                 static USAGE: ClipUse = ClipUse { key: $key, ..$usage };
                 Ok(Rc::new(ClipEncoder {
                     network: networks.get(weights, |w, n| ClipText::load(w, n).map(Rc::new))?,
@@ -136,7 +137,7 @@ macro_rules! t5 {
     ($key:literal, $usage:expr) => {
         EncoderUse {
             key: $key,
-            open: |networks, weights| {
+            open: |networks, weights, _| {
                 static USAGE: T5Use = $usage;
                 let vocabulary = vocabularies::t5()?;
                 Ok(Rc::new(T5Encoder {
@@ -153,7 +154,7 @@ macro_rules! qwen {
     ($key:literal, $usage:expr) => {
         EncoderUse {
             key: $key,
-            open: |networks, weights| {
+            open: |networks, weights, _| {
                 static USAGE: LanguageUse = LanguageUse { key: $key, ..$usage };
                 let network = networks.get(weights, |w, n| Qwen::load(w, n).map(Rc::new))?;
                 Ok(Rc::new(LanguageEncoder { network, usage: &USAGE }))
@@ -233,9 +234,9 @@ pub static HUNYUAN_VIDEO: TextRecipe = TextRecipe {
         clip!("clip_l", LAST),
         EncoderUse {
             key: "llama",
-            open: |networks, weights| {
+            open: |networks, weights, folders| {
+                let vocabulary = networks.of_file(&llama::vocabulary_file(folders)?, vocabularies::llama3)?;
                 let network = networks.get(weights, |w, n| Qwen::load(w, n).map(Rc::new))?;
-                let vocabulary = networks.get(weights, |w, _| llama::vocabulary_beside(w.path()).map(Rc::new))?;
                 let width = weights.dim("model.embed_tokens.weight", 1)?;
                 Ok(Rc::new(LlamaEncoder { network, vocabulary, width }))
             },
@@ -260,7 +261,7 @@ pub static QWEN_IMAGE: TextRecipe =
 pub static WAN: TextRecipe = TextRecipe {
     encoders: &[EncoderUse {
         key: "umt5xxl",
-        open: |networks, weights| {
+        open: |networks, weights, _| {
             static USAGE: T5Use = T5Use { key: "umt5xxl", least: 512, filling: Filling::Zeros, empty_ends: true };
             let vocabulary = networks.get(weights, |w, _| SentencePieces::load(w).map(Rc::new))?;
             Ok(Rc::new(T5Encoder {
@@ -290,6 +291,19 @@ impl TextRecipe {
         };
         let its = |usage: &EncoderUse| (usage.key == kind.key()).then(|| weights.clone());
         Some((recipe, recipe.encoders.iter().map(its).collect()))
+    }
+}
+
+impl EncoderKind {
+    /// Whether all is there that it needs beside its weights.
+    ///
+    /// # Errors
+    /// Something is not, which says where it belongs.
+    pub fn is_complete(self, folders: &FolderPaths) -> Result<()> {
+        match self {
+            EncoderKind::Llama3 => llama::vocabulary_file(folders).map(drop),
+            _ => Ok(()),
+        }
     }
 }
 

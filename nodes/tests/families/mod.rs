@@ -48,8 +48,9 @@ fn small_vocabulary() -> Json {
 fn base() -> tempfile::TempDir {
     let base = tempfile::tempdir().unwrap();
     let folder = base.path().join("models/checkpoints");
-    std::fs::create_dir_all(folder.join("llama_tokenizer")).unwrap();
-    std::fs::write(folder.join("llama_tokenizer/tokenizer.json"), small_vocabulary().to_string()).unwrap();
+    let vocabulary = base.path().join("models/llama_tokenizer");
+    [&folder, &vocabulary].into_iter().for_each(|folder| std::fs::create_dir_all(folder).unwrap());
+    std::fs::write(vocabulary.join("tokenizer.json"), small_vocabulary().to_string()).unwrap();
     let kinds = [("chroma", Layout::Chroma), ("ltxv", Layout::Ltxv), ("hunyuan-video", Layout::HunyuanVideo)];
     for (name, layout) in kinds {
         let path = folder.join(format!("{name}.safetensors"));

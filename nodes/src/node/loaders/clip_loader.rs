@@ -17,7 +17,7 @@ use crate::models::text_recipes::{self, EncoderKind, TextRecipe};
 use crate::recipes::Clip;
 
 /// Opens a text encoder that lies in a file of its own: CLIP-L (Stable Diffusion 1.x), OpenCLIP-H (2.x), OpenCLIP-bigG alone (SDXL's
-/// refiner), T5 (Chroma, LTX-Video), Qwen 3 (Z-Image), Qwen 2.5-VL (Qwen-Image), or UMT5 (Wan).
+/// refiner), T5 (Chroma, LTX-Video, PixArt), Qwen 3 (Z-Image), Qwen 2.5-VL (Qwen-Image), or UMT5 (Wan).
 #[derive(Node)]
 #[node(category = "advanced/loaders", display = "Load CLIP")]
 struct CLIPLoader {
@@ -208,7 +208,7 @@ fn open(cx: &Cx, name: &str) -> anyhow::Result<(EncoderKind, Weights)> {
 
 /// What is wrong with a text encoder's file.
 fn flaws(offer: &Offer, folders: &FolderPaths, input: &str) -> Vec<Flaw> {
-    Flaw::of_file(offer, folders, (input, "text_encoders"), |path| opened(path).map(drop))
+    Flaw::of_file(offer, folders, (input, "text_encoders"), |path| opened(path)?.0.is_complete(folders))
 }
 
 fn opened(path: &Path) -> anyhow::Result<(EncoderKind, Weights)> {
