@@ -8,6 +8,7 @@ use redraft_engine::folders::FolderPaths;
 use tch::{Device, Kind, Tensor};
 
 use super::clip_text::{ClipKind, ClipText};
+use super::families::TextPart;
 use super::qwen::Qwen;
 use super::qwen_templates;
 use super::t5::T5;
@@ -275,11 +276,10 @@ pub static WAN: TextRecipe = TextRecipe {
     optional: false,
 };
 
-impl TextRecipe {
-    /// A recipe for a file that is a text encoder alone, and the tensors of each of its encoders.
-    pub fn alone(weights: &Weights) -> Option<(&'static TextRecipe, Vec<Option<Weights>>)> {
-        let kind = EncoderKind::of(weights)?;
-        let recipe = match kind {
+impl EncoderKind {
+    /// What a file, `weights`, that is an encoder of this kind alone is good for.
+    pub fn alone(self, weights: &Weights) -> TextPart {
+        let recipe = match self {
             EncoderKind::Clip(ClipKind::L) => &SD1,
             EncoderKind::Clip(ClipKind::H) => &SD2,
             EncoderKind::Clip(ClipKind::G) => &SDXL_REFINER,
@@ -289,12 +289,10 @@ impl TextRecipe {
             EncoderKind::Qwen25Vl => &QWEN_IMAGE,
             EncoderKind::Llama3 => &HUNYUAN_VIDEO,
         };
-        let its = |usage: &EncoderUse| (usage.key == kind.key()).then(|| weights.clone());
-        Some((recipe, recipe.encoders.iter().map(its).collect()))
+        let its = |usage: &EncoderUse| (usage.key == self.key()).then(|| weights.clone());
+        TextPart { recipe, encoders: recipe.encoders.iter().map(its).collect() }
     }
-}
 
-impl EncoderKind {
     /// Whether all is there that it needs beside its weights.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use redraft_engine::error::Unsupported;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::files::weights::Weights;
 
@@ -42,6 +42,11 @@ impl Linear {
     /// The number of input channels.
     pub fn inputs(&self) -> i64 {
         self.weight.size()[1]
+    }
+
+    /// Where it computes.
+    pub fn device(&self) -> Device {
+        self.weight.device()
     }
 
     /// Applies the layer to a tensor of shape …×inputs.
