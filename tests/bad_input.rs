@@ -587,11 +587,14 @@ fn editor_files_with_broken_links() {
 fn memory_runs_out() {
     let base = Base::new();
     let mut graph = Graph::image2image();
-    graph.node("5", "EmptyLatentImage", json!({ "width": 16384, "height": 16384, "batch_size": 4096 }));
-    graph.shown("16", "KSampler", ksampler(json!({ "latent_image": ["5", 0] })));
-    let file = base.write_json("workflow.json", &graph.json());
-    let done = limited(&base, &file);
-    assert_refused("out of memory", &base, &done, 4, &["node 5 (EmptyLatentImage)", "use a smaller picture or batch"]);
+    for class in ["EmptyLatentImage", "EmptySD3LatentImage"] {
+        graph.node("5", class, json!({ "width": 16384, "height": 16384, "batch_size": 4096 }));
+        graph.shown("16", "KSampler", ksampler(json!({ "latent_image": ["5", 0] })));
+        let file = base.write_json("workflow.json", &graph.json());
+        let done = limited(&base, &file);
+        let words = [&format!("node 5 ({class})"), "use a smaller picture or batch"];
+        assert_refused("out of memory", &base, &done, 4, &words);
+    }
 }
 
 /// Runs a file with 12 GB of address space, so that no machine really has to fill its memory.

@@ -145,7 +145,15 @@ fn what_lies_in_several_files_is_missed_by_name() {
     let hunyuan = checkpoint(&base, "hunyuan-video");
     let mut film = text2image(&hunyuan, "EmptyHunyuanLatentVideo");
     film["4"]["inputs"]["length"] = json!(5);
-    refused(&base, &film, 1, &["Llama 3's vocabulary is not there", "llama_tokenizer/tokenizer.json"]);
+    let words =
+        ["warning: ", "Llama 3's vocabulary is not there", "models/llama_tokenizer/tokenizer.json", "CLIPTextEncode"];
+    refused(&base, &film, 3, &words);
+    // What lies beside the weights, or in a folder above, is none of the user's.
+    base.write("models/checkpoints/llama_tokenizer/tokenizer.json", b"{}");
+    base.write("llama_tokenizer/tokenizer.json", b"{}");
+    refused(&base, &film, 3, &words);
+    base.write("models/llama_tokenizer/tokenizer.json", b"{}");
+    refused(&base, &film, 1, &["models/llama_tokenizer/tokenizer.json is not the vocabulary of Llama 3"]);
 }
 
 #[test]

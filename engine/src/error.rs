@@ -8,8 +8,9 @@ use std::borrow::Cow;
 #[error("cancelled")]
 pub struct Cancelled;
 
-/// Raised by a node that is asked for what redraft cannot do yet, such as a model of a family that is not there; it says what,
-/// and what to do. Unlike other errors it does not count as a failure of the node: the command ends as if a class were missing.
+/// Raised by a node that is asked for what redraft cannot do yet, such as a model of a family that is not there, or that needs a file which
+/// the user has to bring; it says what, and what to do. Unlike other errors it does not count as a failure of the node: the command ends
+/// as if a class were missing.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{0}")]
 pub struct Unsupported(pub String);

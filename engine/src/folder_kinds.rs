@@ -10,6 +10,8 @@ pub struct FolderKind {
     pub below_models: &'static [&'static str],
     /// The kind whose folders it looks in, if it has none of its own.
     pub like: Option<&'static str>,
+    /// The folders below the base directory that hold it, too: where ComfyUI brings files of its own. They are searched last.
+    pub below_base: &'static [&'static str],
     /// The endings of its files, lower case, without a dot.
     pub extensions: &'static [&'static str],
 }
@@ -22,19 +24,19 @@ crate::open_table!(
 impl FolderKind {
     /// A kind whose files may end as those of all models do.
     pub const fn new(name: &'static str, below_models: &'static [&'static str]) -> Self {
-        Self { name, below_models, like: None, extensions: MODEL_EXTENSIONS }
+        Self { name, below_models, below_base: &[], like: None, extensions: MODEL_EXTENSIONS }
     }
 
     /// A kind of files in the folders of another kind, with endings of their own.
     pub const fn like(name: &'static str, kind: &'static str, extensions: &'static [&'static str]) -> Self {
-        Self { name, below_models: &[], like: Some(kind), extensions }
+        Self { name, below_models: &[], below_base: &[], like: Some(kind), extensions }
     }
 }
 
 /// ComfyUI's kinds.
 const FOLDER_KINDS: &[FolderKind] = &[
     FolderKind::new("checkpoints", &["checkpoints"]),
-    FolderKind { name: "configs", below_models: &["configs"], like: None, extensions: &["yaml"] },
+    FolderKind { name: "configs", below_models: &["configs"], below_base: &[], like: None, extensions: &["yaml"] },
     FolderKind::new("loras", &["loras"]),
     FolderKind::new("vae", &["vae"]),
     FolderKind::new("text_encoders", &["text_encoders", "clip"]),
@@ -57,4 +59,12 @@ const FOLDER_KINDS: &[FolderKind] = &[
     FolderKind::new("geometry_estimation", &["geometry_estimation"]),
     FolderKind::new("optical_flow", &["optical_flow"]),
     FolderKind::new("detection", &["detection"]),
+    // Llama 3's vocabulary, which is the user's to bring. It is not among those that ComfyUI can be told of.
+    FolderKind {
+        name: "llama_tokenizer",
+        below_models: &["llama_tokenizer", "text_encoders/llama_tokenizer"],
+        below_base: &["comfy/text_encoders/llama_tokenizer"],
+        like: None,
+        extensions: &["json"],
+    },
 ];

@@ -43,6 +43,7 @@ fn with_folders(kind: &str) -> &str {
 /// Where everything lies. Threads may share it.
 pub struct FolderPaths {
     models: IndexMap<String, Vec<PathBuf>>,
+    base: PathBuf,
     pub input: PathBuf,
     pub output: PathBuf,
     pub temp: PathBuf,
@@ -81,6 +82,7 @@ impl FolderPaths {
     pub fn below(base: &Path) -> Self {
         let mut this = Self {
             models: IndexMap::new(),
+            base: base.to_path_buf(),
             input: base.join("input"),
             output: base.join("output"),
             temp: base.join("temp"),
@@ -94,10 +96,11 @@ impl FolderPaths {
 
     /// Makes `models` the directory that holds one folder per kind of model.
     pub fn set_models(&mut self, models: &Path) {
-        self.models = FolderKind::all()
-            .iter()
-            .map(|f| (f.name.to_owned(), f.below_models.iter().map(|below| models.join(below)).collect()))
-            .collect();
+        let folders = |kind: &FolderKind| {
+            let below_models = kind.below_models.iter().map(|below| models.join(below));
+            below_models.chain(kind.below_base.iter().map(|below| self.base.join(below))).collect()
+        };
+        self.models = FolderKind::all().iter().map(|kind| (kind.name.to_owned(), folders(kind))).collect();
     }
 
     /// Adds a directory for a kind of model, before the others if it is the `default` one.

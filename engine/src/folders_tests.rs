@@ -105,3 +105,25 @@ fn a_kind_is_all_of_its_files_and_the_order_of_its_folders() {
     std::fs::write(two.join("foo"), "c").unwrap();
     assert_ne!(digest([&one, &two]), before);
 }
+
+/// ComfyUI's own copy counts, after those of the user, wherever the models are.
+#[test]
+fn a_vocabulary_lies_below_the_models_or_in_comfyui() {
+    let (base, models) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut folders = FolderPaths::below(base.path());
+    folders.set_models(models.path());
+    let found = |folders: &FolderPaths| folders.find("llama_tokenizer", "tokenizer.json");
+    assert_eq!(found(&folders), None);
+    let mut digest = folders.digest_of_kind("llama_tokenizer", false);
+    for place in [
+        base.path().join("comfy/text_encoders/llama_tokenizer"),
+        models.path().join("text_encoders/llama_tokenizer"),
+        models.path().join("llama_tokenizer"),
+    ] {
+        std::fs::create_dir_all(&place).unwrap();
+        std::fs::write(place.join("tokenizer.json"), "{}").unwrap();
+        assert_eq!(found(&folders), Some(place.join("tokenizer.json")));
+        assert_ne!(folders.digest_of_kind("llama_tokenizer", false), digest);
+        digest = folders.digest_of_kind("llama_tokenizer", false);
+    }
+}

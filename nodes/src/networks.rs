@@ -2,6 +2,7 @@
 
 use std::any::{Any, TypeId};
 use std::cell::RefCell;
+use std::path::Path;
 use std::rc::Rc;
 
 use anyhow::Result;
@@ -9,6 +10,7 @@ use anyhow::Result;
 use crate::files::delta::Digest;
 use crate::files::reading::{Held, Ledger, Reading};
 use crate::files::weights::Weights;
+use crate::files::weights_file::FileId;
 use crate::ops::memory;
 use crate::ops::numerics::Numerics;
 
@@ -81,6 +83,22 @@ impl Networks {
         let kept = Kept { key, network: Box::new(network.clone()), _held: reading.end() };
         self.kept.borrow_mut().insert(0, kept);
         Ok(network)
+    }
+
+    /// What `load` makes of a file that holds no tensors, such as a vocabulary: the one in memory while the file is as it was.
+    ///
+    /// # Errors
+    /// If the file is not there, and those of `load`.
+    pub fn of_file<T: 'static>(&self, path: &Path, load: impl FnOnce(&Path) -> Result<T>) -> Result<Rc<T>> {
+        let mut hasher = blake3::Hasher::new();
+        FileId::of(path, &fs_err::metadata(path)?).add_to(&mut hasher);
+        let key = (TypeId::of::<T>(), *hasher.finalize().as_bytes());
+        if let Some(found) = self.find(&key) {
+            return Ok(found);
+        }
+        let made = Rc::new(load(path)?);
+        self.kept.borrow_mut().insert(0, Kept { key, network: Box::new(made.clone()), _held: Vec::new() });
+        Ok(made)
     }
 
     fn find<T: ?Sized + 'static>(&self, key: &(TypeId, Digest)) -> Option<Rc<T>> {
@@ -213,6 +231,20 @@ mod tests {
         let b = get(&networks, &weights).b.data_ptr();
         let variant = get(&networks, &doubled(&weights, "a"));
         assert_eq!((variant.b.data_ptr(), networks.bytes()), (b, 8_000));
+    }
+
+    #[test]
+    fn what_is_made_of_a_file_is_made_again_when_the_file_is_another() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let networks = Networks::with_limit(Numerics::cpu(), 1 << 20);
+        let read = || networks.of_file(file.path(), |path| Ok(std::fs::read_to_string(path)?));
+        let first = read().unwrap();
+        assert!(Rc::ptr_eq(&first, &read().unwrap()));
+        std::fs::write(file.path(), "another").unwrap();
+        assert_eq!(*read().unwrap(), "another");
+        let path = file.path().to_owned();
+        drop(file);
+        assert!(networks.of_file(&path, |_| Ok(())).is_err());
     }
 
     #[test]

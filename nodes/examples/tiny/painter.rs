@@ -5,6 +5,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use anyhow::{Context, Result};
+use redraft_engine::folders::FolderPaths;
 use redraft_nodes::files::weights::Weights;
 use redraft_nodes::lora::{Lora, layers};
 use redraft_nodes::models::autoencoder::Autoencoder;
@@ -133,7 +134,7 @@ impl Painter {
         }
         Ok(Painter {
             model: model.ready(&networks)?,
-            text: (usage.open)(&networks, weights)?,
+            text: (usage.open)(&networks, weights, &FolderPaths::below(Path::new(".")))?,
             vae: VaeRecipe { weights: contents.vae }.network(&networks)?,
             sampler: Sampler::named(&settings.sampler)?,
             schedule: Schedule::named(&settings.scheduler)?,

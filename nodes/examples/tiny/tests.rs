@@ -278,7 +278,8 @@ fn prompts_are_encoded_as_they_are_for_inference() {
     let _guard = tch::no_grad_guard();
     let (_folder, weights) = random();
     let networks = redraft_nodes::networks::Networks::new(numerics());
-    let encoder = (SD1.encoders[0].open)(&networks, &weights.at("cond_stage_model.transformer")).unwrap();
+    let folders = redraft_engine::folders::FolderPaths::below(Path::new("."));
+    let encoder = (SD1.encoders[0].open)(&networks, &weights.at("cond_stage_model.transformer"), &folders).unwrap();
     let own = Networks::load(&weights, &numerics()).unwrap();
     for prompt in ["", "a small red circle on the left, on a blue background"] {
         let chunks = encoder.chunks(prompt.into(), &EmbeddingFiles::default()).unwrap();

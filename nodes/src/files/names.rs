@@ -32,6 +32,17 @@ pub enum Rows {
 pub struct Names(BTreeMap<String, Named>);
 
 impl Names {
+    /// The names that `named` gives to tensors of a file; those to which it gives none are left out.
+    pub fn of(tensors: &[String], named: impl Fn(&str) -> Option<String>) -> Self {
+        let mut names = Self::default();
+        for of_file in tensors {
+            if let Some(name) = named(of_file) {
+                names.add(name, of_file);
+            }
+        }
+        names
+    }
+
     /// What tells these names from others.
     pub(super) fn digest(&self) -> Digest {
         let mut hasher = blake3::Hasher::new();

@@ -43,7 +43,7 @@ pub struct FileId {
 }
 
 impl FileId {
-    pub(super) fn of(path: &Path, metadata: &Metadata) -> Self {
+    pub(crate) fn of(path: &Path, metadata: &Metadata) -> Self {
         let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
         Self { path, bytes: metadata.len(), modified: metadata.modified().ok() }
     }

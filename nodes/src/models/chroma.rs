@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use tch::{Device, Kind, Tensor};
 
 use super::flux::GUIDANCE;
-use super::flux_blocks::{Around, DoubleBlock, Embedder, LastLayer, Parts, SingleBlock, Sizes};
+use super::flux_blocks::{Around, DoubleBlock, Embedder, LastLayer, Parts, SingleBlock, Sizes, blocks};
 use super::patches;
 use crate::diffusion::control::{self, Residuals};
 use crate::diffusion::network::{Inputs, Network};
@@ -35,8 +35,7 @@ pub struct Chroma {
     double: Vec<DoubleBlock>,
     single: Vec<SingleBlock>,
     last: LastLayer,
-    /// Channels of a head that are turned by index, y and x.
-    axes: [i64; 3],
+    sizes: Sizes,
 }
 
 impl Chroma {
@@ -47,30 +46,24 @@ impl Chroma {
         let placement = numerics.transformer(weights);
         let w = &weights.placed(placement);
         let (width, columns) = (w.dim("img_in.weight", 0)?, w.dim("img_in.weight", 1)?);
-        let head = w.dim("double_blocks.0.img_attn.norm.key_norm.scale", 0)?;
-        ensure!(
-            width % head == 0 && head % 16 == 0,
-            "{} is {width} wide with heads of {head}, which do not share it; the file is damaged",
-            w.path().display()
-        );
-        let sizes = Sizes { width, heads: width / head };
-        let (double, single) = (w.at("double_blocks"), w.at("single_blocks"));
-        let (doubles, singles) = (double.children(), single.children());
+        let sizes = Sizes { modulates: false, ..Sizes::of(w, width)? };
+        let (doubles, singles) = (w.at("double_blocks").children(), w.at("single_blocks").children());
         let needed = 3 * singles + 12 * doubles + 2;
         ensure!(
             needed as i64 <= PLACES,
             "{} has {doubles} double and {singles} single blocks, more than Chroma has; the file is of another kind",
             w.path().display()
         );
+        let (double, single) = blocks(w, sizes)?;
         Ok(Self {
             placement,
             picture: Linear::load(&w.at("img_in"), columns, width)?,
             text: Linear::load(&w.at("txt_in"), w.dim("txt_in.weight", 1)?, width)?,
             approximator: Approximator::load(&w.at("distilled_guidance_layer"), width)?,
-            double: (0..doubles).map(|i| DoubleBlock::load(&double.at(i), sizes)).collect::<Result<_>>()?,
-            single: (0..singles).map(|i| SingleBlock::load(&single.at(i), sizes)).collect::<Result<_>>()?,
-            last: LastLayer::load(&w.at("final_layer"), width)?,
-            axes: [head / 8, head * 7 / 16, head * 7 / 16],
+            double,
+            single,
+            last: LastLayer::load(&w.at("final_layer"), sizes)?,
+            sizes,
         })
     }
 
@@ -126,7 +119,7 @@ impl Network for Chroma {
         let text_tokens = text.size()[1];
         let text_ids = Tensor::zeros([text_tokens, 3], (Kind::Float, device));
         let ids = Tensor::cat(&[text_ids, rotary::grid(0.0, (0.0, 0.0), (rows, columns), device)], 0);
-        let turns = rotary::turns(&ids, &self.axes, THETA);
+        let turns = rotary::turns(&ids, &self.sizes.axes(), THETA);
         for (i, block) in self.double.iter().enumerate() {
             if !inputs.call.skips(TransformerBlock::Double(i)) {
                 let sides = [false, true].map(|side| parts(&all, self.of_double(i, side), 6));

@@ -3,11 +3,11 @@
 use anyhow::{Context, Result, ensure};
 use tch::{Device, Kind, Tensor};
 
-use super::flux_blocks::{Around, DoubleBlock, Embedder, LastLayer, SingleBlock, Sizes};
+use super::flux_blocks::{Around, DoubleBlock, Embedder, LastLayer, SingleBlock, Sizes, blocks, pooled};
 use super::patches;
 use super::placing::{Placing, Positions};
 use crate::diffusion::control::{self, Residuals};
-use crate::diffusion::extra_conds::{ExtraConds, REFERENCE_METHOD, REFERENCES, VECTOR};
+use crate::diffusion::extra_conds::{ExtraConds, REFERENCE_METHOD, REFERENCES};
 use crate::diffusion::network::{Inputs, Network};
 use crate::diffusion::patch::TransformerBlock;
 use crate::files::weights::Weights;
@@ -37,7 +37,7 @@ pub struct Flux {
 /// All of the network but its last layer, which networks that steer it have, too.
 pub(super) struct Trunk {
     pub(super) placement: Placement,
-    pub(super) width: i64,
+    pub(super) sizes: Sizes,
     pub(super) picture: Linear,
     pub(super) text: Linear,
     time: Embedder,
@@ -46,8 +46,6 @@ pub(super) struct Trunk {
     vector: Option<Embedder>,
     pub(super) double: Vec<DoubleBlock>,
     pub(super) single: Vec<SingleBlock>,
-    /// Channels of a head that are turned by index, y and x.
-    axes: [i64; 3],
 }
 
 impl Trunk {
@@ -58,28 +56,20 @@ impl Trunk {
         let placement = numerics.transformer(weights);
         let w = &weights.placed(placement);
         let (width, columns) = (w.dim("img_in.weight", 0)?, w.dim("img_in.weight", 1)?);
-        let head = w.dim("double_blocks.0.img_attn.norm.key_norm.scale", 0)?;
-        ensure!(
-            width % head == 0 && head % 16 == 0,
-            "{} is {width} wide with heads of {head}, which do not share it; the file is damaged",
-            w.path().display()
-        );
-        let sizes = Sizes { width, heads: width / head };
+        let sizes = Sizes::of(w, width)?;
         let embedder = |name: &str| Embedder::load(&w.at(name), width);
         let optional = |name: &str| (!w.at(name).is_empty()).then(|| embedder(name)).transpose();
-        let blocks = |name: &str| (w.at(name), w.at(name).children());
-        let ((double, doubles), (single, singles)) = (blocks("double_blocks"), blocks("single_blocks"));
+        let (double, single) = blocks(w, sizes)?;
         Ok(Self {
             placement,
-            width,
+            sizes,
             picture: Linear::load(&w.at("img_in"), columns, width)?,
             text: Linear::load(&w.at("txt_in"), w.dim("txt_in.weight", 1)?, width)?,
             time: embedder("time_in")?,
             guidance: optional("guidance_in")?,
             vector: optional("vector_in")?,
-            double: (0..doubles).map(|i| DoubleBlock::load(&double.at(i), sizes)).collect::<Result<_>>()?,
-            single: (0..singles).map(|i| SingleBlock::load(&single.at(i), sizes)).collect::<Result<_>>()?,
-            axes: [head / 8, head * 7 / 16, head * 7 / 16],
+            double,
+            single,
         })
     }
 
@@ -91,25 +81,16 @@ impl Trunk {
             vector += embedder.forward(&spread(guidance));
         }
         let Some(embedder) = &self.vector else { return Ok(vector) };
-        let pooled = match extra.get(VECTOR) {
-            Some(pooled) => {
-                let (has, takes) = (pooled.size().last().copied().unwrap_or(0), embedder.inputs());
-                ensure!(
-                    has >= takes,
-                    "the prompt's pooled output is {has} wide and the model takes {takes}: encode the prompt with a text encoder of \
-                     the model's family"
-                );
-                pooled.narrow(-1, 0, takes).to_kind(Kind::Float)
-            }
-            None => Tensor::zeros([vector.size()[0], embedder.inputs()], (Kind::Float, vector.device())),
-        };
-        Ok(vector + embedder.forward(&pooled))
+        let nothing =
+            || embedder.forward(&Tensor::zeros([vector.size()[0], embedder.inputs()], (Kind::Float, vector.device())));
+        let pooled = pooled(extra, embedder)?.unwrap_or_else(nothing);
+        Ok(vector + pooled)
     }
 
     /// How the channels of all tokens' heads are turned: those of so many of text, then those of the picture, whose positions are given.
     pub(super) fn turns(&self, text_tokens: i64, picture_ids: Tensor) -> Tensor {
         let text_ids = Tensor::zeros([text_tokens, 3], (Kind::Float, self.placement.device));
-        rotary::turns(&Tensor::cat(&[text_ids, picture_ids], 0), &self.axes, THETA)
+        rotary::turns(&Tensor::cat(&[text_ids, picture_ids], 0), &self.sizes.axes(), THETA)
     }
 }
 
@@ -120,7 +101,7 @@ impl Flux {
     pub fn load(weights: &Weights, numerics: &Numerics) -> Result<Self> {
         let trunk = Trunk::load(weights, numerics)?;
         let last = weights.placed(trunk.placement).at("final_layer");
-        Ok(Self { last: LastLayer::load(&last, trunk.width)?, trunk })
+        Ok(Self { last: LastLayer::load(&last, trunk.sizes)?, trunk })
     }
 
     /// Channels of the input: 16, 32 where a picture is shown beside the latent, 96 where a mask is, too.

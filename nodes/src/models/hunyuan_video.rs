@@ -3,9 +3,8 @@
 use anyhow::{Context, Result, bail, ensure};
 use tch::{Device, Kind, Tensor};
 
-use super::flux_blocks::{Around, DoubleBlock, Embedder, LastLayer, SingleBlock, Sizes};
+use super::flux_blocks::{Around, DoubleBlock, Embedder, LastLayer, SingleBlock, Sizes, blocks, pooled};
 use super::patches;
-use crate::diffusion::extra_conds::VECTOR;
 use crate::diffusion::network::{Inputs, Network};
 use crate::diffusion::patch::TransformerBlock;
 use crate::files::weights::Weights;
@@ -41,7 +40,7 @@ pub struct HunyuanVideo {
     double: Vec<DoubleBlock>,
     single: Vec<SingleBlock>,
     last: LastLayer,
-    axes: [i64; 3],
+    sizes: Sizes,
     channels: i64,
 }
 
@@ -60,15 +59,9 @@ impl HunyuanVideo {
                 w.path().display()
             );
         };
-        let head = w.dim("double_blocks.0.img_attn.norm.key_norm.scale", 0)?;
-        ensure!(
-            width % head == 0 && head % 16 == 0,
-            "{} is {width} wide with heads of {head}, which do not share it; the file is damaged",
-            w.path().display()
-        );
-        let sizes = Sizes { width, heads: width / head };
+        let sizes = Sizes::of(w, width)?;
         let embedder = |name: &str| Embedder::load(&w.at(name), width);
-        let (double, single) = (w.at("double_blocks"), w.at("single_blocks"));
+        let (double, single) = blocks(w, sizes)?;
         let outputs = w.dim("final_layer.linear.weight", 0)?;
         Ok(Self {
             placement,
@@ -77,10 +70,10 @@ impl HunyuanVideo {
             time: embedder("time_in")?,
             guidance: (!w.at("guidance_in").is_empty()).then(|| embedder("guidance_in")).transpose()?,
             vector: embedder("vector_in")?,
-            double: (0..double.children()).map(|i| DoubleBlock::load(&double.at(i), sizes)).collect::<Result<_>>()?,
-            single: (0..single.children()).map(|i| SingleBlock::load(&single.at(i), sizes)).collect::<Result<_>>()?,
-            last: LastLayer::load(&w.at("final_layer"), width)?,
-            axes: [head / 8, head * 7 / 16, head * 7 / 16],
+            double,
+            single,
+            last: LastLayer::load(&w.at("final_layer"), sizes)?,
+            sizes,
             channels: outputs / (PATCH * PATCH),
         })
     }
@@ -95,15 +88,9 @@ impl HunyuanVideo {
     /// The embedded noise level, pooled text and guidance, B×width; B×2×width where the first frame has a level of its own.
     fn vector(&self, inputs: &Inputs) -> Result<Tensor> {
         let device = self.placement.device;
-        let pooled = inputs.extra.get(VECTOR).context(
+        let pooled = pooled(inputs.extra, &self.vector)?.context(
             "the prompt has no pooled output, which HunyuanVideo takes: encode it with CLIP-L and Llama, DualCLIPLoader's type hunyuan_video",
         )?;
-        let (has, takes) = (pooled.size().last().copied().unwrap_or(0), self.vector.inputs());
-        ensure!(
-            has >= takes,
-            "the prompt's pooled output is {has} wide and the model takes {takes}: encode it with DualCLIPLoader's type hunyuan_video"
-        );
-        let pooled = self.vector.forward(&pooled.narrow(-1, 0, takes).to_kind(Kind::Float).to_device(device));
         let level = |level: &Tensor| self.time.forward(&sinusoids(level, SPREAD, device));
         let mut vector = match inputs.extra.get(FIRST_FRAME) {
             Some(first) => {
@@ -169,9 +156,9 @@ impl Network for HunyuanVideo {
         }
         let mut text = self.refiner.forward(&place(inputs.context), &sinusoids(inputs.timestep, SPREAD, device));
         ids.push(Tensor::zeros([text.size()[1], 3], (Kind::Float, device)));
-        let turns = rotary::turns(&Tensor::cat(&ids, 0), &self.axes, THETA);
+        let turns = rotary::turns(&Tensor::cat(&ids, 0), &self.sizes.axes(), THETA);
         let first = inputs.extra.get(FIRST_FRAME).map(|_| rows * columns);
-        let around = Around { turns: &turns, mask: None, picture_first: true, first };
+        let around = Around { turns: &turns, picture_first: true, first };
         for (i, block) in self.double.iter().enumerate() {
             if !inputs.call.skips(TransformerBlock::Double(i)) {
                 (picture, text) = block.forward(picture, text, &vector, around);
@@ -242,7 +229,7 @@ struct RefinerBlock {
 }
 
 impl RefinerBlock {
-    fn load(w: &Weights, Sizes { width, heads }: Sizes) -> Result<Self> {
+    fn load(w: &Weights, Sizes { width, heads, .. }: Sizes) -> Result<Self> {
         let hidden = w.dim("mlp.0.weight", 0)?;
         let norm = |name: &str| Ok::<_, anyhow::Error>(LayerNorm::load(&w.at(name), width)?.with_eps(1e-6));
         Ok(Self {

@@ -1,6 +1,6 @@
 //! LTX-Video (Lightricks 2024, arXiv:2501.00103): a transformer over the points of a video's latent, a rectified flow.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value as Json;
 use tch::{Device, Kind, Tensor};
 
@@ -72,11 +72,18 @@ impl Settings {
             [side(0, 20.0), side(1, 2048.0), side(2, 2048.0)]
         });
         let heads = number("num_attention_heads").map_or(HEADS, |heads| heads as i64);
+        let theta = number("positional_embedding_theta").unwrap_or(10000.0);
+        let extent = extent.unwrap_or([20.0, 2048.0, 2048.0]);
+        ensure!(
+            theta > 0.0 && extent.iter().all(|&side| side > 0.0),
+            "{} says that positions are parts of {extent:?}, by frequencies of {theta}; the file is damaged",
+            w.path().display()
+        );
         Ok(Self {
             heads,
             causal: is("causal_temporal_positioning"),
-            theta: number("positional_embedding_theta").unwrap_or(10000.0),
-            extent: extent.unwrap_or([20.0, 2048.0, 2048.0]),
+            theta,
+            extent,
             time_scale: number("timestep_scale_multiplier").unwrap_or(1000.0),
         })
     }
@@ -176,9 +183,7 @@ impl Network for Ltxv {
         let place = |x: &Tensor| x.to_device_(self.placement.device, Kind::Float, false, false);
         let size = inputs.x.size();
         let &[batch, channels, frames, height, width] = size.as_slice() else {
-            anyhow::bail!(
-                "the latent is shaped {size:?}, and LTX-Video's are batch x channels x frames x height x width"
-            );
+            bail!("the latent is shaped {size:?}, and LTX-Video's are batch x channels x frames x height x width");
         };
         ensure!(
             channels == self.points.inputs(),
@@ -195,6 +200,11 @@ impl Network for Ltxv {
             Some(mask) => tokens(&(mask * inputs.timestep.view([-1, 1, 1, 1, 1])).narrow(1, 0, 1)),
             None => inputs.timestep.shallow_clone(),
         };
+        let rate: f64 = inputs.extra.constant(FRAME_RATE).and_then(|rate| rate.parse().ok()).unwrap_or(25.0);
+        ensure!(
+            rate > 0.0,
+            "the conditioning tells of {rate} frames a second: set LTXVConditioning's frame_rate above 0"
+        );
         let mut places = self.places([frames, height, width], batch);
         let mut points = tokens(&place(inputs.x));
         let mut kept = None;
@@ -204,12 +214,14 @@ impl Network for Ltxv {
                 .context("the conditioning has key frames and the latent no noise mask: take both from LTXVAddGuide")?;
             // Points of a negative mask take no part.
             let takes_part = tokens(&place(mask)).ge(0.0).all_dim(-1, false).select(0, 0);
-            let keys = keyframes.size()[2];
-            ensure!(
-                keyframes.dim() == 4 && keyframes.size()[1] == 3 && keys <= points.size()[1],
-                "the conditioning has {keys} places of key frames, and the latent {} points: take both from one LTXVAddGuide",
-                points.size()[1]
-            );
+            let (size, count) = (keyframes.size(), points.size()[1]);
+            let keys = match size[..] {
+                [of, 3, keys, 2] if of == batch && keys <= count => keys,
+                _ => bail!(
+                    "the conditioning has places of key frames shaped {size:?}, and the latent has {count} points: take both from one \
+                     LTXVAddGuide"
+                ),
+            };
             let at = takes_part.nonzero().squeeze_dim(1);
             let of_keys = takes_part.narrow(0, takes_part.size()[0] - keys, keys).nonzero().squeeze_dim(1);
             points = points.index_select(1, &at);
@@ -228,7 +240,6 @@ impl Network for Ltxv {
             let mask = (mask - 1).to_kind(Kind::Float).to_device(self.placement.device);
             mask.reshape([mask.size()[0], 1, -1, mask.size()[1]]) * f64::from(f32::MAX)
         });
-        let rate: f64 = inputs.extra.constant(FRAME_RATE).and_then(|rate| rate.parse().ok()).unwrap_or(25.0);
         let places = places.to_kind(Kind::Float);
         let mut time = places.select(1, 0);
         time.copy_(&(&time * (1.0 / rate)));

@@ -194,7 +194,8 @@ fn block(w: &Weights, said: &Json, channels: &mut i64, edges: Edges) -> Result<B
     match name {
         "res_x" => {
             let count = params.as_i64().or_else(|| number("num_layers")).unwrap_or(1);
-            Block::residuals(w, inputs, usize::try_from(count)?, edges)
+            ensure!(count >= 0, "{} has {count} layers in a block; the file is damaged", w.path().display());
+            Block::residuals(w, inputs, count.unsigned_abs() as usize, edges)
         }
         "res_x_y" => {
             let block = Residual::load(w, inputs, edges)?;
@@ -227,7 +228,14 @@ fn block(w: &Weights, said: &Json, channels: &mut i64, edges: Edges) -> Result<B
                 conv.outputs()
             );
             *channels = conv.outputs() / points;
-            let residual = is("residual").then(|| *channels * points / inputs);
+            // The input's points, repeated, are added to those of the convolution.
+            let residual = is("residual").then(|| conv.outputs().checked_div(inputs).unwrap_or(0));
+            ensure!(
+                residual.is_none_or(|times| times * inputs == conv.outputs()),
+                "{} has a block of {inputs} channels, which cannot be added to {}; the file is damaged",
+                w.path().display(),
+                conv.outputs()
+            );
             Ok(Block::Larger { conv, factors, residual })
         }
         other => bail!(
@@ -316,5 +324,35 @@ impl VideoAutoencoder for LtxvVae {
         let (s, patch) = (x.size(), self.patch);
         let split = x.reshape([s[0], -1, patch, patch, s[2], s[3], s[4]]);
         host(&split.permute([0, 1, 4, 5, 3, 6, 2]).reshape([s[0], -1, s[2], s[3] * patch, s[4] * patch]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use tch::{Device, Kind};
+
+    use super::*;
+    use crate::files::tensor_file::save;
+
+    #[test]
+    fn blocks_that_cannot_be_are_refused() {
+        let file = tempfile::Builder::new().suffix(".safetensors").tempfile().unwrap();
+        let edges = Edges { causal: true, mirrors: false };
+        let said = json!(["compress_all", {"residual": true}]);
+        for (said, inputs, outputs, why) in [
+            (&json!(["res_x", -1]), 8, 8, "-1 layers"),
+            (&said, 24, 16, "cannot be added"),
+            (&said, 0, 8, "cannot be added"),
+            (&said, 8, 0, "no channels"),
+        ] {
+            let weight = Tensor::zeros([outputs, inputs, 3, 3, 3], (Kind::Float, Device::Cpu));
+            let bias = Tensor::zeros([outputs], (Kind::Float, Device::Cpu));
+            save(file.path(), [("up.conv.conv.weight", &weight), ("up.conv.conv.bias", &bias)]).unwrap();
+            let w = Weights::open(file.path()).unwrap().at("up");
+            let message = block(&w, said, &mut { inputs }, edges).err().unwrap().to_string();
+            assert!(message.contains(why) && message.contains("damaged"), "{message}");
+        }
     }
 }

@@ -38,6 +38,7 @@ impl Conv {
     pub(super) fn strided(w: &Weights, inputs: i64, edges: Edges, stride: [i64; 3]) -> Result<Self> {
         let w = w.at("conv");
         let outputs = w.dim("weight", 0)?;
+        ensure!(outputs > 0, "{} has no channels in {}; it is damaged", w.path().display(), w.full_name("weight"));
         let weight = w.tensor("weight", &[outputs, inputs, 3, 3, 3])?;
         Ok(Self { weight, bias: w.tensor("bias", &[outputs])?, edges, stride })
     }

@@ -4,9 +4,11 @@ use std::fmt;
 use std::rc::Rc;
 
 use anyhow::{Result, bail};
+use redraft_engine::folders::FolderPaths;
 use tch::{Device, Kind, Tensor};
 
 use super::clip_text::{ClipKind, ClipText};
+use super::families::TextPart;
 use super::qwen::Qwen;
 use super::qwen_templates;
 use super::t5::T5;
@@ -36,8 +38,8 @@ pub struct TextRecipe {
 pub struct EncoderUse {
     /// Its name in embedding files and LoRAs: `clip_l`.
     pub key: &'static str,
-    /// The encoder over a file's tensors.
-    pub open: fn(&Networks, &Weights) -> Result<Rc<dyn TextEncoder>>,
+    /// The encoder over a file's tensors; some take a file more, which lies in a folder of the user's.
+    pub open: fn(&Networks, &Weights, &FolderPaths) -> Result<Rc<dyn TextEncoder>>,
 }
 
 /// What a file with a text encoder alone holds.
@@ -116,7 +118,7 @@ macro_rules! clip {
     ($key:literal, $usage:expr) => {
         EncoderUse {
             key: $key,
-            open: |networks, weights| {
+            open: |networks, weights, _| {
                 static USAGE: ClipUse = ClipUse { key: $key, ..$usage };
                 Ok(Rc::new(ClipEncoder {
                     network: networks.get(weights, |w, n| ClipText::load(w, n).map(Rc::new))?,
@@ -136,7 +138,7 @@ macro_rules! t5 {
     ($key:literal, $usage:expr) => {
         EncoderUse {
             key: $key,
-            open: |networks, weights| {
+            open: |networks, weights, _| {
                 static USAGE: T5Use = $usage;
                 let vocabulary = vocabularies::t5()?;
                 Ok(Rc::new(T5Encoder {
@@ -153,7 +155,7 @@ macro_rules! qwen {
     ($key:literal, $usage:expr) => {
         EncoderUse {
             key: $key,
-            open: |networks, weights| {
+            open: |networks, weights, _| {
                 static USAGE: LanguageUse = LanguageUse { key: $key, ..$usage };
                 let network = networks.get(weights, |w, n| Qwen::load(w, n).map(Rc::new))?;
                 Ok(Rc::new(LanguageEncoder { network, usage: &USAGE }))
@@ -233,9 +235,9 @@ pub static HUNYUAN_VIDEO: TextRecipe = TextRecipe {
         clip!("clip_l", LAST),
         EncoderUse {
             key: "llama",
-            open: |networks, weights| {
+            open: |networks, weights, folders| {
+                let vocabulary = networks.of_file(&llama::vocabulary_file(folders)?, vocabularies::llama3)?;
                 let network = networks.get(weights, |w, n| Qwen::load(w, n).map(Rc::new))?;
-                let vocabulary = networks.get(weights, |w, _| llama::vocabulary_beside(w.path()).map(Rc::new))?;
                 let width = weights.dim("model.embed_tokens.weight", 1)?;
                 Ok(Rc::new(LlamaEncoder { network, vocabulary, width }))
             },
@@ -260,7 +262,7 @@ pub static QWEN_IMAGE: TextRecipe =
 pub static WAN: TextRecipe = TextRecipe {
     encoders: &[EncoderUse {
         key: "umt5xxl",
-        open: |networks, weights| {
+        open: |networks, weights, _| {
             static USAGE: T5Use = T5Use { key: "umt5xxl", least: 512, filling: Filling::Zeros, empty_ends: true };
             let vocabulary = networks.get(weights, |w, _| SentencePieces::load(w).map(Rc::new))?;
             Ok(Rc::new(T5Encoder {
@@ -274,11 +276,10 @@ pub static WAN: TextRecipe = TextRecipe {
     optional: false,
 };
 
-impl TextRecipe {
-    /// A recipe for a file that is a text encoder alone, and the tensors of each of its encoders.
-    pub fn alone(weights: &Weights) -> Option<(&'static TextRecipe, Vec<Option<Weights>>)> {
-        let kind = EncoderKind::of(weights)?;
-        let recipe = match kind {
+impl EncoderKind {
+    /// What a file, `weights`, that is an encoder of this kind alone is good for.
+    pub fn alone(self, weights: &Weights) -> TextPart {
+        let recipe = match self {
             EncoderKind::Clip(ClipKind::L) => &SD1,
             EncoderKind::Clip(ClipKind::H) => &SD2,
             EncoderKind::Clip(ClipKind::G) => &SDXL_REFINER,
@@ -288,8 +289,19 @@ impl TextRecipe {
             EncoderKind::Qwen25Vl => &QWEN_IMAGE,
             EncoderKind::Llama3 => &HUNYUAN_VIDEO,
         };
-        let its = |usage: &EncoderUse| (usage.key == kind.key()).then(|| weights.clone());
-        Some((recipe, recipe.encoders.iter().map(its).collect()))
+        let its = |usage: &EncoderUse| (usage.key == self.key()).then(|| weights.clone());
+        TextPart { recipe, encoders: recipe.encoders.iter().map(its).collect() }
+    }
+
+    /// Whether all is there that it needs beside its weights.
+    ///
+    /// # Errors
+    /// Something is not, which says where it belongs.
+    pub fn is_complete(self, folders: &FolderPaths) -> Result<()> {
+        match self {
+            EncoderKind::Llama3 => llama::vocabulary_file(folders).map(drop),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -58,24 +58,9 @@ pub fn masked_attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: i64, bias: &T
     let (batch, width) = (q.size()[0], k.size()[2] / heads);
     let (q, v) = (by_head(q, batch, heads), by_head(v, batch, heads));
     let k = k.view([batch, -1, heads, width]).permute([0, 2, 3, 1]).reshape([batch * heads, width, -1]);
-    weighted(&q, &k, &v, heads, Some(&by_head_of_keys(bias, batch, heads)))
-}
-
-/// The same for inputs that are split into heads already, as those of [`attention_of_heads`].
-pub fn masked_attention_of_heads(q: &Tensor, k: &Tensor, v: &Tensor, bias: &Tensor) -> Tensor {
-    let (batch, heads, width) = (q.size()[0], q.size()[1], q.size()[3]);
-    if is_fused(q) {
-        return biased_attention_of_heads(q, k, v, bias);
-    }
-    let [q, k, v] = [q, k, v].map(|t| t.reshape([batch * heads, -1, width]));
-    let k = k.movedim_int(1, 2);
-    weighted(&q, &k, &v, heads, Some(&by_head_of_keys(bias, batch, heads)))
-}
-
-/// What is added for each key, B×1×1×M, as (B·heads)×1×M.
-fn by_head_of_keys(bias: &Tensor, batch: i64, heads: i64) -> Tensor {
-    let keys = bias.size().last().copied().unwrap_or(1);
-    bias.expand([batch, heads, 1, keys], false).reshape([-1, 1, keys])
+    let keys = k.size()[2];
+    let bias = bias.expand([batch, heads, 1, keys], false).reshape([-1, 1, keys]);
+    weighted(&q, &k, &v, heads, Some(&bias))
 }
 
 /// Attention of (B·heads)×N×D, with the keys transposed: (B·heads)×D×M. `bias`, (B·heads)×1×M, is added to the weights' logarithms.
@@ -279,7 +264,6 @@ mod tests {
         let seen = |t: &Tensor| t.narrow(1, 0, 6);
         let expected = plain(&q, &seen(&k), &seen(&v), 4, false);
         assert!(near(&masked_attention(&q, &k, &v, 4, &hidden), &expected));
-        assert!(near(&masked_attention_of_heads(&split(&q), &split(&k), &split(&v), &hidden), &expected));
         let later = Tensor::full([9, 9], -1e9, (Kind::Float, Device::Cpu)).triu(1).view([1, 1, 9, 9]);
         assert!(near(&biased_attention(&q, &k, &v, 4, &later), &plain(&q, &k, &v, 4, true)));
     }

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use redraft_engine::error::Unsupported;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::files::gguf::Packed;
 use crate::files::weights::Weights;
@@ -33,6 +33,13 @@ impl Matrix {
             },
         };
         [outputs, inputs]
+    }
+
+    fn device(&self) -> Device {
+        match self {
+            Matrix::Plain(weight) | Matrix::Scaled(weight, _) => weight.device(),
+            Matrix::Packed(packed) => packed.device(),
+        }
     }
 
     fn of_kind(&self, kind: Kind) -> Tensor {
@@ -79,6 +86,11 @@ impl Linear {
     /// The number of output channels.
     pub fn outputs(&self) -> i64 {
         self.weight.shape()[0]
+    }
+
+    /// Where it computes.
+    pub fn device(&self) -> Device {
+        self.weight.device()
     }
 
     /// Applies the layer to a tensor of shape …×inputs.

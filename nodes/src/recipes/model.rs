@@ -203,7 +203,7 @@ impl Clip {
                 );
                 continue;
             };
-            let encoder = (usage.open)(&networks, weights)?;
+            let encoder = (usage.open)(&networks, weights, cx.folders)?;
             let own = match text {
                 Text::Same(text) => Some(text.into()),
                 Text::Shown(prompt) => Some(prompt),

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use redraft_engine::Combo;
 use redraft_engine::error::Unsupported;
+use redraft_engine::folders::FolderPaths;
 use redraft_engine::io::Combo as _;
 
 use crate::files::gguf;
@@ -79,6 +80,14 @@ impl TextFile {
         let known = encoder.and_then(|encoder| Some((EncoderKind::of(&encoder)?, encoder)));
         let known = known.with_context(|| format!("{} holds no text encoder; choose another file", path.display()))?;
         Ok(Self { name, kind: known.0, weights: known.1 })
+    }
+
+    /// Whether all is there that it needs beside its weights.
+    ///
+    /// # Errors
+    /// Something is not, which says where it belongs.
+    pub fn is_complete(&self, folders: &FolderPaths) -> Result<()> {
+        self.kind.is_complete(folders)
     }
 }
 

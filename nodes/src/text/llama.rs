@@ -1,16 +1,18 @@
 //! From a prompt to conditioning by Llama 3 as HunyuanVideo uses it: the prompt within a template, weights around the empty text.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
+use redraft_engine::error::Unsupported;
+use redraft_engine::folders::FolderPaths;
 use tch::Tensor;
 
 use super::chunks::{Chunk, Token, groups};
 use super::embeddings::EmbeddingFiles;
 use super::encode::{Encoded, Prompt, TextEncoder, embedded, from_end, host, weigh};
 use super::language::{Input, LanguageModel};
-use super::vocabularies::{self, Vocabulary};
+use super::vocabularies::Vocabulary;
 
 /// The token that begins a text.
 const START: u32 = 128_000;
@@ -32,8 +34,9 @@ const TEMPLATE: (&str, &str) = (
     "<|eot_id|>",
 );
 
-/// Where the vocabulary is looked for, in the folders that the text encoder's file lies in: the second is where ComfyUI keeps it.
-const PLACES: [&str; 2] = ["llama_tokenizer/tokenizer.json", "comfy/text_encoders/llama_tokenizer/tokenizer.json"];
+/// The kind of folders that hold the vocabulary, and its name there.
+const FOLDER: &str = "llama_tokenizer";
+const FILE: &str = "tokenizer.json";
 
 /// Llama 3 as HunyuanVideo uses it.
 pub struct LlamaEncoder<N> {
@@ -44,24 +47,20 @@ pub struct LlamaEncoder<N> {
     pub width: i64,
 }
 
-/// Llama 3's vocabulary, which files of weights do not hold, from a folder in which a text encoder's file lies.
+/// The file with Llama 3's vocabulary, which files of weights do not hold.
 ///
 /// # Errors
-/// It is nowhere, which says where it was looked for; or it is another vocabulary.
-pub(crate) fn vocabulary_beside(file: &Path) -> Result<Vocabulary> {
-    let folders: Vec<&Path> = file.ancestors().skip(1).collect();
-    let found = PLACES.iter().flat_map(|place| folders.iter().map(move |folder| folder.join(place)));
-    match found.clone().find(|path| path.is_file()) {
-        Some(path) => vocabularies::llama3(&path),
-        None => {
-            let first: Option<PathBuf> = found.into_iter().next();
-            bail!(
-                "Llama 3's vocabulary is not there, and redraft does not carry it: put the tokenizer.json of Llama 3 at {}, or \
-                 use the models folder of a ComfyUI, which has it in comfy/text_encoders/llama_tokenizer",
-                first.unwrap_or_default().display()
-            )
-        }
-    }
+/// It is in none of its folders, which says where to put it.
+pub(crate) fn vocabulary_file(folders: &FolderPaths) -> Result<PathBuf> {
+    folders.find(FOLDER, FILE).ok_or_else(|| {
+        let place = folders.directories(FOLDER).first().map(|folder| folder.join(FILE)).unwrap_or_default();
+        let text = format!(
+            "Llama 3's vocabulary is not there, and redraft does not carry it: put the tokenizer.json of Llama 3 at {}, or use the base \
+             directory of a ComfyUI, which has it in comfy/text_encoders/llama_tokenizer",
+            place.display()
+        );
+        Unsupported(text).into()
+    })
 }
 
 impl<N: LanguageModel> TextEncoder for LlamaEncoder<N> {

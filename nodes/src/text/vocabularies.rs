@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, anyhow, ensure};
+use redraft_engine::files;
 use serde_json::{Map, Value as Json, json};
 use tokenizers::{AddedToken, Tokenizer};
 
@@ -128,7 +129,10 @@ fn byte_pairs(merges: &str, words: &str, special: &[&str]) -> Json {
 /// It cannot be read, or is another vocabulary.
 pub(crate) fn llama3(path: &Path) -> Result<Vocabulary> {
     let read = || -> Result<Vocabulary> {
-        let mut tokenizer = Tokenizer::from_bytes(fs_err::read(path)?).map_err(|error| anyhow!("{error}"))?;
+        let mut tokenizer = Tokenizer::from_bytes(files::read(path, LONGEST)?).map_err(|error| {
+            tracing::debug!("{}: {error}", path.display());
+            anyhow!("it is no vocabulary in that form")
+        })?;
         let added = LLAMA3_ADDED.map(|(_, content)| AddedToken::from(content, true));
         tokenizer.add_special_tokens(&added);
         for (id, content) in LLAMA3_KNOWN.into_iter().chain(LLAMA3_ADDED) {
@@ -145,6 +149,8 @@ pub(crate) fn llama3(path: &Path) -> Result<Vocabulary> {
     read().with_context(not)
 }
 
+/// The longest file of a vocabulary, in bytes: Llama 3's has 9 million.
+const LONGEST: u64 = 1 << 26;
 /// Tokens by which Llama 3's vocabulary is known.
 const LLAMA3_KNOWN: [(u32, &str); 5] = [
     (128_000, "<|begin_of_text|>"),
@@ -193,6 +199,23 @@ mod tests {
         for (text, tokens) in table {
             assert_eq!(t5().unwrap().tokens(text), *tokens, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_file_that_is_no_vocabulary_of_llama_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for (content, why) in [
+            ("{", "it is no vocabulary in that form"),
+            (r#"{"version": "1.0", "model": {"type": "BPE", "vocab": {}, "merges": []}}"#, "it has no token"),
+        ] {
+            std::fs::write(file.path(), content).unwrap();
+            let message = format!("{:#}", llama3(file.path()).err().unwrap());
+            assert!(message.contains("is not the vocabulary of Llama 3") && message.contains(why), "{message}");
+            assert!(!message.contains("line 1"), "{message}");
+        }
+        file.as_file().set_len(LONGEST + 1).unwrap();
+        let message = format!("{:#}", llama3(file.path()).err().unwrap());
+        assert!(message.contains("is longer than"), "{message}");
     }
 
     #[test]

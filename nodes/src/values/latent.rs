@@ -1,8 +1,10 @@
 //! LATENT: a batch of latent images.
 
+use redraft_engine::error::OutOfMemory;
 use tch::Tensor;
 
 use super::memories::Memories;
+use crate::ops::memory::filled;
 
 /// A batch of latent images, as ComfyUI's LATENT dictionary carries it. A clone shares the tensors.
 #[derive(Debug)]
@@ -21,6 +23,14 @@ impl Latent {
     /// A latent without mask, batch indices and memories.
     pub fn new(samples: Tensor) -> Latent {
         Latent { samples, noise_mask: None, batch_index: None, memories: Memories::default() }
+    }
+
+    /// One of zeros.
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub fn zeros(size: &[i64]) -> Result<Latent, OutOfMemory> {
+        Ok(Latent::new(filled(size, 0.0, "the latent")?))
     }
 
     /// The same mask, batch indices and memories around other samples.

@@ -89,7 +89,8 @@ fn open(cx: &Cx, name: &str) -> Result<TextFile> {
 }
 
 fn flaws(offer: &Offer, folders: &FolderPaths, inputs: &[&str]) -> Vec<Flaw> {
-    let of =
-        |input: &&str| Flaw::of_file(offer, folders, (input, ENCODERS), |path| TextFile::open(input, path).map(drop));
+    let of = |input: &&str| {
+        Flaw::of_file(offer, folders, (input, ENCODERS), |path| TextFile::open(input, path)?.is_complete(folders))
+    };
     inputs.iter().flat_map(of).collect()
 }

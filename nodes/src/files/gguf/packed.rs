@@ -1,6 +1,6 @@
 //! A matrix that stays in blocks until it is used.
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::BlockKind;
 
@@ -21,6 +21,11 @@ impl Packed {
     /// Its shape.
     pub fn shape(&self) -> &[i64] {
         &self.shape
+    }
+
+    /// Where it lies.
+    pub fn device(&self) -> Device {
+        self.bytes.device()
     }
 
     /// Its numbers as elements of `kind`, a float. They are computed in float16, as ComfyUI-GGUF does.

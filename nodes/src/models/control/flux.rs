@@ -105,7 +105,7 @@ impl FluxControl {
     /// Errors name the tensor that is missing or has another shape than its neighbours call for.
     pub fn load(weights: &Weights, numerics: &Numerics) -> Result<Self> {
         let trunk = Trunk::load(weights, numerics)?;
-        let (w, width) = (&weights.placed(trunk.placement), trunk.width);
+        let (w, width) = (&weights.placed(trunk.placement), trunk.sizes.width);
         let kinds = w.at("controlnet_mode_embedder");
         let single = match w.at("single_controlnet_blocks").is_empty() {
             true => w.at("controlnet_single_blocks"),

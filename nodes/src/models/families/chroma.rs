@@ -2,18 +2,18 @@
 
 use std::rc::Rc;
 
-use tch::Tensor;
-
 use super::Family;
-use crate::diffusion::extra_conds::{ExtraCond, ExtraConds};
+use super::flux::with_guidance;
+use crate::diffusion::extra_conds::ExtraConds;
 use crate::diffusion::latent_format;
 use crate::diffusion::parameterisation::Parameterisation;
 use crate::models::chroma::Chroma;
-use crate::models::{flux, text_recipes};
-use crate::values::extras::GUIDANCE;
+use crate::models::text_recipes;
 
 /// How far levels are shifted towards noise.
 const SHIFT: f64 = 1.15;
+/// The guidance of a prompt that says nothing of it.
+const USUAL_GUIDANCE: f64 = 0.0;
 
 /// Chroma.
 pub(super) const CHROMA: Family = Family {
@@ -27,13 +27,5 @@ pub(super) const CHROMA: Family = Family {
     text: &text_recipes::CHROMA,
     text_places: &[&["cond_stage_model.t5xxl.transformer", "text_encoders.t5xxl.transformer"]],
     load: |weights, numerics| Ok(Rc::new(Chroma::load(weights, numerics)?)),
-    extra_conds: |_, prompt| {
-        let extras = &prompt.entry.extras;
-        let conds = ExtraConds::default();
-        if extras.is_null(GUIDANCE) {
-            return Ok(conds);
-        }
-        let guidance = extras.get(GUIDANCE).unwrap_or(0.0) as f32;
-        Ok(conds.with(flux::GUIDANCE, ExtraCond::Rows(Tensor::from_slice(&[guidance]))))
-    },
+    extra_conds: |_, prompt| Ok(with_guidance(ExtraConds::default(), &prompt.entry.extras, USUAL_GUIDANCE)),
 };

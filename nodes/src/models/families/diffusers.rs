@@ -1,9 +1,6 @@
 //! UNets in the layout of diffusers, whose tensors have other names than the original's.
 
-use anyhow::Result;
-
-use crate::files::gathered::Gathered;
-use crate::files::named_tensors::NamedTensors;
+use crate::files::names::Names;
 use crate::files::weights::Weights;
 
 /// Parts of a residual block: diffusers' names, and the original's.
@@ -37,11 +34,10 @@ pub(super) fn is_unet(w: &Weights) -> bool {
         && w.contains("time_embedding.linear_1.weight")
 }
 
-/// The same tensors under the original's names.
-pub(super) fn in_original_layout(unet: &Weights) -> Result<Weights> {
+/// The same tensors under the original's names; `unet` is a whole file.
+pub(super) fn in_original_layout(unet: &Weights) -> Weights {
     let places = Places::of(unet);
-    let file = NamedTensors::open(unet.path())?;
-    Ok(Weights::gathered(Gathered::new(unet.path()).with(file, |name| places.original(name))))
+    unet.named(Names::of(&unet.names(), |name| places.original(name)))
 }
 
 /// A level: its residual blocks, where they lie among all blocks of a side, and whether transformers follow them.
@@ -149,7 +145,7 @@ mod tests {
             crate::files::tensor_file::save(path.path(), all.iter().map(|(name, _)| (name.as_str(), &ones))).unwrap();
             let renamed = Weights::open(path.path()).unwrap();
             assert!(is_unet(&renamed), "{model}");
-            assert_eq!(in_original_layout(&renamed).unwrap().names(), unet.names(), "{model}");
+            assert_eq!(in_original_layout(&renamed).names(), unet.names(), "{model}");
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::diffusion::run_entry::RunEntry;
 use crate::files::weights::Weights;
 use crate::models::flux::{self, Flux};
 use crate::models::text_recipes;
-use crate::values::extras::{GUIDANCE, POOLED};
+use crate::values::extras::{Extras, GUIDANCE, POOLED};
 
 /// Latent points that a token has along a side, squared.
 const PATCH: i64 = 4;
@@ -49,15 +49,18 @@ pub(super) const FLUX: Family = Family {
         if let Some(pooled) = extras.get(POOLED) {
             conds = conds.with(VECTOR, ExtraCond::Rows(pooled));
         }
-        // None at all, as FluxDisableGuidance asks for, is another thing than the usual one.
-        let guidance =
-            if extras.is_null(GUIDANCE) { None } else { Some(extras.get(GUIDANCE).unwrap_or(USUAL_GUIDANCE)) };
-        if let Some(guidance) = guidance {
-            conds = conds.with(flux::GUIDANCE, ExtraCond::Rows(Tensor::from_slice(&[guidance as f32])));
-        }
-        Ok(prompt.with_references(conds))
+        Ok(prompt.with_references(with_guidance(conds, extras, USUAL_GUIDANCE)))
     },
 };
+
+/// With the guidance of a prompt, or `usual` where it says nothing of it. None at all, as FluxDisableGuidance asks for, is another thing.
+pub(super) fn with_guidance(conds: ExtraConds, extras: &Extras, usual: f64) -> ExtraConds {
+    if extras.is_null(GUIDANCE) {
+        return conds;
+    }
+    let guidance = extras.get(GUIDANCE).unwrap_or(usual);
+    conds.with(flux::GUIDANCE, ExtraCond::Rows(Tensor::from_slice(&[guidance as f32])))
+}
 
 /// What models with further input channels are shown: the latent of a picture, and with three times as many channels and more a mask, of
 /// which each of the 64 pixels under a latent point is a channel.

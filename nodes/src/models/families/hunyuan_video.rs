@@ -5,18 +5,18 @@ use std::rc::Rc;
 use anyhow::{Result, ensure};
 use tch::{Kind, Tensor};
 
+use super::flux::with_guidance;
 use super::{Family, ModelPart};
 use crate::diffusion::extra_conds::{CHANNELS, ExtraCond, ExtraConds, VECTOR};
 use crate::diffusion::latent_format;
 use crate::diffusion::parameterisation::Parameterisation;
 use crate::diffusion::run_entry::{RunEntry, spread_over_batch};
-use crate::files::gathered::Gathered;
-use crate::files::named_tensors::NamedTensors;
+use crate::files::names::Names;
 use crate::files::weights::Weights;
 use crate::models::hunyuan_video::{self, HunyuanVideo};
-use crate::models::{flux, text_recipes};
+use crate::models::text_recipes;
 use crate::ops::resize::{Crop, Method, resize};
-use crate::values::extras::{CONCAT_LATENT, CONCAT_MASK, FIRST_FRAME, GUIDANCE, POOLED, REFERENCE_LATENT};
+use crate::values::extras::{CONCAT_LATENT, CONCAT_MASK, FIRST_FRAME, POOLED, REFERENCE_LATENT};
 
 /// Channels of a latent.
 const OWN: i64 = 16;
@@ -41,7 +41,6 @@ pub(super) const HUNYUAN_VIDEO: Family = Family {
     load: |weights, numerics| Ok(Rc::new(HunyuanVideo::load(weights, numerics)?)),
     extra_conds: |part, prompt| {
         let extras = &prompt.entry.extras;
-        let number = |number: f64| ExtraCond::Rows(Tensor::from_slice(&[number as f32]));
         let mut conds = ExtraConds::default();
         if let Some(beside) = beside(part, prompt)? {
             conds = conds.with(CHANNELS, ExtraCond::Planes(beside));
@@ -49,11 +48,9 @@ pub(super) const HUNYUAN_VIDEO: Family = Family {
         if let Some(pooled) = extras.get(POOLED) {
             conds = conds.with(VECTOR, ExtraCond::Rows(pooled));
         }
-        if !extras.is_null(GUIDANCE) {
-            conds = conds.with(flux::GUIDANCE, number(extras.get(GUIDANCE).unwrap_or(USUAL_GUIDANCE)));
-        }
+        conds = with_guidance(conds, extras, USUAL_GUIDANCE);
         if let Some(first) = extras.get(FIRST_FRAME) {
-            conds = conds.with(hunyuan_video::FIRST_FRAME, number(first));
+            conds = conds.with(hunyuan_video::FIRST_FRAME, ExtraCond::Rows(Tensor::from_slice(&[first as f32])));
         }
         if let Some(reference) = extras.get(REFERENCE_LATENT) {
             let shown = prompt.latent_format.in_network_scale(&reference.to_kind(Kind::Float));
@@ -145,13 +142,12 @@ pub(super) fn is_in_first_names(file: &Weights) -> bool {
         .any(|w| w.contains(mark) && w.contains(refined))
 }
 
-/// The same tensors in Flux's names.
-pub(super) fn in_flux_names(file: &Weights) -> Result<Weights> {
-    let tensors = NamedTensors::open(file.path())?;
+/// The same tensors in Flux's names; `file` is a whole file.
+pub(super) fn in_flux_names(file: &Weights) -> Weights {
     let named = |name: &str| {
         let is_other = name.starts_with("vae.") || name.starts_with("text_encoders.");
         let new = |name: &str| RENAMED.iter().fold(name.to_owned(), |name, (from, to)| name.replace(from, to));
         Some(if is_other { name.to_owned() } else { new(name) })
     };
-    Ok(Weights::gathered(Gathered::new(file.path()).with(tensors, named)))
+    file.named(Names::of(&file.names(), named))
 }

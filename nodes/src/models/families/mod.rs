@@ -31,7 +31,7 @@ use crate::models::hunyuan_video_vae::HunyuanVideoVae;
 use crate::models::ltxv_vae::LtxvVae;
 use crate::models::pixel_space::PixelSpace;
 use crate::models::taesd::Taesd;
-use crate::models::text_recipes::TextRecipe;
+use crate::models::text_recipes::{EncoderKind, TextRecipe};
 use crate::models::wan_vae::WanVae;
 use crate::ops::numerics::Numerics;
 
@@ -144,10 +144,10 @@ pub fn recognise(weights: &Weights) -> Result<Contents> {
     }
     let converted;
     let weights = if diffusers::is_unet(weights) {
-        converted = diffusers::in_original_layout(weights)?;
+        converted = diffusers::in_original_layout(weights);
         &converted
     } else if hunyuan_video::is_in_first_names(weights) {
-        converted = hunyuan_video::in_flux_names(weights)?;
+        converted = hunyuan_video::in_flux_names(weights);
         &converted
     } else {
         weights
@@ -155,7 +155,7 @@ pub fn recognise(weights: &Weights) -> Result<Contents> {
     let model = model_of(weights)?;
     let text = match &model {
         Some(model) => text_part(weights, model.family),
-        None => TextRecipe::alone(weights).map(|(recipe, encoders)| TextPart { recipe, encoders }),
+        None => EncoderKind::of(weights).map(|kind| kind.alone(weights)),
     };
     let contents = Contents { model, text, vae: vae_of(weights)? };
     if contents.model.is_none() && contents.text.is_none() && contents.vae.is_none() {

@@ -1,4 +1,6 @@
 #![allow(clippy::unwrap_used)]
+use redraft_engine::folders::FolderPaths;
+
 use super::*;
 use crate::diffusion::extra_conds::{CHANNELS, ExtraConds};
 use crate::diffusion::network::Inputs;
@@ -207,7 +209,8 @@ fn a_film_can_be_made_of_wans_layout() {
     assert_eq!(part.family.name, "Wan 2.1");
     let networks = Networks::new(Numerics::cpu());
     let text = contents.text.unwrap();
-    let encoder = (text.recipe.encoders[0].open)(&networks, text.encoders[0].as_ref().unwrap()).unwrap();
+    let folders = FolderPaths::below(dir.path());
+    let encoder = (text.recipe.encoders[0].open)(&networks, text.encoders[0].as_ref().unwrap(), &folders).unwrap();
     let chunks = encoder.chunks("a red heart, 猫".into(), &EmbeddingFiles::new(Vec::new())).unwrap();
     let encoded = encoder.encode(chunks, None).unwrap().cond;
     assert_eq!(encoded.size(), [1, 512, 32]);

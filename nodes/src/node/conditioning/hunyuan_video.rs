@@ -4,9 +4,9 @@ use anyhow::ensure;
 use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 use redraft_engine::{Combo, Node, Outputs};
-use tch::{Device, Kind, Tensor};
 
 use crate::networks::Networks;
+use crate::ops::memory::filled;
 use crate::ops::resize::{Crop, Method, resize_pictures};
 use crate::recipes::VaeRecipe;
 use crate::values::extras::{CONCAT_LATENT, CONCAT_MASK, FIRST_FRAME, REFERENCE_LATENT};
@@ -65,8 +65,7 @@ impl Run for HunyuanImageToVideo {
     fn run(self, cx: &mut Cx) -> anyhow::Result<Prepared> {
         let frames = (self.length - 1) / FRAMES + 1;
         let size = [self.batch_size, CHANNELS, frames, self.height / FACTOR, self.width / FACTOR];
-        let options = (Kind::Float, Device::Cpu);
-        let mut latent = Latent::new(Tensor::zeros(size, options));
+        let mut latent = Latent::zeros(&size)?;
         let Some(start) = &self.start_image else { return Ok(Prepared { positive: self.positive, latent }) };
         let vae = self.vae.network(&*cx.service::<Networks>()?)?;
         ensure!(
@@ -79,7 +78,7 @@ impl Run for HunyuanImageToVideo {
         let start = resize_pictures(&start, self.width, self.height, Method::Bilinear, Crop::Center)?;
         let shown = vae.encode(&start)?;
         let sides = shown.size();
-        let mask = Tensor::ones([1, 1, frames, sides[3], sides[4]], options);
+        let mask = filled(&[1, 1, frames, sides[3], sides[4]], 1.0, "the mask")?;
         let _ = mask.slice(2, 0, (start.size()[0] - 1) / FRAMES + 1, 1).zero_();
         let told = |prompt: Conditioning| {
             prompt.map(|entry| match self.guidance_type {

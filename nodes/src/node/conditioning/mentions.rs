@@ -13,3 +13,22 @@ pub(super) fn missing(offer: &Offer, folders: &FolderPaths, inputs: &[&str]) -> 
         .flat_map(|(input, text)| missing_embeddings(text, &embeddings).into_iter().map(move |name| flaw(input, name)))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use redraft_engine::node::Registry;
+
+    /// Whatever encodes prompts may do so by Llama 3, whose vocabulary is then part of the result.
+    #[test]
+    fn what_encodes_prompts_reads_vocabularies_too() {
+        let registry = Registry::linked().unwrap();
+        let reads = |kind: &str| -> Vec<&str> {
+            let its = registry.iter().filter(|class| class.traits.reads.contains(&kind));
+            its.map(|class| class.schema.class.as_ref()).collect()
+        };
+        assert!(reads("embeddings").contains(&"CLIPTextEncode"));
+        assert_eq!(reads("llama_tokenizer"), reads("embeddings"));
+    }
+}

@@ -23,7 +23,7 @@ const SMALL: f64 = 384.0 * 384.0;
 ///
 /// The picture is resized to about 1024 × 1024 pixels for both.
 #[derive(Node)]
-#[node(category = "advanced/conditioning", reads("embeddings"))]
+#[node(category = "advanced/conditioning", reads("embeddings", "llama_tokenizer"))]
 struct TextEncodeQwenImageEdit {
     /// Qwen 2.5-VL.
     clip: Clip,
@@ -56,7 +56,7 @@ impl Run for TextEncodeQwenImageEdit {
 ///
 /// They are resized to about 384 × 384 pixels for the text encoder, and to about 1024 × 1024 for the VAE.
 #[derive(Node)]
-#[node(category = "advanced/conditioning", reads("embeddings"))]
+#[node(category = "advanced/conditioning", reads("embeddings", "llama_tokenizer"))]
 struct TextEncodeQwenImageEditPlus {
     /// Qwen 2.5-VL.
     clip: Clip,

@@ -1,8 +1,6 @@
 use redraft_engine::Node;
 use redraft_engine::cx::Cx;
-use redraft_engine::memory;
 use redraft_engine::node::Run;
-use tch::{Device, Kind, Tensor};
 
 use crate::values::Latent;
 
@@ -26,7 +24,6 @@ impl Run for EmptyLatentImage {
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Latent> {
         let shape = [self.batch_size, 4, self.height / 8, self.width / 8];
-        memory::ask(memory::product(&shape, 4), "the latent")?;
-        Ok(Latent::new(Tensor::zeros(shape, (Kind::Float, Device::Cpu))))
+        Ok(Latent::zeros(&shape)?)
     }
 }

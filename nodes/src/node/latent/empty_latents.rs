@@ -3,13 +3,8 @@
 use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 use redraft_engine::{Node, Outputs};
-use tch::{Device, Kind, Tensor};
 
 use crate::values::Latent;
-
-pub(super) fn zeros(shape: &[i64]) -> Latent {
-    Latent::new(Tensor::zeros(shape, (Kind::Float, Device::Cpu)))
-}
 
 /// Makes latents of zeros for Flux 2: 128 channels, a sixteenth of the size.
 #[derive(Node)]
@@ -27,7 +22,7 @@ impl Run for EmptyFlux2LatentImage {
     type Out = Latent;
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Latent> {
-        Ok(zeros(&[self.batch_size, 128, self.height / 16, self.width / 16]))
+        Ok(Latent::zeros(&[self.batch_size, 128, self.height / 16, self.width / 16])?)
     }
 }
 
@@ -47,7 +42,7 @@ impl Run for EmptyHunyuanImageLatent {
     type Out = Latent;
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Latent> {
-        Ok(zeros(&[self.batch_size, 64, self.height / 32, self.width / 32]))
+        Ok(Latent::zeros(&[self.batch_size, 64, self.height / 32, self.width / 32])?)
     }
 }
 
@@ -67,7 +62,7 @@ impl Run for EmptySD3LatentImage {
     type Out = Latent;
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Latent> {
-        Ok(zeros(&[self.batch_size, 16, self.height / 8, self.width / 8]))
+        Ok(Latent::zeros(&[self.batch_size, 16, self.height / 8, self.width / 8])?)
     }
 }
 
@@ -87,7 +82,7 @@ impl Run for EmptyChromaRadianceLatentImage {
     type Out = Latent;
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Latent> {
-        Ok(zeros(&[self.batch_size, 3, self.height, self.width]))
+        Ok(Latent::zeros(&[self.batch_size, 3, self.height, self.width])?)
     }
 }
 
@@ -110,7 +105,7 @@ impl Run for EmptyQwenImageLayeredLatentImage {
     type Out = Latent;
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Latent> {
-        Ok(zeros(&[self.batch_size, 16, self.layers + 1, self.height / 8, self.width / 8]))
+        Ok(Latent::zeros(&[self.batch_size, 16, self.layers + 1, self.height / 8, self.width / 8])?)
     }
 }
 
@@ -144,7 +139,7 @@ impl Run for StableCascadeEmptyLatentImage {
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Stages> {
         let Self { width, height, compression, batch_size } = self;
-        let c = zeros(&[batch_size, 16, height / compression, width / compression]);
-        Ok(Stages { c, b: zeros(&[batch_size, 4, height / 4, width / 4]) })
+        let c = Latent::zeros(&[batch_size, 16, height / compression, width / compression])?;
+        Ok(Stages { c, b: Latent::zeros(&[batch_size, 4, height / 4, width / 4])? })
     }
 }

@@ -4,7 +4,6 @@ use redraft_engine::Node;
 use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 
-use super::empty_latents::zeros;
 use crate::values::Latent;
 
 /// Makes video latents of zeros for Hunyuan Video and Wan: 16 channels, an eighth of the size.
@@ -26,7 +25,7 @@ impl Run for EmptyHunyuanLatentVideo {
     type Out = Latent;
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Latent> {
-        Ok(zeros(&[self.batch_size, 16, (self.length - 1) / 4 + 1, self.height / 8, self.width / 8]))
+        Ok(Latent::zeros(&[self.batch_size, 16, (self.length - 1) / 4 + 1, self.height / 8, self.width / 8])?)
     }
 }
 
@@ -49,7 +48,7 @@ impl Run for EmptyHunyuanVideo15Latent {
     type Out = Latent;
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Latent> {
-        Ok(zeros(&[self.batch_size, 32, (self.length - 1) / 4 + 1, self.height / 16, self.width / 16]))
+        Ok(Latent::zeros(&[self.batch_size, 32, (self.length - 1) / 4 + 1, self.height / 16, self.width / 16])?)
     }
 }
 
@@ -72,7 +71,7 @@ impl Run for EmptyMochiLatentVideo {
     type Out = Latent;
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Latent> {
-        Ok(zeros(&[self.batch_size, 12, (self.length - 1) / 6 + 1, self.height / 8, self.width / 8]))
+        Ok(Latent::zeros(&[self.batch_size, 12, (self.length - 1) / 6 + 1, self.height / 8, self.width / 8])?)
     }
 }
 
@@ -95,7 +94,7 @@ impl Run for EmptyCosmosLatentVideo {
     type Out = Latent;
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Latent> {
-        Ok(zeros(&[self.batch_size, 16, (self.length - 1) / 8 + 1, self.height / 8, self.width / 8]))
+        Ok(Latent::zeros(&[self.batch_size, 16, (self.length - 1) / 8 + 1, self.height / 8, self.width / 8])?)
     }
 }
 
@@ -118,7 +117,7 @@ impl Run for EmptyLTXVLatentVideo {
     type Out = Latent;
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Latent> {
-        Ok(zeros(&[self.batch_size, 128, (self.length - 1) / 8 + 1, self.height / 32, self.width / 32]))
+        Ok(Latent::zeros(&[self.batch_size, 128, (self.length - 1) / 8 + 1, self.height / 32, self.width / 32])?)
     }
 }
 
@@ -137,7 +136,7 @@ impl Run for EmptyLatentAudio {
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Latent> {
         let places = ((self.seconds * 44100.0 / 2048.0) / 2.0).round_ties_even() as i64 * 2;
-        Ok(zeros(&[self.batch_size, 64, places]))
+        Ok(Latent::zeros(&[self.batch_size, 64, places])?)
     }
 }
 
@@ -156,7 +155,7 @@ impl Run for EmptyAceStepLatentAudio {
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Latent> {
         let places = (self.seconds * 44100.0 / 512.0 / 8.0) as i64;
-        Ok(zeros(&[self.batch_size, 8, 16, places]))
+        Ok(Latent::zeros(&[self.batch_size, 8, 16, places])?)
     }
 }
 
@@ -175,6 +174,6 @@ impl Run for EmptyLatentHunyuan3Dv2 {
     type Out = Latent;
 
     fn run(self, _: &mut Cx) -> anyhow::Result<Latent> {
-        Ok(zeros(&[self.batch_size, 64, self.resolution]))
+        Ok(Latent::zeros(&[self.batch_size, 64, self.resolution])?)
     }
 }

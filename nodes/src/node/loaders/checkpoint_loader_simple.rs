@@ -5,6 +5,7 @@ use redraft_engine::{Node, Outputs};
 
 use crate::files::weights::Weights;
 use crate::models::families::recognise;
+use crate::models::text_recipes::EncoderKind;
 use crate::recipes::{Clip, Model, VaeRecipe};
 
 /// Opens a checkpoint: a diffusion model with the text encoder and the VAE it was trained with.
@@ -43,7 +44,10 @@ impl Run for CheckpointLoaderSimple {
 
     fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {
         Flaw::of_file(offer, folders, ("ckpt_name", "checkpoints"), |path| {
-            recognise(&Weights::open(path)?)?.model().map(drop)
+            let contents = recognise(&Weights::open(path)?)?;
+            contents.model()?;
+            let encoders = contents.text.iter().flat_map(|text| text.encoders.iter().flatten());
+            encoders.filter_map(EncoderKind::of).try_for_each(|kind| kind.is_complete(folders))
         })
     }
 }

@@ -8,7 +8,7 @@ use redraft_engine::{Node, Outputs};
 
 use crate::files::weights::Weights;
 use crate::models::families::{Contents, TextPart, recognise};
-use crate::models::text_recipes::{EncoderKind, SDXL, TextRecipe};
+use crate::models::text_recipes::{EncoderKind, SDXL};
 use crate::recipes::{Clip, Model, VaeRecipe};
 
 /// The names that a UNet's or a VAE's file may have, the first that is there counts.
@@ -71,12 +71,11 @@ fn text(files: &[PathBuf]) -> anyhow::Result<TextPart> {
     for file in files {
         let weights = Weights::open_any(file)?;
         let kind = EncoderKind::of(&weights)
-            .with_context(|| format!("{} is no text encoder of a supported family", file.display()))?;
+            .with_context(|| format!("{} is no text encoder of a supported family; fetch it again", file.display()))?;
         opened.push((kind, weights));
     }
-    if let [(_, only)] = opened.as_slice() {
-        let (recipe, encoders) = TextRecipe::alone(only).context("no text encoder")?;
-        return Ok(TextPart { recipe, encoders });
+    if let [(kind, only)] = opened.as_slice() {
+        return Ok(kind.alone(only));
     }
     let of = |key: &str| opened.iter().find(|(kind, _)| kind.key() == key).map(|(_, weights)| weights.clone());
     let encoders: Vec<_> = SDXL.encoders.iter().map(|usage| of(usage.key)).collect();

@@ -3,7 +3,6 @@
 use redraft_engine::Node;
 use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
-use tch::{Device, Kind, Tensor};
 
 use super::{CHANNELS, FACTOR, FRAMES, Prepared, for_videos, put_in_front, size_of};
 use crate::networks::Networks;
@@ -41,10 +40,11 @@ impl Run for LTXVImgToVideo {
         let vae = self.vae.network(&*cx.service::<Networks>()?)?;
         for_videos(&*vae)?;
         let (width, height) = (self.width, self.height);
+        let size = [self.batch_size, CHANNELS, (self.length - 1) / FRAMES + 1, height / FACTOR, width / FACTOR];
+        let latent = Latent::zeros(&size)?.samples;
         let pictures = resize_pictures(&self.image.0, width, height, Method::Bilinear, Crop::Center)?;
         let known = vae.encode(&pictures.slice(3, 0, 3, 1))?;
-        let size = [self.batch_size, CHANNELS, (self.length - 1) / FRAMES + 1, height / FACTOR, width / FACTOR];
-        let latent = put_in_front(Tensor::zeros(size, (Kind::Float, Device::Cpu)), &known, self.strength)?;
+        let latent = put_in_front(latent, &known, self.strength)?;
         Ok(Prepared { positive: self.positive, negative: self.negative, latent })
     }
 }

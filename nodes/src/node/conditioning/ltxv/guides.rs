@@ -6,7 +6,7 @@ use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 use tch::{Device, Kind, Tensor};
 
-use super::{CHANNELS, FACTOR, FRAMES, Prepared, for_videos, ones, size_of};
+use super::{FACTOR, FRAMES, Prepared, ensure_channels, for_videos, ones, size_of};
 use crate::networks::Networks;
 use crate::ops::resize::{Crop, Method, resize_pictures};
 use crate::recipes::VaeRecipe;
@@ -38,10 +38,7 @@ impl Run for LTXVAddGuide {
         let vae = self.vae.network(&*cx.service::<Networks>()?)?;
         for_videos(&*vae)?;
         let [batch, channels, frames, height, width] = size_of(&self.latent.samples)?;
-        ensure!(
-            channels == CHANNELS,
-            "the latent has {channels} channels, and LTX-Video's have {CHANNELS}: connect EmptyLTXVLatentVideo"
-        );
+        ensure_channels(channels)?;
         let given = self.image.0.size()[0];
         ensure!(given > 0, "there are no pictures to go by: connect at least one");
         let count = (given - 1) / FRAMES * FRAMES + 1;
@@ -104,7 +101,7 @@ impl Run for LTXVCropGuides {
         let mask = self.latent.noise_mask.unwrap_or_else(|| ones(batch, frames));
         ensure!(
             mask.dim() == 5 && mask.size()[2] >= guides,
-            "the latent's mask is shaped {:?}, and a mask for each of its {frames} frames is needed",
+            "the latent's mask is shaped {:?}, and a mask for each of its {frames} frames is needed: leave SetLatentNoiseMask out",
             mask.size()
         );
         let without = |x: &Tensor| x.narrow(2, 0, x.size()[2] - guides);

@@ -37,6 +37,15 @@ fn for_videos(vae: &dyn Autoencoder) -> Result<()> {
     Ok(())
 }
 
+/// An error unless a latent has the channels of LTX-Video's.
+fn ensure_channels(channels: i64) -> Result<()> {
+    ensure!(
+        channels == CHANNELS,
+        "the latent has {channels} channels, and LTX-Video's have {CHANNELS}: connect EmptyLTXVLatentVideo"
+    );
+    Ok(())
+}
+
 /// The sizes of a video's latent. An error if it is none.
 fn size_of(latent: &Tensor) -> Result<[i64; 5]> {
     let size = latent.size();
@@ -54,7 +63,8 @@ fn ones(batch: i64, frames: i64) -> Tensor {
 
 /// Puts `part` in place of the first frames of `whole`, which is nobody else's, and marks them in a new mask.
 fn put_in_front(whole: Tensor, part: &Tensor, strength: f64) -> Result<Latent> {
-    let [batch, _, frames, height, width] = size_of(&whole)?;
+    let [batch, channels, frames, height, width] = size_of(&whole)?;
+    ensure_channels(channels)?;
     let size = part.size();
     ensure!(
         size[2] <= frames && size[3..] == [height, width],
@@ -68,4 +78,23 @@ fn put_in_front(whole: Tensor, part: &Tensor, strength: f64) -> Result<Latent> {
     let mask = ones(batch, frames);
     let _ = mask.narrow(2, 0, size[2]).fill_(1.0 - strength);
     Ok(Latent { noise_mask: Some(mask), ..Latent::new(whole) })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn pictures_are_put_into_latents_of_their_family_alone() {
+        let latent =
+            |channels: i64, frames: i64| Tensor::zeros([1, channels, frames, 1, 2], (Kind::Float, Device::Cpu));
+        let put = put_in_front(latent(128, 3), &(latent(128, 1) + 1.0), 0.75).unwrap();
+        assert_eq!(put.samples.sum(Kind::Float).double_value(&[]), 256.0);
+        assert_eq!(Vec::<f32>::try_from(put.noise_mask.unwrap().flatten(0, -1)).unwrap(), [0.25, 1.0, 1.0]);
+        for (whole, part, why) in [(16, 1, "has 16 channels"), (128, 4, "4 latent frames")] {
+            let message = put_in_front(latent(whole, 3), &latent(128, part), 1.0).err().unwrap().to_string();
+            assert!(message.contains(why), "{message}");
+        }
+    }
 }

@@ -2,11 +2,12 @@ use anyhow::{Result, ensure};
 use redraft_engine::cx::Cx;
 use redraft_engine::node::Run;
 use redraft_engine::{Node, Outputs};
-use tch::{Device, Kind, Tensor};
+use tch::Tensor;
 
 use super::{Prompts, Video, for_videos};
 use crate::diffusion::latent_format::WAN21;
 use crate::networks::Networks;
+use crate::ops::memory;
 use crate::ops::resize::{Crop, Method, resize};
 use crate::recipes::VaeRecipe;
 use crate::values::extras::{VACE_FRAMES, VACE_MASK, VACE_STRENGTH};
@@ -69,10 +70,10 @@ impl Run for WanVaceToVideo {
         for_videos(&*vae, 16)?;
         let control = match &self.control_video {
             Some(control) => filled(&video.frames(control)?, video.length, 0.5),
-            None => video.grey(),
+            None => video.grey()?,
         };
         let mask = self.control_masks.map_or_else(
-            || Ok(Tensor::ones([video.length, video.height, video.width, 1], (Kind::Float, Device::Cpu))),
+            || Ok(memory::filled(&[video.length, video.height, video.width, 1], 1.0, "the mask")?),
             |Mask(mask)| frames_of_mask(&mask, video),
         )?;
         let control = control - 0.5;
@@ -97,7 +98,7 @@ impl Run for WanVaceToVideo {
         Ok(Controlled {
             positive: prompts.positive,
             negative: prompts.negative,
-            latent: Latent::new(longer.latent(self.batch_size, 16, POINT)),
+            latent: Latent::new(longer.latent(self.batch_size, 16, POINT)?),
             trim_latent: in_front,
         })
     }

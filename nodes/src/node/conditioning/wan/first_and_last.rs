@@ -41,7 +41,7 @@ impl Run for WanFirstLastFrameToVideo {
     fn run(self, cx: &mut Cx) -> anyhow::Result<Prepared> {
         let video = Video { width: self.width, height: self.height, length: self.length };
         let vae = self.vae.network(&*cx.service::<Networks>()?)?;
-        let (frames, mask) = (video.grey(), video.mask(vae.factor()));
+        let (frames, mask) = (video.grey()?, video.mask(vae.factor())?);
         if let Some(start) = &self.start_image {
             let start = video.frames(start)?;
             let given = start.size()[0];
@@ -63,7 +63,7 @@ impl Run for WanFirstLastFrameToVideo {
         };
         let prompts = Prompts { positive: self.positive, negative: self.negative };
         let prompts = prompts.with(CONCAT_LATENT, &shown).with(CONCAT_MASK, &by_latent_frame(&mask));
-        let latent = video.latent(self.batch_size, vae.latent_channels(), vae.factor());
+        let latent = video.latent(self.batch_size, vae.latent_channels(), vae.factor())?;
         Ok(prompts.with_seen(seen.as_ref()).prepared(latent))
     }
 }

@@ -1,5 +1,6 @@
 use redraft_engine::Node;
 use redraft_engine::cx::Cx;
+use redraft_engine::memory;
 use redraft_engine::node::Run;
 use tch::{Device, Kind, Tensor};
 
@@ -42,7 +43,7 @@ impl Run for WanImageToVideo {
             let vae = self.vae.network(&*cx.service::<Networks>()?)?;
             for_videos(&*vae, 16)?;
             let start = video.frames(start)?;
-            let (given, frames) = (start.size()[0], video.grey());
+            let (given, frames) = (start.size()[0], video.grey()?);
             frames.narrow(0, 0, given).copy_(&start);
             let shown = vae.encode(&frames)?;
             let size = shown.size();
@@ -50,7 +51,7 @@ impl Run for WanImageToVideo {
             let _ = mask.slice(2, 0, (given - 1) / 4 + 1, 1).zero_();
             prompts = prompts.with(CONCAT_LATENT, &shown).with(CONCAT_MASK, &mask);
         }
-        Ok(prompts.with_seen(self.clip_vision_output.as_ref()).prepared(video.latent(self.batch_size, 16, 8)))
+        Ok(prompts.with_seen(self.clip_vision_output.as_ref()).prepared(video.latent(self.batch_size, 16, 8)?))
     }
 }
 
@@ -77,7 +78,7 @@ impl Run for Wan22ImageToVideoLatent {
 
     fn run(self, cx: &mut Cx) -> anyhow::Result<Latent> {
         let video = Video { width: self.width, height: self.height, length: self.length };
-        let latent = video.latent(1, 48, 16);
+        let latent = video.latent(1, 48, 16)?;
         let Some(start) = &self.start_image else { return Ok(Latent::new(latent)) };
         let vae = self.vae.network(&*cx.service::<Networks>()?)?;
         for_videos(&*vae, 48)?;
@@ -89,6 +90,7 @@ impl Run for Wan22ImageToVideoLatent {
         // What is made anew begins as the latent whose values are zeros to the network.
         let latent: Tensor = WAN22.in_vae_units(&latent) * &mask + &latent * (1.0 - &mask);
         let times = [self.batch_size, 1, 1, 1, 1];
+        memory::ask(memory::product(&[self.batch_size, latent.numel() as i64], 4), "the latent")?;
         Ok(Latent { noise_mask: Some(mask.repeat(times)), ..Latent::new(latent.repeat(times)) })
     }
 }

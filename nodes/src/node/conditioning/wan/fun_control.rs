@@ -38,7 +38,7 @@ impl Run for WanFunControlToVideo {
 
     fn run(self, cx: &mut Cx) -> anyhow::Result<Prepared> {
         let video = Video { width: self.width, height: self.height, length: self.length };
-        let shown = WAN21.in_vae_units(&video.latent(self.batch_size, 16, 8)).repeat([1, 2, 1, 1, 1]);
+        let shown = WAN21.in_vae_units(&video.latent(self.batch_size, 16, 8)?).repeat([1, 2, 1, 1, 1]);
         for (images, place) in [(&self.start_image, 16), (&self.control_video, 0)] {
             if let Some(images) = images {
                 let vae = self.vae.network(&*cx.service::<Networks>()?)?;
@@ -47,7 +47,7 @@ impl Run for WanFunControlToVideo {
             }
         }
         let prompts = Prompts { positive: self.positive, negative: self.negative }.with(CONCAT_LATENT, &shown);
-        Ok(prompts.with_seen(self.clip_vision_output.as_ref()).prepared(video.latent(self.batch_size, 16, 8)))
+        Ok(prompts.with_seen(self.clip_vision_output.as_ref()).prepared(video.latent(self.batch_size, 16, 8)?))
     }
 }
 
@@ -82,12 +82,12 @@ impl Run for Wan22FunControlToVideo {
         let (channels, factor) = (vae.latent_channels(), vae.factor());
         let format = if channels == 48 { &WAN22 } else { &WAN21 };
         for_videos(&*vae, format.channels)?;
-        let shown = format.in_vae_units(&video.latent(self.batch_size, channels, factor)).repeat([1, 2, 1, 1, 1]);
+        let shown = format.in_vae_units(&video.latent(self.batch_size, channels, factor)?).repeat([1, 2, 1, 1, 1]);
         if let Some(control) = &self.control_video {
             put_in_front(&shown.narrow(1, 0, channels), &vae.encode(&video.frames(control)?)?);
         }
         let prompts = Prompts { positive: self.positive, negative: self.negative };
-        let mut prompts = prompts.with(CONCAT_LATENT, &shown).with(CONCAT_MASK, &by_latent_frame(&video.mask(factor)));
+        let mut prompts = prompts.with(CONCAT_LATENT, &shown).with(CONCAT_MASK, &by_latent_frame(&video.mask(factor)?));
         for prompt in [&mut prompts.positive, &mut prompts.negative] {
             *prompt = prompt.clone().map(|entry| entry.extras.set(CONCAT_MASK_INDEX, channels));
         }
@@ -95,6 +95,6 @@ impl Run for Wan22FunControlToVideo {
             let reference = vae.encode(&video.sized(&reference.0.slice(0, 0, 1, 1))?)?;
             prompts = prompts.with_further(REFERENCE_LATENTS, || reference.shallow_clone());
         }
-        Ok(prompts.prepared(video.latent(self.batch_size, channels, factor)))
+        Ok(prompts.prepared(video.latent(self.batch_size, channels, factor)?))
     }
 }

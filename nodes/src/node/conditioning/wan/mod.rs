@@ -8,9 +8,10 @@ mod subjects;
 
 use anyhow::{Result, ensure};
 use redraft_engine::Outputs;
-use tch::{Device, Kind, Tensor};
+use tch::Tensor;
 
 use crate::models::autoencoder::Autoencoder;
+use crate::ops::memory::filled;
 use crate::ops::resize::{Crop, Method, resize_pictures};
 use crate::values::extras::{CLIP_VISION_OUTPUT, Property};
 use crate::values::{ClipVisionOutput, Conditioning, Image, Latent};
@@ -80,9 +81,9 @@ impl Video {
     }
 
     /// Zeros for its latent, whose points are `factor` pixels wide.
-    fn latent(self, batch: i64, channels: i64, factor: i64) -> Tensor {
+    fn latent(self, batch: i64, channels: i64, factor: i64) -> Result<Tensor> {
         let size = [batch, channels, self.latent_frames(), self.height / factor, self.width / factor];
-        Tensor::zeros(size, (Kind::Float, Device::Cpu))
+        Ok(filled(&size, 0.0, "the latent")?)
     }
 
     /// The first of some pictures as its frames, B×H×W×3.
@@ -102,14 +103,14 @@ impl Video {
     }
 
     /// As many grey frames: B×H×W×3.
-    fn grey(self) -> Tensor {
-        Tensor::ones([self.length, self.height, self.width, 3], (Kind::Float, Device::Cpu)) * 0.5
+    fn grey(self) -> Result<Tensor> {
+        Ok(filled(&[self.length, self.height, self.width, 3], 0.5, "the frames")?)
     }
 
     /// Ones for four frames of each latent frame, 1×1×(4·T)×h×w.
-    fn mask(self, factor: i64) -> Tensor {
+    fn mask(self, factor: i64) -> Result<Tensor> {
         let size = [1, 1, self.latent_frames() * 4, self.height / factor, self.width / factor];
-        Tensor::ones(size, (Kind::Float, Device::Cpu))
+        Ok(filled(&size, 1.0, "the mask")?)
     }
 }
 
@@ -139,16 +140,18 @@ fn for_videos(vae: &dyn Autoencoder, channels: i64) -> Result<()> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use tch::{Device, Kind};
+
     use super::*;
 
     #[test]
     fn frames_fill_the_size_and_masks_stand_for_four_of_them() {
         let video = Video { width: 32, height: 16, length: 6 };
-        assert_eq!(video.latent(2, 16, 8).size(), [2, 16, 2, 2, 4]);
+        assert_eq!(video.latent(2, 16, 8).unwrap().size(), [2, 16, 2, 2, 4]);
         let pictures = Image(Tensor::rand([9, 10, 40, 4], (Kind::Float, Device::Cpu)));
         assert_eq!(video.frames(&pictures).unwrap().size(), [6, 16, 32, 3]);
         assert!(video.sized(&pictures.0.slice(3, 0, 1, 1)).unwrap_err().to_string().contains("three channels"));
-        let mask = video.mask(8);
+        let mask = video.mask(8).unwrap();
         let _ = mask.slice(2, 0, 5, 1).zero_();
         let mask = by_latent_frame(&mask);
         assert_eq!(mask.size(), [1, 4, 2, 2, 4]);

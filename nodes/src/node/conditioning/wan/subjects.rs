@@ -53,7 +53,7 @@ impl Run for WanPhantomSubjectToVideo {
             positive: self.positive,
             negative_text: self.negative.clone(),
             negative_img_text: self.negative,
-            latent: Latent::new(video.latent(self.batch_size, 16, 8)),
+            latent: Latent::new(video.latent(self.batch_size, 16, 8)?),
         };
         let Some(images) = &self.images else { return Ok(outputs) };
         let vae = self.vae.network(&*cx.service::<Networks>()?)?;
