@@ -57,7 +57,7 @@ impl Args {
 }
 
 /// The linked inputs that the class does not declare, by name: what Python's `**kwargs` takes. The last field of a node,
-/// marked `#[input(rest)]`.
+/// marked `#[input(rest)]`. Constants are among them where the node says `hidden("*")`.
 #[derive(Clone, Debug)]
 pub struct Rest<T>(pub IndexMap<String, T>);
 

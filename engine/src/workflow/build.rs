@@ -11,7 +11,7 @@ use super::group::{self, Group};
 use super::stored::Kept;
 use super::types::{Context, ReadError, Remark, Severity};
 use super::widgets::{self, Parts};
-use super::{editions, replacements, subgraph, ui};
+use super::{editions, old_widgets, replacements, subgraph, ui};
 use crate::versions::Version;
 
 const ALIAS: &str = "Node name for S&R";
@@ -137,7 +137,7 @@ impl Builder<'_> {
             self.graphs.all.push(graph);
             return Ok(assemble(raw, Role::Instance(self.graphs.all.len() - 1), parts, None));
         }
-        let renamed = replacements::in_node(raw, &mut self.remarks);
+        let renamed = old_widgets::in_node(replacements::in_node(raw, &mut self.remarks));
         let (raw, class) = (renamed.as_ref(), renamed.class.as_str());
         let schema = self.context.schemas.schema(class);
         let role = match class {

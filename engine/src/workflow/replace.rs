@@ -10,7 +10,7 @@ use crate::prompt::{Given, Prompt};
 
 /// Whether the editor replaces text in the `filename_prefix` of a class.
 pub(super) fn applies(class: &str) -> bool {
-    const SAVERS: [&str; 12] = [
+    const SAVERS: [&str; 13] = [
         "SaveImage",
         "SaveVideo",
         "SaveAnimatedWEBP",
@@ -23,6 +23,7 @@ pub(super) fn applies(class: &str) -> bool {
         "ModelSave",
         "LoraSave",
         "SaveLatent",
+        "VHS_VideoCombine",
     ];
     SAVERS.contains(&class)
 }
