@@ -206,9 +206,8 @@ impl<'a> Stored<'a> {
     pub(super) fn take_others(&mut self) -> Vec<(&'a str, &'a Value)> {
         let plain = |value: &Value| value.is_string() || value.is_number() || value.is_boolean();
         let named = self.named.into_iter().flatten().map(|(name, value)| (name.as_str(), value));
-        let others = named.filter(|(name, value)| {
-            !self.used.contains(name) && !EDITORS_OWN.contains(name) && plain(value)
-        });
+        let others =
+            named.filter(|(name, value)| !self.used.contains(name) && !EDITORS_OWN.contains(name) && plain(value));
         let others: Vec<_> = others.collect();
         self.used.extend(others.iter().map(|(name, _)| *name));
         others

@@ -132,7 +132,10 @@ impl Stream {
 pub fn probe(path: &Path, cx: Option<&Cx>) -> Result<Probe> {
     let mut command = ffprobe();
     command.args(["-show_entries", "stream=codec_type,codec_name,width,height,avg_frame_rate,sample_rate,channels"]);
-    command.args(["-show_entries", "stream=r_frame_rate,nb_frames,duration,pix_fmt:stream_side_data=rotation:stream_tags=alpha_mode"]);
+    command.args([
+        "-show_entries",
+        "stream=r_frame_rate,nb_frames,duration,pix_fmt:stream_side_data=rotation:stream_tags=alpha_mode",
+    ]);
     command.args(["-show_entries", "format=format_name,duration", "-of", "json"]);
     add_input(&mut command, path);
     let mut json = Vec::new();

@@ -157,7 +157,7 @@ pub fn webp_of(frames: &Frames, settings: WebpSettings, loops: u16, exif: &[u8])
         let mut encoder = AnimEncoder::new(wide, high, &config);
         encoder.set_loop_count(i32::from(loops));
         let mut start = 0;
-        for (pixels, shown) in &frames {
+        for (pixels, shown) in frames {
             let place = i32::try_from(start).context("the animation is too long: set a higher fps")?;
             encoder.add_frame(AnimFrame::new(pixels, layout, wide, high, place, None));
             start += shown;
