@@ -137,9 +137,10 @@ impl Builder<'_> {
             self.graphs.all.push(graph);
             return Ok(assemble(raw, Role::Instance(self.graphs.all.len() - 1), parts, None));
         }
-        let renamed = old_widgets::in_node(replacements::in_node(raw, &mut self.remarks));
+        let renamed = replacements::in_node(raw, &mut self.remarks);
+        let schema = self.context.schemas.schema(&renamed.class);
+        let renamed = if schema.is_some() { old_widgets::in_node(renamed) } else { renamed };
         let (raw, class) = (renamed.as_ref(), renamed.class.as_str());
-        let schema = self.context.schemas.schema(class);
         let role = match class {
             "Reroute" => Role::Reroute,
             "PrimitiveNode" => Role::Primitive,

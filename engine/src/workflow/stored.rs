@@ -18,8 +18,9 @@ pub(super) struct Kept {
 
 /// The words of a `control_after_generate`.
 const CONTROLS: [&str; 5] = ["fixed", "increment", "decrement", "randomize", "increment-wrap"];
-/// What the players of packs keep under a name, and never send.
-const PLAYERS: [&str; 1] = ["videopreview"];
+/// What players and buttons of packs keep under a name, and never send.
+const PLAYERS: [&str; 4] =
+    ["videopreview", "choose video to upload", "choose audio to upload", "choose folder to upload"];
 /// What the buttons above a 3D viewer are saved as.
 const VIEWER_BUTTONS: [&str; 3] = ["upload3dmodel", "uploadExtraResources", "clear"];
 

@@ -257,7 +257,7 @@ fn load(wanted: Wanted, rate: f64, frames: (i64, i64, i64), cx: &mut Cx) -> Resu
     Ok(Loaded { images, frame_count, audio, video_info: VideoInfo { source, loaded } })
 }
 
-/// The selected frames in a size: N×H×W×3. Colours are taken as OpenCV takes them: by BT.601, whatever the file says.
+/// The selected frames in a size: N×H×W×3.
 fn decoded(
     path: &Path,
     (stream, total): (&VideoStream, i64),
@@ -281,7 +281,7 @@ fn decoded(
     let bytes = usize::try_from(memory::product(&[height, width], 3))?;
     let mut command = ffmpeg();
     add_input(&mut command, path);
-    command.args(["-map", "0:v:0", "-fps_mode", "passthrough", "-vf", "scale=in_color_matrix=bt601:flags=bicubic"]);
+    command.args(["-map", "0:v:0", "-fps_mode", "passthrough"]);
     if let Some(needed) = selection.needed() {
         command.args(["-frames:v", &needed.to_string()]);
     }

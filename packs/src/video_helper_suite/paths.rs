@@ -114,14 +114,15 @@ mod tests {
 
     #[test]
     fn paths_lead_into_three_folders() {
-        let base = std::env::temp_dir().join(format!("redraft-vhs-paths-{}", std::process::id()));
+        let base = tempfile::tempdir().unwrap();
+        let base = base.path();
         for folder in ["input/sub", "output", "secret"] {
             std::fs::create_dir_all(base.join(folder)).unwrap();
         }
         for name in ["input/a.mp4", "input/sub/b.mp4", "output/c.mp4", "secret/d.mp4"] {
             std::fs::write(base.join(name), "").unwrap();
         }
-        let folders = FolderPaths::below(&base);
+        let folders = FolderPaths::below(base);
         let found = |path: &str| file(&folders, path).map_err(|error| error.to_string());
         for (path, name) in [
             ("input/a.mp4", "input/a.mp4"),
@@ -142,6 +143,5 @@ mod tests {
         assert!(found("input/none.mp4").unwrap_err().starts_with("there is no file 'none.mp4' in the input folder"));
         assert_eq!(directory(&folders, "input/sub/").unwrap(), base.join("input/sub"));
         assert!(directory(&folders, "input/none").is_err() && file(&folders, "input/sub").is_err());
-        std::fs::remove_dir_all(&base).unwrap();
     }
 }

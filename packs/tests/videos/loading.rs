@@ -1,0 +1,97 @@
+use serde_json::{Value as Json, json};
+
+use super::{base, greys, loaded, near, plain, run, saved, tensor};
+use crate::graphs;
+
+fn inputs(changed: Json) -> Json {
+    let mut inputs = json!({
+        "video": "output/clip_00001.mkv", "force_rate": 0, "custom_width": 0, "custom_height": 0, "frame_load_cap": 0,
+        "skip_first_frames": 0, "select_every_nth": 1, "format": "None",
+    });
+    changed.as_object().unwrap().iter().for_each(|(name, value)| inputs[name] = value.clone());
+    inputs
+}
+
+#[test]
+fn frames_are_selected_and_resized() {
+    let base = base();
+    if run(&saved("video/ffv1-mkv", &json!({ "pix_fmt": "bgra" })), base.path()).is_none() {
+        return;
+    }
+    let load = |changed: Json| run(&loaded("VHS_LoadVideoPath", inputs(changed)), base.path()).unwrap();
+    let info = |left: &graphs::Left| (0..10).map(|slot| plain(left, &format!("info/{slot}"))).collect::<Vec<_>>();
+    let left = load(json!({}));
+    assert_eq!(greys(tensor(&left, "load/0")), [0, 0, 80, 80, 160, 160, 240, 240]);
+    assert_eq!(json!(info(&left)), json!([8.0, 8, 1.0, 96, 64, 8.0, 8, 1.0, 96, 64]));
+    let left = load(json!({ "skip_first_frames": 1, "select_every_nth": 2, "frame_load_cap": 3, "custom_width": 48 }));
+    assert_eq!(greys(tensor(&left, "load/0")), [0, 80, 160]);
+    assert_eq!(tensor(&left, "load/0").size(), [3, 32, 48, 3]);
+    assert_eq!(json!(info(&left)[5..]), json!([4.0, 3, 0.75, 48, 32]));
+    let left = load(json!({ "force_rate": 4 }));
+    assert_eq!(greys(tensor(&left, "load/0")), [0, 80, 160, 240]);
+    let left = load(json!({ "force_rate": 16, "frame_load_cap": 5 }));
+    assert_eq!(greys(tensor(&left, "load/0")), [0, 0, 0, 80, 80]);
+    // Wan takes 5 of 8 frames, LTX-Video sides in multiples of 32.
+    let left = load(json!({ "format": "Wan" }));
+    assert_eq!(greys(tensor(&left, "load/0")).len(), 5);
+    let left = load(json!({ "format": "LTXV", "custom_width": 40 }));
+    assert_eq!(tensor(&left, "load/0").size(), [1, 32, 32, 3]);
+    let error = graphs::run(&loaded("VHS_LoadVideoPath", inputs(json!({ "skip_first_frames": 8 }))), base.path());
+    assert!(error.err().unwrap().contains("is left: set a lower skip_first_frames"));
+}
+
+#[test]
+fn ffmpeg_cuts_to_the_size_and_starts_at_a_time() {
+    let base = base();
+    if run(&saved("video/ffv1-mkv", &json!({ "pix_fmt": "bgra" })), base.path()).is_none() {
+        return;
+    }
+    let inputs = json!({
+        "video": "output/clip_00001.mkv", "force_rate": 0, "custom_width": 32, "custom_height": 64, "frame_load_cap": 2,
+        "start_time": 0.5, "format": "None",
+    });
+    let left = run(&loaded("VHS_LoadVideoFFmpegPath", inputs), base.path()).unwrap();
+    assert_eq!(tensor(&left, "load/0").size(), [2, 64, 32, 3]);
+    near(&greys(tensor(&left, "load/0")), &[160, 160]);
+    // The file has alpha, and nothing is transparent.
+    let mask = tensor(&left, "load/1");
+    assert_eq!((mask.size(), mask.abs().max().double_value(&[])), (vec![2, 64, 32], 0.0));
+}
+
+#[test]
+fn files_are_looked_for_before_anything_runs() {
+    let base = base();
+    for (class, video, why) in [
+        ("VHS_LoadVideo", "none.mp4", "none.mp4"),
+        ("VHS_LoadVideoPath", "/etc/passwd", "and no others are read: put the file into the input folder"),
+        ("VHS_LoadVideoPath", "input/../../a.mp4", "and name it input/NAME"),
+        ("VHS_LoadVideoPath", "https://host/a.mp4", "nothing is fetched from the network"),
+        ("VHS_LoadVideoFFmpegPath", "input/none.mp4", "there is no file 'none.mp4' in the input folder"),
+    ] {
+        let mut inputs = inputs(json!({ "video": video }));
+        if class.contains("FFmpeg") {
+            inputs["start_time"] = json!(0);
+        }
+        let error = graphs::run(&loaded(class, inputs), base.path()).err().unwrap();
+        assert!(error.contains(why), "{class}: {error}");
+    }
+}
+
+#[test]
+fn sound_is_read_in_parts() {
+    let base = base();
+    if run(&saved("video/h264-mp4", &json!({ "audio": ["sound", 0] })), base.path()).is_none() {
+        return;
+    }
+    let path = "output/clip_00001-audio.mp4";
+    let graph = json!({
+        "all": super::node("VHS_LoadAudio", json!({ "audio_file": path })),
+        "part": super::node("VHS_LoadAudio", json!({ "audio_file": path, "seek_seconds": 0.25, "duration": 0.5 })),
+        "a": super::node("PreviewAny", json!({ "source": ["all", 1] })),
+        "b": super::node("PreviewAny", json!({ "source": ["part", 1] })),
+    });
+    let left = run(&graph, base.path()).unwrap();
+    assert!((plain(&left, "all/1").as_f64().unwrap() - 1.0).abs() < 0.1);
+    assert_eq!(plain(&left, "part/1"), json!(0.5));
+    assert_eq!(tensor(&left, "part/0/waveform").size(), [1, 2, 22050]);
+}
