@@ -58,6 +58,10 @@ struct Loaded {
 impl Run for LoadAudio {
     type Out = Loaded;
 
+    fn validate(offer: &Offer) -> Result<(), String> {
+        paths::fit(offer, "audio_file")
+    }
+
     fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {
         paths::flaws(offer, "audio_file", |path| paths::file(folders, path), look_for_audio)
     }

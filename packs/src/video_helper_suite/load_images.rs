@@ -101,6 +101,10 @@ impl Run for LoadImages {
 impl Run for LoadImagesPath {
     type Out = Loaded;
 
+    fn validate(offer: &Offer) -> Result<(), String> {
+        paths::fit(offer, "directory")
+    }
+
     fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {
         paths::flaws(offer, "directory", |path| paths::directory(folders, path), |_| Ok(()))
     }
@@ -237,6 +241,10 @@ struct One {
 
 impl Run for LoadImagePath {
     type Out = One;
+
+    fn validate(offer: &Offer) -> Result<(), String> {
+        paths::fit(offer, "image")
+    }
 
     fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {
         paths::flaws(offer, "image", |path| paths::file(folders, path), look)

@@ -147,7 +147,8 @@ impl Run for LoadVideoPath {
     type Out = Loaded;
 
     fn validate(offer: &Offer) -> Result<(), String> {
-        fit(offer, LINKABLE)
+        fit(offer, LINKABLE)?;
+        paths::fit(offer, "video")
     }
 
     fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {

@@ -126,7 +126,8 @@ impl Run for LoadVideoFFmpegPath {
     type Out = Loaded;
 
     fn validate(offer: &Offer) -> Result<(), String> {
-        fit(offer, LINKABLE)
+        fit(offer, LINKABLE)?;
+        paths::fit(offer, "video")
     }
 
     fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {

@@ -39,33 +39,41 @@ pub(super) fn directory(folders: &FolderPaths, path: &str) -> Result<PathBuf> {
 
 /// Which of the folders a path leads to, and the name in it.
 fn place(folders: &FolderPaths, path: &str) -> Result<(&'static str, String)> {
+    if let Some(place) = relative(path)? {
+        return Ok(place);
+    }
+    let bases = FOLDERS.into_iter().flat_map(|folder| folders.searched(folder).map(move |base| (folder, base)));
+    let below = |(folder, base): (&'static str, &Path)| {
+        let name = Path::new(path).strip_prefix(std::path::absolute(base).ok()?).ok()?;
+        Some((folder, name.to_str()?.to_owned()))
+    };
+    bases.into_iter().find_map(below).filter(|(_, name)| !leaves(name)).with_context(|| outside(path))
+}
+
+/// The same of a path that is not absolute; nothing for one that is.
+fn relative(path: &str) -> Result<Option<(&'static str, String)>> {
     ensure!(!path.is_empty(), "names no file: give one, such as input/a.mp4");
     let scheme = path.split_once("://").map(|(scheme, _)| scheme);
     ensure!(
         !matches!(scheme, Some("http" | "https")),
         "'{path}' is an address, and nothing is fetched from the network: put the file into the input folder, and name it input/NAME"
     );
-    let outside = || {
-        format!(
-            "'{path}' leads out of the folders input, output and temp, and no others are read: put the file into the input folder, \
-             and name it input/NAME"
-        )
-    };
-    let path = Path::new(path);
-    if path.is_absolute() {
-        let bases = FOLDERS.into_iter().flat_map(|folder| folders.searched(folder).map(move |base| (folder, base)));
-        let below = |(folder, base): (&'static str, &Path)| {
-            let name = path.strip_prefix(std::path::absolute(base).ok()?).ok()?;
-            Some((folder, name.to_str()?.to_owned()))
-        };
-        return bases.into_iter().find_map(below).filter(|(_, name)| !leaves(name)).with_context(outside);
+    if Path::new(path).is_absolute() {
+        return Ok(None);
     }
-    let mut parts = path.components().filter(|part| !matches!(part, Component::CurDir));
+    let mut parts = Path::new(path).components().filter(|part| !matches!(part, Component::CurDir));
     let first = parts.next().and_then(|part| part.as_os_str().to_str());
-    let folder = first.and_then(|first| FOLDERS.into_iter().find(|folder| *folder == first)).with_context(outside)?;
+    let folder = first.and_then(|first| FOLDERS.into_iter().find(|folder| *folder == first));
     let name = parts.collect::<PathBuf>();
-    let name = name.to_str().map(str::to_owned).filter(|name| !leaves(name)).with_context(outside)?;
-    Ok((folder, name))
+    let name = name.to_str().map(str::to_owned).filter(|name| !leaves(name));
+    folder.zip(name).map(Some).with_context(|| outside(path))
+}
+
+fn outside(path: &str) -> String {
+    format!(
+        "'{path}' leads out of the folders input, output and temp, and no others are read: put the file into the input folder, and name \
+         it input/NAME"
+    )
 }
 
 fn leaves(name: &str) -> bool {
@@ -79,14 +87,24 @@ fn stripped(path: &str) -> &str {
     path.strip_suffix('"').unwrap_or(path)
 }
 
-/// What is wrong with the file that an input names by its path.
+/// Whether the path that an input holds may lead into one of the folders, as far as it tells by itself.
+///
+/// # Errors
+/// If it does not; the text is for the user.
+pub(super) fn fit(offer: &Offer, input: &str) -> Result<(), String> {
+    let path = offer.constant(input).and_then(Json::as_str).map(stripped);
+    path.map_or(Ok(()), |path| relative(path).map(drop).map_err(|error| format!("input '{input}': {error}")))
+}
+
+/// What is wrong with the file that an input names by its path, if that [may be read](fit).
 pub(super) fn flaws(
     offer: &Offer,
     input: &str,
     find: impl FnOnce(&str) -> Result<PathBuf>,
     look: impl FnOnce(&Path) -> Result<()>,
 ) -> Vec<Flaw> {
-    let Some(path) = offer.constant(input).and_then(Json::as_str) else { return Vec::new() };
+    let path = offer.constant(input).and_then(Json::as_str).filter(|_| fit(offer, input).is_ok());
+    let Some(path) = path else { return Vec::new() };
     let wrong = find(path).and_then(|found| look(&found)).err();
     let flaw = |error: anyhow::Error| Flaw {
         input: input.to_owned(),
