@@ -55,7 +55,9 @@ fn ffmpeg_cuts_to_the_size_and_starts_at_a_time() {
     near(&greys(tensor(&left, "load/0")), &[160, 160]);
     // The file has alpha, and nothing is transparent.
     let mask = tensor(&left, "load/1");
-    assert_eq!((mask.size(), mask.abs().max().double_value(&[])), (vec![2, 64, 32], 0.0));
+    assert_eq!(mask.size(), [2, 64, 32]);
+    // ffmpeg's scaler rounds.
+    assert!(mask.abs().max().double_value(&[]) < 1e-3);
 }
 
 #[test]
