@@ -77,9 +77,10 @@ static UNDECLARED: Input = Input {
     tooltip: String::new(),
 };
 
-/// What a node is given besides the declared inputs: links, if its class takes them, and hidden values.
+/// What a node is given besides the declared inputs: links, if its class takes them, hidden values, and constants too, if it takes any.
 pub(crate) fn undeclared<'s>(class: &Class, given: &IndexMap<String, Given>, declared: &[Live<'s>]) -> Vec<Live<'s>> {
-    let hidden = |name: &str| class.schema.hidden.iter().any(|(n, kind)| n == name && *kind == Hidden::Any);
+    let any = class.schema.takes_any();
+    let hidden = |name: &str| any || class.schema.hidden.iter().any(|(n, kind)| n == name && *kind == Hidden::Any);
     let taken =
         |name: &String, given: &Given| (class.traits.variadic && matches!(given, Given::Link { .. })) || hidden(name);
     let known = |name: &String| declared.iter().any(|live| live.name == *name);

@@ -177,7 +177,7 @@ pub enum Hidden {
     ExtraPngInfo,
     UniqueId,
     DynPrompt,
-    /// A value that only a node made at run time can be given.
+    /// A value that only a node made at run time can be given. Under the name `*`, values of any name.
     Any,
 }
 
@@ -342,6 +342,11 @@ impl Autogrow {
 impl Schema {
     pub fn input(&self, name: &str) -> Option<&Input> {
         self.inputs.iter().find(|input| input.name == name)
+    }
+
+    /// Whether the class takes constants that it does not declare.
+    pub fn takes_any(&self) -> bool {
+        self.hidden.iter().any(|(name, kind)| name == ANY && *kind == Hidden::Any)
     }
 }
 

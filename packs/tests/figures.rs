@@ -6,6 +6,7 @@
 #[path = "../../nodes/tests/graphs/mod.rs"]
 mod graphs;
 mod lists;
+mod videos;
 
 use redraft_packs as _;
 

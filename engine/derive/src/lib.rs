@@ -13,8 +13,8 @@ use syn::{Attribute, DeriveInput, Expr, ExprLit, Lit, Meta, parse_macro_input};
 /// documentation.
 ///
 /// On the struct, `#[node(...)]`: `category = "..."`, `display = "..."` (the editor's title), `class = "..."` (if not the
-/// struct's name), `output` (the node is an end in itself), `hidden("prompt", "extra_pnginfo")`, `reads("embeddings")` (folders
-/// whose files its inputs name), `revision = 1`, `not_idempotent`, `deprecated`, `experimental`, `validates("image")` (inputs
+/// struct's name), `output` (the node is an end in itself), `hidden("prompt", "extra_pnginfo")` (`"*"`: a field marked `rest` takes
+/// constants, too), `reads("embeddings")` (folders whose files its inputs name), `revision = 1`, `not_idempotent`, `deprecated`, `experimental`, `validates("image")` (inputs
 /// whose constants `Run::validate` checks in place of their declared limits; `"*"` for all), `validates_types`.
 ///
 /// On a field, `#[input(...)]`: `default`, `min`, `max`, `step`, `round`, `control_after_generate`, `multiline`,

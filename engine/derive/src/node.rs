@@ -48,8 +48,9 @@ fn schema(class: &str, input: &DeriveInput, options: &NodeOptions, inputs: &[Inp
             "extra_pnginfo" => quote!(ExtraPngInfo),
             "unique_id" => quote!(UniqueId),
             "dynprompt" => quote!(DynPrompt),
+            "*" => quote!(Any),
             _ => {
-                let message = "hidden inputs are prompt, extra_pnginfo, unique_id, dynprompt";
+                let message = "hidden inputs are prompt, extra_pnginfo, unique_id, dynprompt, *";
                 return Error::new_spanned(name, message).into_compile_error();
             }
         };

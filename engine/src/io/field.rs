@@ -69,7 +69,7 @@ pub trait Inputs: Sized {
 }
 
 /// The linked inputs that the class does not declare, by name: what Python's `**kwargs` takes. The last field of a node,
-/// marked `#[input(rest)]`.
+/// marked `#[input(rest)]`. Constants are among them where the node says `hidden("*")`.
 #[derive(Clone, Debug)]
 pub struct Rest<T>(pub IndexMap<String, T>);
 

@@ -11,7 +11,7 @@ use super::group::{self, Group};
 use super::stored::Kept;
 use super::types::{Context, ReadError, Remark, Severity};
 use super::widgets::{self, Parts};
-use super::{editions, replacements, subgraph, ui};
+use super::{editions, old_widgets, replacements, subgraph, ui};
 use crate::versions::Version;
 
 const ALIAS: &str = "Node name for S&R";
@@ -138,8 +138,9 @@ impl Builder<'_> {
             return Ok(assemble(raw, Role::Instance(self.graphs.all.len() - 1), parts, None));
         }
         let renamed = replacements::in_node(raw, &mut self.remarks);
+        let schema = self.context.schemas.schema(&renamed.class);
+        let renamed = if schema.is_some() { old_widgets::in_node(renamed) } else { renamed };
         let (raw, class) = (renamed.as_ref(), renamed.class.as_str());
-        let schema = self.context.schemas.schema(class);
         let role = match class {
             "Reroute" => Role::Reroute,
             "PrimitiveNode" => Role::Primitive,

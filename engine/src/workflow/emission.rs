@@ -240,7 +240,7 @@ impl<'a> Emission<'a> {
         if node.widget(input).is_some_and(|widget| widget.dynamic_prompts) {
             return Some(self.chooser.choose(text));
         }
-        let named = input == "filename_prefix" && replace::applies(&node.class);
+        let named = input == "filename_prefix" && replace::applies(&node.class, node.known);
         named.then(|| self.names.replace(text, self.graphs, self.context.now))
     }
 

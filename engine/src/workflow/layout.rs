@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::graph::{Slot, Widget};
-use super::stored::{Fit, Stored, fit, fits_control, fits_filter};
+use super::stored::{Fit, Kept, Stored, fit, fits_control, fits_filter};
 use super::types::{Context, Remark};
 use super::ui;
 use super::widgets::Parts;
@@ -78,6 +78,9 @@ impl<'a> Layout<'a> {
             layout.widgets(input.name.clone(), input);
         }
         layout.additions(schema);
+        if schema.takes_any() {
+            layout.undeclared();
+        }
         layout
     }
 
@@ -214,6 +217,15 @@ impl<'a> Layout<'a> {
             Some(Upload::Audio) => self.button("AUDIOUPLOAD", ""),
             Some(_) => self.button("IMAGEUPLOAD", "image"),
             None => {}
+        }
+    }
+
+    /// The values that the file names and no declared widget took, of a class that takes constants of any name.
+    fn undeclared(&mut self) {
+        for (name, value) in self.stored.take_others() {
+            let stored = Some(Kept { place: None, name: Some(name.to_owned()) });
+            let (name, value) = (name.to_owned(), Some(value.clone()));
+            self.parts.widgets.push(Widget { name, value, sent: true, saved: true, stored, ..Widget::default() });
         }
     }
 

@@ -22,6 +22,7 @@ mod json;
 mod layout;
 mod media;
 mod mend;
+mod old_widgets;
 mod overrides;
 mod passed_on;
 mod random;

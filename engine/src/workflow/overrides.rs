@@ -68,7 +68,7 @@ fn work(prompt: &Prompt, wanted: &Override, context: &Context<'_>, chooser: &mut
     if declared.is_some_and(|input| matches!(input.kind, Kind::Text { dynamic_prompts: true, .. })) {
         return Some(chooser.choose(text));
     }
-    let named = wanted.input == "filename_prefix" && replace::applies(class);
+    let named = wanted.input == "filename_prefix" && replace::applies(class, declared.is_some());
     named.then(|| replace::replaced_in(prompt, text, context.now))
 }
 

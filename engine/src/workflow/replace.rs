@@ -8,8 +8,8 @@ use super::graph::{Graphs, Role};
 use super::types::LocalTime;
 use crate::prompt::{Given, Prompt};
 
-/// Whether the editor replaces text in the `filename_prefix` of a class.
-pub(super) fn applies(class: &str) -> bool {
+/// Whether the editor replaces text in the `filename_prefix` of a class; of one that comes with a pack, if the class is known.
+pub(super) fn applies(class: &str, known: bool) -> bool {
     const SAVERS: [&str; 12] = [
         "SaveImage",
         "SaveVideo",
@@ -24,7 +24,7 @@ pub(super) fn applies(class: &str) -> bool {
         "LoraSave",
         "SaveLatent",
     ];
-    SAVERS.contains(&class)
+    SAVERS.contains(&class) || (known && class == "VHS_VideoCombine")
 }
 
 /// Where a text is longer than this, in bytes, no more is replaced: no file has such a name.

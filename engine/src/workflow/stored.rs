@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::graph::Widget;
 use super::ui;
+use super::widgets::EDITORS_OWN;
 use crate::schema::{Input, Kind, Options, Schema};
 
 /// Where the file keeps a widget's value: in the list, under a name, or both.
@@ -17,6 +18,9 @@ pub(super) struct Kept {
 
 /// The words of a `control_after_generate`.
 const CONTROLS: [&str; 5] = ["fixed", "increment", "decrement", "randomize", "increment-wrap"];
+/// What players and buttons of packs keep under a name, and never send.
+const PLAYERS: [&str; 4] =
+    ["videopreview", "choose video to upload", "choose audio to upload", "choose folder to upload"];
 /// What the buttons above a 3D viewer are saved as.
 const VIEWER_BUTTONS: [&str; 3] = ["upload3dmodel", "uploadExtraResources", "clear"];
 
@@ -199,6 +203,17 @@ impl<'a> Stored<'a> {
         self.list.get(self.next).map(|(_, value)| *value)
     }
 
+    /// The plain values with a name that nothing took, and that the editor does not keep for itself.
+    pub(super) fn take_others(&mut self) -> Vec<(&'a str, &'a Value)> {
+        let plain = |value: &Value| value.is_string() || value.is_number() || value.is_boolean();
+        let named = self.named.into_iter().flatten().map(|(name, value)| (name.as_str(), value));
+        let others =
+            named.filter(|(name, value)| !self.used.contains(name) && !EDITORS_OWN.contains(name) && plain(value));
+        let others: Vec<_> = others.collect();
+        self.used.extend(others.iter().map(|(name, _)| *name));
+        others
+    }
+
     /// Passes over the buttons above a 3D viewer, which are saved among the values.
     pub(super) fn skip_buttons(&mut self) {
         while self.next().and_then(Value::as_str).is_some_and(|text| VIEWER_BUTTONS.contains(&text)) {
@@ -221,7 +236,9 @@ impl<'a> Stored<'a> {
         }
         let says = |value: &Value| !value.is_null() && value.as_str() != Some("");
         if let Some(named) = self.named {
-            let left = named.iter().filter(|(name, value)| !self.used.contains(name.as_str()) && says(value));
+            let left = named.iter().filter(|(name, value)| {
+                !self.used.contains(name.as_str()) && !PLAYERS.contains(&name.as_str()) && says(value)
+            });
             return left.map(|(name, _)| format!("`{}`", name.escape_debug())).collect();
         }
         let left = self.list.iter().skip(self.next).filter(|(_, value)| says(value));

@@ -14,7 +14,7 @@ use crate::schema::Schema;
 use crate::versions::Version;
 
 /// Widgets that the editor saves and never sends.
-const EDITORS_OWN: [&str; 3] = ["control_after_generate", "control_filter_list", "upload"];
+pub(super) const EDITORS_OWN: [&str; 3] = ["control_after_generate", "control_filter_list", "upload"];
 
 /// What a file's name may end in to say where it lies.
 const FOLDERS: [&str; 3] = ["[input]", "[output]", "[temp]"];

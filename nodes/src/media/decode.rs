@@ -49,8 +49,24 @@ pub fn frames(path: &Path, stream: &VideoStream, cx: &Cx) -> Result<Image> {
 /// # Errors
 /// If the file cannot be decoded, or there is no memory for it.
 pub fn sound(path: &Path, stream: &AudioStream, cx: &Cx) -> Result<Audio> {
+    let audio = sound_part(path, stream, (0.0, 0.0), cx)?;
+    ensure!(audio.waveform.numel() > 0, "No audio frames decoded.");
+    Ok(audio)
+}
+
+/// Of the sound of a file the part from a time on, of some length, both in seconds: 1×C×T. A length of 0 is all that follows. A part behind
+/// the end is empty.
+///
+/// # Errors
+/// As [`sound`].
+pub fn sound_part(path: &Path, stream: &AudioStream, (start, length): (f64, f64), cx: &Cx) -> Result<Audio> {
     let mut command = ffmpeg();
     add_input(&mut command, path);
+    for (option, seconds) in [("-ss", start), ("-t", length)] {
+        if seconds > 0.0 {
+            command.args([option, &format!("{seconds:.6}")]);
+        }
+    }
     command.args(["-map", "0:a:0", "-c:a", "pcm_f32le", "-f", "f32le"]);
     command.args(["-ar", &stream.sample_rate.to_string(), "-ac", &stream.channels.to_string(), "pipe:1"]);
     let mut samples: Vec<f32> = Vec::new();
@@ -63,7 +79,6 @@ pub fn sound(path: &Path, stream: &AudioStream, cx: &Cx) -> Result<Audio> {
     })?;
     let length = i64::try_from(samples.len())? / stream.channels;
     let whole = usize::try_from(length * stream.channels)?;
-    ensure!(whole > 0, "No audio frames decoded.");
     memory::ask(whole.saturating_mul(8), "the sound of a file")?;
     let waveform =
         Tensor::from_slice(&samples[..whole]).view([1, length, stream.channels]).transpose(1, 2).contiguous();

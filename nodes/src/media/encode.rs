@@ -144,8 +144,11 @@ fn write_video(
     feed(&mut command, cx, frames).context("cannot write the video")
 }
 
-/// Adds sound as an input: the recordings one after the other, each no longer than `longest` samples.
-fn add_samples(command: &mut Command, folder: &Path, audio: &Audio, longest: Option<i64>, cx: &Cx) -> Result<()> {
+/// Adds sound as an input: the recordings one after the other, each no longer than `longest` samples. It lies in `folder` meanwhile.
+///
+/// # Errors
+/// If the sound is neither mono nor stereo, or the folder cannot be written to.
+pub fn add_samples(command: &mut Command, folder: &Path, audio: &Audio, longest: Option<i64>, cx: &Cx) -> Result<()> {
     let [_, channels, length] = audio.waveform.size()[..] else {
         bail!("sound of shape {:?} cannot be saved: it must be batch × channels × samples", audio.waveform.size());
     };
@@ -172,8 +175,11 @@ fn write_samples(path: &Path, samples: &Tensor, cx: &Cx) -> Result<()> {
     Ok(file.into_inner()?.sync_data()?)
 }
 
-/// Adds an input of texts alone.
-fn add_metadata(command: &mut Command, folder: &Path, metadata: &[(String, Json)]) -> Result<()> {
+/// Adds an input of texts alone: values as Python's JSON. It lies in `folder` meanwhile.
+///
+/// # Errors
+/// If the folder cannot be written to.
+pub fn add_metadata(command: &mut Command, folder: &Path, metadata: &[(String, Json)]) -> Result<()> {
     let path = folder.join("metadata.txt");
     fs_err::write(&path, ffmetadata(metadata))?;
     command.args(["-f", "ffmetadata", "-i"]).arg(as_file(&path));

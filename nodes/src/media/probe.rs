@@ -29,6 +29,24 @@ pub struct VideoStream {
     pub height: i64,
     /// Frames per second on average; 1 where the file does not say it.
     pub rate: f64,
+    /// Frames per second as players take them: the lowest rate at which all frames have a place, or the average where that is far
+    /// below.
+    pub played_rate: f64,
+    /// How many frames there are, where the file says it.
+    pub frames: Option<i64>,
+    /// How long it is in seconds, where the file says it.
+    pub duration: Option<f64>,
+    /// Whether its pixels may be transparent.
+    pub has_alpha: bool,
+    /// Whether it is to be turned by a quarter, so that width and height change places.
+    pub is_turned: bool,
+}
+
+impl VideoStream {
+    /// Width and height as it is shown.
+    pub fn upright(&self) -> (i64, i64) {
+        if self.is_turned { (self.height, self.width) } else { (self.width, self.height) }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -51,6 +69,23 @@ struct Said {
 struct Format {
     #[serde(default)]
     format_name: String,
+    #[serde(default)]
+    duration: String,
+}
+
+#[derive(Deserialize, Default)]
+struct Tags {
+    /// `1` in WebM, where the alpha lies beside the picture.
+    #[serde(default, alias = "ALPHA_MODE")]
+    alpha_mode: String,
+}
+
+/// What belongs to a stream beside its packets.
+#[derive(Deserialize)]
+struct SideData {
+    /// In degrees.
+    #[serde(default)]
+    rotation: f64,
 }
 
 #[derive(Deserialize)]
@@ -66,9 +101,28 @@ struct Stream {
     #[serde(default)]
     avg_frame_rate: String,
     #[serde(default)]
+    r_frame_rate: String,
+    #[serde(default)]
+    nb_frames: String,
+    #[serde(default)]
+    duration: String,
+    #[serde(default)]
+    pix_fmt: String,
+    #[serde(default)]
+    tags: Tags,
+    #[serde(default)]
+    side_data_list: Vec<SideData>,
+    #[serde(default)]
     sample_rate: String,
     #[serde(default)]
     channels: i64,
+}
+
+impl Stream {
+    fn has_alpha(&self) -> bool {
+        let of_pixels = ["yuva", "rgba", "bgra", "argb", "abgr", "gbra", "ya8", "ya16"];
+        self.tags.alpha_mode == "1" || of_pixels.iter().any(|name| self.pix_fmt.starts_with(name))
+    }
 }
 
 /// Looks into a file.
@@ -78,7 +132,11 @@ struct Stream {
 pub fn probe(path: &Path, cx: Option<&Cx>) -> Result<Probe> {
     let mut command = ffprobe();
     command.args(["-show_entries", "stream=codec_type,codec_name,width,height,avg_frame_rate,sample_rate,channels"]);
-    command.args(["-show_entries", "format=format_name", "-of", "json"]);
+    command.args([
+        "-show_entries",
+        "stream=r_frame_rate,nb_frames,duration,pix_fmt:stream_side_data=rotation:stream_tags=alpha_mode",
+    ]);
+    command.args(["-show_entries", "format=format_name,duration", "-of", "json"]);
     add_input(&mut command, path);
     let mut json = Vec::new();
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -96,6 +154,11 @@ pub fn probe(path: &Path, cx: Option<&Cx>) -> Result<Probe> {
         width: stream.width,
         height: stream.height,
         rate: rate(&stream.avg_frame_rate).unwrap_or(1.0),
+        played_rate: played_rate(rate(&stream.avg_frame_rate), rate(&stream.r_frame_rate)),
+        frames: stream.nb_frames.parse().ok().filter(|count| *count > 0),
+        duration: seconds(&format.duration).or_else(|| seconds(&stream.duration)),
+        has_alpha: stream.has_alpha(),
+        is_turned: stream.side_data_list.iter().any(|data| (data.rotation / 90.0).round() as i64 % 2 != 0),
     });
     let audio = first("audio")
         .map(|stream| AudioStream { sample_rate: stream.sample_rate.parse().unwrap_or(0), channels: stream.channels });
@@ -105,6 +168,18 @@ pub fn probe(path: &Path, cx: Option<&Cx>) -> Result<Probe> {
     // A stream of which not even that is known cannot be decoded.
     let audio = audio.filter(|stream| stream.sample_rate > 0 && stream.channels > 0);
     Ok(Probe { formats: format.format_name.split(',').map(str::to_owned).collect(), video, audio })
+}
+
+/// The rate of a video from its average and from the lowest rate at which all frames have a place.
+fn played_rate(average: Option<f64>, lowest: Option<f64>) -> f64 {
+    match (average, lowest) {
+        (Some(average), Some(lowest)) if average < 70.0 && lowest > 210.0 => average,
+        (average, lowest) => lowest.or(average).unwrap_or(1.0),
+    }
+}
+
+fn seconds(text: &str) -> Option<f64> {
+    text.parse::<f64>().ok().filter(|seconds| seconds.is_finite() && *seconds > 0.0)
 }
 
 /// A fraction such as `30000/1001`, if it is more than 0.
@@ -141,5 +216,7 @@ mod tests {
     fn rates_are_fractions() {
         assert_eq!(rate("30000/1001"), Some(30000.0 / 1001.0));
         assert_eq!((rate("0/0"), rate("25"), rate("-1/2"), rate("x/1")), (None, None, None, None));
+        assert_eq!(played_rate(Some(24.0), Some(1000.0)), 24.0);
+        assert_eq!([played_rate(Some(24.0), Some(48.0)), played_rate(None, None)], [48.0, 1.0]);
     }
 }

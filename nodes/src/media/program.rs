@@ -25,7 +25,7 @@ const READ: &str = "aac,ac3,aiff,amr,apng,asf,au,av1,avi,caf,eac3,flac,flv,gif,h
                     3gp,3g2,mj2,mp3,mpeg,mpegts,mpegvideo,ogg,rm,tta,voc,w64,wav,wv";
 
 /// ffmpeg, asking nothing and saying only what went wrong.
-pub(super) fn ffmpeg() -> Command {
+pub fn ffmpeg() -> Command {
     let mut command = program("ffmpeg");
     command.args(["-nostdin", "-v", "error"]);
     command
@@ -45,12 +45,12 @@ fn program(name: &str) -> Command {
 }
 
 /// Adds a file of a stranger as the next input: only as one of the formats in [`READ`], and alone.
-pub(super) fn add_input(command: &mut Command, path: &Path) {
+pub fn add_input(command: &mut Command, path: &Path) {
     command.args(["-format_whitelist", READ, "-protocol_whitelist", "file", "-i"]).arg(as_file(path));
 }
 
 /// A path as ffmpeg takes it, whatever stands in it.
-pub(super) fn as_file(path: &Path) -> std::ffi::OsString {
+pub fn as_file(path: &Path) -> std::ffi::OsString {
     let mut name = std::ffi::OsString::from("file:");
     name.push(path);
     name
@@ -125,12 +125,18 @@ fn not_started(name: &str, error: &io::Error) -> anyhow::Error {
 }
 
 /// Runs a program to its end. `cx` ends it where a run is cancelled.
-pub(super) fn run(command: &mut Command, cx: Option<&Cx>) -> Result<()> {
+///
+/// # Errors
+/// If the program is not there or fails, with what it says.
+pub fn run(command: &mut Command, cx: Option<&Cx>) -> Result<()> {
     Running::start(command)?.end(cx)
 }
 
 /// Hands `take` what the program writes to stdout, in parts of `size` bytes; the last may be shorter.
-pub(super) fn read(
+///
+/// # Errors
+/// As [`run`], those of `take`, and if there is no memory for the parts.
+pub fn read(
     command: &mut Command,
     cx: Option<&Cx>,
     size: usize,
@@ -165,7 +171,10 @@ pub(super) fn read(
 }
 
 /// Writes `parts` to the program's stdin, one after the other.
-pub(super) fn feed(command: &mut Command, cx: &Cx, parts: impl Iterator<Item = Result<Vec<u8>>>) -> Result<()> {
+///
+/// # Errors
+/// As [`run`], and those of the parts.
+pub fn feed(command: &mut Command, cx: &Cx, parts: impl Iterator<Item = Result<Vec<u8>>>) -> Result<()> {
     let mut running = Running::start(command.stdin(Stdio::piped()))?;
     let mut stdin = running.child.stdin.take().context("a program has no stdin: this is a bug")?;
     let (give, taken) = sync_channel::<Vec<u8>>(AHEAD);

@@ -22,6 +22,24 @@ pub fn sixteen_bits(image: &Tensor) -> Result<Vec<u8>> {
     })
 }
 
+/// A tensor's values, 0 to 1, in 8 bits each, rounded to the nearest. NaN becomes 0.
+///
+/// # Errors
+/// If there is too little memory.
+pub fn rounded_eight_bits(image: &Tensor) -> Result<Vec<u8>> {
+    in_bytes(image, 1, |value, bytes| bytes.push((255.0 * value + 0.5).clamp(0.0, 255.0) as u8))
+}
+
+/// A tensor's values, 0 to 1, in 16 bits each, the low byte first, rounded to the nearest. NaN becomes 0.
+///
+/// # Errors
+/// If there is too little memory.
+pub fn rounded_sixteen_bits(image: &Tensor) -> Result<Vec<u8>> {
+    in_bytes(image, 2, |value, bytes| {
+        bytes.extend(((65535.0 * value + 0.5).clamp(0.0, 65535.0) as u16).to_le_bytes());
+    })
+}
+
 /// Each value of a tensor in so many bytes.
 fn in_bytes(image: &Tensor, width: usize, write: impl Fn(f32, &mut Vec<u8>)) -> Result<Vec<u8>> {
     /// Values that are in memory as floats at once.

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tch::Tensor;
 use webp::{AnimEncoder, AnimFrame, Encoder, PixelLayout, WebPConfig};
 
-use crate::ops::bytes::eight_bits;
+use crate::ops::bytes::{eight_bits, rounded_eight_bits};
 use crate::python::json;
 
 /// The longest side of a WebP picture.
@@ -17,17 +17,29 @@ const MODEL: u16 = 0x0110;
 const MAKE: u16 = 0x010F;
 
 /// A batch in eight bits a channel. Consecutive equal pictures are one frame that is shown for longer.
-struct Frames {
-    width: usize,
-    height: usize,
-    alpha: bool,
+pub struct Frames {
+    pub(super) width: usize,
+    pub(super) height: usize,
+    pub(super) alpha: bool,
     /// The pixels of each frame, and its duration in milliseconds.
-    frames: Vec<(Vec<u8>, u64)>,
+    pub(super) frames: Vec<(Vec<u8>, u64)>,
 }
 
 impl Frames {
-    /// From B×H×W×C, C = 3 or 4, values 0 … 1.
+    /// From B×H×W×C, C = 3 or 4, values 0 … 1, cut to eight bits as ComfyUI does.
     fn new(images: &Tensor, milliseconds: u64) -> Result<Frames> {
+        Self::with(images, milliseconds, eight_bits)
+    }
+
+    /// From B×H×W×C, C = 3 or 4, values 0 … 1, rounded to eight bits.
+    ///
+    /// # Errors
+    /// If the tensor has another shape, or there is no memory.
+    pub fn rounded(images: &Tensor, milliseconds: u64) -> Result<Frames> {
+        Self::with(images, milliseconds, rounded_eight_bits)
+    }
+
+    fn with(images: &Tensor, milliseconds: u64, bytes: fn(&Tensor) -> Result<Vec<u8>>) -> Result<Frames> {
         let size = images.size();
         let &[count, height, width, channels @ (3 | 4)] = size.as_slice() else {
             bail!("pictures of shape {size:?} cannot be saved: make them RGB or RGBA");
@@ -40,7 +52,7 @@ impl Frames {
         memory::ask(memory::product(&size, 3), "the animation")?;
         let mut frames: Vec<(Vec<u8>, u64)> = Vec::new();
         for picture in images.unbind(0) {
-            let bytes = eight_bits(&picture)?;
+            let bytes = bytes(&picture)?;
             match frames.last_mut() {
                 Some((last, shown)) if *last == bytes => *shown += milliseconds,
                 _ => frames.push((bytes, milliseconds)),
@@ -117,7 +129,16 @@ pub fn webp(
     settings: WebpSettings,
     metadata: &[(String, Value)],
 ) -> Result<Vec<u8>> {
-    let Frames { width, height, alpha, frames } = Frames::new(images, milliseconds)?;
+    let texts = metadata.iter().map(|(key, value)| format!("{key}:{}", json::dumps(value)));
+    webp_of(&Frames::new(images, milliseconds)?, settings, 0, &exif(texts))
+}
+
+/// Frames as the bytes of an animated WebP file that is played `loops` times, or for ever if that is 0; a single frame is a still.
+///
+/// # Errors
+/// As [`webp`].
+pub fn webp_of(frames: &Frames, settings: WebpSettings, loops: u16, exif: &[u8]) -> Result<Vec<u8>> {
+    let &Frames { width, height, alpha, ref frames } = frames;
     ensure!(
         width <= MAX_WEBP_SIDE && height <= MAX_WEBP_SIDE,
         "pictures of {width} × {height} pixels do not fit into a webp file: \
@@ -134,8 +155,9 @@ pub fn webp(
         encoded.map_err(|error| anyhow::anyhow!("the picture cannot be compressed ({error:?}): save a png"))?.to_vec()
     } else {
         let mut encoder = AnimEncoder::new(wide, high, &config);
+        encoder.set_loop_count(i32::from(loops));
         let mut start = 0;
-        for (pixels, shown) in &frames {
+        for (pixels, shown) in frames {
             let place = i32::try_from(start).context("the animation is too long: set a higher fps")?;
             encoder.add_frame(AnimFrame::new(pixels, layout, wide, high, place, None));
             start += shown;
@@ -143,8 +165,7 @@ pub fn webp(
         let encoded = encoder.try_encode();
         encoded.map_err(|error| anyhow::anyhow!("the pictures cannot be compressed ({error:?}): save a png"))?.to_vec()
     };
-    let texts = metadata.iter().map(|(key, value)| format!("{key}:{}", json::dumps(value)));
-    with_exif(bytes, (width, height), alpha, &exif(texts))
+    with_exif(bytes, (width, height), alpha, exif)
 }
 
 /// EXIF data with the given texts, of which the first is the camera's model. Empty if there are no texts.

@@ -8,6 +8,7 @@ mod avif;
 pub mod draft;
 pub mod exr;
 mod frame;
+pub mod gif_animation;
 mod gif_file;
 mod jpeg_file;
 pub mod names;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tch::Tensor;
 
 use super::names::SaveLocation;
-use crate::ops::bytes::{eight_bits, sixteen_bits};
+use crate::ops::bytes::{eight_bits, rounded_eight_bits, sixteen_bits};
 use crate::python::json;
 
 /// How hard a PNG is compressed; the pixels are the same either way.
@@ -152,6 +152,20 @@ pub fn encode_deep(
             encode_bytes(&sixteen_bits(image)?, size, (color, png::BitDepth::Sixteen), &texts, compression)
         }
     }
+}
+
+/// One picture (H × W × C, C = 3 or 4, values 0 … 1) as the bytes of a PNG file, rounded to 8 bits, with texts as they are.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_rounded(image: &Tensor, texts: &[(&str, String)]) -> Result<Vec<u8>> {
+    let &[height, width, channels @ (3 | 4)] = image.size().as_slice() else {
+        bail!("a picture of shape {:?} cannot be saved: make it RGB or RGBA", image.size());
+    };
+    ensure!(width > 0 && height > 0, "a picture of {width} × {height} pixels cannot be saved: make it larger");
+    let color = if channels == 4 { png::ColorType::Rgba } else { png::ColorType::Rgb };
+    let (size, pixels) = ((u32::try_from(width)?, u32::try_from(height)?), rounded_eight_bits(image)?);
+    encode_bytes(&pixels, size, (color, png::BitDepth::Eight), texts, Compression::Saved)
 }
 
 pub(super) fn encode_bytes(
