@@ -87,10 +87,15 @@ def line(value):
     print(json.dumps(value, separators=(",", ":"), ensure_ascii=False))
 
 
-*earlier, last = map(read, sys.argv[1:])
-before = earlier[-1] if earlier else {}
-if earlier:
-    line({"gone": sorted(set(before) - set(last))})
-for name in sorted(last):
-    if name not in before or meaning(before[name]) != meaning(last[name]):
-        line(last[name])
+def main():
+    *earlier, last = map(read, sys.argv[1:])
+    before = earlier[-1] if earlier else {}
+    if earlier:
+        line({"gone": sorted(set(before) - set(last))})
+    for name in sorted(last):
+        if name not in before or meaning(before[name]) != meaning(last[name]):
+            line(last[name])
+
+
+if __name__ == "__main__":
+    main()

@@ -23,9 +23,13 @@ pub(crate) fn nodes(name: Option<&str>) -> Outcome {
         return Ok(Exit::Done);
     };
     let Some(class) = registry.class(name) else {
-        if let Some(schema) = Known(&registry).declared(name) {
+        let known = Known(&registry);
+        if let Some(schema) = known.declared(name) {
             document(schema);
-            say("\nIt is one of ComfyUI's own nodes, which redraft cannot run yet.");
+            match known.foreign(name) {
+                Some(foreign) => say(format!("\nIt is {}: it is not implemented here.", foreign.describe())),
+                None => say("\nIt is one of ComfyUI's own nodes, which redraft cannot run yet."),
+            }
             return Ok(Exit::Done);
         }
         let near = registry.nearest(name).map(|near| format!(" did you mean {near}?")).unwrap_or_default();

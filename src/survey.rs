@@ -8,6 +8,7 @@ use redraft_engine::folders::FolderPaths;
 use redraft_engine::node::Registry;
 use redraft_engine::problem::{Problem, ProblemKind};
 use redraft_engine::prompt::Targets;
+use redraft_engine::stock::Known;
 
 use crate::args::Reading;
 use crate::exit::{Exit, Outcome, Stop};
@@ -101,16 +102,17 @@ fn one(file: &Path, registry: &Registry, folders: &FolderPaths) -> Outcome<Lacks
     // What nobody here knows may save or show something, too.
     checked.problems.0.append(&mut checked.unneeded.0);
     let problems = checked.problems.0;
-    let classes = |kind: ProblemKind| {
-        let of_kind = problems.iter().filter(move |problem: &&Problem| problem.kind == kind);
-        of_kind.map(|problem| problem.class.clone()).collect()
+    let classes = |own: bool| {
+        let lacks = |problem: &&Problem| matches!(problem.kind, ProblemKind::NotRunnable | ProblemKind::UnknownClass);
+        let lacking = problems.iter().filter(lacks).map(|problem| problem.class.clone());
+        lacking.filter(|class| Known(registry).is_own(class) == own).collect()
     };
     let wrong = problems.iter().filter(|problem| !problem.kind.is_missing());
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     Ok(Lacks {
         file: name.trim_end_matches(".workflow.json").to_owned(),
-        stock: classes(ProblemKind::NotRunnable),
-        foreign: classes(ProblemKind::UnknownClass),
+        stock: classes(true),
+        foreign: classes(false),
         told: Told::by(&workflow.prompt),
         wrong: wrong.map(|problem| problem.to_string().replace('|', "\\|")).collect(),
     })

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::finding::Finding;
 use crate::folders::FolderPaths;
+use crate::foreign::Foreign;
 use crate::links::Links;
 use crate::names::nearest_mention;
 use crate::node::{Flaw, Offer, Registry};
@@ -26,7 +27,7 @@ pub struct Checked {
     pub good_outputs: Vec<NodeId>,
     /// Everything that is wrong, in document order.
     pub problems: Problems,
-    /// Classes that nobody knows, of nodes that nothing needs which was asked for: they stop nothing.
+    /// Classes that nobody knows or that only packs have, of nodes that nothing needs which was asked for: they stop nothing.
     pub unneeded: Problems,
     /// What is wrong with the files that nodes will read, in document order: a run may begin, and ends at the node, or goes on without the
     /// file.
@@ -167,11 +168,15 @@ fn reword_inner(
     }
 }
 
+/// Nodes of classes that nobody knows, and of classes that are known from packs alone.
 fn unknown_classes(prompt: &Prompt, known: Known<'_>) -> Vec<Problem> {
-    let unknown = prompt.nodes.iter().filter(|(_, node)| known.declared(&node.class_type).is_none());
+    let unknown = prompt.nodes.iter().filter(|(_, node)| !known.is_own(&node.class_type));
     unknown
         .map(|(id, node)| {
             let class = &node.class_type;
+            if let Some(foreign) = known.foreign(class) {
+                return of_a_pack(id, class, foreign);
+            }
             let hint = match known.0.nearest(class) {
                 Some(near) => format!("did you mean {near}? `redraft nodes` lists all"),
                 None => "`redraft nodes` lists those that are known; remove or replace this one".to_owned(),
@@ -184,9 +189,19 @@ fn unknown_classes(prompt: &Prompt, known: Known<'_>) -> Vec<Problem> {
         .collect()
 }
 
+fn of_a_pack(id: &NodeId, class: &str, foreign: Foreign) -> Problem {
+    let advice = format!(
+        "{class} is {}: redraft cannot run it; `redraft nodes` lists those that it can; remove or replace this one",
+        foreign.describe()
+    );
+    let mut problem = class_problem(ProblemKind::NotRunnable, id, class, advice);
+    problem.about.insert("pack".into(), json!(foreign.pack.name));
+    problem
+}
+
 fn not_runnable(id: &NodeId, node: &PromptNode, known: Known<'_>) -> Option<Problem> {
     let class = &node.class_type;
-    if known.runnable(class).is_some() || known.declared(class).is_none() {
+    if known.runnable(class).is_some() || !known.is_own(class) {
         return None;
     }
     let advice = match Stock::version(class).filter(|version| *version > Version::HERE) {
@@ -209,7 +224,8 @@ fn class_problem(kind: ProblemKind, id: &NodeId, class: &str, advice: String) ->
 }
 
 fn choose(prompt: &Prompt, known: Known<'_>, targets: &Targets, problems: &mut Vec<Problem>) -> Vec<NodeId> {
-    let is_output = |class: &str| known.declared(class).is_some_and(|schema| schema.output_node);
+    // Like a node that nobody knows, one of a pack stops nothing where something else is asked for.
+    let is_output = |class: &str| known.is_own(class) && known.declared(class).is_some_and(|schema| schema.output_node);
     let chosen: Vec<NodeId> = match targets {
         Targets::All => prompt.nodes.keys().cloned().collect(),
         Targets::Outputs => {

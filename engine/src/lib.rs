@@ -24,6 +24,7 @@ pub mod flow;
 pub mod folder_kinds;
 mod folder_sets;
 pub mod folders;
+pub mod foreign;
 pub mod frames;
 pub mod graph;
 pub mod io;

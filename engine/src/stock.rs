@@ -4,6 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::foreign::Foreign;
 use crate::node::{Class, Registry};
 use crate::schema::{Edition, Folders, Input, Kind, Options, Output, Schema, Schemas};
 pub use crate::versions::Version;
@@ -112,14 +113,15 @@ fn here(class: &str) -> Option<&'static Declared> {
 }
 
 fn read(class: &str, declared: &'static Declared) -> &'static Schema {
-    declared.schema(|entry| {
+    declared.line.schema(|entry| {
         let mut schema = Schema::from_object_info(class, entry);
         schema.inputs.iter_mut().for_each(|input| read_from_folder(class, input));
         schema
     })
 }
 
-/// The declarations of all classes that we know: of those that run, their own; of the others, ComfyUI's.
+/// The declarations of all classes that we know: of those that run, their own; of the others, ComfyUI's; of those that it lacks, the
+/// packs'.
 #[derive(Clone, Copy)]
 pub struct Known<'a>(pub &'a Registry);
 
@@ -131,7 +133,18 @@ impl<'a> Known<'a> {
 
     /// The declaration, for as long as the registry lives.
     pub fn declared(&self, class: &str) -> Option<&'a Schema> {
-        self.0.class(class).map(|class| &class.schema).or_else(|| Stock::declared(class))
+        let here = self.0.class(class).map(|class| &class.schema);
+        here.or_else(|| Stock::declared(class)).or_else(|| Some(Foreign::of(class)?.schema()))
+    }
+
+    /// Whether the class can run, or is ComfyUI's own.
+    pub fn is_own(&self, class: &str) -> bool {
+        self.0.class(class).is_some() || here(class).is_some()
+    }
+
+    /// The class as its pack declares it, if it is one that cannot run here.
+    pub fn foreign(&self, class: &str) -> Option<Foreign> {
+        if self.is_own(class) { None } else { Foreign::of(class) }
     }
 }
 
@@ -167,7 +180,7 @@ impl Schemas for ReadAs<'_> {
 
 /// The class's line, parsed; null for a class that ComfyUI does not ship.
 fn entry(class: &str) -> Value {
-    here(class).map_or(Value::Null, Declared::entry)
+    here(class).map_or(Value::Null, |declared| declared.line.entry())
 }
 
 /// Whether a class declares a default for an input. Of classes that ComfyUI does not have, one that is not zero, empty or the first
@@ -196,7 +209,7 @@ pub(crate) fn output_elsewhere(class: &str, slot: usize) -> Option<(Version, &'s
 
 /// Whether a class uses ComfyUI's V3 schema, for which some error texts differ.
 pub(crate) fn is_newer(class: &str) -> bool {
-    here(class).is_some_and(|declared| declared.text.ends_with("\"v3\":true}"))
+    here(class).is_some_and(|declared| declared.line.text.ends_with("\"v3\":true}"))
 }
 
 /// `[type, options]` of an input as ComfyUI's errors print it: exactly as the class declares it, including whether a

@@ -57,6 +57,9 @@ impl Validator<'_> {
         let Some(schema) = self.known.declared(class) else { return Vec::new() };
         let mut problems = Vec::new();
         let all = live::inputs(schema, inputs);
+        if !self.known.is_own(class) {
+            return self.links_of_a_pack(id, class, &all, inputs);
+        }
         for live in &all {
             let examined = Examined { class, live };
             let checked = match inputs.get_mut(&live.name) {
@@ -84,6 +87,24 @@ impl Validator<'_> {
         }
         inputs.retain(|name, _| declared(name));
         problems
+    }
+
+    /// What is wrong with the links into a node of a pack. Its values are not looked at, nor what is missing or what its links carry: packs
+    /// change all of that between versions, and the node cannot run in any.
+    fn links_of_a_pack(
+        &self,
+        id: &NodeId,
+        class: &str,
+        all: &[Live<'_>],
+        inputs: &IndexMap<String, Given>,
+    ) -> Vec<Problem> {
+        let links = all.iter().filter_map(|live| match inputs.get(&live.name)? {
+            Given::Link { node, slot } => {
+                self.link(&Examined { class, live }, node, *slot).err().map(|found| (live, found))
+            }
+            _ => None,
+        });
+        links.map(|(live, found)| found.problem(Some((id, class)), Some(&live.name))).collect()
     }
 
     /// What the class's own check (`VALIDATE_INPUTS`) says. As in ComfyUI, one error is reported for each input that
@@ -122,6 +143,9 @@ impl Validator<'_> {
         let Some(schema) = self.known.declared(&source.class_type) else { return Ok(()) };
         let class = &source.class_type;
         let Some(output) = schema.outputs.get(slot) else {
+            if !self.known.is_own(class) {
+                return Ok(());
+            }
             let has = match (schema.outputs.len(), stock::output_elsewhere(class, slot)) {
                 (count, Some((version, output))) => format!(
                     "has {count} in ComfyUI {}, by whose nodes redraft runs; `{}` comes out there in ComfyUI {version}; take the link \
@@ -138,6 +162,9 @@ impl Validator<'_> {
                 .with([("exception_type", json!("IndexError")), ("traceback", json!([]))]));
         };
         let wanted = examined.kind().type_name();
+        if !self.known.is_own(class) || !self.known.is_own(examined.class) {
+            return Ok(());
+        }
         if compatible(&output.ty, wanted, examined.kind()) || self.left_to_class(examined, true) {
             return Ok(());
         }

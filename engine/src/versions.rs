@@ -91,16 +91,22 @@ fn parts(number: &str) -> Option<(u32, u32, u32)> {
     Some((next()?, next()?, next()?))
 }
 
-/// A class as a version declares it.
+/// A class's line in a table of declarations.
 #[derive(Debug)]
-pub(crate) struct Declared {
-    pub(crate) version: Version,
+pub(crate) struct Line {
+    pub(crate) class: &'static str,
     /// As `/object_info` has it.
     pub(crate) text: &'static str,
     schema: OnceLock<Schema>,
 }
 
-impl Declared {
+impl Line {
+    /// A line of a table, if it declares a class.
+    pub(crate) fn of(text: &'static str) -> Option<Self> {
+        let class = text.strip_prefix("{\"name\":\"").and_then(|rest| rest.split('"').next())?;
+        Some(Self { class, text, schema: OnceLock::new() })
+    }
+
     /// The class's entry, parsed.
     pub(crate) fn entry(&self) -> Value {
         serde_json::from_str(self.text).unwrap_or(Value::Null)
@@ -110,6 +116,13 @@ impl Declared {
     pub(crate) fn schema(&self, make: impl FnOnce(&Value) -> Schema) -> &Schema {
         self.schema.get_or_init(|| make(&self.entry()))
     }
+}
+
+/// A class as a version declares it.
+#[derive(Debug)]
+pub(crate) struct Declared {
+    pub(crate) version: Version,
+    pub(crate) line: Line,
 }
 
 /// A class's declarations, the oldest first; there is one wherever a version declares it otherwise than the one before.
@@ -124,9 +137,8 @@ static CLASSES: LazyLock<HashMap<&str, History>> = LazyLock::new(|| {
     let mut classes: HashMap<&str, History> = HashMap::new();
     for (version, row) in Version::all().zip(&VERSIONS) {
         for text in row.lines.lines() {
-            if let Some(name) = text.strip_prefix("{\"name\":\"").and_then(|rest| rest.split('"').next()) {
-                let declared = Declared { version, text, schema: OnceLock::new() };
-                classes.entry(name).or_default().declared.push(declared);
+            if let Some(line) = Line::of(text) {
+                classes.entry(line.class).or_default().declared.push(Declared { version, line });
                 continue;
             }
             let line: Value = serde_json::from_str(text).unwrap_or_default();
@@ -194,7 +206,7 @@ mod tests {
         assert_eq!((count(Version::HERE), count(newest)), (567, 887));
         // A line is there because something in it is new.
         for name in names() {
-            let texts: Vec<_> = history(name).unwrap().declared.iter().map(|declared| declared.text).collect();
+            let texts: Vec<_> = history(name).unwrap().declared.iter().map(|declared| declared.line.text).collect();
             assert!(texts.windows(2).all(|two| two[0] != two[1]), "{name}");
         }
         let at = |class: &str, version| history(class).unwrap().at(version).map(|declared| declared.version);

@@ -6,12 +6,16 @@
 
 mod custom_scripts;
 mod essentials;
+mod gaussian;
 mod gguf;
 mod impact;
+mod inspire;
 mod kjnodes;
 mod list_utils;
+mod paths;
 mod rgthree;
 mod video_helper_suite;
+mod was;
 
 use redraft_engine::packs::{PACK_TABLES, Pack};
 
@@ -74,5 +78,19 @@ redraft_engine::add_rows!(PACK_TABLES: Pack = [
         source: "https://github.com/Kosinkadink/ComfyUI-VideoHelperSuite",
         version: VERSION,
         licence: "GPL-3.0",
+    },
+    Pack {
+        name: "ComfyUI-Inspire-Pack",
+        module: "redraft_packs::inspire::",
+        source: "https://github.com/ltdrdata/ComfyUI-Inspire-Pack",
+        version: VERSION,
+        licence: "GPL-3.0",
+    },
+    Pack {
+        name: "was-node-suite-comfyui",
+        module: "redraft_packs::was::",
+        source: "https://github.com/WASasquatch/was-node-suite-comfyui",
+        version: VERSION,
+        licence: "MIT",
     },
 ]);

@@ -55,12 +55,21 @@ fn prompt(graph: &Json) -> Prompt {
 }
 
 pub(crate) fn run(graph: &Json, base: &Path) -> Result<Left, String> {
+    run_targets(graph, base, &Targets::All)
+}
+
+/// Runs what some of the nodes need.
+#[allow(dead_code, reason = "not every crate's tests use it")]
+pub(crate) fn run_for(graph: &Json, base: &Path, nodes: &[&str]) -> Result<Left, String> {
+    run_targets(graph, base, &Targets::Only(nodes.iter().map(|id| NodeId::from(*id)).collect()))
+}
+
+fn run_targets(graph: &Json, base: &Path, targets: &Targets) -> Result<Left, String> {
     let registry = Registry::linked().unwrap();
     let mut services = Services::default();
     redraft_nodes::provide(&mut services, Numerics::cpu());
     let mut engine = Engine::new(FolderPaths::below(base), services);
-    let plan =
-        Plan::new(prompt(graph), &registry, &engine.folders, &Targets::All, "").map_err(|error| error.to_string())?;
+    let plan = Plan::new(prompt(graph), &registry, &engine.folders, targets, "").map_err(|error| error.to_string())?;
     let mut left = Left::default();
     match engine.run(&plan, &Metadata::default(), &mut left, &Cancel::default()) {
         Outcome::Done => Ok(left),

@@ -5,6 +5,8 @@ use redraft_engine::node::Run;
 use redraft_nodes::values::Mask;
 use tch::Tensor;
 
+use crate::gaussian;
+
 /// Blurs a mask. Where it is small beside the kernel, the kernel is made smaller.
 #[derive(Node)]
 #[node(class = "ImpactGaussianBlurMask", category = "ImpactPack/Util", display = "Gaussian Blur Mask")]
@@ -42,11 +44,5 @@ fn blurred(mask: &Tensor, radius: i64, sigma: f64) -> Result<Tensor> {
         return Ok(mask.shallow_clone());
     }
     ensure!(sigma > 0.0, "input 'sigma' is {sigma}; set it above 0");
-    let half = (side - 1) as f64 * 0.5;
-    let places = Tensor::linspace(-half, half, side, (mask.kind(), mask.device()));
-    let line = ((places / sigma).square() * -0.5).exp();
-    let line = &line / line.sum(None);
-    let kernel = line.unsqueeze(1).matmul(&line.unsqueeze(0)).view([1, 1, side, side]);
-    let padded = mask.unsqueeze(1).reflection_pad2d([side / 2; 4]);
-    Ok(padded.conv2d(&kernel, None::<Tensor>, [1, 1], [0, 0], [1, 1], 1).squeeze_dim(1))
+    Ok(gaussian::blurred(mask, side, sigma))
 }

@@ -20,20 +20,42 @@ impl Run for MakeImageBatch {
     type Out = Image;
 
     fn run(self, _: &mut Cx) -> Result<Image> {
-        let (columns, rows) = picture_size(&self.image1.0)?;
-        let channels = self.image1.0.size()[3];
-        let mut all = vec![self.image1.0];
-        for (name, Image(image)) in self.more.0 {
-            let size = picture_size(&image)?;
-            anyhow::ensure!(
-                image.size()[3] == channels,
-                "input '{name}' has {} channels beside {channels}; connect pictures of equal ones",
-                image.size()[3]
-            );
-            let fits = size == (columns, rows);
-            all.push(if fits { image } else { resize_pictures(&image, columns, rows, Method::Lanczos, Crop::Center)? });
-        }
-        Ok(Image(Tensor::cat(&all, 0)))
+        batch(self.image1, self.more.0.into_iter().map(|(name, image)| (format!("input '{name}'"), image)))
+    }
+}
+
+/// Pictures as one batch, of the size of the first.
+fn batch(first: Image, more: impl IntoIterator<Item = (String, Image)>) -> Result<Image> {
+    let (columns, rows) = picture_size(&first.0)?;
+    let channels = first.0.size()[3];
+    let mut all = vec![first.0];
+    for (name, Image(image)) in more {
+        let size = picture_size(&image)?;
+        anyhow::ensure!(
+            image.size()[3] == channels,
+            "{name} has {} channels beside {channels}; connect pictures of equal ones",
+            image.size()[3]
+        );
+        let fits = size == (columns, rows);
+        all.push(if fits { image } else { resize_pictures(&image, columns, rows, Method::Lanczos, Crop::Center)? });
+    }
+    Ok(Image(Tensor::cat(&all, 0)))
+}
+
+/// Joins the pictures of a list to one batch. Those of another size than the first are cropped and resized to it.
+#[derive(Node)]
+#[node(class = "ImageListToImageBatch", category = "ImpactPack/Operation", display = "Image List to Image Batch")]
+struct ImageListToImageBatch {
+    images: List<Image>,
+}
+
+impl Run for ImageListToImageBatch {
+    type Out = Image;
+
+    fn run(self, _: &mut Cx) -> Result<Image> {
+        let mut images = self.images.0.into_iter();
+        let first = images.next().context("the list is empty; connect one with pictures")?;
+        batch(first, (2..).zip(images).map(|(number, image)| (format!("picture {number} of the list"), image)))
     }
 }
 

@@ -2,3 +2,4 @@
 
 mod blur;
 mod lists;
+mod logic;

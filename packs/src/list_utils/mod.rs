@@ -1,3 +1,5 @@
 //! ComfyUI-List-Utils.
 
+mod lists;
+mod py_list;
 mod split_string;

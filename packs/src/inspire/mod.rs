@@ -1,0 +1,4 @@
+//! ComfyUI-Inspire-Pack.
+
+mod files;
+mod load_images;

@@ -1,0 +1,3 @@
+//! WAS Node Suite.
+
+mod text;
