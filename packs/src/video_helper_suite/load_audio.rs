@@ -8,7 +8,7 @@ use redraft_engine::{Node, Outputs};
 use redraft_nodes::media::{look_for_audio, probe, sound_part};
 use redraft_nodes::values::Audio;
 
-use super::paths;
+use crate::paths;
 
 /// Reads the sound of a file, which may be a video. The path is `input/a.wav`, or one into the output or temp folder.
 #[derive(Node)]

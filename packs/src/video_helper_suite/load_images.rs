@@ -13,8 +13,8 @@ use tch::{Device, Kind, Tensor};
 
 use super::load_formats::target_size;
 use super::load_video::Wanted;
-use super::paths;
 use super::wires::{BatchManager, ImageOrLatent};
+use crate::paths;
 
 /// The largest number that a widget takes.
 const MOST: i64 = (1 << 53) - 1;

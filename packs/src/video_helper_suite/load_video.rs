@@ -14,10 +14,11 @@ use redraft_nodes::recipes::VaeRecipe;
 use redraft_nodes::values::{Audio, Image, Latent};
 use tch::{Device, Kind, Tensor};
 
+use super::at_once;
 use super::load_formats::{ANY_SIZE, LoadFormat, target_size};
 use super::selection::Selection;
 use super::wires::{BatchManager, Facts, ImageOrLatent, Linkable, NUMBER, VideoInfo, fit};
-use super::{at_once, paths};
+use crate::paths;
 
 /// The largest number that a widget takes.
 const MOST: i64 = (1 << 53) - 1;

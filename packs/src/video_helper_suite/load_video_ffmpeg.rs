@@ -12,8 +12,8 @@ use tch::{Device, Kind, Tensor};
 
 use super::load_formats::LoadFormat;
 use super::load_video::{LINKABLE, Wanted, sound, streams};
-use super::paths;
 use super::wires::{BatchManager, Facts, ImageOrLatent, VideoInfo, fit};
+use crate::paths;
 
 /// The largest number that a widget takes.
 const MOST: i64 = (1 << 53) - 1;

@@ -13,7 +13,6 @@ mod load_video;
 mod load_video_ffmpeg;
 mod merge;
 mod outputs;
-mod paths;
 mod saving;
 mod select;
 mod selection;

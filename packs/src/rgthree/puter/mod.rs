@@ -78,7 +78,15 @@ fn assign(targets: &[String], value: Thing, names: &mut HashMap<String, Thing>) 
 
 fn value(tree: &Tree, names: &HashMap<String, Thing>) -> Result<Thing> {
     let of = |tree: &Tree| value(tree, names);
-    let all = |trees: &[Tree]| trees.iter().map(of).collect::<Result<Vec<_>>>();
+    let all = |trees: &[Tree]| {
+        let (mut found, mut sum) = (Vec::with_capacity(trees.len()), 0);
+        for tree in trees {
+            let value = of(tree)?;
+            sum = value.added_to(sum)?;
+            found.push(value);
+        }
+        Ok::<_, anyhow::Error>(found)
+    };
     let flag = |flag: bool| Thing::Number(Number::whole(i128::from(flag)));
     Ok(match tree {
         Tree::Value(value) => value.clone(),
@@ -188,6 +196,12 @@ mod tests {
             assert!(shown(program).contains(words), "{program}: {}", shown(program));
         }
         assert!(shown(&"(".repeat(500)).contains("nested deeper"));
+        // A few lines that would hold more than there is, or lie deeper than the stack.
+        assert!(shown(&format!("x = 'pen'\n{}", "x = [x, x]\n".repeat(40))).contains("hold more than"));
+        assert!(shown(&format!("x = 1\n{}", "x = [x]\n".repeat(5000))).contains("deeper than 64"));
+        assert!(shown(&format!("x = ['pen']\n{}", "x = x + x\n".repeat(40))).contains("hold more than"));
+        let long = "x = x + x\n".repeat(20);
+        assert!(shown(&format!("x = 'pen'\n{long}y = [{}]", "x, ".repeat(1000))).contains("hold more than"));
         assert!(shown(&"if 1:\n".repeat(3)).contains("indented"));
     }
 }

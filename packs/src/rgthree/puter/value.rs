@@ -1,6 +1,6 @@
 //! What values are, and what is done with them.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use indexmap::IndexMap;
 use redraft_engine::io::Value;
 use redraft_engine::memory::ask_text;
@@ -21,7 +21,31 @@ pub(super) enum Thing {
     Other(Value),
 }
 
+/// The most that a list may hold: bytes of texts, and 64 for each member.
+const MOST: usize = 1 << 26;
+/// How deep lists may lie in each other.
+const DEEPEST: usize = 64;
+
 impl Thing {
+    /// What a list holds with this as one more member, beside the `sum` of the others; an error if that is too much, or lies too deep.
+    pub(super) fn added_to(&self, sum: usize) -> Result<usize> {
+        self.measure(sum, 1)
+    }
+
+    fn measure(&self, sum: usize, depth: usize) -> Result<usize> {
+        ensure!(depth <= DEEPEST, "lists lie in each other deeper than {DEEPEST}; make it simpler");
+        let sum = sum.saturating_add(64);
+        let sum = match self {
+            Self::Text(text) => sum.saturating_add(text.len()),
+            Self::List(all) | Self::Tuple(all) => {
+                all.iter().try_fold(sum, |sum, member| member.measure(sum, depth + 1))?
+            }
+            _ => sum,
+        };
+        ensure!(sum <= MOST, "lists and texts in it hold more than {MOST} bytes; use less");
+        Ok(sum)
+    }
+
     pub(super) fn of(value: &Value) -> Self {
         if value.is_nothing() {
             return Self::Nothing;
@@ -101,7 +125,10 @@ impl Thing {
     pub(super) fn members(&self) -> Result<Vec<Self>> {
         match self {
             Self::List(all) | Self::Tuple(all) => Ok(all.clone()),
-            Self::Text(text) => Ok(text.chars().map(|c| Self::Text(c.to_string())).collect()),
+            Self::Text(text) => {
+                ensure!(text.len() <= MOST / 64, "a text of {} bytes has too many members; use less", text.len());
+                Ok(text.chars().map(|c| Self::Text(c.to_string())).collect())
+            }
             other => bail!("{} has no members", other.kind()),
         }
     }
@@ -138,7 +165,10 @@ pub(super) fn binary(sign: &str, left: &Thing, right: &Thing) -> Result<Thing> {
             ask_text(one.len() + other.len())?;
             Ok(Thing::Text(format!("{one}{other}")))
         }
-        ("+", Thing::List(one), Thing::List(other)) => Ok(Thing::List([one.as_slice(), other.as_slice()].concat())),
+        ("+", Thing::List(one), Thing::List(other)) => {
+            one.iter().chain(other).try_fold(0, |sum, member| member.added_to(sum))?;
+            Ok(Thing::List([one.as_slice(), other.as_slice()].concat()))
+        }
         _ => computed(&format!("x {sign} y"), &[("x", left.number()?), ("y", right.number()?)]),
     }
 }
@@ -204,7 +234,7 @@ pub(super) fn call(name: &str, arguments: &[Thing]) -> Result<Thing> {
             Thing::Text(text) => {
                 let float = parse_float(text).with_context(|| format!("'{text}' is no number"))?;
                 let int = (name == "int").then(|| text.trim().parse::<i128>().ok()).flatten();
-                anyhow::ensure!(name == "float" || int.is_some(), "'{text}' is no whole number");
+                ensure!(name == "float" || int.is_some(), "'{text}' is no whole number");
                 Thing::Number(int.map_or(Number::Float(float), Number::whole))
             }
             other => computed(&format!("{name}(x)"), &[("x", other.number()?)])?,
@@ -248,12 +278,14 @@ pub(super) fn method(of: &Thing, name: &str, arguments: &[Thing]) -> Result<Thin
         ("startswith", 1) => Thing::Number(Number::Bool(text.starts_with(given(0)?))),
         ("endswith", 1) => Thing::Number(Number::Bool(text.ends_with(given(0)?))),
         ("split", 0) => {
+            ensure!(text.len() <= MOST / 32, "split is given {} bytes; use a shorter text", text.len());
             let parts = text.split(is_space).filter(|part| !part.is_empty());
             Thing::List(parts.map(|part| Thing::Text(part.to_owned())).collect())
         }
         ("split", 1) => {
             let at = given(0)?;
-            anyhow::ensure!(!at.is_empty(), "split is given an empty text; give it what stands between the parts");
+            ensure!(!at.is_empty(), "split is given an empty text; give it what stands between the parts");
+            ensure!(text.matches(at).count() <= MOST / 64, "split gives too many parts; use a shorter text");
             Thing::List(text.split(at).map(|part| Thing::Text(part.to_owned())).collect())
         }
         ("join", 1) => {
