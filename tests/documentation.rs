@@ -27,7 +27,7 @@ type Row = (&'static str, usize, &'static [(u32, u32)]);
 type Check = Box<dyn FnOnce(&Path) -> Result<(), Failed> + Send>;
 
 #[rustfmt::skip]
-const WORKFLOWS: [Row; 53] = [
+const WORKFLOWS: [Row; 56] = [
     ("begin-with__data-types__Preview_as_Text", 1, &[]),
     ("begin-with__wireless-nodes__Set_Get", 1, &[(640, 512)]),
     ("data-utilities__batch-video__Batch_Images", 3, &[(640, 512), (640, 512), (640, 512)]),
@@ -81,15 +81,20 @@ const WORKFLOWS: [Row; 53] = [
     ("data-utilities__resize-crop-pad__Crop_to_multiple_of_32", 1, &[(640, 512)]),
     ("data-utilities__simple-math__Simple_Math", 0, &[]),
     ("data-utilities__simple-math__Simple_Math_FloatInt", 0, &[]),
+    ("data-utilities__list__List_To_Batch_To_List", 3, &[(640, 512); 3]),
+    ("data-utilities__simple-math__Power_Puter", 1, &[]),
+    ("data-utilities__text-ops__Power_Puter_(rgthree)_Replace", 0, &[]),
 ];
 
 /// What some of them show as text.
-const TEXTS: [(&str, &str); 5] = [
+const TEXTS: [(&str, &str); 7] = [
     ("begin-with__data-types__Preview_as_Text", "Comfy with ComfyUI"),
     ("begin-with__wireless-nodes__Set_Get", "Hello!"),
     ("data-utilities__list__Split_String", "node 3: pineapple"),
     ("data-utilities__simple-math__Simple_Math", "node 8: 75"),
     ("data-utilities__simple-math__Simple_Math_FloatInt", "node 24: 999"),
+    ("data-utilities__simple-math__Power_Puter", "This image is larger than 512"),
+    ("data-utilities__text-ops__Power_Puter_(rgthree)_Replace", "pineapple pen"),
 ];
 
 /// Workflows with a LoRA, and the ids of their nodes LoraLoader.
