@@ -57,6 +57,10 @@ struct Batch {
 impl Run for LoadBatch {
     type Out = Batch;
 
+    fn validate(offer: &Offer) -> Result<(), String> {
+        paths::fit(offer, "directory")
+    }
+
     fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {
         flaws(offer, folders)
     }
@@ -128,6 +132,10 @@ struct Listed {
 
 impl Run for LoadList {
     type Out = Listed;
+
+    fn validate(offer: &Offer) -> Result<(), String> {
+        paths::fit(offer, "directory")
+    }
 
     fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {
         flaws(offer, folders)
