@@ -345,14 +345,14 @@ mod tests {
             (&json!(["res_x", -1]), 8, 8, "-1 layers"),
             (&said, 24, 16, "cannot be added"),
             (&said, 0, 8, "cannot be added"),
-            (&said, 8, 0, "no channels"),
+            (&said, 8, 0, "its dimension 0 is needed"),
         ] {
             let weight = Tensor::zeros([outputs, inputs, 3, 3, 3], (Kind::Float, Device::Cpu));
             let bias = Tensor::zeros([outputs], (Kind::Float, Device::Cpu));
             save(file.path(), [("up.conv.conv.weight", &weight), ("up.conv.conv.bias", &bias)]).unwrap();
             let w = Weights::open(file.path()).unwrap().at("up");
             let message = block(&w, said, &mut { inputs }, edges).err().unwrap().to_string();
-            assert!(message.contains(why) && message.contains("damaged"), "{message}");
+            assert!(message.contains(why), "{message}");
         }
     }
 }
