@@ -14,7 +14,8 @@ enum Axis {
     X,
     /// Top and bottom change places.
     Y,
-    XY,
+    #[combo(name = "xy")]
+    Both,
 }
 
 impl Axis {
@@ -23,7 +24,7 @@ impl Axis {
         match self {
             Self::X => &[2],
             Self::Y => &[1],
-            Self::XY => &[1, 2],
+            Self::Both => &[1, 2],
         }
     }
 }
