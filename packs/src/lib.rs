@@ -2,7 +2,8 @@
 //! are the packs'; every line here is our own, and none of the packs is needed. A program that links this crate
 //! (`use redraft_packs as _;`) has them beside ComfyUI's.
 //!
-//! A pack is a folder here: one file for each group of nodes, and what the pack is called and where it comes from in [`PACKS`].
+//! A pack is a folder here, with one file for each group of nodes; the table below says what it is called and where it comes from. What
+//! several packs need (`gaussian.rs`, `paths.rs`) lies beside the folders.
 
 mod custom_scripts;
 mod essentials;

@@ -81,13 +81,14 @@ mod tests {
     /// As Python's `sorted` has them with the pack's keys.
     #[test]
     fn files_are_sorted_and_cut() {
-        let folder = std::env::temp_dir().join(format!("redraft-inspire-{}", std::process::id()));
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
         std::fs::create_dir_all(folder.join("x.png")).unwrap();
         for name in ["b10.png", "b9.PNG", "a.webp", "007-3.jpg", "note.txt", "c.gif"] {
             std::fs::write(folder.join(name), "").unwrap();
         }
         let names = |order: Order, start: i128, cap: i128| {
-            let found = pictures(&folder, order, start, cap).unwrap();
+            let found = pictures(folder, order, start, cap).unwrap();
             let names = found.iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned());
             names.collect::<Vec<_>>().join(" ")
         };
@@ -97,6 +98,5 @@ mod tests {
         assert_eq!(names(Order::NumberDown, 0, 0), "a.webp b10.png b9.PNG 007-3.jpg");
         assert_eq!((names(Order::Name, -1, 0), names(Order::Name, 2, 1)), ("b9.PNG".to_owned(), "b10.png".to_owned()));
         assert_eq!(names(Order::Name, 9, 0), "");
-        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use redraft_engine::cx::Cx;
 use redraft_engine::folders::FolderPaths;
 use redraft_engine::node::{Fingerprint, Flaw, Offer, Run};
-use redraft_engine::{Node, Outputs, memory};
+use redraft_engine::{Inputs, Node, Outputs, memory};
 use redraft_nodes::ops::resize::{Crop, Method, picture_size, resize_pictures};
 use redraft_nodes::pictures::read::{look, read};
 use redraft_nodes::recipes::VaeRecipe;
@@ -21,18 +21,10 @@ const MOST: i64 = (1 << 53) - 1;
 /// What names of pictures end in.
 const EXTENSIONS: [&str; 9] = ["jpg", "jpeg", "png", "ppm", "bmp", "pgm", "tif", "tiff", "webp"];
 
-/// Reads the pictures of a folder in the input folder as one batch, in the order of their names. They get the size that most of them have.
-#[derive(Node)]
-#[node(
-    class = "VHS_LoadImages",
-    category = "Video Helper Suite 🎥🅥🅗🅢",
-    display = "Load Images (Upload) 🎥🅥🅗🅢",
-    hidden("unique_id")
-)]
+/// Which files of a folder are read.
+#[derive(Inputs)]
 #[allow(dead_code, reason = "a batch manager is refused before anything runs")]
-struct LoadImages {
-    #[input(files = "input_folders")]
-    directory: String,
+struct Part {
     /// The most pictures; 0 for all.
     #[input(default = 0, min = 0, max = MOST, step = 1)]
     image_load_cap: Option<i64>,
@@ -41,6 +33,21 @@ struct LoadImages {
     #[input(default = 1, min = 1, max = MOST, step = 1)]
     select_every_nth: Option<i64>,
     meta_batch: Option<BatchManager>,
+}
+
+/// Reads the pictures of a folder in the input folder as one batch, in the order of their names. They get the size that most of them have.
+#[derive(Node)]
+#[node(
+    class = "VHS_LoadImages",
+    category = "Video Helper Suite 🎥🅥🅗🅢",
+    display = "Load Images (Upload) 🎥🅥🅗🅢",
+    hidden("unique_id")
+)]
+struct LoadImages {
+    #[input(files = "input_folders")]
+    directory: String,
+    #[input(flatten)]
+    part: Part,
 }
 
 /// Reads the pictures of a folder as one batch, in the order of their names. They get the size that most of them have. The path is
@@ -53,17 +60,10 @@ struct LoadImages {
     hidden("unique_id"),
     reads("input")
 )]
-#[allow(dead_code, reason = "a batch manager is refused before anything runs")]
 struct LoadImagesPath {
     directory: String,
-    /// The most pictures; 0 for all.
-    #[input(default = 0, min = 0, max = MOST, step = 1)]
-    image_load_cap: Option<i64>,
-    #[input(default = 0, min = 0, max = MOST, step = 1)]
-    skip_first_images: Option<i64>,
-    #[input(default = 1, min = 1, max = MOST, step = 1)]
-    select_every_nth: Option<i64>,
-    meta_batch: Option<BatchManager>,
+    #[input(flatten)]
+    part: Part,
 }
 
 #[derive(Outputs)]
@@ -76,25 +76,13 @@ struct Loaded {
     frame_count: i64,
 }
 
-/// Which files of a folder are read.
-struct Part {
-    skip: Option<i64>,
-    every_nth: Option<i64>,
-    /// The most; 0 for all.
-    cap: Option<i64>,
-}
-
 impl Run for LoadImages {
     type Out = Loaded;
 
     fn run(self, cx: &mut Cx) -> Result<Loaded> {
         let gone = || format!("the folder '{}' is not in the input folder any more; put it back", self.directory);
         let folder = cx.folders.find("input_folders", &self.directory).with_context(gone)?;
-        load(
-            &folder,
-            &Part { skip: self.skip_first_images, every_nth: self.select_every_nth, cap: self.image_load_cap },
-            cx,
-        )
+        load(&folder, &self.part, cx)
     }
 }
 
@@ -115,11 +103,7 @@ impl Run for LoadImagesPath {
 
     fn run(self, cx: &mut Cx) -> Result<Loaded> {
         let folder = paths::directory(cx.folders, &self.directory).context("input 'directory'")?;
-        load(
-            &folder,
-            &Part { skip: self.skip_first_images, every_nth: self.select_every_nth, cap: self.image_load_cap },
-            cx,
-        )
+        load(&folder, &self.part, cx)
     }
 }
 
@@ -138,8 +122,9 @@ fn files(folder: &Path, part: &Part) -> Result<Vec<PathBuf>> {
     }
     files.sort();
     let number = |number: Option<i64>| usize::try_from(number.unwrap_or(0)).unwrap_or(usize::MAX);
-    let most = if number(part.cap) == 0 { usize::MAX } else { number(part.cap) };
-    let chosen = files.into_iter().skip(number(part.skip)).step_by(number(part.every_nth).max(1)).take(most);
+    let most = if number(part.image_load_cap) == 0 { usize::MAX } else { number(part.image_load_cap) };
+    let chosen =
+        files.into_iter().skip(number(part.skip_first_images)).step_by(number(part.select_every_nth).max(1)).take(most);
     Ok(chosen.collect())
 }
 

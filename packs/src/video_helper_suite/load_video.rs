@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use redraft_engine::cx::Cx;
 use redraft_engine::folders::FolderPaths;
 use redraft_engine::node::{Fingerprint, Flaw, Offer, Run};
-use redraft_engine::{Node, Outputs, memory};
+use redraft_engine::{Inputs, Node, Outputs, memory};
 use redraft_nodes::media::{AudioStream, VideoStream, add_input, ffmpeg, look_for_video, probe, read, sound_part};
 use redraft_nodes::networks::Networks;
 use redraft_nodes::ops::bytes::unit_floats;
@@ -21,7 +21,45 @@ use super::wires::{BatchManager, Facts, ImageOrLatent, Linkable, NUMBER, VideoIn
 use crate::paths;
 
 /// The largest number that a widget takes.
-const MOST: i64 = (1 << 53) - 1;
+pub(super) const MOST: i64 = (1 << 53) - 1;
+
+/// Which frames there are, and how large.
+#[derive(Inputs)]
+pub(super) struct Framing {
+    /// Frames per second; 0 is the video's own rate. Frames are left out or repeated.
+    #[input(default = 0.0, min = 0.0, max = 60.0, step = 1.0)]
+    pub(super) force_rate: f64,
+    /// In pixels; 0 leaves it open.
+    #[input(default = 0, min = 0, max = 8192)]
+    pub(super) custom_width: i64,
+    /// In pixels; 0 leaves it open.
+    #[input(default = 0, min = 0, max = 8192)]
+    pub(super) custom_height: i64,
+    /// The most frames; 0 for all.
+    #[input(default = 0, min = 0, max = MOST, step = 1)]
+    pub(super) frame_load_cap: i64,
+}
+
+/// Which of the frames are taken.
+#[derive(Inputs)]
+struct Selected {
+    #[input(default = 0, min = 0, max = MOST, step = 1)]
+    skip_first_frames: i64,
+    #[input(default = 1, min = 1, max = MOST, step = 1)]
+    select_every_nth: i64,
+}
+
+/// What becomes of the frames.
+#[derive(Inputs)]
+#[allow(dead_code, reason = "a batch manager is refused before anything runs")]
+pub(super) struct Becoming {
+    meta_batch: Option<BatchManager>,
+    /// Makes latents of the frames.
+    vae: Option<VaeRecipe>,
+    /// The model that the frames are for: it takes certain sizes and numbers of frames.
+    #[input(default = "AnimateDiff")]
+    format: Option<LoadFormat>,
+}
 
 /// Reads the frames of a video in the input folder, and its sound, if it has any.
 #[derive(Node)]
@@ -32,32 +70,15 @@ const MOST: i64 = (1 << 53) - 1;
     hidden("unique_id"),
     validates_types
 )]
-#[allow(dead_code, reason = "a batch manager is refused before anything runs")]
 struct LoadVideo {
     #[input(files = "input", upload = Video)]
     video: String,
-    /// Frames per second; 0 is the video's own rate. Frames are left out or repeated.
-    #[input(default = 0.0, min = 0.0, max = 60.0, step = 1.0)]
-    force_rate: f64,
-    /// In pixels; 0 leaves it open.
-    #[input(default = 0, min = 0, max = 8192)]
-    custom_width: i64,
-    /// In pixels; 0 leaves it open.
-    #[input(default = 0, min = 0, max = 8192)]
-    custom_height: i64,
-    /// The most frames; 0 for all.
-    #[input(default = 0, min = 0, max = MOST, step = 1)]
-    frame_load_cap: i64,
-    #[input(default = 0, min = 0, max = MOST, step = 1)]
-    skip_first_frames: i64,
-    #[input(default = 1, min = 1, max = MOST, step = 1)]
-    select_every_nth: i64,
-    meta_batch: Option<BatchManager>,
-    /// Makes latents of the frames.
-    vae: Option<VaeRecipe>,
-    /// The model that the frames are for: it takes certain sizes and numbers of frames.
-    #[input(default = "AnimateDiff")]
-    format: Option<LoadFormat>,
+    #[input(flatten)]
+    framing: Framing,
+    #[input(flatten)]
+    selected: Selected,
+    #[input(flatten)]
+    becoming: Becoming,
 }
 
 /// Reads the frames of a video, and its sound, if it has any. The path is `input/a.mp4`, or one into the output or temp folder.
@@ -70,31 +91,14 @@ struct LoadVideo {
     reads("input"),
     validates_types
 )]
-#[allow(dead_code, reason = "a batch manager is refused before anything runs")]
 struct LoadVideoPath {
     video: String,
-    /// Frames per second; 0 is the video's own rate. Frames are left out or repeated.
-    #[input(default = 0.0, min = 0.0, max = 60.0, step = 1.0)]
-    force_rate: f64,
-    /// In pixels; 0 leaves it open.
-    #[input(default = 0, min = 0, max = 8192)]
-    custom_width: i64,
-    /// In pixels; 0 leaves it open.
-    #[input(default = 0, min = 0, max = 8192)]
-    custom_height: i64,
-    /// The most frames; 0 for all.
-    #[input(default = 0, min = 0, max = MOST, step = 1)]
-    frame_load_cap: i64,
-    #[input(default = 0, min = 0, max = MOST, step = 1)]
-    skip_first_frames: i64,
-    #[input(default = 1, min = 1, max = MOST, step = 1)]
-    select_every_nth: i64,
-    meta_batch: Option<BatchManager>,
-    /// Makes latents of the frames.
-    vae: Option<VaeRecipe>,
-    /// The model that the frames are for: it takes certain sizes and numbers of frames.
-    #[input(default = "AnimateDiff")]
-    format: Option<LoadFormat>,
+    #[input(flatten)]
+    framing: Framing,
+    #[input(flatten)]
+    selected: Selected,
+    #[input(flatten)]
+    becoming: Becoming,
 }
 
 #[derive(Outputs)]
@@ -138,9 +142,7 @@ impl Run for LoadVideo {
     fn run(self, cx: &mut Cx) -> Result<Loaded> {
         let gone = || format!("the video '{}' is not there any more; put it back", self.video);
         let path = cx.folders.find("input", &self.video).with_context(gone)?;
-        let frames = (self.skip_first_frames, self.select_every_nth, self.frame_load_cap);
-        let wanted = Wanted { path, size: (self.custom_width, self.custom_height), vae: self.vae, format: self.format };
-        load(wanted, self.force_rate, frames, cx)
+        load(Wanted::new(path, &self.framing, self.becoming), &self.framing, &self.selected, cx)
     }
 }
 
@@ -162,9 +164,7 @@ impl Run for LoadVideoPath {
 
     fn run(self, cx: &mut Cx) -> Result<Loaded> {
         let path = paths::file(cx.folders, &self.video).context("input 'video'")?;
-        let frames = (self.skip_first_frames, self.select_every_nth, self.frame_load_cap);
-        let wanted = Wanted { path, size: (self.custom_width, self.custom_height), vae: self.vae, format: self.format };
-        load(wanted, self.force_rate, frames, cx)
+        load(Wanted::new(path, &self.framing, self.becoming), &self.framing, &self.selected, cx)
     }
 }
 
@@ -178,6 +178,11 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
+    pub(super) fn new(path: PathBuf, framing: &Framing, becoming: Becoming) -> Self {
+        let size = (framing.custom_width, framing.custom_height);
+        Self { path, size, vae: becoming.vae, format: becoming.format }
+    }
+
     pub(super) fn format(&self) -> LoadFormat {
         self.format.unwrap_or(ANY_SIZE)
     }
@@ -239,15 +244,14 @@ pub(super) fn sound(path: &Path, stream: Option<&AudioStream>, part: (f64, f64),
     Ok(audio.filter(|audio| audio.waveform.numel() > 0))
 }
 
-/// `frames`: how many are skipped, which of the others are taken, and how many at most.
-fn load(wanted: Wanted, rate: f64, frames: (i64, i64, i64), cx: &mut Cx) -> Result<Loaded> {
+fn load(wanted: Wanted, framing: &Framing, selected: &Selected, cx: &mut Cx) -> Result<Loaded> {
     let (stream, audio) = streams(&wanted.path, cx)?;
     let size = stream.upright();
     let target = wanted.target(size, cx)?;
     let fps = stream.played_rate;
     let total = stream.frames.unwrap_or_else(|| (stream.duration.unwrap_or(0.0) * fps + 0.5).floor() as i64);
-    let selection = Selection::new(fps, rate, frames);
-    let (skip, every_nth, cap) = frames;
+    let (skip, every_nth, cap) = (selected.skip_first_frames, selected.select_every_nth, framing.frame_load_cap);
+    let selection = Selection::new(fps, framing.force_rate, (skip, every_nth, cap));
     let each = selection.target();
     let images = decoded(&wanted.path, (&stream, total), selection, target, cx)?;
     let (images, frame_count) = wanted.finished(images, cx)?;

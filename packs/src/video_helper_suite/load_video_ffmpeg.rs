@@ -6,17 +6,12 @@ use redraft_engine::folders::FolderPaths;
 use redraft_engine::node::{Fingerprint, Flaw, Offer, Run};
 use redraft_engine::{Node, Outputs, memory};
 use redraft_nodes::media::{VideoStream, add_input, ffmpeg, look_for_video, read};
-use redraft_nodes::recipes::VaeRecipe;
 use redraft_nodes::values::{Audio, Mask};
 use tch::{Device, Kind, Tensor};
 
-use super::load_formats::LoadFormat;
-use super::load_video::{LINKABLE, Wanted, sound, streams};
-use super::wires::{BatchManager, Facts, ImageOrLatent, VideoInfo, fit};
+use super::load_video::{Becoming, Framing, LINKABLE, MOST, Wanted, sound, streams};
+use super::wires::{Facts, ImageOrLatent, VideoInfo, fit};
 use crate::paths;
-
-/// The largest number that a widget takes.
-const MOST: i64 = (1 << 53) - 1;
 
 /// Reads the frames of a video in the input folder with ffmpeg, what is transparent in them as a mask, and its sound, if it has any.
 #[derive(Node)]
@@ -27,31 +22,16 @@ const MOST: i64 = (1 << 53) - 1;
     hidden("unique_id"),
     validates_types
 )]
-#[allow(dead_code, reason = "a batch manager is refused before anything runs")]
 struct LoadVideoFFmpeg {
     #[input(files = "input", upload = Video)]
     video: String,
-    /// Frames per second; 0 is the video's own rate. Frames are left out or repeated.
-    #[input(default = 0.0, min = 0.0, max = 60.0, step = 1.0)]
-    force_rate: f64,
-    /// In pixels; 0 leaves it open.
-    #[input(default = 0, min = 0, max = 8192)]
-    custom_width: i64,
-    /// In pixels; 0 leaves it open.
-    #[input(default = 0, min = 0, max = 8192)]
-    custom_height: i64,
-    /// The most frames; 0 for all.
-    #[input(default = 0, min = 0, max = MOST, step = 1)]
-    frame_load_cap: i64,
+    #[input(flatten)]
+    framing: Framing,
     /// In seconds.
     #[input(default = 0.0, min = 0.0, max = MOST, step = 0.001)]
     start_time: f64,
-    meta_batch: Option<BatchManager>,
-    /// Makes latents of the frames.
-    vae: Option<VaeRecipe>,
-    /// The model that the frames are for: it takes certain sizes and numbers of frames.
-    #[input(default = "AnimateDiff")]
-    format: Option<LoadFormat>,
+    #[input(flatten)]
+    becoming: Becoming,
 }
 
 /// Reads the frames of a video with ffmpeg, what is transparent in them as a mask, and its sound, if it has any. The path is
@@ -65,30 +45,15 @@ struct LoadVideoFFmpeg {
     reads("input"),
     validates_types
 )]
-#[allow(dead_code, reason = "a batch manager is refused before anything runs")]
 struct LoadVideoFFmpegPath {
     video: String,
-    /// Frames per second; 0 is the video's own rate. Frames are left out or repeated.
-    #[input(default = 0.0, min = 0.0, max = 60.0, step = 1.0)]
-    force_rate: f64,
-    /// In pixels; 0 leaves it open.
-    #[input(default = 0, min = 0, max = 8192)]
-    custom_width: i64,
-    /// In pixels; 0 leaves it open.
-    #[input(default = 0, min = 0, max = 8192)]
-    custom_height: i64,
-    /// The most frames; 0 for all.
-    #[input(default = 0, min = 0, max = MOST, step = 1)]
-    frame_load_cap: i64,
+    #[input(flatten)]
+    framing: Framing,
     /// In seconds.
     #[input(default = 0.0, min = 0.0, max = MOST, step = 0.001)]
     start_time: f64,
-    meta_batch: Option<BatchManager>,
-    /// Makes latents of the frames.
-    vae: Option<VaeRecipe>,
-    /// The model that the frames are for: it takes certain sizes and numbers of frames.
-    #[input(default = "AnimateDiff")]
-    format: Option<LoadFormat>,
+    #[input(flatten)]
+    becoming: Becoming,
 }
 
 #[derive(Outputs)]
@@ -117,8 +82,9 @@ impl Run for LoadVideoFFmpeg {
     fn run(self, cx: &mut Cx) -> Result<Loaded> {
         let gone = || format!("the video '{}' is not there any more; put it back", self.video);
         let path = cx.folders.find("input", &self.video).with_context(gone)?;
-        let wanted = Wanted { path, size: (self.custom_width, self.custom_height), vae: self.vae, format: self.format };
-        load(wanted, Part { rate: self.force_rate, cap: self.frame_load_cap, start: self.start_time }, cx)
+        let Framing { force_rate: rate, frame_load_cap: cap, .. } = self.framing;
+        let wanted = Wanted::new(path, &self.framing, self.becoming);
+        load(wanted, Part { rate, cap, start: self.start_time }, cx)
     }
 }
 
@@ -140,8 +106,9 @@ impl Run for LoadVideoFFmpegPath {
 
     fn run(self, cx: &mut Cx) -> Result<Loaded> {
         let path = paths::file(cx.folders, &self.video).context("input 'video'")?;
-        let wanted = Wanted { path, size: (self.custom_width, self.custom_height), vae: self.vae, format: self.format };
-        load(wanted, Part { rate: self.force_rate, cap: self.frame_load_cap, start: self.start_time }, cx)
+        let Framing { force_rate: rate, frame_load_cap: cap, .. } = self.framing;
+        let wanted = Wanted::new(path, &self.framing, self.becoming);
+        load(wanted, Part { rate, cap, start: self.start_time }, cx)
     }
 }
 

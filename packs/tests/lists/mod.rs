@@ -98,10 +98,11 @@ fn a_list_is_one_value_in_between() {
 /// Pictures that one graph saves, another reads from their folder.
 #[test]
 fn pictures_are_read_from_a_folder() {
-    let base = std::env::temp_dir().join(format!("redraft-packs-folder-{}", std::process::id()));
+    let base = tempfile::tempdir().unwrap();
+    let base = base.path();
     let save = |width: u64, prefix: &str| {
         let graph = json!({ "a": picture(width, 1), "s": node("SaveImage", json!({ "images": ["a", 0], "filename_prefix": prefix })) });
-        graphs::run(&graph, &base).unwrap();
+        graphs::run(&graph, base).unwrap();
     };
     (2..5).for_each(|width| save(width, &format!("frames/p{width}")));
     let load = |class: &str, inputs: Json| {
@@ -109,7 +110,7 @@ fn pictures_are_read_from_a_folder() {
             "l": node(class, inputs), "size": node("GetImageSize", json!({ "image": ["l", 0] })),
             "mask": node("MaskToImage", json!({ "mask": ["l", 1] })), "masks": node("GetImageSize", json!({ "image": ["mask", 0] })),
         });
-        graphs::run(&graph, &base)
+        graphs::run(&graph, base)
     };
     let inputs = json!({ "directory": "output/frames", "image_load_cap": 2, "start_index": 1, "load_always": false, "sort_method": "None" });
     let batch = load("LoadImagesFromDir //Inspire", inputs.clone()).unwrap();
@@ -122,7 +123,6 @@ fn pictures_are_read_from_a_folder() {
     assert_eq!(widths, [Some(3), Some(4), None]);
     let elsewhere = load("LoadImagesFromDir //Inspire", json!({ "directory": "/etc" })).err().unwrap();
     assert!(elsewhere.contains("leads out of the folders input, output and temp"), "{elsewhere}");
-    std::fs::remove_dir_all(&base).unwrap();
 }
 
 /// What only the other branch needs does not run.
