@@ -32,9 +32,11 @@ test-other-cpus: libtorch
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 $(TESTS) $(FIGURES)
 	ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTRUCTIONS=SSE4_2 $(TESTS) $(FIGURES)
 
-# A pack of nodes as it lies outside this repository: its own tests, and its own binary on a workflow.
+# A pack of nodes as it lies outside this repository: its own tests, and its own binary on a workflow. It takes the versions of this
+# repository's lock file.
 example-pack: libtorch
-	LIBTORCH=$${LIBTORCH:-$(CURDIR)/.libtorch/site/torch} $(CARGO) test --release --locked --manifest-path examples/my-pack/Cargo.toml --target-dir target
+	cp Cargo.lock examples/my-pack/Cargo.lock
+	LIBTORCH=$${LIBTORCH:-$(CURDIR)/.libtorch/site/torch} $(CARGO) test --release --manifest-path examples/my-pack/Cargo.toml --target-dir target
 
 # What CI asks besides the tests.
 check: libtorch
