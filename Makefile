@@ -59,13 +59,14 @@ FUZZ_FILES = cd fuzz && ASAN_OPTIONS=detect_leaks=0 RUSTC_BOOTSTRAP=1 $(CARGO) f
 FUZZ_LIMITS = -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -max_len=20000
 
 fuzz: libtorch
-	@mkdir -p $(addprefix fuzz/corpus/,ui api picture_metadata picture torch safetensors)
+	@mkdir -p $(addprefix fuzz/corpus/,ui api picture_metadata picture torch safetensors yaml)
 	$(FUZZ) ui corpus/ui seeds/ui -- $(FUZZ_LIMITS) -dict=json.dict
 	$(FUZZ) api corpus/api seeds/api -- $(FUZZ_LIMITS) -dict=json.dict
 	$(FUZZ) picture_metadata corpus/picture_metadata ../engine/tests/data/metadata -- $(FUZZ_LIMITS) -dict=media.dict
 	$(FUZZ_FILES) picture corpus/picture ../engine/tests/data/metadata ../nodes/src/pictures/testdata -- $(FUZZ_LIMITS) -dict=media.dict
 	$(FUZZ_FILES) torch corpus/torch ../nodes/src/files/testdata -- $(FUZZ_LIMITS)
 	$(FUZZ_FILES) safetensors corpus/safetensors seeds/safetensors -- $(FUZZ_LIMITS) -dict=json.dict
+	$(FUZZ_FILES) yaml corpus/yaml seeds/yaml -- $(FUZZ_LIMITS)
 
 bench: build
 	$(CARGO) bench -p redraft-nodes

@@ -6,9 +6,9 @@ use anyhow::Context;
 use redraft_engine::aside::{self, Aside};
 use redraft_engine::files;
 use redraft_engine::folders::FolderPaths;
-use serde_yaml_ng::Value as Yaml;
 
 use crate::args::Directories;
+use crate::extra_paths::{self, ExtraPath};
 use crate::out::tell;
 
 /// The longest file of extra model paths that is read, in bytes.
@@ -109,54 +109,11 @@ pub(crate) fn require_takes_files(option: &str, folder: &Path) -> anyhow::Result
 }
 
 fn add_extra(folders: &mut FolderPaths, file: &Path) -> anyhow::Result<()> {
-    let text = String::from_utf8(files::read(file, MAX_YAML)?).context("it is no text")?;
-    let Yaml::Mapping(sections) = serde_yaml_ng::from_str(&text)? else {
-        anyhow::bail!("it is no list of sections");
-    };
     let beside = std::path::absolute(file)?.parent().map(Path::to_owned).unwrap_or_default();
-    for (name, section) in &sections {
-        let Yaml::Mapping(section) = section else { continue };
-        let root = match section.get("base_path").and_then(Yaml::as_str) {
-            Some(base) => beside.join(expand(base)),
-            None => beside.clone(),
-        };
-        let default = section.get("is_default").and_then(Yaml::as_bool).unwrap_or(false);
-        for (kind, paths) in section {
-            let Some(kind) = kind.as_str().filter(|kind| *kind != "base_path" && *kind != "is_default") else {
-                continue;
-            };
-            let section = name.as_str().unwrap_or("?");
-            let paths =
-                paths.as_str().with_context(|| format!("{section}.{kind} is no path; write one path per line"))?;
-            for path in paths.lines().map(str::trim).filter(|path| !path.is_empty()) {
-                folders.add(kind, root.join(path), default);
-            }
-        }
+    for ExtraPath { kind, path, first } in extra_paths::read(&files::read(file, MAX_YAML)?, &beside)? {
+        folders.add(&kind, path, first);
     }
     Ok(())
-}
-
-/// `~` and `$NAME`, `${NAME}` as a shell expands them; an unknown name stays.
-fn expand(path: &str) -> PathBuf {
-    let path = match (path.strip_prefix('~'), std::env::var("HOME")) {
-        (Some(rest), Ok(home)) if rest.is_empty() || rest.starts_with('/') => home + rest,
-        _ => path.to_owned(),
-    };
-    let mut out = String::new();
-    let mut rest = path.as_str();
-    while let Some(at) = rest.find('$') {
-        out.push_str(&rest[..at]);
-        let tail = &rest[at + 1..];
-        let braced = tail.strip_prefix('{').and_then(|inner| inner.split_once('}'));
-        let plain = tail.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(tail.len());
-        let (name, after) = braced.unwrap_or_else(|| tail.split_at(plain));
-        match std::env::var(name) {
-            Ok(value) => out.push_str(&value),
-            Err(_) => out.push_str(&rest[at..rest.len() - after.len()]),
-        }
-        rest = after;
-    }
-    PathBuf::from(out + rest)
 }
 
 #[cfg(test)]
@@ -217,14 +174,5 @@ mod tests {
         }
         fs_err::write(&yaml, bomb).unwrap();
         assert!(folders(&directories).is_err());
-    }
-
-    #[test]
-    fn variables_are_expanded() {
-        let home = std::env::var("HOME").unwrap();
-        assert_eq!(expand("$HOME/x"), PathBuf::from(format!("{home}/x")));
-        assert_eq!(expand("${HOME}x"), PathBuf::from(format!("{home}x")));
-        assert_eq!(expand("~/x"), PathBuf::from(format!("{home}/x")));
-        assert_eq!(expand("a$NO_SUCH_NAME_/b"), PathBuf::from("a$NO_SUCH_NAME_/b"));
     }
 }

@@ -13,6 +13,7 @@ mod diff;
 mod directories;
 mod dump;
 mod exit;
+mod extra_paths;
 mod footprint;
 mod front;
 mod graph;
