@@ -1,6 +1,7 @@
 //! Training the UNet and the text encoder together, on latents.
 
 use anyhow::Result;
+use redraft_nodes::diffusion::control::Residuals;
 use redraft_nodes::diffusion::extra_conds::ExtraConds;
 use redraft_nodes::diffusion::network::Inputs;
 use redraft_nodes::diffusion::parameterisation::Parameterisation;
@@ -67,8 +68,19 @@ impl Networks {
 
     /// The noise in states that are scaled as the network takes them, at timesteps, under encoded prompts.
     pub(crate) fn predict(&self, x: &Tensor, timestep: &Tensor, context: &Tensor) -> Result<Tensor> {
+        self.steered(x, timestep, context, None)
+    }
+
+    /// The same with what a ControlNet adds.
+    pub(crate) fn steered(
+        &self,
+        x: &Tensor,
+        timestep: &Tensor,
+        context: &Tensor,
+        control: Option<&Residuals>,
+    ) -> Result<Tensor> {
         let (extra, call) = (ExtraConds::default(), Call::plain());
-        self.unet.forward(&Inputs { x, timestep, context, extra: &extra, control: None, call: &call })
+        self.unet.forward(&Inputs { x, timestep, context, extra: &extra, control, call: &call })
     }
 }
 

@@ -41,7 +41,7 @@ impl Draw {
         let extras = Extras {
             lora: self.lora.as_deref().map(|file| (file, self.strength)),
             embeddings: self.embeddings.as_deref(),
-            unet: None,
+            ..Extras::default()
         };
         let painter = Painter::with(&self.checkpoint, self.canvas.device.open(false)?, &self.settings, extras)?;
         let prompts: Vec<&String> =

@@ -8,6 +8,7 @@ mod check;
 mod checker;
 mod checkpoint;
 mod companion;
+mod control;
 mod data;
 mod denoiser;
 mod draw;
@@ -59,6 +60,7 @@ enum Command {
     Lora(lora::Lora),
     Inversion(inversion::Inversion),
     Inpainting(inpainting::Inpainting),
+    Control(control::Control),
     /// Cuts a file into parts below 15 MiB.
     Split {
         file: PathBuf,
@@ -89,6 +91,7 @@ fn main() -> Result<()> {
         Command::Lora(lora) => lora.run(),
         Command::Inversion(inversion) => inversion.run(),
         Command::Inpainting(inpainting) => inpainting.run(),
+        Command::Control(control) => control.run(),
         Command::Split { file } => {
             checkpoint::split(&file, None)?.iter().try_for_each(|part| log::say(&part.display().to_string()))
         }

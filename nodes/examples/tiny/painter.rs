@@ -13,7 +13,7 @@ use redraft_nodes::models::families::recognise;
 use redraft_nodes::networks::Networks;
 use redraft_nodes::ops::cuda::DeviceChoice;
 use redraft_nodes::ops::numerics::Numerics;
-use redraft_nodes::recipes::{Model, VaeRecipe};
+use redraft_nodes::recipes::{ControlNet, Model, VaeRecipe};
 use redraft_nodes::sampling::guidance::Batching;
 use redraft_nodes::sampling::ksampler::{SampleRequest, sample};
 use redraft_nodes::sampling::ready::ReadyModel;
@@ -22,7 +22,7 @@ use redraft_nodes::sampling::schedules::Schedule;
 use redraft_nodes::text::embeddings::EmbeddingFiles;
 use redraft_nodes::text::encode::TextEncoder;
 use redraft_nodes::values::extras::{CONCAT_LATENT, CONCAT_MASK};
-use redraft_nodes::values::{Conditioning, Latent};
+use redraft_nodes::values::{Conditioning, Control, Latent};
 use tch::{Device, Kind, Tensor};
 
 /// Prompts that go through the network together.
@@ -79,6 +79,8 @@ pub(crate) struct Painter {
     schedule: &'static Schedule,
     settings: Settings,
     embeddings: EmbeddingFiles,
+    /// A ControlNet, what it goes by, and its strength.
+    control: Option<(ControlNet, Tensor, f64)>,
 }
 
 /// What is used beside a checkpoint.
@@ -90,6 +92,17 @@ pub(crate) struct Extras<'a> {
     pub(crate) embeddings: Option<&'a Path>,
     /// A UNet in place of the checkpoint's.
     pub(crate) unet: Option<&'a Path>,
+    /// A ControlNet.
+    pub(crate) control: Option<Steering<'a>>,
+}
+
+/// A ControlNet and what it goes by.
+#[derive(Clone, Copy)]
+pub(crate) struct Steering<'a> {
+    pub(crate) file: &'a Path,
+    /// A picture for each latent, N×3×H×W of 0 to 1.
+    pub(crate) hint: &'a Tensor,
+    pub(crate) strength: f64,
 }
 
 /// What part of pictures is painted anew.
@@ -140,6 +153,12 @@ impl Painter {
             schedule: Schedule::named(&settings.scheduler)?,
             settings: settings.clone(),
             embeddings: EmbeddingFiles::new(extras.embeddings.map(Path::to_owned)),
+            control: match extras.control {
+                Some(Steering { file, hint, strength }) => {
+                    Some((ControlNet::open(&Weights::open(file)?)?, hint.shallow_clone(), strength))
+                }
+                None => None,
+            },
         })
     }
 
@@ -172,8 +191,14 @@ impl Painter {
             let (start, count) = (group as i64 * TOGETHER as i64, prompts.len() as i64);
             let repaint = repaint.map(|repaint| repaint.part(start, count));
             let noise_mask = repaint.as_ref().map(|repaint| repaint.mask.shallow_clone());
+            let control = self.control.as_ref().map(|(net, hint, strength)| {
+                let mut control = Control::new(net.clone(), hint.narrow(0, start, count));
+                control.strength = *strength;
+                Rc::new(control)
+            });
             let shown = |conditioning: Conditioning| {
                 conditioning.map(|entry| {
+                    entry.control = control.clone();
                     if let Some(Repaint { mask, shown: Some(shown) }) = &repaint {
                         entry.extras.set(CONCAT_LATENT, shown.shallow_clone());
                         entry.extras.set(CONCAT_MASK, mask.shallow_clone());

@@ -3,12 +3,14 @@
 use redraft_nodes::files::tensor_file;
 use redraft_nodes::files::weights::Weights;
 use redraft_nodes::lora::{Lora, layers};
+use redraft_nodes::models::control::ControlFile;
 use redraft_nodes::models::families::recognise;
 use redraft_nodes::ops::noise::randn;
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::{batch, numerics, random, value};
 use crate::companion::Companion;
+use crate::control::Net;
 use crate::data::token_rows;
 use crate::denoiser::{Denoiser, Draw};
 use crate::inpainting::Unet;
@@ -54,6 +56,13 @@ fn companions_begin_as_the_checkpoint_and_their_losses_fall() {
     assert!(value(&(&again.parameters.flat - &unet.parameters.flat).abs().max()) < 2e-3, "half precision");
     assert!(lora.parameters().take(&tensor_file::load(&file).unwrap()).is_err(), "a file of another kind");
     assert_eq!(recognise(&Weights::open(&file).unwrap()).unwrap().model().unwrap().family.name, "Stable Diffusion 1.x");
+
+    let mut net = Net::new(&weights, &numerics(), file.clone()).unwrap();
+    let packed = Tensor::cat(&[&latents, &randn(9, &[2, 64, 16, 16]).gt(1.0).to_kind(Kind::Float)], 1);
+    assert!(falls(&mut net, &packed, &tokens, &draw, 1e-3, Some(plain)));
+    net.write(net.parameters.named(&net.parameters.flat), 3).unwrap();
+    let control = ControlFile::recognise(&Weights::open(&file).unwrap()).unwrap();
+    control.fits(recognise(&weights).unwrap().model().unwrap()).unwrap();
 
     let mut vectors = Vectors::new(&weights, &numerics(), "green blue", file).unwrap();
     let tokens = token_rows([turquoise(1, 0, 8).tokens.as_slice(), turquoise(1, 1, 8).tokens.as_slice()], Device::Cpu);
