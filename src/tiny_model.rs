@@ -7,6 +7,7 @@ use anyhow::Context;
 use redraft_engine::aside::Aside;
 use redraft_engine::files;
 use redraft_engine::folders::FolderPaths;
+use safetensors::{SafeTensorError, SafeTensors};
 
 use crate::args::Directories;
 use crate::directories;
@@ -24,11 +25,14 @@ const LORA_NAME: &str = "redraft-tiny-lora.safetensors";
 /// A textual inversion for it, turquoise, and its name.
 static EMBEDDING: &[u8] = include_bytes!("../models/redraft-tiny-turquoise.safetensors");
 const EMBEDDING_NAME: &str = "redraft-tiny-turquoise.safetensors";
+/// Its UNet for inpainting alone, and the name of the checkpoint with it.
+static INPAINTING: &[u8] = include_bytes!("../models/redraft-tiny-inpainting.safetensors");
+const INPAINTING_NAME: &str = "redraft-tiny-inpainting.safetensors";
 /// For which names it stands in.
 static SUBSTITUTES: &str = include_str!("../workflows/substitutes.toml");
 
-/// Writes the checkpoint as a checkpoint and as a VAE, its LoRA and its embedding, and the table of what it stands in for. Files that are there already and say the
-/// same stay as they are.
+/// Writes the checkpoint as a checkpoint and as a VAE, another for inpainting, its LoRA and its embedding, and the table of what they stand
+/// in for. Files that are there already and say the same stay as they are.
 pub(crate) fn tiny_model(directories: &Directories) -> Outcome {
     let folders = directories::folders(directories)?;
     let checkpoint = directory(&folders, "checkpoints")?.join(NAME);
@@ -38,11 +42,24 @@ pub(crate) fn tiny_model(directories: &Directories) -> Outcome {
     if vae.exists() || !linked(&checkpoint, &vae) {
         put(&vae, CHECKPOINT)?;
     }
+    let inpainting = with_tensors(CHECKPOINT, INPAINTING).map_err(anyhow::Error::from)?;
+    put(&directory(&folders, "checkpoints")?.join(INPAINTING_NAME), &inpainting)?;
     put(&directory(&folders, "loras")?.join(LORA_NAME), LORA)?;
     put(&directory(&folders, "embeddings")?.join(EMBEDDING_NAME), EMBEDDING)?;
     let base = directories.base_directory.as_deref().unwrap_or(Path::new("."));
     put(&base.join(USUAL), SUBSTITUTES.as_bytes())?;
     Ok(Exit::Done)
+}
+
+/// A safetensors file with those tensors of another in place of its own of the same name, and with what the other says it is.
+fn with_tensors(file: &[u8], other: &[u8]) -> Result<Vec<u8>, SafeTensorError> {
+    const ABOUT: &str = "about";
+    let (_, header) = SafeTensors::read_metadata(other)?;
+    let (file, other) = (SafeTensors::deserialize(file)?, SafeTensors::deserialize(other)?);
+    let tensors = file.iter().map(|(name, tensor)| (name, other.tensor(name).unwrap_or(tensor)));
+    // With more than one text the bytes would not be the same twice: they are written in the order of a hash map.
+    let about = header.metadata().as_ref().and_then(|texts| texts.get(ABOUT));
+    safetensors::serialize(tensors, about.map(|about| [(ABOUT.to_owned(), about.clone())].into()))
 }
 
 /// The first folder of a kind.

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use common::{Base, Redraft};
 use image::RgbImage;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 const SIDE: u32 = 128;
 
@@ -20,34 +20,52 @@ fn base() -> Base {
     base
 }
 
+/// A graph with a checkpoint of that name, which is not there, a prompt, and what makes a picture of the latents of node 3.
+fn graph(checkpoint: &str, prompt: &str, more: Json) -> Json {
+    let text = |text: &str| json!({ "class_type": "CLIPTextEncode", "inputs": { "text": text, "clip": ["4", 1] } });
+    let mut graph = json!({
+        "4": { "class_type": "CheckpointLoaderSimple", "inputs": { "ckpt_name": checkpoint } },
+        "6": text(prompt),
+        "7": text(""),
+        "8": { "class_type": "VAEDecode", "inputs": { "samples": ["3", 0], "vae": ["4", 2] } },
+        "9": { "class_type": "SaveImage", "inputs": { "images": ["8", 0], "filename_prefix": "drawn" } },
+    });
+    let (Json::Object(graph_nodes), Json::Object(more)) = (&mut graph, more) else { unreachable!() };
+    graph_nodes.extend(more);
+    graph
+}
+
+/// A sampler of 12 steps.
+fn sampler(conditioning: [Json; 2], latent: Json, denoise: f64) -> Json {
+    let [positive, negative] = conditioning;
+    json!({ "class_type": "KSampler", "inputs": {
+        "model": ["4", 0], "positive": positive, "negative": negative, "latent_image": latent, "seed": 1, "steps": 12,
+        "cfg": 7.0, "sampler_name": "dpmpp_2m", "scheduler": "karras", "denoise": denoise,
+    } })
+}
+
+/// The picture that a graph makes, and what is said meanwhile.
+fn picture(base: &Base, graph: &Json) -> (RgbImage, String) {
+    let done = base.run(&base.write_json("workflow.json", graph)).finish().expect_code(0);
+    (image::open(Path::new(done.stdout.trim())).unwrap().to_rgb8(), done.stderr)
+}
+
 /// The picture of a prompt, under a model's name that is not there: from noise, or from the green picture.
 fn drawn(base: &Base, prompt: &str, denoise: Option<f64>) -> RgbImage {
-    let text = |text: &str| json!({ "class_type": "CLIPTextEncode", "inputs": { "text": text, "clip": ["4", 1] } });
     let latent = match denoise {
         None => {
             json!({ "class_type": "EmptyLatentImage", "inputs": { "width": SIDE, "height": SIDE, "batch_size": 1 } })
         }
         Some(_) => json!({ "class_type": "VAEEncode", "inputs": { "pixels": ["1", 0], "vae": ["4", 2] } }),
     };
-    let file = base.write_json(
-        "workflow.json",
-        &json!({
-            "1": { "class_type": "LoadImage", "inputs": { "image": "green.png" } },
-            "3": { "class_type": "KSampler", "inputs": {
-                "model": ["4", 0], "positive": ["6", 0], "negative": ["7", 0], "latent_image": ["5", 0], "seed": 1, "steps": 12,
-                "cfg": 7.0, "sampler_name": "dpmpp_2m", "scheduler": "karras", "denoise": denoise.unwrap_or(1.0),
-            } },
-            "4": { "class_type": "CheckpointLoaderSimple", "inputs": { "ckpt_name": "v1-5-pruned-emaonly-fp16.safetensors" } },
-            "5": latent,
-            "6": text(prompt),
-            "7": text(""),
-            "8": { "class_type": "VAEDecode", "inputs": { "samples": ["3", 0], "vae": ["4", 2] } },
-            "9": { "class_type": "SaveImage", "inputs": { "images": ["8", 0], "filename_prefix": "drawn" } },
-        }),
-    );
-    let done = base.run(&file).finish().expect_code(0);
-    assert!(done.stderr.contains("using redraft-tiny.safetensors in place of v1-5-pruned"), "{}", done.stderr);
-    image::open(Path::new(done.stdout.trim())).unwrap().to_rgb8()
+    let more = json!({
+        "1": { "class_type": "LoadImage", "inputs": { "image": "green.png" } },
+        "3": sampler([json!(["6", 0]), json!(["7", 0])], json!(["5", 0]), denoise.unwrap_or(1.0)),
+        "5": latent,
+    });
+    let (picture, said) = picture(base, &graph("v1-5-pruned-emaonly-fp16.safetensors", prompt, more));
+    assert!(said.contains("using redraft-tiny.safetensors in place of v1-5-pruned"), "{said}");
+    picture
 }
 
 /// The mean red, green and blue of the middle, and of a frame of eight pixels.
@@ -94,12 +112,46 @@ fn image2image_keeps_less_of_the_draft_the_more_it_is_denoised() {
     assert!(distances.is_sorted(), "{distances:?}");
 }
 
+/// The mean colour of a square of 24 pixels about a point.
+fn colour_at(picture: &RgbImage, (x, y): (u32, u32)) -> [f64; 3] {
+    let square = image::imageops::crop_imm(picture, x - 12, y - 12, 24, 24).to_image();
+    let mut sum = [0.0; 3];
+    square.pixels().for_each(|pixel| (0..3).for_each(|i| sum[i] += f64::from(pixel.0[i])));
+    sum.map(|sum| sum / f64::from(square.width() * square.height()))
+}
+
+#[test]
+fn inpainting_paints_what_the_mask_says_and_keeps_the_rest() {
+    let base = base();
+    let solid = |value: f64, width: u32| json!({ "class_type": "SolidMask", "inputs": { "value": value, "width": width, "height": SIDE } });
+    let more = json!({
+        "1": { "class_type": "LoadImage", "inputs": { "image": "green.png" } },
+        "3": sampler([json!(["5", 0]), json!(["5", 1])], json!(["5", 2]), 1.0),
+        "5": { "class_type": "InpaintModelConditioning", "inputs": { "positive": ["6", 0], "negative": ["7", 0], "vae": ["4", 2],
+            "pixels": ["1", 0], "mask": ["m", 0], "noise_mask": true } },
+        "all": solid(0.0, SIDE),
+        "half": solid(1.0, SIDE / 2),
+        "m": { "class_type": "MaskComposite", "inputs": { "destination": ["all", 0], "source": ["half", 0], "x": SIDE / 2, "y": 0,
+            "operation": "add" } },
+    });
+    let graph = graph("sd-v1-5-inpainting.ckpt", "a white circle on a green background", more);
+    let (picture, said) = picture(&base, &graph);
+    assert!(said.contains("using redraft-tiny-inpainting.safetensors in place of sd-v1-5-inpainting.ckpt"), "{said}");
+    let green = [20.0, 160.0, 60.0];
+    for y in [24, 64, 104] {
+        assert!(is(colour_at(&picture, (24, y)), green), "{:?}", colour_at(&picture, (24, y)));
+    }
+    let white = picture.enumerate_pixels().filter(|(_, _, pixel)| pixel.0.iter().all(|&v| v > 200));
+    let (left, right): (Vec<_>, Vec<_>) = white.partition(|(x, ..)| *x < SIDE / 2);
+    assert!(left.len() < 40 && right.len() > 400, "{} and {}", left.len(), right.len());
+}
+
 #[test]
 fn it_is_written_once_and_never_over_another_file() {
     let base = base();
     let again = |base: &Base| Redraft::new().arg("tiny-model").arg("--base-directory").arg(base.root()).finish();
     let done = again(&base).expect_code(0);
-    assert_eq!(done.stdout.matches("(is there already)").count(), 5, "{}", done.stdout);
+    assert_eq!(done.stdout.matches("(is there already)").count(), 6, "{}", done.stdout);
     base.write("substitutes.toml", "[checkpoints]\n");
     let done = again(&base);
     assert!(done.stderr.contains("substitutes.toml: is another file already"), "{}", done.stderr);

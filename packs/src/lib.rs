@@ -13,6 +13,7 @@ mod impact;
 mod inspire;
 mod kjnodes;
 mod list_utils;
+mod networks;
 mod paths;
 mod rgthree;
 mod video_helper_suite;

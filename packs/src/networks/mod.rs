@@ -1,0 +1,3 @@
+//! Networks that nodes of several packs run.
+
+pub(crate) mod depth_anything;
