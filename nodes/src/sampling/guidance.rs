@@ -13,6 +13,7 @@ use super::hooks::{Evaluation, Hooks, Pair, Predictor, PromptSet};
 use super::jobs::{Average, Job, contexts, fit_together, jobs_of};
 use super::ksampler::Ready;
 use super::regions::Region;
+use super::reuse::{NetworkCall, Reuse};
 use super::windowed::Windowed;
 use crate::diffusion::control::ControlInputs;
 use crate::diffusion::extra_conds::{CHANNELS, ExtraConds};
@@ -42,6 +43,8 @@ pub struct Prompts<'a> {
     pub batching: Batching,
     /// Through which windows the network sees the state.
     pub windowed: Option<Windowed<'a>>,
+    /// What may answer in the network's place.
+    pub reuse: Option<&'a dyn Reuse>,
 }
 
 /// How the predictions under several conditionings become one. Each names the lists that it takes, in order.
@@ -103,11 +106,15 @@ pub struct Guidance<'a> {
 
 impl Denoise for Guidance<'_> {
     fn denoise(&mut self, x: &Tensor, sigma: f64) -> Result<Denoised> {
-        match self.rule {
+        let mut compute = || match self.rule {
             Rule::Cfg { cfg } => self.cfg(x, sigma, cfg),
             Rule::Dual { conds, negative, nested: true } => self.nested(x, sigma, conds, negative),
             Rule::Dual { conds, negative, nested: false } => self.chained(x, sigma, conds, negative),
             Rule::PerpNeg { cfg, scale } => self.perp_neg(x, sigma, cfg, scale),
+        };
+        match self.prompts.reuse {
+            Some(reuse) => reuse.guided(x, sigma as f32, &mut compute),
+            None => compute(),
         }
     }
 
@@ -263,6 +270,9 @@ impl Prompts<'_> {
             jobs.extend(jobs_of(list, regions, x, sigma)?);
         }
         let mut averages = lists.map(|_| Average::new(x));
+        if let Some(reuse) = self.reuse {
+            reuse.evaluation_begins();
+        }
         while !jobs.is_empty() {
             let batch = self.take_batch(&mut jobs);
             let outputs = self.run(&batch, sigma, patches)?;
@@ -319,7 +329,15 @@ impl Prompts<'_> {
             control: control.as_ref(),
             call: &call,
         };
-        let output = self.network.predict(&inputs)?.to_kind(x.kind());
+        let mut compute = || Ok(self.network.predict(&inputs)?.to_kind(x.kind()));
+        let output = match self.reuse {
+            Some(reuse) => {
+                let prompts: Vec<usize> = jobs.iter().map(Job::prompt).collect();
+                let seen = input.narrow(1, 0, shape[1]);
+                reuse.network(&NetworkCall { x: &seen, sigma, prompts: &prompts }, &mut compute)?
+            }
+            None => compute()?,
+        };
         ensure!(
             output.size() == x.size(),
             "the network answered with shape {:?} where {:?} was expected: is it a model for this latent?",

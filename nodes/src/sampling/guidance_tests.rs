@@ -41,7 +41,7 @@ fn plain(value: f64) -> Vec<Region> {
 fn predict(network: &Texts, lists: [&[Region]; 2], batching: Batching, batch: i64) -> [Tensor; 2] {
     let sampling = Parameterisation::sd15();
     let x = Tensor::zeros([batch, 4, 16, 16], (Kind::Float, Device::Cpu));
-    let prompts = Prompts { network, sampling: &sampling, batching, windowed: None };
+    let prompts = Prompts { network, sampling: &sampling, batching, windowed: None, reuse: None };
     prompts.predict(lists, &x, 1.0, &[]).unwrap().map(|prediction| prediction.neg())
 }
 
@@ -68,7 +68,13 @@ fn separate_calls_give_the_same() {
 fn guided(cfg: f64, always_negative: bool) -> (f64, f64, usize) {
     let (network, sampling) = (Texts::default(), Parameterisation::sd15());
     let mut guidance = Guidance {
-        prompts: Prompts { network: &network, sampling: &sampling, batching: Batching::Together, windowed: None },
+        prompts: Prompts {
+            network: &network,
+            sampling: &sampling,
+            batching: Batching::Together,
+            windowed: None,
+            reuse: None,
+        },
         rule: Rule::Cfg { cfg },
         lists: vec![plain(2.0), plain(3.0)],
         hooks: &Hooks::default(),
@@ -143,7 +149,8 @@ fn texts_of_unequal_length_are_repeated_to_a_common_one() {
 #[test]
 fn sigmas_that_are_no_noise_level_are_refused() {
     let (network, sampling) = (Texts::default(), Parameterisation::sd15());
-    let prompts = Prompts { network: &network, sampling: &sampling, batching: Batching::Together, windowed: None };
+    let prompts =
+        Prompts { network: &network, sampling: &sampling, batching: Batching::Together, windowed: None, reuse: None };
     let x = Tensor::zeros([1, 4, 8, 8], (Kind::Float, Device::Cpu));
     for sigma in [-1.0, f64::NAN, f64::INFINITY] {
         assert!(prompts.predict([&[]], &x, sigma, &[]).is_err());

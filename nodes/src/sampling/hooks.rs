@@ -9,6 +9,7 @@ use redraft_engine::cx::Identity;
 use tch::{Kind, Tensor};
 
 use super::context_windows::ContextWindows;
+use super::reuse::Reuse;
 use crate::diffusion::parameterisation::Parameterisation;
 use crate::diffusion::patch::Patch;
 use crate::ops::latent_operation::LatentOperation;
@@ -119,6 +120,11 @@ pub trait Hook: Debug {
         None
     }
 
+    /// What may answer in place of the network.
+    fn reuse(&self) -> Option<&dyn Reuse> {
+        None
+    }
+
     /// What it changes inside of the network for uncond alone, which is then predicted by a call of its own.
     fn patch_of_uncond(&self, _sigma: f64) -> Option<&dyn Patch> {
         None
@@ -196,6 +202,11 @@ impl Hooks {
         // As in the reference, the last node's windows count, and each node that shuffles does so by these.
         let times = self.0.iter().filter_map(|hook| hook.windows()).filter(|windows| windows.freenoise).count();
         (0..times).try_fold(noise.shallow_clone(), |noise, _| windows.shuffled(&noise, seed))
+    }
+
+    /// What may answer in place of the network: the last that does so.
+    pub(super) fn reuse(&self) -> Option<&dyn Reuse> {
+        self.0.iter().rev().find_map(|hook| hook.reuse())
     }
 
     /// What they remember at the end of a run.

@@ -38,6 +38,11 @@ impl Job<'_> {
         self.region.control.as_ref()
     }
 
+    /// A name for the prompt, the same in all steps.
+    pub(super) fn prompt(&self) -> usize {
+        self.region.id
+    }
+
     fn context(&self) -> Tensor {
         fill_batch(&self.region.context, self.input.size()[0])
     }

@@ -134,6 +134,7 @@ pub fn sample_sigmas(model: &ReadyModel, request: &SigmasRequest, on_step: &mut 
             sampling,
             batching: request.batching,
             windowed: hooks.windows().map(|windows| Windowed { windows, sigmas: &sigmas }),
+            reuse: hooks.reuse(),
         },
         rule: request.guide.rule,
         lists: regions(request.guide, &ready)?,

@@ -13,6 +13,7 @@ pub mod noise;
 pub mod preview;
 pub mod ready;
 pub mod regions;
+pub mod reuse;
 pub mod samplers;
 pub mod schedules;
 pub mod tables;

@@ -1,6 +1,7 @@
 //! Regions: where in the latent, when in the schedule, and how strongly each prompt of a conditioning acts.
 
 use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Result, ensure};
 use tch::{Device, Kind, Tensor};
@@ -31,7 +32,12 @@ pub struct Region {
     pub(crate) control: Option<Rc<ReadyControl>>,
     /// Whether it steers prompts of other lists, too, that have nothing of their own.
     pub(crate) control_for_others: bool,
+    /// A name, the same in all steps.
+    pub(crate) id: usize,
 }
+
+/// The next region's name.
+static NEXT_ID: AtomicUsize = AtomicUsize::new(0);
 
 /// A rectangle in latent units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +122,7 @@ impl Region {
             extra: ExtraConds::default(),
             control: None,
             control_for_others: entry.control_for_others,
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
         })
     }
 
