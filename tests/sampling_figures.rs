@@ -110,6 +110,12 @@ fn companions_of_trained_weights() {
     held_on_trained(include_str!("data/companions.jsonl"), 4);
 }
 
+/// EasyCache and LazyCache: which steps they leave out, and what they answer.
+#[test]
+fn steps_that_are_left_out() {
+    held_on_trained(include_str!("data/step-caches.jsonl"), 4);
+}
+
 /// A run in two halves under guidance with momentum, the second half with a strength of its own.
 fn halves(cfg: f64) -> Json {
     let mut graph = Graph::image2image();

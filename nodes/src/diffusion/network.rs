@@ -41,6 +41,11 @@ pub trait Network {
         false
     }
 
+    /// Whether EasyCache may answer in its place. ComfyUI has no place for that in some networks, where the node then changes nothing.
+    fn may_be_left_out(&self) -> bool {
+        true
+    }
+
     /// Where the network computes.
     fn device(&self) -> Device {
         Device::Cpu

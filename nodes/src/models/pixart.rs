@@ -187,6 +187,10 @@ impl Network for PixArt {
         false
     }
 
+    fn may_be_left_out(&self) -> bool {
+        false
+    }
+
     fn device(&self) -> Device {
         self.placement.device
     }

@@ -154,6 +154,10 @@ impl Network for Sd3 {
         false
     }
 
+    fn may_be_left_out(&self) -> bool {
+        false
+    }
+
     fn device(&self) -> Device {
         self.placement.device
     }

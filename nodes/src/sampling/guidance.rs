@@ -330,7 +330,7 @@ impl Prompts<'_> {
             call: &call,
         };
         let mut compute = || Ok(self.network.predict(&inputs)?.to_kind(x.kind()));
-        let output = match self.reuse {
+        let output = match self.reuse.filter(|_| self.network.may_be_left_out()) {
             Some(reuse) => {
                 let prompts: Vec<usize> = jobs.iter().map(Job::prompt).collect();
                 let seen = input.narrow(1, 0, shape[1]);

@@ -290,3 +290,7 @@ impl Hook for LazyCache {
         Some(self)
     }
 }
+
+#[cfg(test)]
+#[path = "reuse_tests.rs"]
+mod tests;
