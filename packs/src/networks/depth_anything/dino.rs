@@ -3,7 +3,7 @@
 use anyhow::{Result, bail, ensure};
 use redraft_nodes::files::weights::Weights;
 use redraft_nodes::ops::layers::{Conv2d, LayerNorm, Linear};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::PATCH;
 
@@ -60,6 +60,10 @@ impl Dino {
     /// The width of the states.
     pub(super) fn width(&self) -> i64 {
         self.width
+    }
+
+    pub(super) fn device(&self) -> Device {
+        self.class.device()
     }
 
     pub(super) fn heads(&self) -> i64 {

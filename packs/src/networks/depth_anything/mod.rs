@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use redraft_engine::memory;
 use redraft_nodes::files::weights::Weights;
 use redraft_nodes::ops::numerics::Numerics;
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use self::dino::Dino;
 use self::head::Head;
@@ -26,26 +26,35 @@ pub(crate) struct DepthAnything {
 }
 
 impl DepthAnything {
-    /// Whether a file holds such a network.
-    pub(crate) fn is_in(file: &Weights) -> bool {
-        file.contains("pretrained.patch_embed.proj.weight") && file.contains("depth_head.projects.0.weight")
+    /// Makes sure that a file holds such a network.
+    ///
+    /// # Errors
+    /// If it does not, with what to do.
+    pub(crate) fn recognise(file: &Weights) -> Result<()> {
+        ensure!(
+            file.contains("pretrained.patch_embed.proj.weight") && file.contains("depth_head.projects.0.weight"),
+            "{} holds no Depth Anything V2; choose a file such as depth_anything_v2_vitl.pth",
+            file.path().display()
+        );
+        Ok(())
     }
 
     /// Builds the network from a whole file.
     ///
     /// # Errors
-    /// If a tensor is missing or has another shape than its neighbours call for, or the network has another number of layers than those
+    /// If it holds none, a tensor is missing or has another shape than its neighbours call for, or the network has another number of layers than those
     /// that there are.
     pub(crate) fn load(file: &Weights, numerics: &Numerics) -> Result<Self> {
-        ensure!(
-            Self::is_in(file),
-            "{} holds no Depth Anything V2; choose a file such as depth_anything_v2_vitl.pth",
-            file.path().display()
-        );
+        Self::recognise(file)?;
         let file = file.placed(numerics.vae());
         let dino = Dino::load(&file.at("pretrained"))?;
         let head = Head::load(&file.at("depth_head"), dino.width())?;
         Ok(Self { dino, head })
+    }
+
+    /// Where it computes.
+    pub(crate) fn device(&self) -> Device {
+        self.dino.device()
     }
 
     /// Nearness without a unit, 1×H×W, of a picture 1×3×H×W that [`MEAN`] and [`SPREAD`] were taken out of. Both sides must be
@@ -66,4 +75,4 @@ impl DepthAnything {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

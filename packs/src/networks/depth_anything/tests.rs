@@ -14,7 +14,7 @@ const MAPS: [i64; 4] = [12, 20, 24, 28];
 const FEATURES: i64 = 16;
 
 /// Numbers of −scale to scale that follow from a name.
-fn numbers(name: &str, shape: &[i64], scale: f64) -> Tensor {
+pub(crate) fn numbers(name: &str, shape: &[i64], scale: f64) -> Tensor {
     let seed = name.bytes().fold(2_166_136_261_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(16_777_619));
     let count: i64 = shape.iter().product();
     let number = |i: i64| {
@@ -101,7 +101,7 @@ fn valued(name: &str, shape: &[i64]) -> Tensor {
     numbers(name, shape, 0.1) + around
 }
 
-fn network(gated: bool, change: impl FnOnce(&mut Vec<(String, Tensor)>)) -> anyhow::Result<DepthAnything> {
+pub(crate) fn network(gated: bool, change: impl FnOnce(&mut Vec<(String, Tensor)>)) -> anyhow::Result<DepthAnything> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("depth.safetensors");
     let mut tensors = tensors(gated);
