@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::raster::{Going, Raster};
 use super::resize_area::rounded;
-use super::taps::{Taps, middle, scale};
+use super::taps::{Taps, around, cubic_weights, scale};
 
 const ONE: f32 = 2048.0;
 /// Bits behind the point after both sides.
@@ -36,15 +36,8 @@ pub(super) fn two_neighbours(picture: &Raster<u8>, width: usize, height: usize, 
 
 /// `INTER_CUBIC` without IPP. Equals OpenCV's in every byte: whole eights of a row are mixed in float32, what is left as whole numbers.
 pub(super) fn cubic(picture: &Raster<u8>, width: usize, height: usize, going: Going) -> Result<Raster<u8>> {
-    const A: f32 = -0.75;
-    let weights = |x: f32| {
-        let outer = ((A * (x + 1.0) - 5.0 * A) * (x + 1.0) + 8.0 * A) * (x + 1.0) - 4.0 * A;
-        let inner = |x: f32| ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0;
-        let (second, third) = (inner(x), inner(1.0 - x));
-        [outer, second, third, 1.0 - outer - second - third]
-    };
-    let across = around(picture.width, width, weights);
-    let down = around(picture.height, height, weights);
+    let across = around(picture.width, width, |x| cubic_weights(x).map(whole));
+    let down = around(picture.height, height, |x| cubic_weights(x).map(whole));
     let in_floats = width * picture.channels / 8 * 8;
     fixed(picture, (&across, &down), going, |weights, values, at| {
         if at < in_floats {
@@ -58,8 +51,8 @@ pub(super) fn cubic(picture: &Raster<u8>, width: usize, height: usize, going: Go
 
 /// `INTER_LANCZOS4`. Equals OpenCV's in every byte.
 pub(super) fn lanczos4(picture: &Raster<u8>, width: usize, height: usize, going: Going) -> Result<Raster<u8>> {
-    let across = around(picture.width, width, lanczos4_weights);
-    let down = around(picture.height, height, lanczos4_weights);
+    let across = around(picture.width, width, |x| lanczos4_weights(x).map(whole));
+    let down = around(picture.height, height, |x| lanczos4_weights(x).map(whole));
     fixed(picture, (&across, &down), going, |weights, values, _| whole_sum(weights, values))
 }
 
@@ -82,16 +75,6 @@ fn lanczos4_weights(x: f32) -> [f32; 8] {
     });
     let all = 1.0 / weights.iter().sum::<f32>();
     weights.map(|weight| weight * all)
-}
-
-/// `N` neighbours around where the middle of each new pixel lies.
-fn around<const N: usize>(old: usize, new: usize, weights: impl Fn(f32) -> [f32; N]) -> Taps<i16, N> {
-    let scale = scale(old, new);
-    Taps::of(old, new, |at| {
-        let middle = middle(at, scale) as f32;
-        let first = middle.floor();
-        (first as i64 - (N as i64 / 2 - 1), weights(middle - first).map(whole))
-    })
 }
 
 fn whole(weight: f32) -> i16 {

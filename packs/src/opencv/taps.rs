@@ -29,3 +29,22 @@ impl<W: Copy, const N: usize> Taps<W, N> {
         Self(taps.collect())
     }
 }
+
+/// `N` neighbours around where the middle of each new pixel lies; `weights` is given how far behind the one before it lies.
+pub(super) fn around<W: Copy, const N: usize>(old: usize, new: usize, weights: impl Fn(f32) -> [W; N]) -> Taps<W, N> {
+    let scale = scale(old, new);
+    Taps::of(old, new, |at| {
+        let middle = middle(at, scale) as f32;
+        let first = middle.floor();
+        (first as i64 - (N as i64 / 2 - 1), weights(middle - first))
+    })
+}
+
+/// OpenCV's own weights of four neighbours (a = -0.75).
+pub(super) fn cubic_weights(x: f32) -> [f32; 4] {
+    const A: f32 = -0.75;
+    let outer = ((A * (x + 1.0) - 5.0 * A) * (x + 1.0) + 8.0 * A) * (x + 1.0) - 4.0 * A;
+    let inner = |x: f32| ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0;
+    let (second, third) = (inner(x), inner(1.0 - x));
+    [outer, second, third, 1.0 - outer - second - third]
+}

@@ -46,6 +46,19 @@ fn made(figure: &Json) -> Vec<u8> {
         "linear" => {
             bytes(&resize_floats::linear(&floats(&picture), (with[0] as usize, with[1] as usize), &going).unwrap())
         }
+        "cubic of doubles" => {
+            let doubles = picture.pixels(picture.channels, &going, |pixel, into| {
+                into.iter_mut().zip(pixel).for_each(|(into, value)| *into = f64::from(*value));
+            });
+            let made = resize_doubles::cubic(&doubles.unwrap(), (with[0] as usize, with[1] as usize), &going).unwrap();
+            made.values.iter().flat_map(|value| value.to_le_bytes()).collect()
+        }
+        "remap" => {
+            let (width, height) = (picture.width as f32, picture.height as f32);
+            let place = |pixel: &[u8]| [f32::from(pixel[0]) * (width / 300.0), f32::from(pixel[1]) * (height / 270.0)];
+            let places = picture.pixels(1, &going, |pixel, into| into[0] = place(pixel)).unwrap();
+            remap::linear(&picture, &places, &going).unwrap().values
+        }
         "canny" => canny::canny(&picture, with[0] as i32, with[1] as i32, &going).unwrap().values,
         "blur" => bytes(&gaussian::blur(&floats(&picture), with[0], &going).unwrap()),
         "blur of bytes" => gaussian_bytes::blur(&picture, with[0] as usize, with[1], &going).unwrap().values,
