@@ -58,7 +58,8 @@ fn shuffled(picture: &Raster<u8>, seed: u64, resolution: i64, going: Going) -> R
 /// NumPy's `default_rng(seed)`.
 fn generator(seed: u64) -> Pcg64 {
     let words = seed_words(seed, &[], 4, 8);
-    let long = |first: usize| words[first..].iter().take(2).rev().fold(0_u128, |long, word| long << 32 | u128::from(*word));
+    let long =
+        |first: usize| words[first..].iter().take(2).rev().fold(0_u128, |long, word| long << 32 | u128::from(*word));
     Pcg64::new(long(0) << 64 | long(2), long(4) << 64 | long(6))
 }
 

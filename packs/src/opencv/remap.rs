@@ -4,8 +4,8 @@ use anyhow::Result;
 
 use super::raster::{Going, Raster};
 
-/// Equals `cv2.remap(picture, places, None, cv2.INTER_LINEAR)` in every byte: each new pixel is taken from its place, (x, y), between four
-/// old ones. Beyond the picture is 0.
+/// Equals `cv2.remap(picture, places, None, cv2.INTER_LINEAR)` in every byte, on a CPU with FMA: each new pixel is taken from its place,
+/// (x, y), between four old ones. Beyond the picture is 0.
 ///
 /// # Errors
 /// If there is too little memory, or `going` fails.
@@ -23,7 +23,7 @@ pub(crate) fn linear(picture: &Raster<u8>, places: &Raster<[f32; 2]>, going: Goi
                     let inside = x >= 0 && y >= 0 && x < picture.width as i64 && y < picture.height as i64;
                     if inside { f32::from(picture.row(y as usize)[x as usize * channels + channel]) } else { 0.0 }
                 };
-                let between = |a: f32, b: f32, part: f32| a + part * (b - a);
+                let between = |a: f32, b: f32, part: f32| (b - a).mul_add(part, a);
                 let above = between(value(0, 0), value(1, 0), across);
                 let below = between(value(0, 1), value(1, 1), across);
                 *into = between(above, below, down).round_ties_even() as u8;

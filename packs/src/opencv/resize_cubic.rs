@@ -10,15 +10,16 @@ use super::taps::{Taps, middle};
 const A: f64 = -0.75;
 
 /// Equals OpenCV's with IPP in every byte on a CPU with AVX-512: widths first, then heights, in float32 between. Pictures of three channels
-/// are widened in another order than those of one.
+/// are widened in another order than those of one away from the edges.
 pub(super) fn cubic(picture: &Raster<u8>, width: usize, height: usize, going: Going) -> Result<Raster<u8>> {
     let channels = picture.channels;
     let across = taps(picture.width, width);
     let mut widened: Raster<f32> = Raster::blank(width, picture.height, channels)?;
-    let mix = if channels == 1 { in_pairs } else { in_order };
     for (row, into) in picture.rows().zip(widened.rows_mut()) {
         going()?;
         for ((places, weights), into) in across.0.iter().zip(into.chunks_exact_mut(channels)) {
+            let is_inside = places.windows(2).all(|pair| pair[0] < pair[1]);
+            let mix = if channels == 1 && is_inside { in_pairs } else { in_order };
             for (channel, into) in into.iter_mut().enumerate() {
                 *into = mix(weights, places.map(|x| f32::from(row[x * channels + channel])));
             }

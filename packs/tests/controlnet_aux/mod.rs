@@ -2,7 +2,9 @@
 
 use redraft_engine::Node;
 use redraft_engine::cx::Cx;
-use redraft_engine::node::Run;
+use redraft_engine::foreign::Foreign;
+use redraft_engine::node::{Registry, Run};
+use redraft_engine::schema::{Input, Schema, Schemas};
 use redraft_nodes::values::{Image, Part};
 use serde_json::{Value as Json, json};
 use tch::{Kind, Tensor};
@@ -121,4 +123,24 @@ fn what_cannot_be_made_is_said() {
     assert!(small.contains("nothing is left of 20 × 30 pixels after 10 halvings"), "{small}");
     let masks = refused("InpaintPreprocessor", &json!({ "mask": ["m", 0] }));
     assert!(masks.contains("there are 2 pictures and 1 masks"), "{masks}");
+}
+
+/// What the editor sees of a class, but for its texts: inputs, outputs, title and place in the menu.
+fn seen(schema: &Schema) -> (Vec<Input>, Vec<(String, String)>, String, String) {
+    let plain = |input: &Input| Input { tooltip: String::new(), ..input.clone() };
+    let outputs = schema.outputs.iter().map(|output| (output.name.clone(), output.ty.clone()));
+    let inputs = schema.inputs.iter().map(plain).collect();
+    (inputs, outputs.collect(), schema.display_name.clone(), schema.category.clone())
+}
+
+#[test]
+fn every_class_is_declared_as_in_the_pack() {
+    let registry = Registry::linked().unwrap();
+    let names = Foreign::names().filter(|name| Foreign::of(name).unwrap().pack.name == "comfyui_controlnet_aux");
+    let classes: Vec<&str> = names.filter(|name| registry.schema(name).is_some()).collect();
+    assert_eq!(classes.len(), 18, "{classes:?}");
+    for class in classes {
+        let (ours, theirs) = (registry.schema(class).unwrap(), Foreign::of(class).unwrap().schema());
+        assert_eq!(seen(ours), seen(theirs), "{class}");
+    }
 }
