@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 
 use super::*;
 
-#[path = "../../tests/pictures.rs"]
+#[path = "../../tests/pictures/mod.rs"]
 mod pictures;
 
 use pictures::digest;

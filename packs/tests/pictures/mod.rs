@@ -31,7 +31,7 @@ fn shapes((x, y): (usize, usize), channel: usize, (width, height): (usize, usize
     let (across, down, radius) = (x.abs_diff(width / 3), y.abs_diff(height / 2), width.min(height) / 4);
     let value = if across * across + down * down < radius * radius {
         200 - 40 * channel
-    } else if (x / 9 + y / 6) % 3 == 0 {
+    } else if (x / 9 + y / 6).is_multiple_of(3) {
         90 + 50 * channel
     } else {
         20 * channel + x * 180 / width
@@ -41,7 +41,7 @@ fn shapes((x, y): (usize, usize), channel: usize, (width, height): (usize, usize
 
 /// White lines of one pixel on black.
 fn lines(x: usize, y: usize) -> u8 {
-    if x % 13 == 4 || y % 17 == 9 || (x + y) % 29 == 0 { 255 } else { 0 }
+    if x % 13 == 4 || y % 17 == 9 || (x + y).is_multiple_of(29) { 255 } else { 0 }
 }
 
 /// The first 16 hexadecimal digits of BLAKE3.
