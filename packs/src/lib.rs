@@ -3,8 +3,9 @@
 //! (`use redraft_packs as _;`) has them beside ComfyUI's.
 //!
 //! A pack is a folder here, with one file for each group of nodes; the table below says what it is called and where it comes from. What
-//! several packs need (`gaussian.rs`, `paths.rs`) lies beside the folders.
+//! several packs need (`gaussian.rs`, `paths.rs`) or may need (`opencv/`, `networks/`) lies beside the folders.
 
+mod controlnet_aux;
 mod custom_scripts;
 mod essentials;
 mod gaussian;
@@ -14,6 +15,7 @@ mod inspire;
 mod kjnodes;
 mod list_utils;
 mod networks;
+mod opencv;
 mod paths;
 mod rgthree;
 mod video_helper_suite;
@@ -87,6 +89,13 @@ redraft_engine::add_rows!(PACK_TABLES: Pack = [
         source: "https://github.com/ltdrdata/ComfyUI-Inspire-Pack",
         version: VERSION,
         licence: "GPL-3.0",
+    },
+    Pack {
+        name: "comfyui_controlnet_aux",
+        module: "redraft_packs::controlnet_aux::",
+        source: "https://github.com/Fannovel16/comfyui_controlnet_aux",
+        version: VERSION,
+        licence: "Apache-2.0",
     },
     Pack {
         name: "was-node-suite-comfyui",

@@ -3,9 +3,11 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod controlnet_aux;
 #[path = "../../nodes/tests/graphs/mod.rs"]
 mod graphs;
 mod lists;
+mod pictures;
 mod videos;
 
 use redraft_packs as _;
