@@ -24,6 +24,9 @@ pub(crate) enum CheckpointKind {
     SdxlRefiner,
     /// Flux dev with its text encoders and VAE
     Flux,
+    /// AuraFlow with its text encoder and VAE
+    #[value(name = "auraflow")]
+    AuraFlow,
     /// PixArt-Σ with its text encoder and VAE
     Pixart,
     /// Chroma with its text encoder and VAE
@@ -88,6 +91,7 @@ impl CheckpointKind {
             Self::SdxlRefiner => Layout::SdxlRefiner,
             Self::Flux => Layout::Flux,
             Self::QwenImage => Layout::QwenImage,
+            Self::AuraFlow => Layout::AuraFlow,
             Self::Pixart => Layout::PixArt,
             Self::Chroma => Layout::Chroma,
             Self::Ltxv => Layout::Ltxv,

@@ -38,6 +38,8 @@ pub enum Named {
     HunyuanVideo(String),
     /// PixArt's.
     PixArt(String),
+    /// AuraFlow's.
+    AuraFlow(String),
     /// A part of Flux's that a trainer of its own names.
     Uso(String),
 }
@@ -52,6 +54,7 @@ impl Named {
             | Named::ZImage(name)
             | Named::HunyuanVideo(name)
             | Named::PixArt(name)
+            | Named::AuraFlow(name)
             | Named::Uso(name) => name,
         }
     }

@@ -1,5 +1,6 @@
 //! The networks, as plain structs over weights, and the table that recognises a checkpoint.
 
+pub mod aura_flow;
 pub mod autoencoder;
 pub mod chroma;
 pub mod clip_names;
@@ -13,6 +14,7 @@ mod flux_blocks;
 pub mod footprint;
 pub mod hunyuan_video;
 pub mod hunyuan_video_vae;
+pub mod llama_templates;
 pub mod ltxv;
 pub mod ltxv_vae;
 mod ltxv_vae_blocks;

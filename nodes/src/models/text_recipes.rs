@@ -9,6 +9,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::clip_text::{ClipKind, ClipText};
 use super::families::TextPart;
+use super::llama_templates;
 use super::qwen::Qwen;
 use super::qwen_templates;
 use super::t5::T5;
@@ -18,9 +19,10 @@ use crate::networks::Networks;
 use crate::ops::numerics::Numerics;
 use crate::text::encode::{ClipEncoder, ClipUse, Encoded, TextEncoder};
 use crate::text::language::{LanguageEncoder, LanguageUse};
-use crate::text::llama::{self, LlamaEncoder};
+use crate::text::llama::{LlamaEncoder, LlamaUse};
 use crate::text::sentence_pieces::SentencePieces;
 use crate::text::t5::{Filling, T5Encoder, T5Use};
+use crate::text::users_vocabulary::{self, UsersVocabulary};
 use crate::text::vocabularies;
 
 /// A row: how a family encodes its prompts.
@@ -48,17 +50,24 @@ pub enum EncoderKind {
     Clip(ClipKind),
     T5Xxl,
     Umt5Xxl,
+    PileT5Xl,
     Qwen3,
     Qwen25Vl,
     Llama3,
 }
 
+/// How many tokens Pile-T5's table has room for, by which it is told from UMT5, whose has eight times as many.
+const PILE_TOKENS: i64 = 32_128;
+
 impl EncoderKind {
     /// What the text encoder below `weights` is, if it is one that a recipe uses.
     pub fn of(weights: &Weights) -> Option<EncoderKind> {
         if T5::is_in(weights) {
-            let multilingual = T5::has_distances_everywhere(weights);
-            return Some(if multilingual { EncoderKind::Umt5Xxl } else { EncoderKind::T5Xxl });
+            return Some(match T5::has_distances_everywhere(weights) {
+                false => EncoderKind::T5Xxl,
+                true if weights.dim("shared.weight", 0).is_ok_and(|tokens| tokens == PILE_TOKENS) => EncoderKind::PileT5Xl,
+                true => EncoderKind::Umt5Xxl,
+            });
         }
         if Qwen::is_in(weights) && weights.contains("model.layers.0.self_attn.q_norm.weight") {
             return Some(EncoderKind::Qwen3);
@@ -82,6 +91,7 @@ impl EncoderKind {
             EncoderKind::Clip(ClipKind::G) => "clip_g",
             EncoderKind::T5Xxl => "t5xxl",
             EncoderKind::Umt5Xxl => "umt5xxl",
+            EncoderKind::PileT5Xl => "pile_t5xl",
             EncoderKind::Qwen3 => "qwen3_4b",
             EncoderKind::Qwen25Vl => "qwen25_7b",
             EncoderKind::Llama3 => "llama",
@@ -95,6 +105,7 @@ impl fmt::Display for EncoderKind {
             EncoderKind::Clip(kind) => kind.fmt(f),
             EncoderKind::T5Xxl => f.write_str("T5-XXL"),
             EncoderKind::Umt5Xxl => f.write_str("UMT5-XXL"),
+            EncoderKind::PileT5Xl => f.write_str("Pile-T5-XL"),
             EncoderKind::Qwen3 => f.write_str("Qwen 3"),
             EncoderKind::Qwen25Vl => f.write_str("Qwen 2.5-VL"),
             EncoderKind::Llama3 => f.write_str("Llama 3"),
@@ -131,7 +142,7 @@ macro_rules! clip {
 
 /// How T5 is used where nothing is hidden, with so many tokens at least.
 const fn plain_t5(key: &'static str, least: usize) -> T5Use {
-    T5Use { key, least, filling: Filling::Seen, empty_ends: true }
+    T5Use { key, least, most: None, end: 1, pad: 0, filling: Filling::Seen, empty_ends: true }
 }
 
 macro_rules! t5 {
@@ -159,6 +170,21 @@ macro_rules! qwen {
                 static USAGE: LanguageUse = LanguageUse { key: $key, ..$usage };
                 let network = networks.get(weights, |w, n| Qwen::load(w, n).map(Rc::new))?;
                 Ok(Rc::new(LanguageEncoder { network, usage: &USAGE }))
+            },
+        }
+    };
+}
+
+macro_rules! llama {
+    ($usage:expr) => {
+        EncoderUse {
+            key: "llama",
+            open: |networks, weights, folders| {
+                static USAGE: LlamaUse = $usage;
+                let vocabulary = networks.of_file(&users_vocabulary::LLAMA3.find(folders)?, vocabularies::llama3)?;
+                let network = networks.get(weights, |w, n| Qwen::load(w, n).map(Rc::new))?;
+                let width = weights.dim("model.embed_tokens.weight", 1)?;
+                Ok(Rc::new(LlamaEncoder { network, usage: &USAGE, vocabulary, width }))
             },
         }
     };
@@ -195,7 +221,7 @@ pub static SDXL_REFINER: TextRecipe = TextRecipe {
 pub static FLUX: TextRecipe = TextRecipe {
     encoders: &[clip!("clip_l", LAST), t5!("t5xxl", plain_t5("t5xxl", 256))],
     joined: |all| match <[Option<Encoded>; 2]>::try_from(all) {
-        Ok([Some(clip), Some(t5)]) => Ok(Encoded { cond: t5.cond, pooled: clip.pooled, mask: None }),
+        Ok([Some(clip), Some(t5)]) => Ok(Encoded { pooled: clip.pooled, ..Encoded::of(t5.cond) }),
         _ => bail!("a prompt was encoded by too few encoders; this is a bug"),
     },
     optional: false,
@@ -233,15 +259,7 @@ pub static LTXV: TextRecipe = TextRecipe {
 pub static HUNYUAN_VIDEO: TextRecipe = TextRecipe {
     encoders: &[
         clip!("clip_l", LAST),
-        EncoderUse {
-            key: "llama",
-            open: |networks, weights, folders| {
-                let vocabulary = networks.of_file(&llama::vocabulary_file(folders)?, vocabularies::llama3)?;
-                let network = networks.get(weights, |w, n| Qwen::load(w, n).map(Rc::new))?;
-                let width = weights.dim("model.embed_tokens.weight", 1)?;
-                Ok(Rc::new(LlamaEncoder { network, vocabulary, width }))
-            },
-        },
+        llama!(llama_templates::HUNYUAN_VIDEO),
     ],
     joined: |all| match <[Option<Encoded>; 2]>::try_from(all) {
         Ok([Some(clip), Some(llama)]) => Ok(Encoded { pooled: clip.pooled, ..llama }),
@@ -263,8 +281,26 @@ pub static WAN: TextRecipe = TextRecipe {
     encoders: &[EncoderUse {
         key: "umt5xxl",
         open: |networks, weights, _| {
-            static USAGE: T5Use = T5Use { key: "umt5xxl", least: 512, filling: Filling::Zeros, empty_ends: true };
+            static USAGE: T5Use = T5Use { filling: Filling::Zeros, ..plain_t5("umt5xxl", 512) };
             let vocabulary = networks.get(weights, |w, _| SentencePieces::load(w).map(Rc::new))?;
+            Ok(Rc::new(T5Encoder {
+                network: networks.get(weights, |w, n| T5::load(w, n).map(Rc::new))?,
+                usage: &USAGE,
+                tokenize: Rc::new(move |text| vocabulary.tokens(text)),
+            }))
+        },
+    }],
+    joined: only,
+    optional: false,
+};
+
+/// AuraFlow: Pile-T5-XL, whose vocabulary is the user's.
+pub static AURA_FLOW: TextRecipe = TextRecipe {
+    encoders: &[EncoderUse {
+        key: "pile_t5xl",
+        open: |networks, weights, folders| {
+            static USAGE: T5Use = T5Use { end: 2, pad: 1, filling: Filling::Zeros, ..plain_t5("pile_t5xl", 256) };
+            let vocabulary = networks.of_file(&users_vocabulary::PILE_T5.find(folders)?, vocabularies::pile_t5)?;
             Ok(Rc::new(T5Encoder {
                 network: networks.get(weights, |w, n| T5::load(w, n).map(Rc::new))?,
                 usage: &USAGE,
@@ -285,6 +321,7 @@ impl EncoderKind {
             EncoderKind::Clip(ClipKind::G) => &SDXL_REFINER,
             EncoderKind::T5Xxl => &FLUX,
             EncoderKind::Umt5Xxl => &WAN,
+            EncoderKind::PileT5Xl => &AURA_FLOW,
             EncoderKind::Qwen3 => &Z_IMAGE,
             EncoderKind::Qwen25Vl => &QWEN_IMAGE,
             EncoderKind::Llama3 => &HUNYUAN_VIDEO,
@@ -298,9 +335,15 @@ impl EncoderKind {
     /// # Errors
     /// Something is not, which says where it belongs.
     pub fn is_complete(self, folders: &FolderPaths) -> Result<()> {
+        self.vocabulary().map_or(Ok(()), |vocabulary| vocabulary.find(folders).map(drop))
+    }
+
+    /// The vocabulary that it needs beside its weights, if any.
+    fn vocabulary(self) -> Option<&'static UsersVocabulary> {
         match self {
-            EncoderKind::Llama3 => llama::vocabulary_file(folders).map(drop),
-            _ => Ok(()),
+            EncoderKind::Llama3 => Some(&users_vocabulary::LLAMA3),
+            EncoderKind::PileT5Xl => Some(&users_vocabulary::PILE_T5),
+            _ => None,
         }
     }
 }
@@ -340,16 +383,13 @@ fn sd3_joined(l: Option<Encoded>, g: Option<Encoded>, t5: Option<Encoded>) -> En
     });
     let parts: Vec<Tensor> = clips.into_iter().chain(t5.map(|t5| t5.cond)).collect();
     let cond = if parts.is_empty() { zeros(&[1, 77, wide_t5]) } else { Tensor::cat(&parts, 1) };
-    Encoded { cond, pooled: Some(pooled), mask: None }
+    Encoded { pooled: Some(pooled), ..Encoded::of(cond) }
 }
 
 /// Side by side along the channels; the longer text is cut to the shorter. The last encoder's pooled vector counts.
 fn along_channels(all: Vec<Encoded>) -> Result<Encoded> {
     let tokens = all.iter().map(|encoded| encoded.cond.size()[1]).min().unwrap_or(0);
     let cut: Vec<Tensor> = all.iter().map(|encoded| encoded.cond.narrow(1, 0, tokens)).collect();
-    Ok(Encoded {
-        cond: Tensor::cat(&cut, -1),
-        pooled: all.into_iter().next_back().and_then(|last| last.pooled),
-        mask: None,
-    })
+    let pooled = all.into_iter().next_back().and_then(|last| last.pooled);
+    Ok(Encoded { pooled, ..Encoded::of(Tensor::cat(&cut, -1)) })
 }

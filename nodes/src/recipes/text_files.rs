@@ -98,6 +98,7 @@ impl TextFile {
 pub fn single(r#type: ClipType, file: TextFile) -> Result<Clip> {
     let TextFile { name, kind, .. } = &file;
     let recipe = match (*kind, r#type) {
+        (EncoderKind::PileT5Xl, _) => &text_recipes::AURA_FLOW,
         (_, ClipType::Sd3) => return of_recipe("sd3", &text_recipes::SD3, vec![file]),
         (EncoderKind::T5Xxl, ClipType::Ltxv) => &text_recipes::LTXV,
         (EncoderKind::T5Xxl, ClipType::Chroma | ClipType::Pixart) => &text_recipes::CHROMA,

@@ -9,6 +9,8 @@ use redraft_engine::files;
 use serde_json::{Map, Value as Json, json};
 use tokenizers::{AddedToken, Tokenizer};
 
+use super::sentence_pieces::SentencePieces;
+
 /// T5's: a unigram model of 32,100 pieces, as a `tokenizer.json`.
 static T5: &[u8] = include_bytes!("vocabularies/t5.json.gz");
 /// Qwen 2's: the merges of its byte pair encoding, first ones first.
@@ -147,6 +149,20 @@ pub(crate) fn llama3(path: &Path) -> Result<Vocabulary> {
         )
     };
     read().with_context(not)
+}
+
+/// Pile-T5's vocabulary, of a `tokenizer.model` that the user has.
+///
+/// # Errors
+/// It cannot be read, or is another vocabulary.
+pub(crate) fn pile_t5(path: &Path) -> Result<SentencePieces> {
+    let not = || {
+        format!(
+            "{} is not the vocabulary of Pile-T5: take the tokenizer.model that ComfyUI has in comfy/text_encoders/t5_pile_tokenizer",
+            path.display()
+        )
+    };
+    SentencePieces::open(path, &[(0, "<unk>"), (1, "<s>"), (2, "</s>")]).with_context(not)
 }
 
 /// The longest file of a vocabulary, in bytes: Llama 3's has 9 million.

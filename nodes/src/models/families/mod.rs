@@ -1,5 +1,6 @@
 //! The table of families of models, and what recognises a file of weights by its tensors' names and shapes.
 
+mod aura_flow;
 mod chroma;
 mod diffusers;
 mod flux;
@@ -67,6 +68,7 @@ pub static FAMILIES: &[Family] = &[
     stable_diffusion::SDXL,
     stable_diffusion::SDXL_REFINER,
     sd3::SD3,
+    aura_flow::AURA_FLOW,
     pixart::PIXART_SIGMA,
     pixart::PIXART_ALPHA,
     chroma::CHROMA,
@@ -196,7 +198,8 @@ fn supported() -> String {
 
 /// The denoising network of a file, in a checkpoint or alone.
 fn model_of(file: &Weights) -> Result<Option<ModelPart>> {
-    let places = [file.at("model.diffusion_model"), file.clone()];
+    // AuraFlow's first files have it below `model`.
+    let places = [file.at("model.diffusion_model"), file.clone(), file.at("model")];
     let found = places.into_iter().find_map(|network| {
         let family = Family::all().iter().copied().find(|family| (family.recognise)(&network))?;
         Some((family, network))

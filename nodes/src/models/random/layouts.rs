@@ -2,6 +2,7 @@
 
 use tch::Kind;
 
+use super::aura_flow::aura_flow_checkpoint;
 use super::control::Steering;
 use super::hunyuan_video::hunyuan_video_checkpoint;
 use super::ltxv::{self, ltxv_checkpoint};
@@ -30,6 +31,8 @@ pub enum Layout {
     SdxlRefiner,
     /// Flux dev, with its two text encoders.
     Flux,
+    /// AuraFlow, with its text encoder.
+    AuraFlow,
     /// PixArt-Σ, with its text encoder.
     PixArt,
     /// Chroma, with its text encoder.
@@ -78,6 +81,7 @@ impl Layout {
         match self {
             Layout::Flux => return flux_checkpoint(b, size, false),
             Layout::Chroma => return flux_checkpoint(b, size, true),
+            Layout::AuraFlow => return aura_flow_checkpoint(b, size),
             Layout::PixArt => return pixart_checkpoint(b, size),
             Layout::QwenImage => return qwen_image_checkpoint(b, size),
             Layout::Ltxv => return ltxv_checkpoint(b, size),

@@ -1,5 +1,6 @@
 //! Checkpoints with random weights: for tests and benchmarks that need no trained model.
 
+mod aura_flow;
 mod control;
 mod hunyuan_video;
 mod layouts;

@@ -9,7 +9,7 @@ use crate::recipes::Clip;
 use crate::recipes::text_files::{ClipType, DualClipType, TextFile, pair, single, triple};
 
 /// Opens a text encoder that lies in a file of its own: CLIP-L (Stable Diffusion 1.x), OpenCLIP-H (2.x), OpenCLIP-bigG alone (SDXL's
-/// refiner), T5 (Chroma, LTX-Video, PixArt), Qwen 3 (Z-Image), Qwen 2.5-VL (Qwen-Image), or UMT5 (Wan).
+/// refiner), T5 (Chroma, LTX-Video, PixArt), Pile-T5 (AuraFlow), Qwen 3 (Z-Image), Qwen 2.5-VL (Qwen-Image), or UMT5 (Wan).
 #[derive(Node)]
 #[node(category = "advanced/loaders", display = "Load CLIP")]
 struct CLIPLoader {
