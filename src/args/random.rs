@@ -35,6 +35,9 @@ pub(crate) enum CheckpointKind {
     QwenImage,
     /// LTX-Video 0.9, 2 billion weights, with its text encoder and VAE
     Ltxv,
+    /// HiDream with its text encoders and VAE
+    #[value(name = "hidream")]
+    HiDream,
     /// HunyuanVideo with its text encoders and VAE
     HunyuanVideo,
     /// Wan 2.1, 1.3 billion weights, with its text encoder and VAE
@@ -95,6 +98,7 @@ impl CheckpointKind {
             Self::Pixart => Layout::PixArt,
             Self::Chroma => Layout::Chroma,
             Self::Ltxv => Layout::Ltxv,
+            Self::HiDream => Layout::HiDream,
             Self::HunyuanVideo => Layout::HunyuanVideo,
             Self::Wan => Layout::Wan,
             Self::ControlNet => Layout::Steering(Steering::Sd1),

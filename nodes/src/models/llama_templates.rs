@@ -32,7 +32,10 @@ pub const HUNYUAN_VIDEO: LlamaUse = LlamaUse {
     states: States::Said(-3),
 };
 
-/// The same for a prompt with a picture, whose tokens stand in the place of the mark.
+/// HiDream: the prompt alone, the states behind every layer.
+pub const HIDREAM: LlamaUse = LlamaUse { template: None, pad: 128_009, least: 128, states: States::OfLayers };
+
+/// HunyuanVideo's for a prompt with a picture, whose tokens stand in the place of the mark.
 pub const HUNYUAN_VIDEO_OF_PICTURE: (&str, &str) = (
     concat!(
         says!(system),

@@ -12,6 +12,8 @@ pub mod families;
 pub mod flux;
 mod flux_blocks;
 pub mod footprint;
+pub mod hidream;
+mod hidream_blocks;
 pub mod hunyuan_video;
 pub mod hunyuan_video_vae;
 pub mod llama_templates;

@@ -268,6 +268,22 @@ pub static HUNYUAN_VIDEO: TextRecipe = TextRecipe {
     optional: false,
 };
 
+/// HiDream: T5's states, the pooled vectors of CLIP-L and OpenCLIP-bigG, and the states behind each of Llama 3's layers; any of them may be
+/// missing.
+pub static HIDREAM: TextRecipe = TextRecipe {
+    encoders: &[
+        clip!("clip_l", ClipUse { projects: true, ..LAST }),
+        clip!("clip_g", ClipUse { pad: 0, projects: true, ..PENULTIMATE }),
+        t5!("t5xxl", T5Use { most: Some(128), filling: Filling::Hidden, ..plain_t5("t5xxl", 128) }),
+        llama!(llama_templates::HIDREAM),
+    ],
+    joined: |all| match <[Option<Encoded>; 4]>::try_from(all) {
+        Ok([l, g, t5, llama]) => Ok(hidream_joined([l, g], t5, llama)),
+        Err(_) => bail!("a prompt was encoded by too few encoders; this is a bug"),
+    },
+    optional: true,
+};
+
 /// Z-Image: Qwen 3 4B, the layer before the last.
 pub static Z_IMAGE: TextRecipe =
     TextRecipe { encoders: &[qwen!("qwen3_4b", qwen_templates::Z_IMAGE)], joined: only, optional: false };
@@ -359,14 +375,35 @@ fn only(mut all: Vec<Option<Encoded>>) -> Result<Encoded> {
 /// Widths of CLIP-L, of OpenCLIP-bigG and of T5-XXL, which zeros have where these are missing.
 const WIDTHS: [i64; 3] = [768, 1280, 4096];
 
-fn sd3_joined(l: Option<Encoded>, g: Option<Encoded>, t5: Option<Encoded>) -> Encoded {
-    let zeros = |shape: &[i64]| Tensor::zeros(shape, (Kind::Float, Device::Cpu));
-    let pooled = |of: &Option<Encoded>, width: i64| {
-        let pooled = of.as_ref().and_then(|encoded| encoded.pooled.as_ref());
+fn zeros(shape: &[i64]) -> Tensor {
+    Tensor::zeros(shape, (Kind::Float, Device::Cpu))
+}
+
+/// The pooled vectors of CLIP-L and OpenCLIP-bigG side by side.
+fn both_pooled(l: Option<&Encoded>, g: Option<&Encoded>) -> Tensor {
+    let pooled = |of: Option<&Encoded>, width: i64| {
+        let pooled = of.and_then(|encoded| encoded.pooled.as_ref());
         pooled.map_or_else(|| zeros(&[1, width]), Tensor::shallow_clone)
     };
-    let [wide_l, wide_g, wide_t5] = WIDTHS;
-    let pooled = Tensor::cat(&[pooled(&l, wide_l), pooled(&g, wide_g)], -1);
+    let [wide_l, wide_g, _] = WIDTHS;
+    Tensor::cat(&[pooled(l, wide_l), pooled(g, wide_g)], -1)
+}
+
+/// How many layers Llama 3 has, and how many tokens HiDream's text encoders make at least.
+const LLAMA_LAYERS: i64 = 32;
+const LEAST: i64 = 128;
+
+fn hidream_joined([l, g]: [Option<Encoded>; 2], t5: Option<Encoded>, llama: Option<Encoded>) -> Encoded {
+    let [_, _, wide_t5] = WIDTHS;
+    let cond = t5.map_or_else(|| zeros(&[1, LEAST, wide_t5]), |t5| t5.cond);
+    // As wide as T5's.
+    let layers = llama.map_or_else(|| zeros(&[1, LLAMA_LAYERS, 1, wide_t5]), |llama| llama.cond);
+    Encoded { pooled: Some(both_pooled(l.as_ref(), g.as_ref())), layers: Some(layers), ..Encoded::of(cond) }
+}
+
+fn sd3_joined(l: Option<Encoded>, g: Option<Encoded>, t5: Option<Encoded>) -> Encoded {
+    let [wide_l, _, wide_t5] = WIDTHS;
+    let pooled = both_pooled(l.as_ref(), g.as_ref());
     let clips = match (l, g) {
         (Some(l), Some(g)) => {
             let tokens = l.cond.size()[1].min(g.cond.size()[1]);

@@ -170,3 +170,23 @@ fn present(kept: &[&Token], length: i64, end: u32) -> Tensor {
     row.resize(usize::try_from(length).unwrap_or(row.len()), 0.0);
     Tensor::from_slice(&row)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// By ComfyUI 0.8.0's `SDTokenizer`, worked out by hand.
+    #[test]
+    fn what_does_not_fit_is_left_out_group_by_group() {
+        let group = |count: usize| -> Chunk { vec![(Token::Id(7), 1.0); count] };
+        let length = |groups: &[usize], most| {
+            let (chunk, whole) = beginning(groups.iter().map(|count| group(*count)).collect(), most);
+            (chunk.len(), whole)
+        };
+        assert_eq!(length(&[100, 27], 127), (127, true));
+        assert_eq!(length(&[100, 28], 127), (127, false));
+        assert_eq!(length(&[123, 7, 1], 127), (123, false));
+        assert_eq!(length(&[300], usize::MAX), (300, true));
+        assert_eq!(length(&[], 127), (0, true));
+    }
+}

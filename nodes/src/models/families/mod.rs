@@ -4,6 +4,7 @@ mod aura_flow;
 mod chroma;
 mod diffusers;
 mod flux;
+mod hidream;
 mod hunyuan_video;
 mod ltxv;
 mod others;
@@ -75,6 +76,7 @@ pub static FAMILIES: &[Family] = &[
     flux::FLUX,
     z_image::Z_IMAGE,
     qwen_image::QWEN_IMAGE,
+    hidream::HIDREAM,
     ltxv::LTXV,
     hunyuan_video::HUNYUAN_VIDEO,
     wan::WAN21,

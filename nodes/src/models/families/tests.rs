@@ -128,6 +128,18 @@ fn the_tiny_files_are_recognised() {
 }
 
 #[test]
+fn aura_flows_first_files_have_the_network_below_model() {
+    for place in ["", "model.", "model.diffusion_model."] {
+        let named = |name: &str| format!("{place}{name}");
+        let names = ["double_layers.0.attn.w1q.weight", "positional_encoding", "init_x_linear.weight"].map(named);
+        let tensors: Vec<(&str, &[i64])> = names.iter().map(|name| (name.as_str(), &[1, 1][..])).collect();
+        let (_file, weights) = with(&tensors);
+        let contents = recognise(&weights).unwrap();
+        assert_eq!(contents.model().unwrap().family, &aura_flow::AURA_FLOW, "{place:?}");
+    }
+}
+
+#[test]
 fn wans_models_are_told_apart_by_their_latents() {
     for (rows, family, channels) in [(64, &wan::WAN21, 16), (192, &wan::WAN22, 48)] {
         let (_file, weights) = with(&[("head.modulation", &[1, 2, 128]), ("head.head.weight", &[rows, 1])]);

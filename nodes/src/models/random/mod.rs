@@ -2,6 +2,7 @@
 
 mod aura_flow;
 mod control;
+mod hidream;
 mod hunyuan_video;
 mod layouts;
 mod ltxv;
