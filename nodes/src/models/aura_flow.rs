@@ -74,7 +74,8 @@ impl AuraFlow {
 /// The noise level as cosines and sines, B×[`SPREAD`]. The frequencies are multiplied, and not the level, which rounds otherwise.
 fn spread(level: &Tensor, device: Device) -> Tensor {
     let half = SPREAD / 2;
-    let frequencies = (Tensor::arange(half, (Kind::Float, device)) * -(10000f64.ln()) / half as f64).exp() * TIME_FACTOR;
+    let frequencies =
+        (Tensor::arange(half, (Kind::Float, device)) * -(10000f64.ln()) / half as f64).exp() * TIME_FACTOR;
     let angles = level.to_device_(device, Kind::Float, false, false).unsqueeze(1) * frequencies.unsqueeze(0);
     Tensor::cat(&[angles.cos(), angles.sin()], -1)
 }

@@ -30,7 +30,9 @@ impl Side {
     fn load(w: &Weights, end: &str, width: i64) -> Result<Self> {
         let layer = |name: &str| Linear::load(&w.at(format!("{name}{end}")), width, width);
         let norm = |name: &str| {
-            Ok::<_, anyhow::Error>(RmsNorm::load(w, &format!("{name}_rms_norm{end}.weight"), width)?.with_eps(Some(EPS)))
+            Ok::<_, anyhow::Error>(
+                RmsNorm::load(w, &format!("{name}_rms_norm{end}.weight"), width)?.with_eps(Some(EPS)),
+            )
         };
         Ok(Self {
             q: layer("to_q")?,

@@ -7,6 +7,7 @@ pub mod clip_names;
 pub mod clip_text;
 pub mod clip_vision;
 pub mod control;
+pub mod encoder_kind;
 pub mod esrgan;
 pub mod families;
 pub mod flux;

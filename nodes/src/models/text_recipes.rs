@@ -1,14 +1,12 @@
 //! How prompts become conditionings: which text encoders a family has, how each is used, and how their outputs are joined.
 
-use std::fmt;
 use std::rc::Rc;
 
 use anyhow::{Result, bail};
 use redraft_engine::folders::FolderPaths;
 use tch::{Device, Kind, Tensor};
 
-use super::clip_text::{ClipKind, ClipText};
-use super::families::TextPart;
+use super::clip_text::ClipText;
 use super::llama_templates;
 use super::qwen::Qwen;
 use super::qwen_templates;
@@ -22,7 +20,7 @@ use crate::text::language::{LanguageEncoder, LanguageUse};
 use crate::text::llama::{LlamaEncoder, LlamaUse};
 use crate::text::sentence_pieces::SentencePieces;
 use crate::text::t5::{Filling, T5Encoder, T5Use};
-use crate::text::users_vocabulary::{self, UsersVocabulary};
+use crate::text::users_vocabulary;
 use crate::text::vocabularies;
 
 /// A row: how a family encodes its prompts.
@@ -42,75 +40,6 @@ pub struct EncoderUse {
     pub key: &'static str,
     /// The encoder over a file's tensors; some take a file more, which lies in a folder of the user's.
     pub open: fn(&Networks, &Weights, &FolderPaths) -> Result<Rc<dyn TextEncoder>>,
-}
-
-/// What a file with a text encoder alone holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EncoderKind {
-    Clip(ClipKind),
-    T5Xxl,
-    Umt5Xxl,
-    PileT5Xl,
-    Qwen3,
-    Qwen25Vl,
-    Llama3,
-}
-
-/// How many tokens Pile-T5's table has room for, by which it is told from UMT5, whose has eight times as many.
-const PILE_TOKENS: i64 = 32_128;
-
-impl EncoderKind {
-    /// What the text encoder below `weights` is, if it is one that a recipe uses.
-    pub fn of(weights: &Weights) -> Option<EncoderKind> {
-        if T5::is_in(weights) {
-            return Some(match T5::has_distances_everywhere(weights) {
-                false => EncoderKind::T5Xxl,
-                true if weights.dim("shared.weight", 0).is_ok_and(|tokens| tokens == PILE_TOKENS) => EncoderKind::PileT5Xl,
-                true => EncoderKind::Umt5Xxl,
-            });
-        }
-        if Qwen::is_in(weights) && weights.contains("model.layers.0.self_attn.q_norm.weight") {
-            return Some(EncoderKind::Qwen3);
-        }
-        // The 3B has keys of 256.
-        let biased = weights.dim("model.layers.0.self_attn.k_proj.bias", 0);
-        if Qwen::is_in(weights) && biased.is_ok_and(|rows| rows != 256) {
-            return Some(EncoderKind::Qwen25Vl);
-        }
-        if Qwen::is_llama(weights) {
-            return Some(EncoderKind::Llama3);
-        }
-        ClipKind::of(weights).map(EncoderKind::Clip)
-    }
-
-    /// Its name in recipes, embedding files and LoRAs.
-    pub fn key(self) -> &'static str {
-        match self {
-            EncoderKind::Clip(ClipKind::L) => "clip_l",
-            EncoderKind::Clip(ClipKind::H) => "clip_h",
-            EncoderKind::Clip(ClipKind::G) => "clip_g",
-            EncoderKind::T5Xxl => "t5xxl",
-            EncoderKind::Umt5Xxl => "umt5xxl",
-            EncoderKind::PileT5Xl => "pile_t5xl",
-            EncoderKind::Qwen3 => "qwen3_4b",
-            EncoderKind::Qwen25Vl => "qwen25_7b",
-            EncoderKind::Llama3 => "llama",
-        }
-    }
-}
-
-impl fmt::Display for EncoderKind {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            EncoderKind::Clip(kind) => kind.fmt(f),
-            EncoderKind::T5Xxl => f.write_str("T5-XXL"),
-            EncoderKind::Umt5Xxl => f.write_str("UMT5-XXL"),
-            EncoderKind::PileT5Xl => f.write_str("Pile-T5-XL"),
-            EncoderKind::Qwen3 => f.write_str("Qwen 3"),
-            EncoderKind::Qwen25Vl => f.write_str("Qwen 2.5-VL"),
-            EncoderKind::Llama3 => f.write_str("Llama 3"),
-        }
-    }
 }
 
 /// The element type in which a text encoder's weights are held.
@@ -257,10 +186,7 @@ pub static LTXV: TextRecipe = TextRecipe {
 
 /// HunyuanVideo: the states of Llama 3 two layers before its last, CLIP-L's pooled vector.
 pub static HUNYUAN_VIDEO: TextRecipe = TextRecipe {
-    encoders: &[
-        clip!("clip_l", LAST),
-        llama!(llama_templates::HUNYUAN_VIDEO),
-    ],
+    encoders: &[clip!("clip_l", LAST), llama!(llama_templates::HUNYUAN_VIDEO)],
     joined: |all| match <[Option<Encoded>; 2]>::try_from(all) {
         Ok([Some(clip), Some(llama)]) => Ok(Encoded { pooled: clip.pooled, ..llama }),
         _ => bail!("a prompt was encoded by too few encoders; this is a bug"),
@@ -327,42 +253,6 @@ pub static AURA_FLOW: TextRecipe = TextRecipe {
     joined: only,
     optional: false,
 };
-
-impl EncoderKind {
-    /// What a file, `weights`, that is an encoder of this kind alone is good for.
-    pub fn alone(self, weights: &Weights) -> TextPart {
-        let recipe = match self {
-            EncoderKind::Clip(ClipKind::L) => &SD1,
-            EncoderKind::Clip(ClipKind::H) => &SD2,
-            EncoderKind::Clip(ClipKind::G) => &SDXL_REFINER,
-            EncoderKind::T5Xxl => &FLUX,
-            EncoderKind::Umt5Xxl => &WAN,
-            EncoderKind::PileT5Xl => &AURA_FLOW,
-            EncoderKind::Qwen3 => &Z_IMAGE,
-            EncoderKind::Qwen25Vl => &QWEN_IMAGE,
-            EncoderKind::Llama3 => &HUNYUAN_VIDEO,
-        };
-        let its = |usage: &EncoderUse| (usage.key == self.key()).then(|| weights.clone());
-        TextPart { recipe, encoders: recipe.encoders.iter().map(its).collect() }
-    }
-
-    /// Whether all is there that it needs beside its weights.
-    ///
-    /// # Errors
-    /// Something is not, which says where it belongs.
-    pub fn is_complete(self, folders: &FolderPaths) -> Result<()> {
-        self.vocabulary().map_or(Ok(()), |vocabulary| vocabulary.find(folders).map(drop))
-    }
-
-    /// The vocabulary that it needs beside its weights, if any.
-    fn vocabulary(self) -> Option<&'static UsersVocabulary> {
-        match self {
-            EncoderKind::Llama3 => Some(&users_vocabulary::LLAMA3),
-            EncoderKind::PileT5Xl => Some(&users_vocabulary::PILE_T5),
-            _ => None,
-        }
-    }
-}
 
 /// Of one encoder.
 fn only(mut all: Vec<Option<Encoded>>) -> Result<Encoded> {

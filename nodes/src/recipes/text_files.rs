@@ -11,8 +11,9 @@ use redraft_engine::io::Combo as _;
 use crate::files::gguf;
 use crate::files::weights::Weights;
 use crate::models::clip_text::ClipKind;
+use crate::models::encoder_kind::EncoderKind;
 use crate::models::families::{TextPart, recognise};
-use crate::models::text_recipes::{self, EncoderKind, TextRecipe};
+use crate::models::text_recipes::{self, TextRecipe};
 use crate::recipes::Clip;
 
 /// What a single text encoder is for.
@@ -104,8 +105,9 @@ pub fn single(r#type: ClipType, file: TextFile) -> Result<Clip> {
         (EncoderKind::T5Xxl, ClipType::Chroma | ClipType::Pixart) => &text_recipes::CHROMA,
         (EncoderKind::Clip(ClipKind::L | ClipKind::G) | EncoderKind::T5Xxl, ClipType::HiDream)
         | (EncoderKind::Llama3, _) => return of_recipe("hidream", &text_recipes::HIDREAM, vec![file]),
-        (EncoderKind::Clip(ClipKind::G), ClipType::StableCascade)
-        | (EncoderKind::T5Xxl, _) => return Err(unsupported::<ClipType>(r#type as usize)),
+        (EncoderKind::Clip(ClipKind::G), ClipType::StableCascade) | (EncoderKind::T5Xxl, _) => {
+            return Err(unsupported::<ClipType>(r#type as usize));
+        }
         (EncoderKind::Umt5Xxl, ClipType::Wan) => &text_recipes::WAN,
         (EncoderKind::Umt5Xxl, _) => {
             bail!("'{name}' is a {kind}, which models of Wan have; set type to wan")

@@ -135,7 +135,8 @@ impl<N: LanguageModel> LlamaEncoder<N> {
         let states = host(&self.network.forward(&self.input(&spread, weighted)?, layer, false));
         let row = if weighted { weigh(&states.get(0), &states.get(1), chunk) } else { states.get(0) };
         let Kept { pictures, said: (start, end) } = kept(chunk);
-        let mut parts: Vec<Tensor> = pictures.iter().map(|(from, to, every)| row.slice(0, *from, *to, *every)).collect();
+        let mut parts: Vec<Tensor> =
+            pictures.iter().map(|(from, to, every)| row.slice(0, *from, *to, *every)).collect();
         parts.push(row.narrow(0, start, end - start));
         Ok(Tensor::cat(&parts, 0))
     }
@@ -166,7 +167,9 @@ fn of_layers(chunk: &Chunk, count: i64) -> Chunk {
 fn spread(chunk: &Chunk) -> Chunk {
     let places = |(token, weight): &(Token, f64)| -> Chunk {
         match token {
-            Token::Seen { tokens, .. } => (0..tokens.size()[0]).map(|at| (Token::Vector(tokens.get(at)), 1.0)).collect(),
+            Token::Seen { tokens, .. } => {
+                (0..tokens.size()[0]).map(|at| (Token::Vector(tokens.get(at)), 1.0)).collect()
+            }
             other => vec![(other.clone(), *weight)],
         }
     };
@@ -234,9 +237,7 @@ mod tests {
     fn pictures_are_kept_and_move_what_stands_behind_them() {
         let chunk = |ids: &[u32]| -> Chunk {
             let token = |id: u32| match id {
-                PICTURE => {
-                    Token::Seen { tokens: Tensor::zeros([5, 1], (Kind::Float, Device::Cpu)), every: 2 }
-                }
+                PICTURE => Token::Seen { tokens: Tensor::zeros([5, 1], (Kind::Float, Device::Cpu)), every: 2 },
                 id => Token::Id(id),
             };
             ids.iter().map(|&id| (token(id), 1.0)).collect()

@@ -12,6 +12,7 @@ pub mod encode;
 pub mod language;
 pub mod llama;
 mod merged_pairs;
+mod messages;
 pub mod prompt_weights;
 pub mod sentence_pieces;
 pub mod t5;

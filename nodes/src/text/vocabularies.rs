@@ -238,7 +238,9 @@ mod tests {
     fn a_file_that_is_no_vocabulary_of_pile_t5_is_named() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let other: &[u8] = &[0x0a, 7, 0x0a, 3, b'<', b's', b'>', 0x18, 2];
-        for (content, why) in [(&b"\x0a\xc8"[..], "ends early"), (b"", "its piece 0 is not"), (other, "its piece 0 is not")] {
+        for (content, why) in
+            [(&b"\x0a\xc8"[..], "ends early"), (b"", "its piece 0 is not"), (other, "its piece 0 is not")]
+        {
             std::fs::write(file.path(), content).unwrap();
             let message = format!("{:#}", pile_t5(file.path()).err().unwrap());
             assert!(message.contains("is not the vocabulary of Pile-T5") && message.contains(why), "{message}");

@@ -29,11 +29,12 @@ use crate::diffusion::network::Network;
 use crate::diffusion::parameterisation::Parameterisation;
 use crate::diffusion::run_entry::RunEntry;
 use crate::files::weights::Weights;
+use crate::models::encoder_kind::EncoderKind;
 use crate::models::hunyuan_video_vae::HunyuanVideoVae;
 use crate::models::ltxv_vae::LtxvVae;
 use crate::models::pixel_space::PixelSpace;
 use crate::models::taesd::Taesd;
-use crate::models::text_recipes::{EncoderKind, TextRecipe};
+use crate::models::text_recipes::TextRecipe;
 use crate::models::wan_vae::WanVae;
 use crate::ops::numerics::Numerics;
 

@@ -21,9 +21,7 @@ struct Plan {
 /// Everything that AuraFlow needs. Of real size, network and text encoder are floats of 8 bits.
 pub(super) fn aura_flow_checkpoint(mut b: Builder, size: Size) -> Vec<Spec> {
     let plan = match size {
-        Size::Real => {
-            Plan { width: 3072, hidden: 8192, double: 4, single: 32, places: 4096, text: T5Plan::PILE }
-        }
+        Size::Real => Plan { width: 3072, hidden: 8192, double: 4, single: 32, places: 4096, text: T5Plan::PILE },
         _ => Plan {
             width: 96,
             hidden: 256,

@@ -24,14 +24,9 @@ struct Plan {
 /// Everything that HiDream needs. Of real size, network, T5 and Llama are floats of 8 bits.
 pub(super) fn hidream_checkpoint(mut b: Builder, size: Size) -> Vec<Spec> {
     let plan = match size {
-        Size::Real => Plan {
-            width: 2560,
-            double: 16,
-            single: 32,
-            clips: [768, 1280],
-            text: T5Plan::T5,
-            llama: Llama::REAL,
-        },
+        Size::Real => {
+            Plan { width: 2560, double: 16, single: 32, clips: [768, 1280], text: T5Plan::T5, llama: Llama::REAL }
+        }
         _ => Plan {
             width: 256,
             double: 2,

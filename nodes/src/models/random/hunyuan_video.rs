@@ -38,24 +38,10 @@ impl Llama {
 /// Everything that HunyuanVideo needs to make videos from text. Of real size, network and language model are floats of 8 bits.
 pub(super) fn hunyuan_video_checkpoint(mut b: Builder, size: Size) -> Vec<Spec> {
     let plan = match size {
-        Size::Real => Plan {
-            width: 3072,
-            head: 128,
-            double: 20,
-            single: 40,
-            text: Llama::REAL,
-            clip: (768, 12),
-            vae: 128,
-        },
-        _ => Plan {
-            width: 64,
-            head: 32,
-            double: 2,
-            single: 2,
-            text: Llama::TINY,
-            clip: (64, 3),
-            vae: 32,
-        },
+        Size::Real => {
+            Plan { width: 3072, head: 128, double: 20, single: 40, text: Llama::REAL, clip: (768, 12), vae: 128 }
+        }
+        _ => Plan { width: 64, head: 32, double: 2, single: 2, text: Llama::TINY, clip: (64, 3), vae: 32 },
     };
     b.below("text_encoders.clip_l.transformer.text_model", |b| text_encoder(b, plan.clip.0, plan.clip.1));
     b.below("vae", |b| autoencoder(b, plan.vae));

@@ -63,10 +63,10 @@ fn real_sizes_of_flow_models_are_those_that_were_published() {
         let its = tensors.iter().filter(|tensor| tensor.name.starts_with(part));
         its.map(|tensor| tensor.shape.iter().product::<i64>()).sum::<i64>()
     };
-    assert_eq!(of(Layout::AuraFlow, "model."), 0);
-    assert_eq!(of(Layout::AuraFlow, "text_encoders."), 0);
-    assert_eq!(of(Layout::HiDream, "model."), 0);
-    assert_eq!(of(Layout::HiDream, "text_encoders.llama"), 0);
+    assert_eq!(of(Layout::AuraFlow, "model."), 6_842_876_928);
+    assert_eq!(of(Layout::AuraFlow, "text_encoders."), 1_223_550_976);
+    assert_eq!(of(Layout::HiDream, "model."), 17_105_733_184);
+    assert_eq!(of(Layout::HiDream, "text_encoders.llama"), 7_505_186_816);
 }
 
 #[test]

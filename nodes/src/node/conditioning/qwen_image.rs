@@ -113,8 +113,7 @@ impl Shown {
     }
 
     fn encode(self, clip: &Clip, text: &str, template: Option<(&str, &str)>, cx: &mut Cx) -> Result<Conditioning> {
-        let mut entry =
-            clip.encode(Text::Shown(Prompt { pictures: &self.pictures, template, ..text.into() }), cx)?;
+        let mut entry = clip.encode(Text::Shown(Prompt { pictures: &self.pictures, template, ..text.into() }), cx)?;
         if !self.latents.is_empty() {
             entry.extras.set(REFERENCE_LATENTS, self.latents);
         }
