@@ -25,7 +25,6 @@ const EPS: f64 = 1e-5;
 /// The network. Every size is read off the weights.
 pub struct AuraFlow {
     placement: Placement,
-    width: i64,
     picture: Linear,
     positions: Positions,
     time: Embedder,
@@ -57,7 +56,6 @@ impl AuraFlow {
         let sizes = Sizes { width, vector };
         Ok(Self {
             placement,
-            width,
             picture: Linear::load(&w.at("init_x_linear"), columns, width)?,
             positions: Positions::load(w, width)?,
             time: Embedder::named(&w.at("t_embedder.mlp"), ["0", "2"], vector)?,
