@@ -33,7 +33,7 @@ pub struct SentencePieces {
 
 /// What splits a text.
 enum Model {
-    Unigram(Unigram),
+    Unigram(Box<Unigram>),
     Pairs(MergedPairs),
 }
 
@@ -169,7 +169,8 @@ impl SentencePieces {
         } else {
             // The unknown comes first, under a name that no written text has.
             let table = std::iter::once((" ".to_owned(), most)).chain(each).collect();
-            Model::Unigram(Unigram::from(table, Some(0), false).map_err(|error| anyhow::anyhow!("{error}"))?)
+            let model = Unigram::from(table, Some(0), false).map_err(|error| anyhow::anyhow!("{error}"))?;
+            Model::Unigram(Box::new(model))
         };
         Ok(Self { model, ids: matched().map(|(id, piece)| (piece.text.clone(), id)).collect(), bytes, unknown, rules })
     }

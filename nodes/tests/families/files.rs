@@ -131,7 +131,9 @@ fn llava(folder: &Path) {
         let drawn = randn(3000 + tensors.len() as u64, shape) * spread + mean;
         tensors.push((name.to_owned(), drawn));
     };
-    fn linear(draw: &mut dyn FnMut(&str, &[i64], f64, f64), name: &str, outputs: i64, inputs: i64) {
+    /// Draws a tensor of a name and shape about a mean, with a spread.
+    type Draw<'a> = dyn FnMut(&str, &[i64], f64, f64) + 'a;
+    fn linear(draw: &mut Draw, name: &str, outputs: i64, inputs: i64) {
         draw(&format!("{name}.weight"), &[outputs, inputs], 0.0, 1.0 / (inputs as f64).sqrt());
         draw(&format!("{name}.bias"), &[outputs], 0.0, 0.05);
     }
