@@ -28,7 +28,7 @@ const BY_NAME: &[(&[&str], &str)] = &[
     (&["hidream"], "HiDream"),
     (&["lumina", "neta"], "Lumina 2"),
     (&["omnigen"], "OmniGen 2"),
-    (&["aura_flow"], "AuraFlow"),
+    (&["aura_flow", "auraflow"], "AuraFlow"),
     (&["ace_step", "acestep"], "ACE-Step"),
     (&["pixart"], "PixArt"),
     (&["refiner"], "SDXL refiner"),

@@ -156,6 +156,20 @@ fn what_lies_in_several_files_is_missed_by_name() {
     refused(&base, &film, 1, &["models/llama_tokenizer/tokenizer.json is not the vocabulary of Llama 3"]);
 }
 
+/// Pile-T5's vocabulary is the user's, too.
+#[test]
+fn aura_flow_lacks_its_vocabulary_by_name() {
+    let base = Base::new();
+    let workflow = text2image(&checkpoint(&base, "auraflow"), "EmptyLatentImage");
+    let words = ["Pile-T5's vocabulary is not there", "models/t5_pile_tokenizer/tokenizer.model", "CLIPTextEncode"];
+    refused(&base, &workflow, 3, &words);
+    base.write("models/t5_pile_tokenizer/tokenizer.model", b"\x0a\xc8");
+    refused(&base, &workflow, 1, &["models/t5_pile_tokenizer/tokenizer.model is not the vocabulary of Pile-T5"]);
+    // One piece, which is unknown.
+    base.write("models/t5_pile_tokenizer/tokenizer.model", b"\x0a\x09\x0a\x05<unk>\x18\x02");
+    refused(&base, &workflow, 1, &["its piece 1 is not \"<s>\""]);
+}
+
 #[test]
 fn parts_of_other_families_are_named() {
     let base = Base::new();

@@ -67,4 +67,12 @@ const FOLDER_KINDS: &[FolderKind] = &[
         like: None,
         extensions: &["json"],
     },
+    // Pile-T5's, by the same rules.
+    FolderKind {
+        name: "t5_pile_tokenizer",
+        below_models: &["t5_pile_tokenizer", "text_encoders/t5_pile_tokenizer"],
+        below_base: &["comfy/text_encoders/t5_pile_tokenizer"],
+        like: None,
+        extensions: &["model"],
+    },
 ];

@@ -126,4 +126,8 @@ fn a_vocabulary_lies_below_the_models_or_in_comfyui() {
         assert_ne!(folders.digest_of_kind("llama_tokenizer", false), digest);
         digest = folders.digest_of_kind("llama_tokenizer", false);
     }
+    let place = base.path().join("comfy/text_encoders/t5_pile_tokenizer");
+    std::fs::create_dir_all(&place).unwrap();
+    std::fs::write(place.join("tokenizer.model"), "").unwrap();
+    assert_eq!(folders.find("t5_pile_tokenizer", "tokenizer.model"), Some(place.join("tokenizer.model")));
 }

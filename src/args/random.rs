@@ -24,6 +24,9 @@ pub(crate) enum CheckpointKind {
     SdxlRefiner,
     /// Flux dev with its text encoders and VAE
     Flux,
+    /// AuraFlow with its text encoder and VAE
+    #[value(name = "auraflow")]
+    AuraFlow,
     /// PixArt-Σ with its text encoder and VAE
     Pixart,
     /// Chroma with its text encoder and VAE
@@ -32,6 +35,9 @@ pub(crate) enum CheckpointKind {
     QwenImage,
     /// LTX-Video 0.9, 2 billion weights, with its text encoder and VAE
     Ltxv,
+    /// HiDream with its text encoders and VAE
+    #[value(name = "hidream")]
+    HiDream,
     /// HunyuanVideo with its text encoders and VAE
     HunyuanVideo,
     /// Wan 2.1, 1.3 billion weights, with its text encoder and VAE
@@ -88,9 +94,11 @@ impl CheckpointKind {
             Self::SdxlRefiner => Layout::SdxlRefiner,
             Self::Flux => Layout::Flux,
             Self::QwenImage => Layout::QwenImage,
+            Self::AuraFlow => Layout::AuraFlow,
             Self::Pixart => Layout::PixArt,
             Self::Chroma => Layout::Chroma,
             Self::Ltxv => Layout::Ltxv,
+            Self::HiDream => Layout::HiDream,
             Self::HunyuanVideo => Layout::HunyuanVideo,
             Self::Wan => Layout::Wan,
             Self::ControlNet => Layout::Steering(Steering::Sd1),

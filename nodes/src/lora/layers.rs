@@ -30,6 +30,8 @@ pub enum Named {
     Flux(String),
     /// Qwen-Image's, whose file has the same.
     QwenImage(String),
+    /// HiDream's, whose file has the same.
+    HiDream(String),
     /// Stable Diffusion 3's.
     Sd3(String),
     /// Z-Image's.
@@ -38,6 +40,8 @@ pub enum Named {
     HunyuanVideo(String),
     /// PixArt's.
     PixArt(String),
+    /// AuraFlow's.
+    AuraFlow(String),
     /// A part of Flux's that a trainer of its own names.
     Uso(String),
 }
@@ -48,10 +52,12 @@ impl Named {
         match self {
             Named::Flux(name)
             | Named::QwenImage(name)
+            | Named::HiDream(name)
             | Named::Sd3(name)
             | Named::ZImage(name)
             | Named::HunyuanVideo(name)
             | Named::PixArt(name)
+            | Named::AuraFlow(name)
             | Named::Uso(name) => name,
         }
     }
@@ -76,13 +82,19 @@ pub struct Layer {
 /// The tensors of a UNet.
 pub fn unet(weights: &Weights) -> Vec<Layer> {
     let diffusers = diffusers::names(weights);
-    let is_qwen_image = weights.contains("txt_norm.weight");
-    let named = |short: &str| short.strip_suffix(".weight").map(|name| Named::QwenImage(name.to_owned()));
+    let of: Option<fn(String) -> Named> = if weights.contains("txt_norm.weight") {
+        Some(Named::QwenImage)
+    } else if weights.contains("caption_projection.0.linear.weight") {
+        Some(Named::HiDream)
+    } else {
+        None
+    };
+    let named = |short: &str| Some(of?(short.strip_suffix(".weight")?.to_owned()));
     let layer = |short: String| Layer {
         part: Part::Unet,
         name: format!("diffusion_model.{short}"),
         diffusers: diffusers.get(&short).cloned().unwrap_or_default(),
-        transformer: if is_qwen_image { named(&short) } else { None },
+        transformer: named(&short),
         slot: Slot::whole(weights.full_name(&short)),
         short,
     };

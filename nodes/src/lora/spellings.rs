@@ -55,9 +55,13 @@ static SPELLINGS: [Spelling; 24] = [
     Spelling {
         of: "SimpleTuner's LyCORIS, transformer",
         keys: |layer| match &layer.transformer {
-            Some(Named::Flux(name) | Named::QwenImage(name) | Named::Sd3(name) | Named::ZImage(name)) => {
-                vec![format!("lycoris_{}", flat(name))]
-            }
+            Some(
+                Named::Flux(name)
+                | Named::QwenImage(name)
+                | Named::HiDream(name)
+                | Named::Sd3(name)
+                | Named::ZImage(name),
+            ) => vec![format!("lycoris_{}", flat(name))],
             _ => Vec::new(),
         },
     },

@@ -166,6 +166,8 @@ fn every_spelling_of_other_transformers_is_the_references() {
     for (name, layout, count, sum) in [
         ("hunyuan-video", Layout::HunyuanVideo, 258, 0xa762_5bb8_a268_579d),
         ("pixart", Layout::PixArt, 148, 0x66be_ec22_df04_5de6),
+        ("auraflow", Layout::AuraFlow, 167, 0x6f3a_b55a_77aa_eb35),
+        ("hidream", Layout::HiDream, 523, 0xbc10_92e8_a3de_ecc8),
     ] {
         let path = bench.0.path().join(format!("{name}.safetensors"));
         write_random_checkpoint(&path, layout, Size::Tiny, 0, false).unwrap();

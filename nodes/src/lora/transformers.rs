@@ -15,6 +15,7 @@ pub(super) fn named(weights: &Weights) -> Vec<(Named, Slot)> {
         all(z_image(weights), Named::ZImage),
         all(hunyuan_video(weights), Named::HunyuanVideo),
         all(pixart(weights), Named::PixArt),
+        all(aura_flow(weights), Named::AuraFlow),
         all(uso(weights), Named::Uso),
     ]
     .concat()
@@ -266,6 +267,52 @@ fn pixart(weights: &Weights) -> Vec<(String, Slot)> {
             );
         }
     }
+    all.found
+}
+
+/// diffusers' names of AuraFlow's weights, and where the original's layout holds each.
+fn aura_flow(weights: &Weights) -> Vec<(String, Slot)> {
+    let mut all = Names { weights, found: Vec::new() };
+    if !weights.contains("double_layers.0.attn.w1q.weight") {
+        return Vec::new();
+    }
+    const FEED: [(&str, &str); 3] = [("linear_1", "c_fc1"), ("linear_2", "c_fc2"), ("out_projection", "c_proj")];
+    for block in 0..weights.at("double_layers").children() {
+        let (theirs, ours) = (format!("joint_transformer_blocks.{block}"), format!("double_layers.{block}"));
+        for part in ["q", "k", "v"] {
+            all.whole(format!("{theirs}.attn.to_{part}"), format!("{ours}.attn.w2{part}"));
+            all.whole(format!("{theirs}.attn.add_{part}_proj"), format!("{ours}.attn.w1{part}"));
+        }
+        all.whole(format!("{theirs}.attn.to_out.0"), format!("{ours}.attn.w2o"));
+        all.whole(format!("{theirs}.attn.to_add_out"), format!("{ours}.attn.w1o"));
+        for (side, letter) in [("", "X"), ("_context", "C")] {
+            for (their, our) in FEED {
+                all.whole(format!("{theirs}.ff{side}.{their}"), format!("{ours}.mlp{letter}.{our}"));
+            }
+            all.whole(format!("{theirs}.norm1{side}.linear"), format!("{ours}.mod{letter}.1"));
+        }
+    }
+    for block in 0..weights.at("single_layers").children() {
+        let (theirs, ours) = (format!("single_transformer_blocks.{block}"), format!("single_layers.{block}"));
+        for part in ["q", "k", "v"] {
+            all.whole(format!("{theirs}.attn.to_{part}"), format!("{ours}.attn.w1{part}"));
+        }
+        all.whole(format!("{theirs}.attn.to_out.0"), format!("{ours}.attn.w1o"));
+        for (their, our) in FEED {
+            all.whole(format!("{theirs}.ff.{their}"), format!("{ours}.mlp.{our}"));
+        }
+        all.whole(format!("{theirs}.norm1.linear"), format!("{ours}.modCX.1"));
+    }
+    for (their, our) in [
+        ("time_step_proj.linear_1", "t_embedder.mlp.0"),
+        ("time_step_proj.linear_2", "t_embedder.mlp.2"),
+        ("context_embedder", "cond_seq_linear"),
+        ("pos_embed.proj", "init_x_linear"),
+        ("proj_out", "final_linear"),
+    ] {
+        all.whole(their.to_owned(), our.to_owned());
+    }
+    all.add("norm_out.linear".to_owned(), "modF.1", |slot| Slot { halves_swapped: true, ..slot });
     all.found
 }
 

@@ -38,6 +38,8 @@ pub struct ClipVision {
     blocks: Vec<Block>,
     after: LayerNorm,
     projection: Option<Linear>,
+    /// What makes tokens of a language model of the states before the last layer (LLaVA, Liu et al. 2023, arXiv:2304.08485).
+    projector: Option<[Linear; 2]>,
     activation: Activation,
     /// Pixels along a side, of a picture and of a patch.
     side: i64,
@@ -148,6 +150,7 @@ impl ClipVision {
             blocks: (0..count).map(|i| Block::load(&layers.at(i), names.spelling, width)).collect::<Result<_>>()?,
             after: LayerNorm::load(&exact.at(names.after), width)?,
             projection: if is_clip { projection(file, &exact, width)? } else { None },
+            projector: if is_clip { projector(&file.placed(placement), width)? } else { None },
             activation: match count {
                 _ if !is_clip => Activation::TanhGelu,
                 ..=30 => Activation::QuickGelu,
@@ -167,6 +170,8 @@ impl ClipVision {
         let (batch, width) = (pictures.size()[0], self.positions.size()[1]);
         // The states, those that are kept, a normalised copy, and in a block's second half three tensors of four widths.
         let bytes = memory::product(&[batch, self.positions.size()[0], width, 3 + 3 * 4], 4);
+        let tokens = self.projector.as_ref().map_or(0, |[first, _]| first.outputs());
+        let bytes = bytes.saturating_add(memory::product(&[batch, self.positions.size()[0], tokens, 3], 4));
         memory::ask(bytes, "what CLIP sees in the pictures")?;
         let pixels = self.prepared(&pictures.to_device(self.placement.device), crop)?;
         let sides = [self.patch, self.patch];
@@ -197,8 +202,14 @@ impl ClipVision {
             }
         };
         let here = |tensor: Tensor| tensor.to_device(tch::Device::Cpu);
-        let penultimate = here(penultimate.unwrap_or_else(|| last.shallow_clone()));
-        Ok(ClipVisionOutput { penultimate, last: Some(here(last)), embeds: embeds.map(here) })
+        let penultimate = penultimate.unwrap_or_else(|| last.shallow_clone());
+        // Without the token for the whole picture.
+        let projected = self.projector.as_ref().map(|[first, second]| {
+            let patches = penultimate.narrow(1, 1, penultimate.size()[1] - 1);
+            second.forward(&first.forward(&patches).gelu("none"))
+        });
+        let (last, embeds, projected) = (Some(here(last)), embeds.map(here), projected.map(here));
+        Ok(ClipVisionOutput { penultimate: here(penultimate), last, embeds, projected })
     }
 
     /// Pictures in the encoder's size, rounded to 8 bits and normalised: B×3×side×side. Of one channel they are grey.
@@ -249,6 +260,17 @@ fn projection(file: &Weights, model: &Weights, width: i64) -> Result<Option<Line
     }
     let bare = model.tensor("proj", &[width, model.dim("proj", 1)?])?;
     Ok(Some(Linear::new(bare.transpose(0, 1), None)))
+}
+
+/// The two layers that make tokens of a language model, if the file has them.
+fn projector(file: &Weights, width: i64) -> Result<Option<[Linear; 2]>> {
+    let own = file.at("multi_modal_projector");
+    if !own.contains("linear_1.bias") {
+        return Ok(None);
+    }
+    let outputs = own.dim("linear_1.weight", 0)?;
+    let first = Linear::load(&own.at("linear_1"), width, outputs)?;
+    Ok(Some([first, Linear::load(&own.at("linear_2"), outputs, outputs)?]))
 }
 
 /// Looks at what a file says of itself, without its numbers.

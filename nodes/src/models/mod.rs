@@ -1,18 +1,23 @@
 //! The networks, as plain structs over weights, and the table that recognises a checkpoint.
 
+pub mod aura_flow;
 pub mod autoencoder;
 pub mod chroma;
 pub mod clip_names;
 pub mod clip_text;
 pub mod clip_vision;
 pub mod control;
+pub mod encoder_kind;
 pub mod esrgan;
 pub mod families;
 pub mod flux;
 mod flux_blocks;
 pub mod footprint;
+pub mod hidream;
+mod hidream_blocks;
 pub mod hunyuan_video;
 pub mod hunyuan_video_vae;
+pub mod llama_templates;
 pub mod ltxv;
 pub mod ltxv_vae;
 mod ltxv_vae_blocks;

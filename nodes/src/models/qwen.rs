@@ -2,6 +2,7 @@
 //! (arXiv:2505.09388); and Llama 3 (arXiv:2407.21783), which is built alike.
 
 use anyhow::{Context, Result, ensure};
+use redraft_engine::memory;
 use tch::{Device, Kind, Tensor};
 
 use super::qwen_vision::Vision;
@@ -91,6 +92,38 @@ impl LanguageModel for Qwen {
     }
 
     fn forward(&self, input: &Input, layer: Option<usize>, normed: bool) -> Tensor {
+        let mut taken = None;
+        let last = self.run(input, |behind, x| {
+            if layer == Some(behind) {
+                taken = Some(x.shallow_clone());
+            }
+        });
+        match taken {
+            Some(hidden) if normed => self.norm.forward(&hidden),
+            Some(hidden) => hidden,
+            None => self.norm.forward(&last),
+        }
+    }
+
+    fn all_layers(&self, input: &Input) -> Result<Tensor> {
+        let count = self.blocks.len();
+        let size = [input.embeds.size(), vec![count as i64 + 1]].concat();
+        // The states, and all of them as one.
+        memory::ask(memory::product(&size, 2 * 4), "the states behind every layer of the text encoder")?;
+        let mut all = vec![input.embeds.to_device_(self.tokens.device(), Kind::Float, false, false)];
+        let last = self.run(input, |behind, x| {
+            if behind < count {
+                all.push(x.shallow_clone());
+            }
+        });
+        all.push(self.norm.forward(&last));
+        Ok(Tensor::f_stack(&all, 1)?)
+    }
+}
+
+impl Qwen {
+    /// Runs all layers, telling `see` what leaves the first so many of them. Gives what leaves the last.
+    fn run(&self, input: &Input, mut see: impl FnMut(usize, &Tensor)) -> Tensor {
         let mut x = input.embeds.to_device_(self.tokens.device(), Kind::Float, false, false);
         let (length, device) = (x.size()[1], x.device());
         let turns = Turns::at(&positions(length, &input.pictures).to_device(device), self.theta);
@@ -100,18 +133,11 @@ impl LanguageModel for Qwen {
             let absent = present.to_device(device).eq(0.0).view([-1, 1, 1, length]);
             later = later.masked_fill(&absent, f64::NEG_INFINITY);
         }
-        let mut taken = None;
         for (i, block) in self.blocks.iter().enumerate() {
             x = block.forward(&x, &turns, &later);
-            if layer == Some(i + 1) {
-                taken = Some(x.shallow_clone());
-            }
+            see(i + 1, &x);
         }
-        match taken {
-            Some(hidden) if normed => self.norm.forward(&hidden),
-            Some(hidden) => hidden,
-            None => self.norm.forward(&x),
-        }
+        x
     }
 }
 

@@ -1,14 +1,13 @@
 //! How prompts become conditionings: which text encoders a family has, how each is used, and how their outputs are joined.
 
-use std::fmt;
 use std::rc::Rc;
 
 use anyhow::{Result, bail};
 use redraft_engine::folders::FolderPaths;
 use tch::{Device, Kind, Tensor};
 
-use super::clip_text::{ClipKind, ClipText};
-use super::families::TextPart;
+use super::clip_text::ClipText;
+use super::llama_templates;
 use super::qwen::Qwen;
 use super::qwen_templates;
 use super::t5::T5;
@@ -18,9 +17,10 @@ use crate::networks::Networks;
 use crate::ops::numerics::Numerics;
 use crate::text::encode::{ClipEncoder, ClipUse, Encoded, TextEncoder};
 use crate::text::language::{LanguageEncoder, LanguageUse};
-use crate::text::llama::{self, LlamaEncoder};
+use crate::text::llama::{LlamaEncoder, LlamaUse};
 use crate::text::sentence_pieces::SentencePieces;
 use crate::text::t5::{Filling, T5Encoder, T5Use};
+use crate::text::users_vocabulary;
 use crate::text::vocabularies;
 
 /// A row: how a family encodes its prompts.
@@ -40,66 +40,6 @@ pub struct EncoderUse {
     pub key: &'static str,
     /// The encoder over a file's tensors; some take a file more, which lies in a folder of the user's.
     pub open: fn(&Networks, &Weights, &FolderPaths) -> Result<Rc<dyn TextEncoder>>,
-}
-
-/// What a file with a text encoder alone holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EncoderKind {
-    Clip(ClipKind),
-    T5Xxl,
-    Umt5Xxl,
-    Qwen3,
-    Qwen25Vl,
-    Llama3,
-}
-
-impl EncoderKind {
-    /// What the text encoder below `weights` is, if it is one that a recipe uses.
-    pub fn of(weights: &Weights) -> Option<EncoderKind> {
-        if T5::is_in(weights) {
-            let multilingual = T5::has_distances_everywhere(weights);
-            return Some(if multilingual { EncoderKind::Umt5Xxl } else { EncoderKind::T5Xxl });
-        }
-        if Qwen::is_in(weights) && weights.contains("model.layers.0.self_attn.q_norm.weight") {
-            return Some(EncoderKind::Qwen3);
-        }
-        // The 3B has keys of 256.
-        let biased = weights.dim("model.layers.0.self_attn.k_proj.bias", 0);
-        if Qwen::is_in(weights) && biased.is_ok_and(|rows| rows != 256) {
-            return Some(EncoderKind::Qwen25Vl);
-        }
-        if Qwen::is_llama(weights) {
-            return Some(EncoderKind::Llama3);
-        }
-        ClipKind::of(weights).map(EncoderKind::Clip)
-    }
-
-    /// Its name in recipes, embedding files and LoRAs.
-    pub fn key(self) -> &'static str {
-        match self {
-            EncoderKind::Clip(ClipKind::L) => "clip_l",
-            EncoderKind::Clip(ClipKind::H) => "clip_h",
-            EncoderKind::Clip(ClipKind::G) => "clip_g",
-            EncoderKind::T5Xxl => "t5xxl",
-            EncoderKind::Umt5Xxl => "umt5xxl",
-            EncoderKind::Qwen3 => "qwen3_4b",
-            EncoderKind::Qwen25Vl => "qwen25_7b",
-            EncoderKind::Llama3 => "llama",
-        }
-    }
-}
-
-impl fmt::Display for EncoderKind {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            EncoderKind::Clip(kind) => kind.fmt(f),
-            EncoderKind::T5Xxl => f.write_str("T5-XXL"),
-            EncoderKind::Umt5Xxl => f.write_str("UMT5-XXL"),
-            EncoderKind::Qwen3 => f.write_str("Qwen 3"),
-            EncoderKind::Qwen25Vl => f.write_str("Qwen 2.5-VL"),
-            EncoderKind::Llama3 => f.write_str("Llama 3"),
-        }
-    }
 }
 
 /// The element type in which a text encoder's weights are held.
@@ -131,7 +71,7 @@ macro_rules! clip {
 
 /// How T5 is used where nothing is hidden, with so many tokens at least.
 const fn plain_t5(key: &'static str, least: usize) -> T5Use {
-    T5Use { key, least, filling: Filling::Seen, empty_ends: true }
+    T5Use { key, least, most: None, end: 1, pad: 0, filling: Filling::Seen, empty_ends: true }
 }
 
 macro_rules! t5 {
@@ -159,6 +99,21 @@ macro_rules! qwen {
                 static USAGE: LanguageUse = LanguageUse { key: $key, ..$usage };
                 let network = networks.get(weights, |w, n| Qwen::load(w, n).map(Rc::new))?;
                 Ok(Rc::new(LanguageEncoder { network, usage: &USAGE }))
+            },
+        }
+    };
+}
+
+macro_rules! llama {
+    ($usage:expr) => {
+        EncoderUse {
+            key: "llama",
+            open: |networks, weights, folders| {
+                static USAGE: LlamaUse = $usage;
+                let vocabulary = networks.of_file(&users_vocabulary::LLAMA3.find(folders)?, vocabularies::llama3)?;
+                let network = networks.get(weights, |w, n| Qwen::load(w, n).map(Rc::new))?;
+                let width = weights.dim("model.embed_tokens.weight", 1)?;
+                Ok(Rc::new(LlamaEncoder { network, usage: &USAGE, vocabulary, width }))
             },
         }
     };
@@ -195,7 +150,7 @@ pub static SDXL_REFINER: TextRecipe = TextRecipe {
 pub static FLUX: TextRecipe = TextRecipe {
     encoders: &[clip!("clip_l", LAST), t5!("t5xxl", plain_t5("t5xxl", 256))],
     joined: |all| match <[Option<Encoded>; 2]>::try_from(all) {
-        Ok([Some(clip), Some(t5)]) => Ok(Encoded { cond: t5.cond, pooled: clip.pooled, mask: None }),
+        Ok([Some(clip), Some(t5)]) => Ok(Encoded { pooled: clip.pooled, ..Encoded::of(t5.cond) }),
         _ => bail!("a prompt was encoded by too few encoders; this is a bug"),
     },
     optional: false,
@@ -231,23 +186,28 @@ pub static LTXV: TextRecipe = TextRecipe {
 
 /// HunyuanVideo: the states of Llama 3 two layers before its last, CLIP-L's pooled vector.
 pub static HUNYUAN_VIDEO: TextRecipe = TextRecipe {
-    encoders: &[
-        clip!("clip_l", LAST),
-        EncoderUse {
-            key: "llama",
-            open: |networks, weights, folders| {
-                let vocabulary = networks.of_file(&llama::vocabulary_file(folders)?, vocabularies::llama3)?;
-                let network = networks.get(weights, |w, n| Qwen::load(w, n).map(Rc::new))?;
-                let width = weights.dim("model.embed_tokens.weight", 1)?;
-                Ok(Rc::new(LlamaEncoder { network, vocabulary, width }))
-            },
-        },
-    ],
+    encoders: &[clip!("clip_l", LAST), llama!(llama_templates::HUNYUAN_VIDEO)],
     joined: |all| match <[Option<Encoded>; 2]>::try_from(all) {
         Ok([Some(clip), Some(llama)]) => Ok(Encoded { pooled: clip.pooled, ..llama }),
         _ => bail!("a prompt was encoded by too few encoders; this is a bug"),
     },
     optional: false,
+};
+
+/// HiDream: T5's states, the pooled vectors of CLIP-L and OpenCLIP-bigG, and the states behind each of Llama 3's layers; any of them may be
+/// missing.
+pub static HIDREAM: TextRecipe = TextRecipe {
+    encoders: &[
+        clip!("clip_l", ClipUse { projects: true, ..LAST }),
+        clip!("clip_g", ClipUse { pad: 0, projects: true, ..PENULTIMATE }),
+        t5!("t5xxl", T5Use { most: Some(128), filling: Filling::Hidden, ..plain_t5("t5xxl", 128) }),
+        llama!(llama_templates::HIDREAM),
+    ],
+    joined: |all| match <[Option<Encoded>; 4]>::try_from(all) {
+        Ok([l, g, t5, llama]) => Ok(hidream_joined([l, g], t5, llama)),
+        Err(_) => bail!("a prompt was encoded by too few encoders; this is a bug"),
+    },
+    optional: true,
 };
 
 /// Z-Image: Qwen 3 4B, the layer before the last.
@@ -263,7 +223,7 @@ pub static WAN: TextRecipe = TextRecipe {
     encoders: &[EncoderUse {
         key: "umt5xxl",
         open: |networks, weights, _| {
-            static USAGE: T5Use = T5Use { key: "umt5xxl", least: 512, filling: Filling::Zeros, empty_ends: true };
+            static USAGE: T5Use = T5Use { filling: Filling::Zeros, ..plain_t5("umt5xxl", 512) };
             let vocabulary = networks.get(weights, |w, _| SentencePieces::load(w).map(Rc::new))?;
             Ok(Rc::new(T5Encoder {
                 network: networks.get(weights, |w, n| T5::load(w, n).map(Rc::new))?,
@@ -276,34 +236,23 @@ pub static WAN: TextRecipe = TextRecipe {
     optional: false,
 };
 
-impl EncoderKind {
-    /// What a file, `weights`, that is an encoder of this kind alone is good for.
-    pub fn alone(self, weights: &Weights) -> TextPart {
-        let recipe = match self {
-            EncoderKind::Clip(ClipKind::L) => &SD1,
-            EncoderKind::Clip(ClipKind::H) => &SD2,
-            EncoderKind::Clip(ClipKind::G) => &SDXL_REFINER,
-            EncoderKind::T5Xxl => &FLUX,
-            EncoderKind::Umt5Xxl => &WAN,
-            EncoderKind::Qwen3 => &Z_IMAGE,
-            EncoderKind::Qwen25Vl => &QWEN_IMAGE,
-            EncoderKind::Llama3 => &HUNYUAN_VIDEO,
-        };
-        let its = |usage: &EncoderUse| (usage.key == self.key()).then(|| weights.clone());
-        TextPart { recipe, encoders: recipe.encoders.iter().map(its).collect() }
-    }
-
-    /// Whether all is there that it needs beside its weights.
-    ///
-    /// # Errors
-    /// Something is not, which says where it belongs.
-    pub fn is_complete(self, folders: &FolderPaths) -> Result<()> {
-        match self {
-            EncoderKind::Llama3 => llama::vocabulary_file(folders).map(drop),
-            _ => Ok(()),
-        }
-    }
-}
+/// AuraFlow: Pile-T5-XL, whose vocabulary is the user's.
+pub static AURA_FLOW: TextRecipe = TextRecipe {
+    encoders: &[EncoderUse {
+        key: "pile_t5xl",
+        open: |networks, weights, folders| {
+            static USAGE: T5Use = T5Use { end: 2, pad: 1, filling: Filling::Zeros, ..plain_t5("pile_t5xl", 256) };
+            let vocabulary = networks.of_file(&users_vocabulary::PILE_T5.find(folders)?, vocabularies::pile_t5)?;
+            Ok(Rc::new(T5Encoder {
+                network: networks.get(weights, |w, n| T5::load(w, n).map(Rc::new))?,
+                usage: &USAGE,
+                tokenize: Rc::new(move |text| vocabulary.tokens(text)),
+            }))
+        },
+    }],
+    joined: only,
+    optional: false,
+};
 
 /// Of one encoder.
 fn only(mut all: Vec<Option<Encoded>>) -> Result<Encoded> {
@@ -316,14 +265,35 @@ fn only(mut all: Vec<Option<Encoded>>) -> Result<Encoded> {
 /// Widths of CLIP-L, of OpenCLIP-bigG and of T5-XXL, which zeros have where these are missing.
 const WIDTHS: [i64; 3] = [768, 1280, 4096];
 
-fn sd3_joined(l: Option<Encoded>, g: Option<Encoded>, t5: Option<Encoded>) -> Encoded {
-    let zeros = |shape: &[i64]| Tensor::zeros(shape, (Kind::Float, Device::Cpu));
-    let pooled = |of: &Option<Encoded>, width: i64| {
-        let pooled = of.as_ref().and_then(|encoded| encoded.pooled.as_ref());
+fn zeros(shape: &[i64]) -> Tensor {
+    Tensor::zeros(shape, (Kind::Float, Device::Cpu))
+}
+
+/// The pooled vectors of CLIP-L and OpenCLIP-bigG side by side.
+fn both_pooled(l: Option<&Encoded>, g: Option<&Encoded>) -> Tensor {
+    let pooled = |of: Option<&Encoded>, width: i64| {
+        let pooled = of.and_then(|encoded| encoded.pooled.as_ref());
         pooled.map_or_else(|| zeros(&[1, width]), Tensor::shallow_clone)
     };
-    let [wide_l, wide_g, wide_t5] = WIDTHS;
-    let pooled = Tensor::cat(&[pooled(&l, wide_l), pooled(&g, wide_g)], -1);
+    let [wide_l, wide_g, _] = WIDTHS;
+    Tensor::cat(&[pooled(l, wide_l), pooled(g, wide_g)], -1)
+}
+
+/// How many layers Llama 3 has, and how many tokens HiDream's text encoders make at least.
+const LLAMA_LAYERS: i64 = 32;
+const LEAST: i64 = 128;
+
+fn hidream_joined([l, g]: [Option<Encoded>; 2], t5: Option<Encoded>, llama: Option<Encoded>) -> Encoded {
+    let [_, _, wide_t5] = WIDTHS;
+    let cond = t5.map_or_else(|| zeros(&[1, LEAST, wide_t5]), |t5| t5.cond);
+    // As wide as T5's.
+    let layers = llama.map_or_else(|| zeros(&[1, LLAMA_LAYERS, 1, wide_t5]), |llama| llama.cond);
+    Encoded { pooled: Some(both_pooled(l.as_ref(), g.as_ref())), layers: Some(layers), ..Encoded::of(cond) }
+}
+
+fn sd3_joined(l: Option<Encoded>, g: Option<Encoded>, t5: Option<Encoded>) -> Encoded {
+    let [wide_l, _, wide_t5] = WIDTHS;
+    let pooled = both_pooled(l.as_ref(), g.as_ref());
     let clips = match (l, g) {
         (Some(l), Some(g)) => {
             let tokens = l.cond.size()[1].min(g.cond.size()[1]);
@@ -340,16 +310,13 @@ fn sd3_joined(l: Option<Encoded>, g: Option<Encoded>, t5: Option<Encoded>) -> En
     });
     let parts: Vec<Tensor> = clips.into_iter().chain(t5.map(|t5| t5.cond)).collect();
     let cond = if parts.is_empty() { zeros(&[1, 77, wide_t5]) } else { Tensor::cat(&parts, 1) };
-    Encoded { cond, pooled: Some(pooled), mask: None }
+    Encoded { pooled: Some(pooled), ..Encoded::of(cond) }
 }
 
 /// Side by side along the channels; the longer text is cut to the shorter. The last encoder's pooled vector counts.
 fn along_channels(all: Vec<Encoded>) -> Result<Encoded> {
     let tokens = all.iter().map(|encoded| encoded.cond.size()[1]).min().unwrap_or(0);
     let cut: Vec<Tensor> = all.iter().map(|encoded| encoded.cond.narrow(1, 0, tokens)).collect();
-    Ok(Encoded {
-        cond: Tensor::cat(&cut, -1),
-        pooled: all.into_iter().next_back().and_then(|last| last.pooled),
-        mask: None,
-    })
+    let pooled = all.into_iter().next_back().and_then(|last| last.pooled);
+    Ok(Encoded { pooled, ..Encoded::of(Tensor::cat(&cut, -1)) })
 }

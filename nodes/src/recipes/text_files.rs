@@ -11,8 +11,9 @@ use redraft_engine::io::Combo as _;
 use crate::files::gguf;
 use crate::files::weights::Weights;
 use crate::models::clip_text::ClipKind;
+use crate::models::encoder_kind::EncoderKind;
 use crate::models::families::{TextPart, recognise};
-use crate::models::text_recipes::{self, EncoderKind, TextRecipe};
+use crate::models::text_recipes::{self, TextRecipe};
 use crate::recipes::Clip;
 
 /// What a single text encoder is for.
@@ -98,19 +99,18 @@ impl TextFile {
 pub fn single(r#type: ClipType, file: TextFile) -> Result<Clip> {
     let TextFile { name, kind, .. } = &file;
     let recipe = match (*kind, r#type) {
+        (EncoderKind::PileT5Xl, _) => &text_recipes::AURA_FLOW,
         (_, ClipType::Sd3) => return of_recipe("sd3", &text_recipes::SD3, vec![file]),
         (EncoderKind::T5Xxl, ClipType::Ltxv) => &text_recipes::LTXV,
         (EncoderKind::T5Xxl, ClipType::Chroma | ClipType::Pixart) => &text_recipes::CHROMA,
-        (EncoderKind::Clip(ClipKind::L | ClipKind::G), ClipType::HiDream)
-        | (EncoderKind::Clip(ClipKind::G), ClipType::StableCascade)
-        | (EncoderKind::T5Xxl, _) => return Err(unsupported::<ClipType>(r#type as usize)),
+        (EncoderKind::Clip(ClipKind::L | ClipKind::G) | EncoderKind::T5Xxl, ClipType::HiDream)
+        | (EncoderKind::Llama3, _) => return of_recipe("hidream", &text_recipes::HIDREAM, vec![file]),
+        (EncoderKind::Clip(ClipKind::G), ClipType::StableCascade) | (EncoderKind::T5Xxl, _) => {
+            return Err(unsupported::<ClipType>(r#type as usize));
+        }
         (EncoderKind::Umt5Xxl, ClipType::Wan) => &text_recipes::WAN,
         (EncoderKind::Umt5Xxl, _) => {
             bail!("'{name}' is a {kind}, which models of Wan have; set type to wan")
-        }
-        (EncoderKind::Llama3, ClipType::HiDream) => return Err(unsupported::<ClipType>(r#type as usize)),
-        (EncoderKind::Llama3, _) => {
-            bail!("'{name}' is a {kind}, which HunyuanVideo has beside CLIP-L; load both with DualCLIPLoader")
         }
         (EncoderKind::Qwen25Vl, ClipType::HunyuanImage) => {
             return Err(unsupported::<ClipType>(r#type as usize));
@@ -134,6 +134,7 @@ pub fn pair(r#type: DualClipType, files: [TextFile; 2]) -> Result<Clip> {
         DualClipType::Sd3 => &text_recipes::SD3,
         DualClipType::Flux => &text_recipes::FLUX,
         DualClipType::HunyuanVideo => &text_recipes::HUNYUAN_VIDEO,
+        DualClipType::HiDream => &text_recipes::HIDREAM,
         _ => return Err(unsupported::<DualClipType>(r#type as usize)),
     };
     of_recipe(DualClipType::names()[r#type as usize], recipe, files.into())
@@ -145,6 +146,14 @@ pub fn pair(r#type: DualClipType, files: [TextFile; 2]) -> Result<Clip> {
 /// If they are others.
 pub fn triple(files: [TextFile; 3]) -> Result<Clip> {
     of_recipe("sd3", &text_recipes::SD3, files.into())
+}
+
+/// A CLIP of the four text encoders of HiDream, in any order.
+///
+/// # Errors
+/// If they are others.
+pub fn quadruple(files: [TextFile; 4]) -> Result<Clip> {
+    of_recipe("hidream", &text_recipes::HIDREAM, files.into())
 }
 
 /// The encoders of a recipe from files of their own, in any order.

@@ -29,6 +29,8 @@ pub enum Token {
     Vector(Tensor),
     /// A picture, B×H×W×C, which becomes many places.
     Picture(Tensor),
+    /// What an image encoder saw in a picture, N×W: many places, of whose states one of `every` is kept.
+    Seen { tokens: Tensor, every: i64 },
 }
 
 impl Clone for Token {
@@ -37,6 +39,7 @@ impl Clone for Token {
             Token::Id(id) => Token::Id(*id),
             Token::Vector(vector) => Token::Vector(vector.shallow_clone()),
             Token::Picture(picture) => Token::Picture(picture.shallow_clone()),
+            Token::Seen { tokens, every } => Token::Seen { tokens: tokens.shallow_clone(), every: *every },
         }
     }
 }
@@ -311,7 +314,7 @@ mod tests {
             let token = match token {
                 Token::Id(id) => i64::from(*id),
                 Token::Vector(vector) => -(vector.double_value(&[0]) as i64),
-                Token::Picture(_) => panic!("CLIP sees no pictures"),
+                Token::Picture(_) | Token::Seen { .. } => panic!("CLIP sees no pictures"),
             };
             (token, (weight * 1000.0).round() as i64)
         };

@@ -10,7 +10,7 @@ use super::chunks::{CHUNK_LENGTH, Chunk, Chunking, Token, chunks, empty_chunk};
 use super::clip_vocabulary::END;
 use super::embeddings::EmbeddingFiles;
 use crate::values::Entry;
-use crate::values::extras::{ATTENTION_MASK, POOLED};
+use crate::values::extras::{ATTENTION_MASK, LANGUAGE_LAYERS, POOLED};
 
 /// Chunks that run through the network at once: it bounds the memory that a very long prompt takes.
 const MAX_BATCH: usize = 64;
@@ -25,6 +25,17 @@ pub struct Prompt<'a> {
     pub template: Option<(&'a str, &'a str)>,
     /// How T5 is to fill the text up, in place of its own way.
     pub fill: Option<Fill>,
+    /// What an image encoder saw in pictures, for a language model that reads it in the place of marks in its template.
+    pub seen: Option<SeenPictures<'a>>,
+}
+
+/// Pictures as an image encoder gives them to a language model.
+#[derive(Debug, Clone, Copy)]
+pub struct SeenPictures<'a> {
+    /// B×N×W: tokens of each picture.
+    pub tokens: &'a Tensor,
+    /// One of so many of their states is kept; at least 1.
+    pub every: i64,
 }
 
 /// How a text is filled up with tokens of nothing.
@@ -38,7 +49,7 @@ pub struct Fill {
 
 impl<'a> From<&'a str> for Prompt<'a> {
     fn from(text: &'a str) -> Self {
-        Self { text, pictures: &[], template: None, fill: None }
+        Self { text, pictures: &[], template: None, fill: None, seen: None }
     }
 }
 
@@ -80,6 +91,15 @@ pub struct Encoded {
     pub pooled: Option<Tensor>,
     /// 1×T of 1 and 0, int64: which of its tokens are looked at, for networks that are told.
     pub mask: Option<Tensor>,
+    /// 1×L×N×W, float32 on the CPU: the states behind every layer of a language model, which some networks take beside the text.
+    pub layers: Option<Tensor>,
+}
+
+impl Encoded {
+    /// States alone.
+    pub fn of(cond: Tensor) -> Self {
+        Self { cond, pooled: None, mask: None, layers: None }
+    }
 }
 
 impl From<Encoded> for Entry {
@@ -90,6 +110,9 @@ impl From<Encoded> for Entry {
         }
         if let Some(mask) = encoded.mask {
             entry.extras.set(ATTENTION_MASK, mask);
+        }
+        if let Some(layers) = encoded.layers {
+            entry.extras.set(LANGUAGE_LAYERS, layers);
         }
         entry
     }
@@ -190,7 +213,7 @@ impl<N: ClipNetwork> TextEncoder for ClipEncoder<N> {
                 if weighted { weigh(&state, &states.get(count as i64), chunk) } else { state }
             })
             .collect();
-        Ok(Encoded { cond: Tensor::cat(&rows, 0).unsqueeze(0), pooled, mask: None })
+        Ok(Encoded { pooled, ..Encoded::of(Tensor::cat(&rows, 0).unsqueeze(0)) })
     }
 }
 
@@ -250,7 +273,7 @@ pub(super) fn embedded<'c>(
 ) -> Result<(Tensor, Vec<&'c Token>)> {
     let fits = |token: &Token| match token {
         Token::Id(_) => true,
-        Token::Picture(_) => false,
+        Token::Picture(_) | Token::Seen { .. } => false,
         Token::Vector(vector) => {
             let its = vector.size().last().copied().unwrap_or(0);
             if its != width {

@@ -32,6 +32,13 @@ pub trait LanguageModel {
     /// Runs the model. Gives what leaves the first so many layers, after the final normalisation if it is to be `normed`, or what leaves all
     /// after it: float32 of size B×N×W.
     fn forward(&self, input: &Input, layer: Option<usize>, normed: bool) -> Tensor;
+
+    /// Runs the model. Gives the embeddings and what leaves each layer, the last after the final normalisation: float32 of size
+    /// B×(1+layers)×N×W.
+    ///
+    /// # Errors
+    /// If there is no room in memory.
+    fn all_layers(&self, input: &Input) -> Result<Tensor>;
 }
 
 /// A picture as places of a text, row by row.
@@ -125,7 +132,7 @@ impl<N: LanguageModel> TextEncoder for LanguageEncoder<N> {
             let dropped = dropped.min(count);
             rows.push(states.narrow(1, dropped, count - dropped));
         }
-        Ok(Encoded { cond: Tensor::cat(&rows, 1), pooled: None, mask: None })
+        Ok(Encoded::of(Tensor::cat(&rows, 1)))
     }
 }
 
@@ -214,6 +221,10 @@ mod tests {
         fn forward(&self, input: &Input, _: Option<usize>, _: bool) -> Tensor {
             input.embeds.shallow_clone()
         }
+
+        fn all_layers(&self, input: &Input) -> Result<Tensor> {
+            Ok(Tensor::stack(&[&input.embeds, &input.embeds], 1))
+        }
     }
 
     fn chunk(usage: &'static LanguageUse, prompt: Prompt) -> Chunk {
@@ -255,7 +266,7 @@ mod tests {
     #[test]
     fn pictures_stand_where_the_text_has_them() {
         let pictures = [Tensor::zeros([1, 1, 1, 3], (Kind::Float, Device::Cpu))];
-        let prompt = Prompt { text: "x", pictures: &pictures, template: None, fill: None };
+        let prompt = Prompt { pictures: &pictures, .."x".into() };
         let picture = [-1; 6];
         let expected = [&[151_652][..], &picture, &[151_653, 87], &ANSWER].concat();
         assert_eq!(left(&QWEN, prompt), expected);

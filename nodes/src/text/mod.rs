@@ -11,10 +11,13 @@ pub mod embeddings;
 pub mod encode;
 pub mod language;
 pub mod llama;
+mod merged_pairs;
+mod messages;
 pub mod prompt_weights;
 pub mod sentence_pieces;
 pub mod t5;
 pub mod tokenizer;
+pub(crate) mod users_vocabulary;
 pub(crate) mod vocabularies;
 
 pub use chunks::{CHUNK_LENGTH, Chunk, Token, chunks, missing_embeddings, referenced_embeddings};

@@ -1,12 +1,16 @@
-//! Vocabularies in SentencePiece's format (Kudo and Richardson 2018, arXiv:1808.06226) with unigram models (Kudo 2018,
-//! arXiv:1804.10959), which files of UMT5 carry with them.
+//! Vocabularies in SentencePiece's format (Kudo and Richardson 2018, arXiv:1808.06226): unigram models (Kudo 2018, arXiv:1804.10959), which
+//! files of UMT5 carry with them, and byte pair encodings, as Pile-T5 has.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use redraft_engine::files;
 use tokenizers::models::unigram::Unigram;
 
 use super::character_map::CharacterMap;
+use super::merged_pairs::MergedPairs;
+use super::messages::{Fields, Value};
 use crate::files::gguf::Header;
 use crate::files::weights::Weights;
 
@@ -19,12 +23,28 @@ const MOST: i64 = 1 << 28;
 
 /// A vocabulary that is ready to split texts.
 pub struct SentencePieces {
-    model: Unigram,
+    model: Model,
     ids: HashMap<String, u32>,
     /// The pieces of single bytes, for what no other has.
     bytes: HashMap<u8, u32>,
     unknown: u32,
     rules: Rules,
+}
+
+/// What splits a text.
+enum Model {
+    Unigram(Box<Unigram>),
+    Pairs(MergedPairs),
+}
+
+/// What a file says.
+struct Parsed {
+    pieces: Vec<Piece>,
+    rules: Rules,
+    /// Whether what has no piece is written in bytes.
+    falls_back: bool,
+    /// Whether it is a byte pair encoding, and no unigram model.
+    pairs: bool,
 }
 
 /// How a text is written before it is split.
@@ -58,7 +78,7 @@ impl SentencePieces {
     /// The vocabulary in a file of weights.
     ///
     /// # Errors
-    /// If there is none, or it is no unigram model.
+    /// If there is none, or it is of another kind.
     pub fn load(weights: &Weights) -> Result<Self> {
         if let Some(header) = weights.gguf() {
             let unread = || format!("the vocabulary in {} cannot be read", weights.path().display());
@@ -82,28 +102,22 @@ impl SentencePieces {
         Self::of(&bytes).with_context(|| format!("the vocabulary in {} cannot be read", weights.path().display()))
     }
 
+    /// The vocabulary of a file of its own, which is known by some of its pieces.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is another vocabulary.
+    pub(crate) fn open(path: &Path, known: &[(usize, &str)]) -> Result<Self> {
+        let parsed = Parsed::of(&files::read(path, MOST.unsigned_abs())?)?;
+        for (id, text) in known {
+            let own = parsed.pieces.get(*id).map(|piece| piece.text.as_str());
+            ensure!(own == Some(*text), "its piece {id} is not {text:?}");
+        }
+        Self::assembled(parsed)
+    }
+
     /// The vocabulary of these bytes.
     fn of(bytes: &[u8]) -> Result<Self> {
-        let mut pieces = Vec::new();
-        let mut rules = Rules { prefix: true, squeezes: true, escapes: true, ..Rules::default() };
-        let mut falls_back = false;
-        for field in Fields(bytes) {
-            match field? {
-                (1, Value::Bytes(piece)) => pieces.push(Piece::of(piece)?),
-                (2, Value::Bytes(trainer)) => {
-                    for field in Fields(trainer) {
-                        match field? {
-                            (3, Value::Number(kind)) => ensure!(kind == 1, "it is of another kind than unigram"),
-                            (35, Value::Number(value)) => falls_back = value != 0,
-                            _ => {}
-                        }
-                    }
-                }
-                (3, Value::Bytes(normalizer)) => rules.read(normalizer)?,
-                _ => {}
-            }
-        }
-        Self::assembled(&pieces, rules, falls_back)
+        Self::assembled(Parsed::of(bytes)?)
     }
 
     /// The vocabulary that a GGUF file has among its facts. As ComfyUI-GGUF has it, characters stay as they are written.
@@ -127,11 +141,11 @@ impl SentencePieces {
             escapes: true,
             ..Rules::default()
         };
-        Self::assembled(&pieces.collect::<Vec<_>>(), rules, true)
+        Self::assembled(Parsed { pieces: pieces.collect(), rules, falls_back: true, pairs: false })
     }
 
-    fn assembled(pieces: &[Piece], mut rules: Rules, falls_back: bool) -> Result<Self> {
-        let ids = || (0u32..).zip(pieces);
+    fn assembled(Parsed { pieces, mut rules, falls_back, pairs }: Parsed) -> Result<Self> {
+        let ids = || (0u32..).zip(&pieces);
         let unknown = ids().find(|(_, piece)| piece.kind == UNKNOWN).context("it has no piece for the unknown")?.0;
         let byte = |piece: &Piece| {
             let hexadecimal = piece.text.strip_prefix("<0x")?.strip_suffix('>')?;
@@ -149,19 +163,33 @@ impl SentencePieces {
             FIXED => (piece.text.len() as f64 * most - 0.1).max(least),
             _ => f64::from(piece.score),
         };
-        // The unknown comes first, under a name that no written text has.
-        let table = std::iter::once((" ".to_owned(), most));
-        let table = table.chain(matched().map(|(_, piece)| (piece.text.clone(), score(piece)))).collect();
-        let model = Unigram::from(table, Some(0), false).map_err(|error| anyhow::anyhow!("{error}"))?;
+        let each = matched().map(|(_, piece)| (piece.text.clone(), score(piece)));
+        let model = if pairs {
+            Model::Pairs(MergedPairs::new(matched().map(|(_, piece)| (piece.text.clone(), piece.score))))
+        } else {
+            // The unknown comes first, under a name that no written text has.
+            let table = std::iter::once((" ".to_owned(), most)).chain(each).collect();
+            let model = Unigram::from(table, Some(0), false).map_err(|error| anyhow::anyhow!("{error}"))?;
+            Model::Unigram(Box::new(model))
+        };
         Ok(Self { model, ids: matched().map(|(id, piece)| (piece.text.clone(), id)).collect(), bytes, unknown, rules })
     }
 
     /// The numbers of a text's tokens, without those that mark its beginning or end.
     pub fn tokens(&self, text: &str) -> Vec<u32> {
         let written = self.rules.written(text);
-        // It fails only for a model without a piece for the unknown.
-        let pieces = self.model.encode(&written).unwrap_or_default();
-        pieces.iter().flat_map(|piece| self.tokens_of(piece)).collect()
+        let mut tokens: Vec<u32> = match &self.model {
+            // It fails only for a model without a piece for the unknown.
+            Model::Unigram(model) => {
+                model.encode(&written).unwrap_or_default().iter().flat_map(|piece| self.tokens_of(piece)).collect()
+            }
+            Model::Pairs(model) => {
+                model.split(&written, &self.rules.fixed).into_iter().flat_map(|piece| self.tokens_of(piece)).collect()
+            }
+        };
+        // Neighbours that are unknown are one.
+        tokens.dedup_by(|one, other| one == other && *one == self.unknown);
+        tokens
     }
 
     fn tokens_of(&self, piece: &str) -> Vec<u32> {
@@ -170,6 +198,33 @@ impl SentencePieces {
             None if self.bytes.is_empty() => vec![self.unknown],
             None => piece.bytes().map(|byte| self.bytes.get(&byte).copied().unwrap_or(self.unknown)).collect(),
         }
+    }
+}
+
+impl Parsed {
+    fn of(bytes: &[u8]) -> Result<Self> {
+        let mut pieces = Vec::new();
+        let mut rules = Rules { prefix: true, squeezes: true, escapes: true, ..Rules::default() };
+        let (mut falls_back, mut pairs) = (false, false);
+        for field in Fields(bytes) {
+            match field? {
+                (1, Value::Bytes(piece)) => pieces.push(Piece::of(piece)?),
+                (2, Value::Bytes(trainer)) => {
+                    for field in Fields(trainer) {
+                        match field? {
+                            (3, Value::Number(1)) => {}
+                            (3, Value::Number(2)) => pairs = true,
+                            (3, Value::Number(_)) => bail!("it is neither a unigram model nor a byte pair encoding"),
+                            (35, Value::Number(value)) => falls_back = value != 0,
+                            _ => {}
+                        }
+                    }
+                }
+                (3, Value::Bytes(normalizer)) => rules.read(normalizer)?,
+                _ => {}
+            }
+        }
+        Ok(Self { pieces, rules, falls_back, pairs })
     }
 }
 
@@ -237,69 +292,6 @@ impl Piece {
         }
         ensure!(piece.score.is_finite(), "the piece {:?} has no finite score", piece.text);
         Ok(piece)
-    }
-}
-
-/// The fields of a message in Protocol Buffers' encoding, with their numbers.
-struct Fields<'a>(&'a [u8]);
-
-/// A field's value. Doubles do not occur in vocabularies, and are passed over.
-enum Value<'a> {
-    Number(u64),
-    Float(f32),
-    Bytes(&'a [u8]),
-    Double,
-}
-
-impl<'a> Fields<'a> {
-    /// A number of up to ten bytes, low ones first, of seven bits each.
-    fn number(&mut self) -> Result<u64> {
-        let mut number = 0;
-        for place in 0..10 {
-            let byte = self.take(1)?.first().copied().unwrap_or(0);
-            number |= u64::from(byte & 0x7f) << (7 * place);
-            if byte < 0x80 {
-                return Ok(number);
-            }
-        }
-        bail!("a number goes on for too long")
-    }
-
-    fn take(&mut self, count: u64) -> Result<&'a [u8]> {
-        let count = usize::try_from(count).unwrap_or(usize::MAX);
-        let (taken, rest) = self.0.split_at_checked(count).context("it ends early")?;
-        self.0 = rest;
-        Ok(taken)
-    }
-
-    fn field(&mut self) -> Result<(u64, Value<'a>)> {
-        let key = self.number()?;
-        let value = match key & 7 {
-            0 => Value::Number(self.number()?),
-            1 => self.take(8).map(|_| Value::Double)?,
-            2 => {
-                let length = self.number()?;
-                Value::Bytes(self.take(length)?)
-            }
-            5 => Value::Float(f32::from_le_bytes(self.take(4)?.try_into()?)),
-            kind => bail!("a field has the unknown kind {kind}"),
-        };
-        Ok((key >> 3, value))
-    }
-}
-
-impl<'a> Iterator for Fields<'a> {
-    type Item = Result<(u64, Value<'a>)>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let field = self.field();
-        if field.is_err() {
-            self.0 = &[];
-        }
-        Some(field)
     }
 }
 

@@ -114,12 +114,59 @@ fn a_vocabulary_of_its_own() {
     assert!(pieces.tokens("   ").is_empty());
 }
 
+/// Figures from SentencePiece 0.2 over the same vocabulary.
 #[test]
-fn what_is_no_unigram_model_is_an_error() {
+fn pairs_are_merged_as_the_reference_merges_them() {
+    let vocabulary = |falls_back: bool, fixed: &[&str]| {
+        let mut all = vec![piece("<unk>", 0.0, 2), piece("<s>", 0.0, 3), piece("</s>", 0.0, 3)];
+        if falls_back {
+            all.extend((0..=u8::MAX).map(|byte| piece(&format!("<0x{byte:02X}>"), 0.0, 6)));
+        }
+        all.extend(fixed.iter().map(|fixed| piece(fixed, 0.0, 4)));
+        let words = ["▁a", "re", "red", "▁red", "al", "▁b", "▁bal", "▁ball", "ll", "aa", "aaa", "aaaa"];
+        let letters = ["a", "b", "c", "d", "e", "f", "g", "h", "l", "r", "▁"];
+        // Of equally good pairs the first counts.
+        let score = |word: &str, rank: u8| if word.starts_with("aa") { -1.0 } else { -f32::from(rank) };
+        all.extend((1..).zip(words.iter().chain(&letters)).map(|(rank, word)| piece(word, score(word, rank), 1)));
+        all.push(field(2, &[0x18, 2, 0x98, 0x02, u8::from(falls_back)]));
+        all.push(field(3, &[0x18, 1, 0x20, 0]));
+        SentencePieces::of(&all.concat()).unwrap()
+    };
+    type Table<'a> = &'a [(&'a str, &'a [u32])];
+    let bytes: Table = &[
+        ("a red ball", &[259, 262, 266]),
+        ("  red  ball ", &[281, 281, 262, 281, 266, 281]),
+        ("aaaaa aaaa", &[259, 270, 259, 269]),
+        ("aaaaaaa", &[259, 270, 268]),
+        ("redre", &[262, 260]),
+        ("ballball", &[266, 272, 263, 279]),
+        ("", &[]),
+        ("xred猫猫 é", &[281, 123, 261, 234, 143, 174, 234, 143, 174, 281, 198, 172]),
+        ("a<x>red<x><xx>b", &[259, 63, 123, 65, 261, 63, 123, 65, 63, 123, 123, 65, 272]),
+        ("\n\ta", &[281, 13, 12, 271]),
+        ("▁a ▁▁", &[281, 259, 281, 281, 281]),
+        ("allreall", &[259, 267, 260, 263, 279]),
+    ];
+    let unknown: Table = &[
+        ("aaaaa aaaa", &[5, 16, 5, 15]),
+        ("xred猫猫 é", &[27, 0, 7, 0, 27, 0]),
+        ("a<x>red<x><xx>b", &[5, 3, 7, 3, 4, 18]),
+        ("\n\ta", &[27, 0, 17]),
+    ];
+    for (pieces, table) in [(vocabulary(true, &[]), bytes), (vocabulary(false, &["<x>", "<xx>"]), unknown)] {
+        for (text, tokens) in table {
+            assert_eq!(pieces.tokens(text), *tokens, "{text:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_vocabulary_is_an_error() {
     let message = |bytes: &[u8]| format!("{:#}", SentencePieces::of(bytes).err().unwrap());
     assert!(message(b"").contains("no piece for the unknown"));
     assert!(message(&[0x0a, 200]).contains("ends early") || message(&[0x0a, 200]).contains("too long"));
-    assert!(message(&field(2, &[0x18, 2])).contains("another kind"));
+    assert!(message(&field(2, &[0x18, 3])).contains("neither a unigram model nor"));
+    assert!(message(&field(2, &[0x18, 2])).contains("no piece for the unknown"));
     assert!(message(&piece("<unk>", 0.0, 2)).contains("no pieces"));
     assert!(message(&piece("a", f32::NAN, 1)).contains("finite"));
 }
@@ -127,8 +174,11 @@ fn what_is_no_unigram_model_is_an_error() {
 proptest::proptest! {
     #[test]
     fn damage_never_panics(bytes in proptest::collection::vec(0u8..=255, 0..200), text: String) {
-        if let Ok(pieces) = SentencePieces::of(&[piece("<unk>", 0.0, 2), piece("a", -1.0, 1), bytes].concat()) {
-            pieces.tokens(&text);
+        for kind in [1, 2] {
+            let begin = [piece("<unk>", 0.0, 2), piece("a", -1.0, 1), field(2, &[0x18, kind])].concat();
+            if let Ok(pieces) = SentencePieces::of(&[begin, bytes.clone()].concat()) {
+                pieces.tokens(&text);
+            }
         }
     }
 }

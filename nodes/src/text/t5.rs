@@ -10,10 +10,8 @@ use super::chunks::{Chunk, Token, groups};
 use super::embeddings::EmbeddingFiles;
 use super::encode::{Encoded, Fill, Prompt, TextEncoder, embedded, from_end, host, weigh};
 
-/// The token that ends a text.
-const END: u32 = 1;
-/// The token that fills a text up to its least length.
-const PAD: u32 = 0;
+/// The fewest tokens of a group that is cut where a text is full; smaller ones are left out whole.
+const LARGE: usize = 8;
 
 /// A T5 network.
 pub trait T5Network {
@@ -38,6 +36,12 @@ pub struct T5Use {
     pub key: &'static str,
     /// The least number of tokens; fewer are filled up.
     pub least: usize,
+    /// The most tokens, if the rest of longer texts is left out.
+    pub most: Option<usize>,
+    /// The token that ends a text.
+    pub end: u32,
+    /// The token that fills a text up.
+    pub pad: u32,
     /// What becomes of the tokens that fill a text up.
     pub filling: Filling,
     /// Whether the empty text, from which weights count, has its end token, and is not of those alone that fill a text up.
@@ -49,6 +53,8 @@ pub struct T5Use {
 pub enum Filling {
     /// All tokens see them.
     Seen,
+    /// No token sees them.
+    Hidden,
     /// No token sees them, and the network is told which they are.
     Told,
     /// No token sees them, and their states are zeros.
@@ -75,11 +81,16 @@ impl<N: T5Network> TextEncoder for T5Encoder<N> {
 
     fn chunks(&self, prompt: Prompt, embeddings: &EmbeddingFiles) -> Result<Vec<Chunk>> {
         let width = self.network.width();
-        let mut chunk: Chunk = groups(prompt.text, embeddings, self.usage.key, width, &*self.tokenize)?.concat();
-        chunk.push((Token::Id(END), 1.0));
+        let T5Use { end, pad, most, .. } = *self.usage;
+        let groups = groups(prompt.text, embeddings, self.usage.key, width, &*self.tokenize)?;
+        let (mut chunk, whole) = beginning(groups, most.map_or(usize::MAX, |most| most.saturating_sub(1)));
+        chunk.push((Token::Id(end), 1.0));
+        if !whole {
+            return Ok(vec![chunk]);
+        }
         let fill = prompt.fill.unwrap_or(Fill { more: 0, least: self.usage.least });
         let length = chunk.len().saturating_add(fill.more).max(fill.least);
-        chunk.resize(length, (Token::Id(PAD), 1.0));
+        chunk.resize(length, (Token::Id(pad), 1.0));
         Ok(vec![chunk])
     }
 
@@ -89,33 +100,35 @@ impl<N: T5Network> TextEncoder for T5Encoder<N> {
 
     fn encode(&self, chunks: Vec<Chunk>, last_layer: Option<i64>) -> Result<Encoded> {
         let network = &*self.network;
+        let T5Use { end, pad, .. } = *self.usage;
         let layer = from_end(network.layers(), last_layer)?;
         let embed = |tokens: &Tensor| network.embed(tokens);
         let longest = chunks.iter().map(Vec::len).max().unwrap_or(0);
         let empty = |length: usize| -> Chunk {
-            let id = |at: usize| if at == 0 && self.usage.empty_ends { END } else { PAD };
+            let id = |at: usize| if at == 0 && self.usage.empty_ends { end } else { pad };
             (0..length).map(|at| (Token::Id(id(at)), 1.0)).collect()
         };
         let masks = RefCell::new(Vec::new());
         let run = |batch: &[&Chunk]| -> Result<Tensor> {
-            let inputs = batch.iter().map(|chunk| embedded(chunk, network.width(), PAD, &embed));
+            let inputs = batch.iter().map(|chunk| embedded(chunk, network.width(), pad, &embed));
             let inputs = inputs.collect::<Result<Vec<_>>>()?;
             let embeds = Tensor::stack(&inputs.iter().map(|(embeds, _)| embeds).collect::<Vec<_>>(), 0);
             if self.usage.filling == Filling::Seen {
                 return Ok(host(&network.forward(&embeds, layer, None)));
             }
             let length = embeds.size()[1];
-            let present: Vec<Tensor> = inputs.iter().map(|(_, kept)| present(kept, length)).collect();
+            let present: Vec<Tensor> = inputs.iter().map(|(_, kept)| present(kept, length, end)).collect();
             let present = Tensor::stack(&present, 0);
             let states = host(&network.forward(&embeds, layer, Some(&present.to_device(embeds.device()))));
-            if self.usage.filling == Filling::Told {
-                masks.borrow_mut().push(present.narrow(0, 0, 1).to_kind(Kind::Int64));
-                return Ok(states);
+            match self.usage.filling {
+                Filling::Zeros => return Ok(states * present.unsqueeze(-1)),
+                Filling::Told => masks.borrow_mut().push(present.narrow(0, 0, 1).to_kind(Kind::Int64)),
+                Filling::Hidden | Filling::Seen => {}
             }
-            Ok(states * present.unsqueeze(-1))
+            Ok(states)
         };
         // Of a text that is left out, its end token stays.
-        let nothing = [vec![(Token::Id(END), 1.0)]];
+        let nothing = [vec![(Token::Id(end), 1.0)]];
         let chunks = if chunks.is_empty() { nothing.to_vec() } else { chunks };
         let weighted = chunks.iter().flatten().any(|(_, weight)| *weight != 1.0);
         let mut rows = Vec::with_capacity(chunks.len());
@@ -130,15 +143,50 @@ impl<N: T5Network> TextEncoder for T5Encoder<N> {
         }
         let masks = masks.into_inner();
         let mask = (!masks.is_empty()).then(|| Tensor::cat(&masks, 1));
-        Ok(Encoded { cond: Tensor::cat(&rows, 0).unsqueeze(0), pooled: None, mask })
+        Ok(Encoded { mask, ..Encoded::of(Tensor::cat(&rows, 0).unsqueeze(0)) })
     }
 }
 
+/// The first `most` tokens of a text, and whether these are all. A group that does not fit is cut, if it is large.
+fn beginning(groups: Vec<Chunk>, most: usize) -> (Chunk, bool) {
+    let mut chunk = Chunk::new();
+    for group in groups {
+        let room = most - chunk.len();
+        if group.len() > room {
+            let cut = if group.len() >= LARGE { room } else { 0 };
+            chunk.extend(group.into_iter().take(cut));
+            return (chunk, false);
+        }
+        chunk.extend(group);
+    }
+    (chunk, true)
+}
+
 /// 1 for each of `length` tokens up to the first that ends the text, and for vectors of embeddings; else 0. Float32.
-fn present(kept: &[&Token], length: i64) -> Tensor {
-    let end = kept.iter().position(|token| matches!(token, Token::Id(END))).unwrap_or(kept.len());
+fn present(kept: &[&Token], length: i64, end: u32) -> Tensor {
+    let end = kept.iter().position(|token| matches!(token, Token::Id(id) if *id == end)).unwrap_or(kept.len());
     let one = |(at, token): (usize, &&Token)| at <= end || matches!(token, Token::Vector(_));
     let mut row: Vec<f32> = kept.iter().enumerate().map(|pair| f32::from(u8::from(one(pair)))).collect();
     row.resize(usize::try_from(length).unwrap_or(row.len()), 0.0);
     Tensor::from_slice(&row)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// By ComfyUI 0.8.0's `SDTokenizer`, worked out by hand.
+    #[test]
+    fn what_does_not_fit_is_left_out_group_by_group() {
+        let group = |count: usize| -> Chunk { vec![(Token::Id(7), 1.0); count] };
+        let length = |groups: &[usize], most| {
+            let (chunk, whole) = beginning(groups.iter().map(|count| group(*count)).collect(), most);
+            (chunk.len(), whole)
+        };
+        assert_eq!(length(&[100, 27], 127), (127, true));
+        assert_eq!(length(&[100, 28], 127), (127, false));
+        assert_eq!(length(&[123, 7, 1], 127), (123, false));
+        assert_eq!(length(&[300], usize::MAX), (300, true));
+        assert_eq!(length(&[], 127), (0, true));
+    }
 }

@@ -9,6 +9,8 @@ use redraft_engine::files;
 use serde_json::{Map, Value as Json, json};
 use tokenizers::{AddedToken, Tokenizer};
 
+use super::sentence_pieces::SentencePieces;
+
 /// T5's: a unigram model of 32,100 pieces, as a `tokenizer.json`.
 static T5: &[u8] = include_bytes!("vocabularies/t5.json.gz");
 /// Qwen 2's: the merges of its byte pair encoding, first ones first.
@@ -149,6 +151,20 @@ pub(crate) fn llama3(path: &Path) -> Result<Vocabulary> {
     read().with_context(not)
 }
 
+/// Pile-T5's vocabulary, of a `tokenizer.model` that the user has.
+///
+/// # Errors
+/// It cannot be read, or is another vocabulary.
+pub(crate) fn pile_t5(path: &Path) -> Result<SentencePieces> {
+    let not = || {
+        format!(
+            "{} is not the vocabulary of Pile-T5: take the tokenizer.model that ComfyUI has in comfy/text_encoders/t5_pile_tokenizer",
+            path.display()
+        )
+    };
+    SentencePieces::open(path, &[(0, "<unk>"), (1, "<s>"), (2, "</s>")]).with_context(not)
+}
+
 /// The longest file of a vocabulary, in bytes: Llama 3's has 9 million.
 const LONGEST: u64 = 1 << 26;
 /// Tokens by which Llama 3's vocabulary is known.
@@ -216,6 +232,19 @@ mod tests {
         file.as_file().set_len(LONGEST + 1).unwrap();
         let message = format!("{:#}", llama3(file.path()).err().unwrap());
         assert!(message.contains("is longer than"), "{message}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_vocabulary_of_pile_t5_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let other: &[u8] = &[0x0a, 7, 0x0a, 3, b'<', b's', b'>', 0x18, 2];
+        for (content, why) in
+            [(&b"\x0a\xc8"[..], "ends early"), (b"", "its piece 0 is not"), (other, "its piece 0 is not")]
+        {
+            std::fs::write(file.path(), content).unwrap();
+            let message = format!("{:#}", pile_t5(file.path()).err().unwrap());
+            assert!(message.contains("is not the vocabulary of Pile-T5") && message.contains(why), "{message}");
+        }
     }
 
     #[test]

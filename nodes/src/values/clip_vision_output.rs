@@ -11,17 +11,19 @@ pub struct ClipVisionOutput {
     pub last: Option<Tensor>,
     /// The pictures as vectors in the space of texts, B×w; SigLIP's are its last states.
     pub embeds: Option<Tensor>,
+    /// The pictures as tokens of a language model, B×N×w, by encoders that are to show them to one.
+    pub projected: Option<Tensor>,
 }
 
 impl ClipVisionOutput {
     /// The states before the last layer alone.
     pub fn of(penultimate: Tensor) -> ClipVisionOutput {
-        ClipVisionOutput { penultimate, last: None, embeds: None }
+        ClipVisionOutput { penultimate, last: None, embeds: None, projected: None }
     }
 
     /// All tensors.
     pub fn tensors(&self) -> Vec<&Tensor> {
-        std::iter::once(&self.penultimate).chain(&self.last).chain(&self.embeds).collect()
+        std::iter::once(&self.penultimate).chain(&self.last).chain(&self.embeds).chain(&self.projected).collect()
     }
 }
 
@@ -32,6 +34,7 @@ impl Clone for ClipVisionOutput {
             penultimate: self.penultimate.shallow_clone(),
             last: share(&self.last),
             embeds: share(&self.embeds),
+            projected: share(&self.projected),
         }
     }
 }

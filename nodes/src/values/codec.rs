@@ -136,13 +136,16 @@ impl Data for ClipVisionOutput {
         to.field("penultimate", &TensorPart::of(&self.penultimate));
         to.field("last", &TensorPart::of_optional(self.last.as_ref()));
         to.field("embeds", &TensorPart::of_optional(self.embeds.as_ref()));
+        to.field("projected", &TensorPart::of_optional(self.projected.as_ref()));
     }
 
     fn decode(from: &mut Decoder<'_, '_>) -> Result<Self, Malformed> {
         let penultimate = from.field::<TensorPart>("penultimate")?.ranked(from, &[3])?;
         let (last, embeds) = (from.field::<Option<TensorPart>>("last")?, from.field::<Option<TensorPart>>("embeds")?);
+        let projected = from.field::<Option<TensorPart>>("projected")?;
         let optional = |part: Option<TensorPart>, ranks| part.map(|part| part.ranked(from, ranks)).transpose();
-        Ok(Self { penultimate, last: optional(last, &[3])?, embeds: optional(embeds, &[2, 3])? })
+        let (last, embeds) = (optional(last, &[3])?, optional(embeds, &[2, 3])?);
+        Ok(Self { penultimate, last, embeds, projected: optional(projected, &[3])? })
     }
 }
 

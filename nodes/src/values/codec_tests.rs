@@ -125,8 +125,9 @@ fn value() -> impl Strategy<Value = Value> {
         tensor(4).prop_map(|tensor| Value::wire(Image(tensor))),
         tensor(2..5).prop_map(|tensor| Value::wire(Mask(tensor))),
         tensor(3).prop_map(|tensor| Value::wire(ClipVisionOutput::of(tensor))),
-        (tensor(3), tensor(3), tensor(2)).prop_map(|(penultimate, last, embeds)| {
-            Value::wire(ClipVisionOutput { penultimate, last: Some(last), embeds: Some(embeds) })
+        (tensor(3), tensor(3), tensor(2), tensor(3)).prop_map(|(penultimate, last, embeds, projected)| {
+            let (last, embeds, projected) = (Some(last), Some(embeds), Some(projected));
+            Value::wire(ClipVisionOutput { penultimate, last, embeds, projected })
         }),
         latent().prop_map(Value::wire),
         (tensor(3), 1..i64::MAX).prop_map(|(waveform, sample_rate)| Value::wire(Audio { waveform, sample_rate })),

@@ -62,6 +62,9 @@ pub const FIRST_FRAME: Property<f64> = Property::new("guiding_frame_index");
 /// The latent of a picture that HunyuanVideo is to go by, B×16×T×h×w in VAE units.
 pub const REFERENCE_LATENT: Property<Tensor> = Property::new("ref_latent");
 
+/// The states behind every layer of a language model, 1×L×N×W, which HiDream takes beside the text.
+pub const LANGUAGE_LAYERS: Property<Tensor> = Property::new("conditioning_llama3");
+
 /// The name of a property whose values are of type `T`.
 #[derive(Debug)]
 pub struct Property<T> {

@@ -51,11 +51,12 @@ fn plain(value: &Value) -> Option<Json> {
 }
 
 fn seen_parts(seen: &ClipVisionOutput) -> Vec<(String, Part)> {
-    let ClipVisionOutput { penultimate, last, embeds } = seen;
+    let ClipVisionOutput { penultimate, last, embeds, projected } = seen;
     let all = [
         ("/penultimate_hidden_states", Some(penultimate)),
         ("/last_hidden_state", last.as_ref()),
         ("/image_embeds", embeds.as_ref()),
+        ("/mm_projected", projected.as_ref()),
     ];
     let part = |(name, tensor): (&str, Option<&Tensor>)| Some((name.to_owned(), Part::Tensor(tensor?.shallow_clone())));
     all.into_iter().filter_map(part).collect()

@@ -39,6 +39,24 @@ fn small_vocabulary() -> Json {
     })
 }
 
+/// A byte pair encoding of few words in SentencePiece's format, as Pile-T5's is: bytes for what has no piece.
+fn small_pieces() -> Vec<u8> {
+    let field = |number: u8, bytes: &[u8]| [&[number << 3 | 2, bytes.len() as u8], bytes].concat();
+    let piece = |text: &str, score: f32, kind: u8| {
+        let score = [&[0x15], &score.to_le_bytes()[..]].concat();
+        field(1, &[field(1, text.as_bytes()), score, vec![0x18, kind]].concat())
+    };
+    let marks = [piece("<unk>", 0.0, 2), piece("<s>", 0.0, 3), piece("</s>", 0.0, 3)];
+    let bytes = (0..=u8::MAX).map(|byte| piece(&format!("<0x{byte:02X}>"), 0.0, 6));
+    let words = ["▁a", "re", "red", "▁red", "al", "▁b", "▁bal", "▁ball", "ll", "(", ":", "1"];
+    let letters = ('a'..='z').chain(['▁']).map(String::from);
+    let words = (1u8..).zip(words.map(String::from).into_iter().chain(letters));
+    let words = words.map(|(rank, word)| piece(&word, -f32::from(rank), 1));
+    // A byte pair encoding that falls back on bytes; spaces are kept, and one is put in front.
+    let rules = [field(2, &[0x18, 2, 0x98, 0x02, 1]), field(3, &[0x18, 1, 0x20, 0])];
+    marks.into_iter().chain(bytes).chain(words).chain(rules).collect::<Vec<_>>().concat()
+}
+
 /// A base directory with a checkpoint of each kind, its file called by the kind, and what else the runs take.
 pub(super) fn base() -> tempfile::TempDir {
     let base = tempfile::tempdir().unwrap();
@@ -48,12 +66,15 @@ pub(super) fn base() -> tempfile::TempDir {
         folder
     };
     std::fs::write(folder("llama_tokenizer").join("tokenizer.json"), small_vocabulary().to_string()).unwrap();
+    std::fs::write(folder("t5_pile_tokenizer").join("tokenizer.model"), small_pieces()).unwrap();
     let checkpoints = folder("checkpoints");
     let kinds = [
         ("chroma", Layout::Chroma),
         ("ltxv", Layout::Ltxv),
         ("hunyuan-video", Layout::HunyuanVideo),
         ("pixart", Layout::PixArt),
+        ("auraflow", Layout::AuraFlow),
+        ("hidream", Layout::HiDream),
         ("plain", Layout::Sd1),
     ];
     for (name, layout) in kinds {
@@ -61,6 +82,11 @@ pub(super) fn base() -> tempfile::TempDir {
         write_random_checkpoint(&path, layout, Size::Tiny, 0, false).unwrap();
     }
     pixart_alpha(&checkpoints);
+    for encoder in ["clip_l", "clip_g", "t5xxl", "llama"] {
+        let tensors = below(&checkpoints.join("hidream.safetensors"), &format!("text_encoders.{encoder}.transformer."));
+        save_all(&folder("text_encoders").join(format!("hidream-{encoder}.safetensors")), &tensors);
+    }
+    llava(&folder("clip_vision"));
     taesd3(&folder("vae_approx"));
     for part in ["unet", "vae", "text_encoder"] {
         folder(&format!("diffusers/plain/{part}"));
@@ -95,6 +121,43 @@ fn pixart_alpha(checkpoints: &Path) {
         put(&format!("{name}.mlp.2.bias"), randn(seed + 3, &[32]) * 0.05);
     }
     save_all(&checkpoints.join("pixart-alpha.safetensors"), &tensors);
+}
+
+/// CLIP's image encoder with what makes words of a tiny Llama of pictures, as LLaVA has it.
+fn llava(folder: &Path) {
+    const WIDTH: i64 = 32;
+    let mut tensors = Vec::new();
+    let mut draw = |name: &str, shape: &[i64], mean: f64, spread: f64| {
+        let drawn = randn(3000 + tensors.len() as u64, shape) * spread + mean;
+        tensors.push((name.to_owned(), drawn));
+    };
+    /// Draws a tensor of a name and shape about a mean, with a spread.
+    type Draw<'a> = dyn FnMut(&str, &[i64], f64, f64) + 'a;
+    fn linear(draw: &mut Draw, name: &str, outputs: i64, inputs: i64) {
+        draw(&format!("{name}.weight"), &[outputs, inputs], 0.0, 1.0 / (inputs as f64).sqrt());
+        draw(&format!("{name}.bias"), &[outputs], 0.0, 0.05);
+    }
+    draw("vision_model.embeddings.patch_embedding.weight", &[WIDTH, 3, 14, 14], 0.0, 0.04);
+    draw("vision_model.embeddings.position_embedding.weight", &[577, WIDTH], 0.0, 0.3);
+    draw("vision_model.embeddings.class_embedding", &[WIDTH], 0.0, 0.3);
+    draw("visual_projection.weight", &[24, WIDTH], 0.0, 0.2);
+    let layers = (0..24).map(|layer| format!("vision_model.encoder.layers.{layer}"));
+    let layers: Vec<String> = layers.collect();
+    let norms = layers.iter().flat_map(|layer| ["layer_norm1", "layer_norm2"].map(|norm| format!("{layer}.{norm}")));
+    for norm in norms.chain(["vision_model.pre_layrnorm".to_owned(), "vision_model.post_layernorm".to_owned()]) {
+        draw(&format!("{norm}.weight"), &[WIDTH], 1.0, 0.1);
+        draw(&format!("{norm}.bias"), &[WIDTH], 0.0, 0.05);
+    }
+    for layer in &layers {
+        for name in ["q", "k", "v", "out"] {
+            linear(&mut draw, &format!("{layer}.self_attn.{name}_proj"), WIDTH, WIDTH);
+        }
+        linear(&mut draw, &format!("{layer}.mlp.fc1"), 64, WIDTH);
+        linear(&mut draw, &format!("{layer}.mlp.fc2"), WIDTH, 64);
+    }
+    linear(&mut draw, "multi_modal_projector.linear_1", 16, WIDTH);
+    linear(&mut draw, "multi_modal_projector.linear_2", 16, 16);
+    save_all(&folder.join("llava.safetensors"), &tensors);
 }
 
 /// Both halves of a TAESD for 16 channels.

@@ -63,6 +63,27 @@ fn frames_take_time() {
     assert!(message.contains("set LTXVConditioning's frame_rate above 0"), "{message}");
 }
 
+#[test]
+fn pictures_in_prompts_fit_what_reads_them() {
+    let _guard = tch::no_grad_guard();
+    let base = files::base();
+    let refused = |graph: &Json, words: &str| {
+        let message = run(graph, base.path()).err().unwrap_or_default();
+        assert!(message.contains(words), "{words:?}: {message:?}");
+    };
+    let mut graph = of_name("hunyuan-video with a picture in its prompt");
+    graph["2"]["inputs"]["prompt"] = json!("a (red:1.2) ball");
+    refused(&graph, "leave the weights out");
+    graph["2"]["inputs"]["prompt"] = json!("a red ball");
+    graph["1"]["inputs"]["ckpt_name"] = json!("hidream.safetensors");
+    // HiDream's Llama reads the text alone, and another family's model takes other states.
+    refused(&graph, "takes latents of pictures");
+    let mut graph = of_name("hidream, changing a picture");
+    graph["4"] = json!({"class_type": "EmptySD3LatentImage", "inputs": {"width": 64, "height": 64, "batch_size": 1}});
+    graph["5"]["inputs"]["latent_image"] = json!(["4", 0]);
+    refused(&graph, "show it one of the same sides");
+}
+
 /// Nothing is computed otherwise.
 #[test]
 fn a_folder_of_diffusers_gives_what_its_checkpoint_gives() {

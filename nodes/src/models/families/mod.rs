@@ -1,8 +1,10 @@
 //! The table of families of models, and what recognises a file of weights by its tensors' names and shapes.
 
+mod aura_flow;
 mod chroma;
 mod diffusers;
 mod flux;
+mod hidream;
 mod hunyuan_video;
 mod ltxv;
 mod others;
@@ -27,11 +29,12 @@ use crate::diffusion::network::Network;
 use crate::diffusion::parameterisation::Parameterisation;
 use crate::diffusion::run_entry::RunEntry;
 use crate::files::weights::Weights;
+use crate::models::encoder_kind::EncoderKind;
 use crate::models::hunyuan_video_vae::HunyuanVideoVae;
 use crate::models::ltxv_vae::LtxvVae;
 use crate::models::pixel_space::PixelSpace;
 use crate::models::taesd::Taesd;
-use crate::models::text_recipes::{EncoderKind, TextRecipe};
+use crate::models::text_recipes::TextRecipe;
 use crate::models::wan_vae::WanVae;
 use crate::ops::numerics::Numerics;
 
@@ -67,12 +70,14 @@ pub static FAMILIES: &[Family] = &[
     stable_diffusion::SDXL,
     stable_diffusion::SDXL_REFINER,
     sd3::SD3,
+    aura_flow::AURA_FLOW,
     pixart::PIXART_SIGMA,
     pixart::PIXART_ALPHA,
     chroma::CHROMA,
     flux::FLUX,
     z_image::Z_IMAGE,
     qwen_image::QWEN_IMAGE,
+    hidream::HIDREAM,
     ltxv::LTXV,
     hunyuan_video::HUNYUAN_VIDEO,
     wan::WAN21,
@@ -196,7 +201,8 @@ fn supported() -> String {
 
 /// The denoising network of a file, in a checkpoint or alone.
 fn model_of(file: &Weights) -> Result<Option<ModelPart>> {
-    let places = [file.at("model.diffusion_model"), file.clone()];
+    // AuraFlow's first files have it below `model`.
+    let places = [file.at("model.diffusion_model"), file.clone(), file.at("model")];
     let found = places.into_iter().find_map(|network| {
         let family = Family::all().iter().copied().find(|family| (family.recognise)(&network))?;
         Some((family, network))

@@ -3,7 +3,7 @@
 use super::unet_of;
 use crate::files::weights::Weights;
 use crate::models::control::ControlFile;
-use crate::models::text_recipes::EncoderKind;
+use crate::models::encoder_kind::EncoderKind;
 
 /// What a file is recognised by.
 type Test = fn(&Weights) -> bool;

@@ -1,7 +1,15 @@
 #![allow(clippy::unwrap_used)]
 use std::io::Write;
 
+use tch::{Device, Kind, Tensor};
+
 use super::*;
+use crate::diffusion::extra_conds::{ExtraCond, VECTOR};
+use crate::diffusion::network::Inputs;
+use crate::diffusion::patch::Call;
+use crate::files::names::Names;
+use crate::models::hidream::{LAYERS, SHOWN};
+use crate::models::random::{Layout, Size, write_random_checkpoint};
 use crate::models::reference::{checkpoint, file};
 
 /// A file with these tensors, all zeros.
@@ -125,6 +133,89 @@ fn the_tiny_files_are_recognised() {
     assert!(other("base/models/controlnet/tiny-controlnet.safetensors").contains("ControlNetLoader"));
     assert!(other("base/models/upscale_models/tiny-esrgan-x4.safetensors").contains("UpscaleModelLoader"));
     assert!(other("base/models/embeddings/tinystyle.safetensors").contains("embedding:NAME"));
+}
+
+/// A tiny checkpoint.
+fn tiny(folder: &tempfile::TempDir, layout: Layout) -> Weights {
+    let path = folder.path().join(format!("{layout:?}.safetensors"));
+    write_random_checkpoint(&path, layout, Size::Tiny, 0, false).unwrap();
+    Weights::open(&path).unwrap()
+}
+
+#[test]
+fn networks_that_lack_a_part_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let aura = ["double_layers.1.modC.1", "double_layers.0.mlpX.c_proj", "single_layers.1.attn.w1o", "register_tokens"];
+    let hidream = [
+        "double_stream_blocks.1.block.ff_t.w2",
+        "single_stream_blocks.0.block.ff_i.gate",
+        "single_stream_blocks.1.block.ff_i.experts.1",
+        "single_stream_blocks.1.block.attn1.q_rms_norm",
+        "caption_projection.4",
+        "p_embedder.pooled_embedder.linear_2",
+    ];
+    for (layout, parts) in [(Layout::AuraFlow, &aura[..]), (Layout::HiDream, &hidream)] {
+        let whole = tiny(&folder, layout);
+        for lost in parts {
+            let left = Names::of(&whole.names(), |name| (!name.contains(lost)).then(|| name.to_owned()));
+            let contents = recognise(&whole.named(left)).unwrap();
+            let part = contents.model().unwrap();
+            let message = (part.family.load)(&part.weights, &Numerics::cpu()).err().unwrap().to_string();
+            assert!(message.contains("incomplete"), "{lost}: {message}");
+        }
+    }
+}
+
+#[test]
+fn hidream_and_aura_flow_say_what_a_prompt_lacks() {
+    let _guard = tch::no_grad_guard();
+    let folder = tempfile::tempdir().unwrap();
+    let zeros = |size: &[i64]| Tensor::zeros(size, (Kind::Float, Device::Cpu));
+    let refused = |network: &dyn Network, x: &[i64], width: i64, extra: ExtraConds, words: &str| {
+        let (x, timestep, context) = (zeros(x), Tensor::from_slice(&[0.5f32]), zeros(&[1, 5, width]));
+        let call = Call::plain();
+        let inputs =
+            Inputs { x: &x, timestep: &timestep, context: &context, extra: &extra, control: None, call: &call };
+        let message = network.predict(&inputs).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(message.contains(words), "{words:?}: {message:?}");
+    };
+    let network = |layout| {
+        let weights = tiny(&folder, layout);
+        let part = recognise(&weights).unwrap().model().unwrap().clone();
+        (part.family.load)(&part.weights, &Numerics::cpu()).unwrap()
+    };
+    let rows = |size: &[i64]| ExtraCond::Rows(zeros(size));
+    let (aura, hidream) = (network(Layout::AuraFlow), network(Layout::HiDream));
+    let none = ExtraConds::default;
+    refused(&*aura, &[1, 4, 2, 6, 6], 64, none(), "takes latents of pictures");
+    refused(&*aura, &[1, 16, 6, 6], 64, none(), "has 16 channels, and the model takes 4");
+    refused(&*aura, &[1, 4, 6, 6], 32, none(), "is 32 wide and the model takes 64");
+    refused(&*hidream, &[1, 4, 6, 6], 64, none(), "has 4 channels, and the model takes 16");
+    refused(&*hidream, &[1, 16, 6, 6], 32, none(), "is 32 wide and the model takes 64");
+    refused(&*hidream, &[1, 16, 6, 6], 64, none(), "no pooled output");
+    let pooled = || none().with(VECTOR, rows(&[1, 96]));
+    refused(&*hidream, &[1, 16, 6, 6], 64, pooled(), "no states of Llama 3");
+    refused(&*hidream, &[1, 16, 6, 6], 64, pooled().with(LAYERS, rows(&[1, 7, 16])), "are shaped [1, 7, 16]");
+    refused(&*hidream, &[1, 16, 6, 6], 64, pooled().with(LAYERS, rows(&[1, 3, 7, 16])), "the model takes 4 of 16");
+    refused(&*hidream, &[1, 16, 6, 6], 64, pooled().with(LAYERS, rows(&[1, 4, 7, 8])), "the model takes 4 of 16");
+    // A picture of odd sides, and one to be changed beside it.
+    let extra = pooled().with(LAYERS, rows(&[1, 4, 7, 16])).with(SHOWN, ExtraCond::Planes(zeros(&[1, 16, 5, 7])));
+    let (x, timestep, context) = (zeros(&[1, 16, 5, 7]), Tensor::from_slice(&[0.5f32]), zeros(&[1, 5, 64]));
+    let call = Call::plain();
+    let inputs = Inputs { x: &x, timestep: &timestep, context: &context, extra: &extra, control: None, call: &call };
+    assert_eq!(hidream.predict(&inputs).unwrap().size(), [1, 16, 5, 7]);
+}
+
+#[test]
+fn aura_flows_first_files_have_the_network_below_model() {
+    for place in ["", "model.", "model.diffusion_model."] {
+        let named = |name: &str| format!("{place}{name}");
+        let names = ["double_layers.0.attn.w1q.weight", "positional_encoding", "init_x_linear.weight"].map(named);
+        let tensors: Vec<(&str, &[i64])> = names.iter().map(|name| (name.as_str(), &[1, 1][..])).collect();
+        let (_file, weights) = with(&tensors);
+        let contents = recognise(&weights).unwrap();
+        assert_eq!(contents.model().unwrap().family, &aura_flow::AURA_FLOW, "{place:?}");
+    }
 }
 
 #[test]

@@ -20,35 +20,28 @@ struct Plan {
     vae: i64,
 }
 
-struct Llama {
-    width: i64,
+/// Llama 3's sizes.
+pub(super) struct Llama {
+    pub width: i64,
     hidden: i64,
     /// Heads of queries, and of keys and values.
     heads: [i64; 2],
     layers: usize,
 }
 
+impl Llama {
+    /// The model of 8 billion weights.
+    pub(super) const REAL: Self = Self { width: 4096, hidden: 14336, heads: [32, 8], layers: 32 };
+    pub(super) const TINY: Self = Self { width: 16, hidden: 48, heads: [2, 1], layers: 4 };
+}
+
 /// Everything that HunyuanVideo needs to make videos from text. Of real size, network and language model are floats of 8 bits.
 pub(super) fn hunyuan_video_checkpoint(mut b: Builder, size: Size) -> Vec<Spec> {
     let plan = match size {
-        Size::Real => Plan {
-            width: 3072,
-            head: 128,
-            double: 20,
-            single: 40,
-            text: Llama { width: 4096, hidden: 14336, heads: [32, 8], layers: 32 },
-            clip: (768, 12),
-            vae: 128,
-        },
-        _ => Plan {
-            width: 64,
-            head: 32,
-            double: 2,
-            single: 2,
-            text: Llama { width: 16, hidden: 48, heads: [2, 1], layers: 4 },
-            clip: (64, 3),
-            vae: 32,
-        },
+        Size::Real => {
+            Plan { width: 3072, head: 128, double: 20, single: 40, text: Llama::REAL, clip: (768, 12), vae: 128 }
+        }
+        _ => Plan { width: 64, head: 32, double: 2, single: 2, text: Llama::TINY, clip: (64, 3), vae: 32 },
     };
     b.below("text_encoders.clip_l.transformer.text_model", |b| text_encoder(b, plan.clip.0, plan.clip.1));
     b.below("vae", |b| autoencoder(b, plan.vae));
@@ -59,7 +52,8 @@ pub(super) fn hunyuan_video_checkpoint(mut b: Builder, size: Size) -> Vec<Spec> 
     b.tensors
 }
 
-fn llama(b: &mut Builder, plan: &Llama) {
+/// Llama 3, below `model`.
+pub(super) fn llama(b: &mut Builder, plan: &Llama) {
     const HEAD: i64 = 128;
     let Llama { width, hidden, heads: [queries, keys], layers } = *plan;
     b.push("embed_tokens.weight", &[128_320, width], 0.0, 1.0);

@@ -2,7 +2,9 @@
 
 use tch::Kind;
 
+use super::aura_flow::aura_flow_checkpoint;
 use super::control::Steering;
+use super::hidream::hidream_checkpoint;
 use super::hunyuan_video::hunyuan_video_checkpoint;
 use super::ltxv::{self, ltxv_checkpoint};
 use super::networks::{autoencoder, open_clip, text_encoder, unet};
@@ -30,6 +32,8 @@ pub enum Layout {
     SdxlRefiner,
     /// Flux dev, with its two text encoders.
     Flux,
+    /// AuraFlow, with its text encoder.
+    AuraFlow,
     /// PixArt-Σ, with its text encoder.
     PixArt,
     /// Chroma, with its text encoder.
@@ -38,6 +42,8 @@ pub enum Layout {
     QwenImage,
     /// LTX-Video 0.9, the model of 2 billion weights, with its text encoder.
     Ltxv,
+    /// HiDream, with its text encoders.
+    HiDream,
     /// HunyuanVideo, with its text encoders.
     HunyuanVideo,
     /// Wan 2.1, the smaller model that makes videos from text, with its text encoder.
@@ -78,9 +84,11 @@ impl Layout {
         match self {
             Layout::Flux => return flux_checkpoint(b, size, false),
             Layout::Chroma => return flux_checkpoint(b, size, true),
+            Layout::AuraFlow => return aura_flow_checkpoint(b, size),
             Layout::PixArt => return pixart_checkpoint(b, size),
             Layout::QwenImage => return qwen_image_checkpoint(b, size),
             Layout::Ltxv => return ltxv_checkpoint(b, size),
+            Layout::HiDream => return hidream_checkpoint(b, size),
             Layout::HunyuanVideo => return hunyuan_video_checkpoint(b, size),
             Layout::Wan => return wan_checkpoint(b, size),
             Layout::Steering(steering) => return steering.tensors(size),

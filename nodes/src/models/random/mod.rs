@@ -1,6 +1,8 @@
 //! Checkpoints with random weights: for tests and benchmarks that need no trained model.
 
+mod aura_flow;
 mod control;
+mod hidream;
 mod hunyuan_video;
 mod layouts;
 mod ltxv;

@@ -57,6 +57,19 @@ fn the_real_size_has_the_real_number_of_parameters() {
 }
 
 #[test]
+fn real_sizes_of_flow_models_are_those_that_were_published() {
+    let of = |layout: Layout, part: &str| {
+        let tensors = layout.tensors(Size::Real);
+        let its = tensors.iter().filter(|tensor| tensor.name.starts_with(part));
+        its.map(|tensor| tensor.shape.iter().product::<i64>()).sum::<i64>()
+    };
+    assert_eq!(of(Layout::AuraFlow, "model."), 6_842_876_928);
+    assert_eq!(of(Layout::AuraFlow, "text_encoders."), 1_223_550_976);
+    assert_eq!(of(Layout::HiDream, "model."), 17_105_733_184);
+    assert_eq!(of(Layout::HiDream, "text_encoders.llama"), 7_505_186_816);
+}
+
+#[test]
 #[cfg_attr(not(shared), ignore = "needs ../shared")]
 fn the_parts_of_qwen_image_have_the_names_of_their_files() {
     let ours = Layout::QwenImage.tensors(Size::Tiny);

@@ -111,6 +111,9 @@ impl T5Plan {
         layers: 24,
         distances_everywhere: false,
     };
+    /// Pile-T5-XL.
+    pub(super) const PILE: Self =
+        Self { width: 2048, inner: 2048, hidden: 5120, heads: 32, distances_everywhere: true, ..Self::T5 };
     /// UMT5-XXL.
     pub(super) const UMT5: Self = Self { vocabulary: 256384, distances_everywhere: true, ..Self::T5 };
 }

@@ -13,7 +13,11 @@ use crate::values::Conditioning;
 /// `(word:1.3)` gives a word the weight 1.3, and `(word)` the weight 1.1. `embedding:NAME` inserts a textual inversion.
 /// Prompts longer than 75 tokens are encoded in chunks.
 #[derive(Node)]
-#[node(category = "conditioning", display = "CLIP Text Encode (Prompt)", reads("embeddings", "llama_tokenizer"))]
+#[node(
+    category = "conditioning",
+    display = "CLIP Text Encode (Prompt)",
+    reads("embeddings", "llama_tokenizer", "t5_pile_tokenizer")
+)]
 struct CLIPTextEncode {
     /// The prompt.
     #[input(multiline, dynamic_prompts)]

@@ -10,7 +10,7 @@ use crate::values::extras::{HEIGHT, WIDTH};
 
 /// Encodes a prompt for PixArt-α, with the size that the picture is to look like. PixArt-Σ takes no notice of the size.
 #[derive(Node)]
-#[node(category = "advanced/conditioning", reads("embeddings", "llama_tokenizer"))]
+#[node(category = "advanced/conditioning", reads("embeddings", "llama_tokenizer", "t5_pile_tokenizer"))]
 struct CLIPTextEncodePixArtAlpha {
     #[input(default = 1024, min = 0, max = 16384)]
     width: i64,

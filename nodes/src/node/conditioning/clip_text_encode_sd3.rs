@@ -9,7 +9,7 @@ use crate::values::Conditioning;
 
 /// Encodes a prompt for Stable Diffusion 3, each of its three text encoders its own text.
 #[derive(Node)]
-#[node(category = "advanced/conditioning", reads("embeddings", "llama_tokenizer"))]
+#[node(category = "advanced/conditioning", reads("embeddings", "llama_tokenizer", "t5_pile_tokenizer"))]
 struct CLIPTextEncodeSD3 {
     /// The model's text encoders.
     clip: Clip,

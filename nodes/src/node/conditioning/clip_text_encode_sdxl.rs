@@ -15,7 +15,7 @@ use crate::values::extras::{AESTHETIC_SCORE, CROP_H, CROP_W, HEIGHT, TARGET_HEIG
 /// `width`, `height` and the crops say what a training picture of the wanted kind was like before it was cut; the targets what is
 /// to be drawn. Small sizes give pictures that look enlarged, crops pictures that look cut.
 #[derive(Node)]
-#[node(category = "advanced/conditioning", reads("embeddings", "llama_tokenizer"))]
+#[node(category = "advanced/conditioning", reads("embeddings", "llama_tokenizer", "t5_pile_tokenizer"))]
 struct CLIPTextEncodeSDXL {
     /// SDXL's text encoders.
     clip: Clip,
@@ -65,7 +65,7 @@ impl Run for CLIPTextEncodeSDXL {
 
 /// Encodes a prompt for SDXL's refiner, with the size of the picture and how beautiful it is to be.
 #[derive(Node)]
-#[node(category = "advanced/conditioning", reads("embeddings", "llama_tokenizer"))]
+#[node(category = "advanced/conditioning", reads("embeddings", "llama_tokenizer", "t5_pile_tokenizer"))]
 struct CLIPTextEncodeSDXLRefiner {
     /// The aesthetic score: training pictures had about 1 to 10. 6 is usual, for what to avoid 2.5.
     #[input(default = 6.0, min = 0.0, max = 1000.0, step = 0.01)]

@@ -13,7 +13,7 @@ use crate::values::{Conditioning, Image, Latent};
 
 /// Encodes a prompt for Flux, each of its two text encoders its own text, with how strongly the model is to follow it.
 #[derive(Node)]
-#[node(category = "advanced/conditioning/flux", reads("embeddings", "llama_tokenizer"))]
+#[node(category = "advanced/conditioning/flux", reads("embeddings", "llama_tokenizer", "t5_pile_tokenizer"))]
 struct CLIPTextEncodeFlux {
     /// Flux's text encoders.
     clip: Clip,

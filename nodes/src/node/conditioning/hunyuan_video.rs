@@ -2,15 +2,19 @@
 
 use anyhow::ensure;
 use redraft_engine::cx::Cx;
-use redraft_engine::node::Run;
+use redraft_engine::folders::FolderPaths;
+use redraft_engine::node::{Flaw, Offer, Run};
 use redraft_engine::{Combo, Node, Outputs};
 
+use super::mentions::missing;
+use crate::models::llama_templates::HUNYUAN_VIDEO_OF_PICTURE;
 use crate::networks::Networks;
 use crate::ops::memory::filled;
 use crate::ops::resize::{Crop, Method, resize_pictures};
-use crate::recipes::VaeRecipe;
+use crate::recipes::{Clip, Text, VaeRecipe};
+use crate::text::encode::{Prompt, SeenPictures};
 use crate::values::extras::{CONCAT_LATENT, CONCAT_MASK, FIRST_FRAME, REFERENCE_LATENT};
-use crate::values::{Conditioning, Image, Latent};
+use crate::values::{ClipVisionOutput, Conditioning, Image, Latent};
 
 /// Channels of a latent, frames of a latent frame behind the first, and pixels of a point's side.
 const CHANNELS: i64 = 16;
@@ -28,6 +32,44 @@ enum Guidance {
     /// The picture's tokens stand in front of the video's.
     #[combo(name = "custom")]
     Custom,
+}
+
+/// Encodes a prompt for HunyuanVideo, with a picture that its language model reads as words.
+#[derive(Node)]
+#[node(category = "advanced/conditioning", reads("embeddings", "llama_tokenizer", "t5_pile_tokenizer"))]
+#[expect(non_camel_case_types, reason = "its name in workflow files")]
+struct TextEncodeHunyuanVideo_ImageToVideo {
+    /// CLIP-L and the Llama 3 that was trained with pictures (llava_llama3).
+    clip: Clip,
+    /// What the image encoder that belongs to it sees in the picture (llava_llama3_vision).
+    clip_vision_output: ClipVisionOutput,
+    /// What happens in the video.
+    #[input(multiline, dynamic_prompts)]
+    prompt: String,
+    /// One of so many of the picture's tokens is kept: the higher, the more the text counts.
+    #[input(default = 2, min = 1, max = 512)]
+    image_interleave: i64,
+}
+
+impl Run for TextEncodeHunyuanVideo_ImageToVideo {
+    type Out = Conditioning;
+
+    fn run(self, cx: &mut Cx) -> anyhow::Result<Conditioning> {
+        let seen = self.clip_vision_output.projected.as_ref();
+        if seen.is_none() {
+            cx.warn(
+                "the image encoder makes no tokens of a language model, so the picture counts for nothing: load llava_llama3_vision.safetensors \
+                 with CLIPVisionLoader",
+            );
+        }
+        let seen = seen.map(|tokens| SeenPictures { tokens, every: self.image_interleave });
+        let prompt = Prompt { template: Some(HUNYUAN_VIDEO_OF_PICTURE), seen, ..self.prompt.as_str().into() };
+        Ok(Conditioning(vec![self.clip.encode(Text::Shown(prompt), cx)?]))
+    }
+
+    fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {
+        missing(offer, folders, &["prompt"])
+    }
 }
 
 /// Makes a video latent for HunyuanVideo, and tells the prompt of the picture that it begins with.

@@ -20,7 +20,7 @@ mod tests {
 
     use redraft_engine::node::Registry;
 
-    /// Whatever encodes prompts may do so by Llama 3, whose vocabulary is then part of the result.
+    /// Whatever encodes prompts may do so by Llama 3 or Pile-T5, whose vocabulary is then part of the result.
     #[test]
     fn what_encodes_prompts_reads_vocabularies_too() {
         let registry = Registry::linked().unwrap();
@@ -29,6 +29,8 @@ mod tests {
             its.map(|class| class.schema.class.as_ref()).collect()
         };
         assert!(reads("embeddings").contains(&"CLIPTextEncode"));
-        assert_eq!(reads("llama_tokenizer"), reads("embeddings"));
+        for vocabulary in ["llama_tokenizer", "t5_pile_tokenizer"] {
+            assert_eq!(reads(vocabulary), reads("embeddings"));
+        }
     }
 }

@@ -1,5 +1,6 @@
 mod clip_set_last_layer;
 mod clip_text_encode;
+mod clip_text_encode_hidream;
 mod clip_text_encode_pixart;
 mod clip_text_encode_sd3;
 mod clip_text_encode_sdxl;

@@ -23,7 +23,7 @@ const SMALL: f64 = 384.0 * 384.0;
 ///
 /// The picture is resized to about 1024 × 1024 pixels for both.
 #[derive(Node)]
-#[node(category = "advanced/conditioning", reads("embeddings", "llama_tokenizer"))]
+#[node(category = "advanced/conditioning", reads("embeddings", "llama_tokenizer", "t5_pile_tokenizer"))]
 struct TextEncodeQwenImageEdit {
     /// Qwen 2.5-VL.
     clip: Clip,
@@ -56,7 +56,7 @@ impl Run for TextEncodeQwenImageEdit {
 ///
 /// They are resized to about 384 × 384 pixels for the text encoder, and to about 1024 × 1024 for the VAE.
 #[derive(Node)]
-#[node(category = "advanced/conditioning", reads("embeddings", "llama_tokenizer"))]
+#[node(category = "advanced/conditioning", reads("embeddings", "llama_tokenizer", "t5_pile_tokenizer"))]
 struct TextEncodeQwenImageEditPlus {
     /// Qwen 2.5-VL.
     clip: Clip,
@@ -113,8 +113,7 @@ impl Shown {
     }
 
     fn encode(self, clip: &Clip, text: &str, template: Option<(&str, &str)>, cx: &mut Cx) -> Result<Conditioning> {
-        let mut entry =
-            clip.encode(Text::Shown(Prompt { text, pictures: &self.pictures, template, fill: None }), cx)?;
+        let mut entry = clip.encode(Text::Shown(Prompt { pictures: &self.pictures, template, ..text.into() }), cx)?;
         if !self.latents.is_empty() {
             entry.extras.set(REFERENCE_LATENTS, self.latents);
         }

@@ -10,7 +10,12 @@ use crate::values::{Conditioning, Image, Latent};
 
 /// Encodes pictures to latents, and their captions to conditionings.
 #[derive(Node)]
-#[node(category = "dataset", display = "Make Training Dataset", experimental, reads("embeddings", "llama_tokenizer"))]
+#[node(
+    category = "dataset",
+    display = "Make Training Dataset",
+    experimental,
+    reads("embeddings", "llama_tokenizer", "t5_pile_tokenizer")
+)]
 struct MakeTrainingDataset {
     images: List<Image>,
     vae: VaeRecipe,

@@ -4,8 +4,8 @@ use redraft_engine::node::{Flaw, Offer, Run};
 use redraft_engine::{Node, Outputs};
 
 use crate::files::weights::Weights;
+use crate::models::encoder_kind::EncoderKind;
 use crate::models::families::recognise;
-use crate::models::text_recipes::EncoderKind;
 use crate::recipes::{Clip, Model, VaeRecipe};
 
 /// Opens a checkpoint: a diffusion model with the text encoder and the VAE it was trained with.

@@ -6,10 +6,11 @@ use redraft_engine::node::{Flaw, Offer, Run};
 use redraft_engine::{Combo, Node};
 
 use crate::recipes::Clip;
-use crate::recipes::text_files::{ClipType, DualClipType, TextFile, pair, single, triple};
+use crate::recipes::text_files::{ClipType, DualClipType, TextFile, pair, quadruple, single, triple};
 
 /// Opens a text encoder that lies in a file of its own: CLIP-L (Stable Diffusion 1.x), OpenCLIP-H (2.x), OpenCLIP-bigG alone (SDXL's
-/// refiner), T5 (Chroma, LTX-Video, PixArt), Qwen 3 (Z-Image), Qwen 2.5-VL (Qwen-Image), or UMT5 (Wan).
+/// refiner), T5 (Chroma, LTX-Video, PixArt), Pile-T5 (AuraFlow), Qwen 3 (Z-Image), Qwen 2.5-VL (Qwen-Image),
+/// UMT5 (Wan), or one of HiDream's.
 #[derive(Node)]
 #[node(category = "advanced/loaders", display = "Load CLIP")]
 struct CLIPLoader {
@@ -42,7 +43,7 @@ impl Run for CLIPLoader {
 }
 
 /// Opens the two text encoders of a model, in either order: CLIP-L and OpenCLIP-bigG for SDXL, CLIP-L and T5-XXL for Flux, CLIP-L and
-/// Llama 3 for HunyuanVideo.
+/// Llama 3 for HunyuanVideo, or two of HiDream's four.
 #[derive(Node)]
 #[node(category = "advanced/loaders")]
 struct DualCLIPLoader {
@@ -95,6 +96,39 @@ impl Run for TripleCLIPLoader {
 
     fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {
         let inputs = ["clip_name1", "clip_name2", "clip_name3"];
+        inputs.into_iter().flat_map(|input| flaws(offer, folders, input)).collect()
+    }
+}
+
+/// Opens the four text encoders of HiDream, in any order: CLIP-L, OpenCLIP-bigG, T5-XXL and Llama 3.1.
+#[derive(Node)]
+#[node(category = "advanced/loaders")]
+struct QuadrupleCLIPLoader {
+    /// One text encoder's file.
+    #[input(files = "text_encoders")]
+    clip_name1: String,
+    /// Another's.
+    #[input(files = "text_encoders")]
+    clip_name2: String,
+    /// The third's.
+    #[input(files = "text_encoders")]
+    clip_name3: String,
+    /// The fourth's.
+    #[input(files = "text_encoders")]
+    clip_name4: String,
+}
+
+impl Run for QuadrupleCLIPLoader {
+    type Out = Clip;
+
+    fn run(self, cx: &mut Cx) -> anyhow::Result<Clip> {
+        let open = |name: &str| open(cx, name);
+        let [one, two] = [open(&self.clip_name1)?, open(&self.clip_name2)?];
+        quadruple([one, two, open(&self.clip_name3)?, open(&self.clip_name4)?])
+    }
+
+    fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {
+        let inputs = ["clip_name1", "clip_name2", "clip_name3", "clip_name4"];
         inputs.into_iter().flat_map(|input| flaws(offer, folders, input)).collect()
     }
 }

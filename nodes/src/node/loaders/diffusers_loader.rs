@@ -7,8 +7,9 @@ use redraft_engine::node::{Flaw, Offer, Run};
 use redraft_engine::{Node, Outputs};
 
 use crate::files::weights::Weights;
+use crate::models::encoder_kind::EncoderKind;
 use crate::models::families::{Contents, TextPart, recognise};
-use crate::models::text_recipes::{EncoderKind, SDXL};
+use crate::models::text_recipes::SDXL;
 use crate::recipes::{Clip, Model, VaeRecipe};
 
 /// The names that a UNet's or a VAE's file may have, the first that is there counts.
