@@ -1,4 +1,5 @@
-//! comfyui_controlnet_aux: preprocessors that need no network. Pictures become eight bits a channel and are computed with as OpenCV does.
+//! comfyui_controlnet_aux: the preprocessors that need no network, and Depth Anything V2. Pictures become eight bits a channel and are computed
+//! with as OpenCV does.
 
 mod all_in_one;
 mod binary;

@@ -17,7 +17,6 @@ mod resize_area;
 mod resize_cubic;
 pub(crate) mod resize_doubles;
 mod resize_fixed;
-pub(crate) mod resize_doubles;
 pub(crate) mod resize_floats;
 mod taps;
 #[cfg(test)]

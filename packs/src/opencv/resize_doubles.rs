@@ -14,8 +14,8 @@ pub(crate) fn cubic(picture: &Raster<f64>, (width, height): (usize, usize), goin
     if (picture.width, picture.height) == (width, height) {
         return picture.corner(width, height, going);
     }
-    let mut widened = Raster::blank(width, picture.height, channels)?;
     let across = around(picture.width, width, cubic_weights);
+    let mut widened: Raster<f64> = Raster::blank(width, picture.height, channels)?;
     for (row, into) in picture.rows().zip(widened.rows_mut()) {
         going()?;
         for ((places, weights), into) in across.0.iter().zip(into.chunks_exact_mut(channels)) {
@@ -36,6 +36,6 @@ pub(crate) fn cubic(picture: &Raster<f64>, (width, height): (usize, usize), goin
 }
 
 fn mixed(weights: &[f32; 4], values: [f64; 4]) -> f64 {
-    let part = |at: usize| values[at] * f64::from(weights[at]);
-    part(0) + part(1) + part(2) + part(3)
+    let [a, b, c, d] = std::array::from_fn(|at| values[at] * f64::from(weights[at]));
+    a + b + c + d
 }
