@@ -46,7 +46,7 @@ impl Run for AllInOne {
 
 fn missing(name: &str) -> String {
     let here = ALL.iter().filter(|other| matches!(other.way, Way::Here(_))).map(|other| other.name);
-    format!("cannot run {name}, which is not here; choose one of {}", here.collect::<Vec<_>>().join(", "))
+    format!("cannot run {name} here; choose one of {}", here.collect::<Vec<_>>().join(", "))
 }
 
 /// A preprocessor of the pack.

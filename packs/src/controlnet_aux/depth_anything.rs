@@ -59,7 +59,8 @@ impl Run for DepthAnythingV2 {
         let path = path.with_context(|| format!("there is no file {name}; put it into models/{FOLDER}"))?;
         let weights = Weights::open_any(&path)?;
         let networks = cx.service::<Networks>()?;
-        let network = networks.get(&weights, |weights, numerics| Ok(Rc::new(DepthAnything::load(weights, numerics)?)))?;
+        let network =
+            networks.get(&weights, |weights, numerics| Ok(Rc::new(DepthAnything::load(weights, numerics)?)))?;
         let resolution = self.resolution.unwrap_or(RESOLUTION);
         each(&self.image, cx, |picture, going| {
             let near = nearness(&network, picture, going)?;
@@ -142,7 +143,13 @@ mod tests {
     /// As the original's transform tells them.
     #[test]
     fn sizes_are_the_originals() {
-        let cases = [((640, 480), (686, 518)), ((512, 512), (518, 518)), ((50, 400), (518, 4144)), ((333, 1000), (518, 1554)), ((777, 431), (938, 518))];
+        let cases = [
+            ((640, 480), (686, 518)),
+            ((512, 512), (518, 518)),
+            ((50, 400), (518, 4144)),
+            ((333, 1000), (518, 1554)),
+            ((777, 431), (938, 518)),
+        ];
         for ((width, height), seen) in cases {
             assert_eq!(seen_size(width, height), seen, "{width} x {height}");
         }

@@ -4,7 +4,7 @@ use redraft_engine::Node;
 use redraft_engine::cx::Cx;
 use redraft_engine::foreign::Foreign;
 use redraft_engine::node::{Registry, Run};
-use redraft_engine::schema::{Input, Schema, Schemas};
+use redraft_engine::schema::{self, Input, Options, Schema, Schemas};
 use redraft_nodes::values::{Image, Part};
 use serde_json::{Value as Json, json};
 use tch::{Kind, Tensor};
@@ -116,7 +116,7 @@ fn refused(class: &str, inputs: &Json) -> String {
 #[test]
 fn what_cannot_be_made_is_said() {
     let missing = refused("AIO_Preprocessor", &json!({ "preprocessor": "DepthAnythingV2Preprocessor" }));
-    assert!(missing.contains("cannot run DepthAnythingV2Preprocessor, which is not here; choose one of"), "{missing}");
+    assert!(missing.contains("cannot run DepthAnythingV2Preprocessor here; choose one of"), "{missing}");
     let sigma = refused("LineartStandardPreprocessor", &json!({ "guassian_sigma": 0.0 }));
     assert!(sigma.contains("input 'guassian_sigma' is 0; set it above 0"), "{sigma}");
     let small = refused("TilePreprocessor", &json!({ "pyrUp_iters": 10 }));
@@ -125,9 +125,18 @@ fn what_cannot_be_made_is_said() {
     assert!(masks.contains("there are 2 pictures and 1 masks"), "{masks}");
 }
 
-/// What the editor sees of a class, but for its texts: inputs, outputs, title and place in the menu.
+/// What the editor sees of a class, but for its texts: inputs, outputs, title and place in the menu. The pack's table knows of a choice of
+/// files its default alone.
 fn seen(schema: &Schema) -> (Vec<Input>, Vec<(String, String)>, String, String) {
-    let plain = |input: &Input| Input { tooltip: String::new(), ..input.clone() };
+    let plain = |input: &Input| {
+        let kind = match &input.kind {
+            schema::Kind::Combo { options: Options::Files { .. }, default, .. } => {
+                schema::Kind::Widget { ty: "COMBO".to_owned(), default: default.clone().map(Json::from) }
+            }
+            other => other.clone(),
+        };
+        Input { tooltip: String::new(), kind, ..input.clone() }
+    };
     let outputs = schema.outputs.iter().map(|output| (output.name.clone(), output.ty.clone()));
     let inputs = schema.inputs.iter().map(plain).collect();
     (inputs, outputs.collect(), schema.display_name.clone(), schema.category.clone())
@@ -138,7 +147,7 @@ fn every_class_is_declared_as_in_the_pack() {
     let registry = Registry::linked().unwrap();
     let names = Foreign::names().filter(|name| Foreign::of(name).unwrap().pack.name == "comfyui_controlnet_aux");
     let classes: Vec<&str> = names.filter(|name| registry.schema(name).is_some()).collect();
-    assert_eq!(classes.len(), 18, "{classes:?}");
+    assert_eq!(classes.len(), 19, "{classes:?}");
     for class in classes {
         let (ours, theirs) = (registry.schema(class).unwrap(), Foreign::of(class).unwrap().schema());
         assert_eq!(seen(ours), seen(theirs), "{class}");
