@@ -16,6 +16,9 @@ pub(crate) enum CheckpointKind {
     InstructPix2Pix,
     /// Stable Diffusion 2.x
     Sd2,
+    /// Stable Diffusion 2.1 unCLIP with its image encoder
+    #[value(name = "sd2-unclip")]
+    Sd2Unclip,
     /// SDXL's base model
     Sdxl,
     /// The same for inpainting: 9 channels
@@ -83,6 +86,7 @@ impl CheckpointKind {
             Self::Inpainting => Layout::Sd1Inpainting,
             Self::InstructPix2Pix => Layout::Sd1InstructPix2Pix,
             Self::Sd2 => Layout::Sd2,
+            Self::Sd2Unclip => Layout::Sd2Unclip,
             Self::Sdxl => Layout::Sdxl,
             Self::SdxlInpainting => Layout::SdxlInpainting,
             Self::SdxlRefiner => Layout::SdxlRefiner,

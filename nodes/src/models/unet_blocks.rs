@@ -56,6 +56,8 @@ pub(super) struct Loading {
     pub(super) context: i64,
     /// How attentions are split.
     pub(super) heads: Heads,
+    /// How many transformers there are so far.
+    pub(super) transformers: usize,
 }
 
 /// One entry of `input_blocks`, `middle_block` or `output_blocks`.
@@ -112,7 +114,9 @@ impl BlockLayer {
         }
         if w.contains("transformer_blocks.0.attn1.to_q.weight") && !w.contains("time_stack.0.attn1.to_q.weight") {
             place.channels = input;
-            return Ok(Self::Transformer(SpatialTransformer::load(w, input, place)?));
+            let transformer = SpatialTransformer::load(w, input, place)?;
+            place.transformers += 1;
+            return Ok(Self::Transformer(transformer));
         }
         bail!(
             "{} has a layer {} that is not part of a Stable Diffusion UNet; the file is of another kind",
@@ -189,6 +193,8 @@ struct SpatialTransformer {
     blocks: Vec<TransformerBlock>,
     proj_out: Projection,
     channels_last: bool,
+    /// How many transformers lie before it in the network.
+    number: usize,
 }
 
 /// A change of each pixel's channels.
@@ -220,6 +226,7 @@ impl SpatialTransformer {
                 .collect::<Result<_>>()?,
             proj_out: Projection::load(&w.at("proj_out"), channels)?,
             channels_last: w.placement().channels_last,
+            number: place.transformers,
         })
     }
 
@@ -232,7 +239,7 @@ impl SpatialTransformer {
             Projection::Matrix(linear) => linear.forward(&in_a_row(&normed)),
         };
         for block in &self.blocks {
-            h = block.forward(h, inputs);
+            h = block.forward(h, inputs, self.number);
         }
         let as_picture = |row: &Tensor| {
             let picture = row.view([size[0], size[2], size[3], size[1]]).permute([0, 3, 1, 2]);
@@ -253,41 +260,53 @@ struct TransformerBlock {
     norm2: LayerNorm,
     cross_attention: Attention,
     norm3: LayerNorm,
-    gate: Linear,
-    down: Linear,
+    feed_forward: FeedForward,
 }
 
 impl TransformerBlock {
     fn load(w: &Weights, width: i64, context: i64, heads: i64) -> Result<Self> {
-        let hidden = w.dim("ff.net.2.weight", 1)?;
         Ok(Self {
             norm1: LayerNorm::load(&w.at("norm1"), width)?,
             self_attention: Attention::load(&w.at("attn1"), width, width, heads)?,
             norm2: LayerNorm::load(&w.at("norm2"), width)?,
             cross_attention: Attention::load(&w.at("attn2"), width, context, heads)?,
             norm3: LayerNorm::load(&w.at("norm3"), width)?,
-            gate: Linear::load(&w.at("ff.net.0.proj"), width, 2 * hidden)?,
-            down: Linear::load(&w.at("ff.net.2"), hidden, width)?,
+            feed_forward: FeedForward::load(&w.at("ff"), width)?,
         })
     }
 
     /// `x` is B×N×W and nobody else's: the sums are made in place.
-    fn forward(&self, x: Tensor, inputs: &BlockInputs) -> Tensor {
+    fn forward(&self, x: Tensor, inputs: &BlockInputs, transformer: usize) -> Tensor {
         let site = &inputs.site;
         let [q, k, v] = site.before_self_attention(&self.norm1.forward(&x));
         let attention = &self.self_attention;
         let attended = attention.forward([&q, &k, &v], |qkv| site.self_attention(qkv, attention.heads));
         let x = added(x, &site.after_self_attention(attended));
         drop([q, k, v]);
-        let queries = self.norm2.forward(&x);
-        let x = added(x, &self.cross_attention.forward([&queries, inputs.context, inputs.context], |_| None));
-        drop(queries);
-        let fed = self.feed_forward(&self.norm3.forward(&x));
+        let x = site.between_attentions(x, transformer);
+        let [q, k, v] = site.before_cross_attention(&self.norm2.forward(&x), inputs.context);
+        let x = added(x, &self.cross_attention.forward([&q, &k, &v], |_| None));
+        drop([q, k, v]);
+        let fed = self.feed_forward.forward(&self.norm3.forward(&x));
         added(x, &fed)
     }
+}
 
-    /// GEGLU (Shazeer 2020): one half of the hidden values, gated by GELU of the other.
-    fn feed_forward(&self, x: &Tensor) -> Tensor {
+/// GEGLU (Shazeer 2020): one half of the hidden values, gated by GELU of the other.
+pub(super) struct FeedForward {
+    gate: Linear,
+    down: Linear,
+}
+
+impl FeedForward {
+    /// Reads `net`, which takes and gives vectors of that width.
+    pub(super) fn load(w: &Weights, width: i64) -> Result<Self> {
+        let hidden = w.dim("net.2.weight", 1)?;
+        let gate = Linear::load(&w.at("net.0.proj"), width, hidden.saturating_mul(2))?;
+        Ok(Self { gate, down: Linear::load(&w.at("net.2"), hidden, width)? })
+    }
+
+    pub(super) fn forward(&self, x: &Tensor) -> Tensor {
         let hidden = self.gate.forward(x);
         let parts = hidden.chunk(2, -1);
         let mut gated = parts[1].gelu("none");
@@ -297,7 +316,7 @@ impl TransformerBlock {
     }
 }
 
-struct Attention {
+pub(super) struct Attention {
     q: Linear,
     k: Linear,
     v: Linear,
@@ -306,7 +325,7 @@ struct Attention {
 }
 
 impl Attention {
-    fn load(w: &Weights, width: i64, context: i64, heads: i64) -> Result<Self> {
+    pub(super) fn load(w: &Weights, width: i64, context: i64, heads: i64) -> Result<Self> {
         Ok(Self {
             heads,
             q: Linear::load(&w.at("to_q"), width, width)?,
@@ -317,7 +336,7 @@ impl Attention {
     }
 
     /// Attends from the first to the second, and takes from the third; `replace` may take the place of the attention.
-    fn forward(&self, inputs: [&Tensor; 3], replace: impl FnOnce([&Tensor; 3]) -> Option<Tensor>) -> Tensor {
+    pub(super) fn forward(&self, inputs: [&Tensor; 3], replace: impl FnOnce([&Tensor; 3]) -> Option<Tensor>) -> Tensor {
         let (q, k, v) = (self.q.forward(inputs[0]), self.k.forward(inputs[1]), self.v.forward(inputs[2]));
         let attended = replace([&q, &k, &v]).unwrap_or_else(|| attention(&q, &k, &v, self.heads));
         self.out.forward(&attended)

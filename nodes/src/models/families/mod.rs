@@ -64,6 +64,7 @@ pub(crate) use stable_diffusion::{heads, is_sdxl, is_unet};
 pub static FAMILIES: &[Family] = &[
     stable_diffusion::SD1,
     stable_diffusion::SD2,
+    stable_diffusion::SD2_UNCLIP,
     stable_diffusion::SDXL,
     stable_diffusion::SDXL_REFINER,
     sd3::SD3,
@@ -126,6 +127,8 @@ pub struct Contents {
     pub text: Option<TextPart>,
     /// The autoencoder, for `autoencoder::load`.
     pub vae: Option<Weights>,
+    /// The image encoder of a checkpoint, for `ClipVision::load`.
+    pub vision: Option<Weights>,
 }
 
 /// Says which parts of a model `weights`, a whole file, holds.
@@ -157,7 +160,7 @@ pub fn recognise(weights: &Weights) -> Result<Contents> {
         Some(model) => text_part(weights, model.family),
         None => EncoderKind::of(weights).map(|kind| kind.alone(weights)),
     };
-    let contents = Contents { model, text, vae: vae_of(weights)? };
+    let contents = Contents { model, text, vae: vae_of(weights)?, vision: vision_of(weights) };
     if contents.model.is_none() && contents.text.is_none() && contents.vae.is_none() {
         let names = weights.names();
         let some: Vec<&str> = names.iter().take(3).map(String::as_str).collect();
@@ -245,6 +248,13 @@ fn vae_of(weights: &Weights) -> Result<Option<Weights>> {
         return Err(Unsupported(what).into());
     }
     Ok(Some(vae))
+}
+
+/// The image encoder of a checkpoint: below `visual`, or in a layout of its own.
+fn vision_of(weights: &Weights) -> Option<Weights> {
+    const PLACES: [&str; 3] = ["embedder.model", "conditioner.embedders.0.open_clip.model", "cond_stage_model.model"];
+    let mut places = PLACES.iter().map(|place| weights.at(place));
+    places.find(|place| place.contains("visual.class_embedding"))
 }
 
 /// How many channels the latents of supported families have.

@@ -5,7 +5,7 @@ use tch::Kind;
 use super::control::Steering;
 use super::hunyuan_video::hunyuan_video_checkpoint;
 use super::ltxv::{self, ltxv_checkpoint};
-use super::networks::{autoencoder, open_clip, text_encoder, unet};
+use super::networks::{VisionPlan, autoencoder, open_clip, open_clip_vision, text_encoder, unet};
 use super::qwen::{QwenVlPlan, qwen_image, qwen_vl};
 use super::transformers::{FluxPlan, T5Plan, Told, flux, pixart, t5};
 use super::wan::{self, wan_checkpoint};
@@ -22,6 +22,8 @@ pub enum Layout {
     Sd1InstructPix2Pix,
     /// Stable Diffusion 2.x.
     Sd2,
+    /// Stable Diffusion 2.1 unCLIP, with its image encoder.
+    Sd2Unclip,
     /// SDXL's base model.
     Sdxl,
     /// The same for inpainting: 9 input channels.
@@ -97,6 +99,9 @@ impl Layout {
         };
         b.below("first_stage_model", |b| autoencoder(b, autoencoder_widths, 4, true));
         b.below("model.diffusion_model", |b| unet(b, &self.unet(size)));
+        if self == Layout::Sd2Unclip {
+            b.below("embedder.model.visual", |b| open_clip_vision(b, &VisionPlan::h(size)));
+        }
         b.tensors.sort_by(|a, b| a.name.cmp(&b.name));
         b.tensors
     }
@@ -119,7 +124,7 @@ impl Layout {
             Layout::Sd1 | Layout::Sd1Inpainting | Layout::Sd1InstructPix2Pix => {
                 vec![l("cond_stage_model.transformer.text_model")]
             }
-            Layout::Sd2 => vec![h("cond_stage_model.model")],
+            Layout::Sd2 | Layout::Sd2Unclip => vec![h("cond_stage_model.model")],
             Layout::Sdxl | Layout::SdxlInpainting => {
                 vec![l("conditioner.embedders.0.transformer.text_model"), g("conditioner.embedders.1.model")]
             }
@@ -157,6 +162,7 @@ impl Layout {
             Layout::Sdxl | Layout::SdxlInpainting => {
                 UNetPlan { levels: &[1, 2, 4], depths: &[0, 2, 10], middle: 10, vector: Some(pooled + 6 * 256), ..plan }
             }
+            Layout::Sd2Unclip => UNetPlan { vector: Some(2 * VisionPlan::h(size).embedding), ..plan },
             Layout::SdxlRefiner => {
                 UNetPlan { depths: &[0, 4, 4, 0], middle: 4, vector: Some(pooled + 5 * 256), ..plan }
             }

@@ -1,7 +1,7 @@
 //! The tensors of each network, by name and shape.
 
-use super::Builder;
 use super::layouts::UNetPlan;
+use super::{Builder, Size};
 
 /// Gain of a layer whose output is added to its branch's input: less than 1, so that sums do not grow.
 pub(super) const BRANCH: f64 = 0.5;
@@ -26,10 +26,50 @@ pub(super) fn text_encoder(b: &mut Builder, width: i64, layers: usize) {
     b.norm("final_layer_norm", width);
 }
 
-/// The same in OpenCLIP's names.
+/// An image encoder's structure.
+pub(super) struct VisionPlan {
+    pub(super) width: i64,
+    pub(super) layers: usize,
+    /// Pixels along a side of a patch.
+    pub(super) patch: i64,
+    /// Patches along a side of a picture.
+    pub(super) along: i64,
+    /// How wide the embedding of a picture is.
+    pub(super) embedding: i64,
+}
+
+impl VisionPlan {
+    /// OpenCLIP's ViT-H. Tiny ones are as deep, since that tells them from others.
+    pub(super) fn h(size: Size) -> Self {
+        match size {
+            Size::Real => Self { width: 1280, layers: 32, patch: 14, along: 16, embedding: 1024 },
+            _ => Self { width: 32, layers: 32, patch: 14, along: 4, embedding: 24 },
+        }
+    }
+}
+
+/// An image encoder in OpenCLIP's names.
+pub(super) fn open_clip_vision(b: &mut Builder, plan: &VisionPlan) {
+    let width = plan.width;
+    b.matrix("conv1", &[width, 3, plan.patch, plan.patch], PLAIN);
+    b.push("class_embedding", &[width], 0.0, 0.4);
+    b.push("positional_embedding", &[1 + plan.along * plan.along, width], 0.0, 0.1);
+    b.norm("ln_pre", width);
+    open_clip_layers(b, width, plan.layers);
+    b.norm("ln_post", width);
+    b.push("proj", &[width, plan.embedding], 0.0, PLAIN / (width as f64).sqrt());
+}
+
+/// A text encoder in OpenCLIP's names.
 pub(super) fn open_clip(b: &mut Builder, width: i64, layers: usize) {
     b.push("token_embedding.weight", &[49408, width], 0.0, 0.4);
     b.push("positional_embedding", &[77, width], 0.0, 0.1);
+    open_clip_layers(b, width, layers);
+    b.norm("ln_final", width);
+    b.push("text_projection", &[width, width], 0.0, PLAIN / (width as f64).sqrt());
+}
+
+fn open_clip_layers(b: &mut Builder, width: i64, layers: usize) {
     for i in 0..layers {
         b.below(&format!("transformer.resblocks.{i}"), |b| {
             b.norm("ln_1", width);
@@ -41,8 +81,6 @@ pub(super) fn open_clip(b: &mut Builder, width: i64, layers: usize) {
             b.dense("mlp.c_proj", &[width, 4 * width], BRANCH);
         });
     }
-    b.norm("ln_final", width);
-    b.push("text_projection", &[width, width], 0.0, PLAIN / (width as f64).sqrt());
 }
 
 /// `widths` are the channels of its four levels, the one of full resolution first; `latent` those of its latents. `quantised` says whether

@@ -16,6 +16,7 @@ mod conditioning_timesteps_range;
 mod conditioning_zero_out;
 mod control_net;
 mod flux;
+mod gligen_text_box_apply;
 mod hunyuan_video;
 mod inpaint_model_conditioning;
 mod instruct_pix_to_pix_conditioning;
@@ -23,6 +24,7 @@ mod ltxv;
 mod mentions;
 mod qwen_image;
 mod t5_tokenizer_options;
+mod unclip;
 mod wan;
 
 use anyhow::Context;
