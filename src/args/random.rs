@@ -39,6 +39,8 @@ pub(crate) enum CheckpointKind {
     HunyuanVideo,
     /// Wan 2.1, 1.3 billion weights, with its text encoder and VAE
     Wan,
+    /// A GLIGEN model of Stable Diffusion 1.x
+    Gligen,
     /// A ControlNet of Stable Diffusion 1.x
     #[value(name = "controlnet")]
     ControlNet,
@@ -97,6 +99,7 @@ impl CheckpointKind {
             Self::Ltxv => Layout::Ltxv,
             Self::HunyuanVideo => Layout::HunyuanVideo,
             Self::Wan => Layout::Wan,
+            Self::Gligen => Layout::Gligen,
             Self::ControlNet => Layout::Steering(Steering::Sd1),
             Self::ControlNetDiffusers => Layout::Steering(Steering::Sd1Diffusers),
             Self::ControlNetDifference => Layout::Steering(Steering::Sd1Difference),

@@ -171,7 +171,11 @@ impl Positions {
         let steps = Tensor::arange(FREQUENCIES, (Kind::Float, Device::Cpu)) / FREQUENCIES as f64;
         let placement = w.placement();
         Ok(Self {
-            layers: [layer(0, thing.saturating_add(place))?, layer(2, hidden)?, layer(4, w.dim("linears.2.weight", 0)?)?],
+            layers: [
+                layer(0, thing.saturating_add(place))?,
+                layer(2, hidden)?,
+                layer(4, w.dim("linears.2.weight", 0)?)?,
+            ],
             no_thing: w.tensor("null_positive_feature", &[thing])?,
             no_place: w.tensor("null_position_feature", &[place])?,
             frequencies: Tensor::pow_scalar(TEMPERATURE, &steps).to_device(placement.device),
@@ -189,7 +193,8 @@ impl Positions {
                 "the text of a box is a vector of the shape {size:?}, and the GLIGEN model takes {wanted} numbers; encode it with the \
                  text encoder of the model that it was made for"
             );
-            let (across, down) = (|x: i64| (x as f64 / width as f64) as f32, |y: i64| (y as f64 / height as f64) as f32);
+            let (across, down) =
+                (|x: i64| (x as f64 / width as f64) as f32, |y: i64| (y as f64 / height as f64) as f32);
             corners[4 * at..4 * at + 4].copy_from_slice(&[
                 across(place.x),
                 down(place.y),

@@ -100,8 +100,7 @@ impl Hypernetwork {
             None | Some(Value::None) => Activation::Linear,
             Some(other) => bail!("its activation is {}; the file is damaged", other.what()),
         };
-        let plan =
-            Plan { activation, normalises: is_set("is_layer_norm"), activates_last: is_set("activate_output") };
+        let plan = Plan { activation, normalises: is_set("is_layer_norm"), activates_last: is_set("activate_output") };
         let mut pairs = BTreeMap::new();
         for (width, value) in pickle.numbered(root).context("the file holds no dictionary")? {
             let Some([keys, values, ..]) = pickle.items(value) else {

@@ -41,7 +41,8 @@ impl UNet {
         let in_channels = w.dim("input_blocks.0.0.weight", 1)?;
         let embedding = w.dim("time_embed.0.weight", 0)?;
         let context_width = Self::context_width_of(w)?;
-        let mut place = Loading { channels: in_channels, skip: 0, embedding, context: context_width, heads, transformers: 0 };
+        let mut place =
+            Loading { channels: in_channels, skip: 0, embedding, context: context_width, heads, transformers: 0 };
         let mut skips = Vec::new();
         let mut input = Vec::new();
         for i in 0..w.at("input_blocks").children() {

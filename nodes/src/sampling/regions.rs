@@ -484,7 +484,7 @@ mod tests {
         let names = ["positive", "empty", "negative"];
         let shared = |first: Vec<Region>, second: Vec<Region>, third: Vec<Region>| {
             let mut lists = [first, second, third];
-            share_controls(&mut lists, names)?;
+            share(&mut lists, names)?;
             let controls = lists[1..].iter().map(|list| list.iter().map(|region| region.control.clone()).collect());
             Ok::<Vec<Vec<Option<Rc<ReadyControl>>>>, anyhow::Error>(controls.collect())
         };

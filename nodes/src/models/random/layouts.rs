@@ -3,6 +3,7 @@
 use tch::Kind;
 
 use super::control::Steering;
+use super::gligen::gligen;
 use super::hunyuan_video::hunyuan_video_checkpoint;
 use super::ltxv::{self, ltxv_checkpoint};
 use super::networks::{VisionPlan, autoencoder, open_clip, open_clip_vision, text_encoder, unet};
@@ -44,6 +45,8 @@ pub enum Layout {
     HunyuanVideo,
     /// Wan 2.1, the smaller model that makes videos from text, with its text encoder.
     Wan,
+    /// A GLIGEN model of Stable Diffusion 1.x, alone.
+    Gligen,
     /// A network that steers a model, alone.
     Steering(Steering),
 }
@@ -85,6 +88,7 @@ impl Layout {
             Layout::Ltxv => return ltxv_checkpoint(b, size),
             Layout::HunyuanVideo => return hunyuan_video_checkpoint(b, size),
             Layout::Wan => return wan_checkpoint(b, size),
+            Layout::Gligen => return gligen(b, size),
             Layout::Steering(steering) => return steering.tensors(size),
             _ => {}
         }

@@ -1,6 +1,7 @@
 //! Checkpoints with random weights: for tests and benchmarks that need no trained model.
 
 mod control;
+mod gligen;
 mod hunyuan_video;
 mod layouts;
 mod ltxv;

@@ -37,9 +37,10 @@ impl Run for GLIGENTextBoxApply {
     type Out = Conditioning;
 
     fn run(self, cx: &mut Cx) -> Result<Conditioning> {
-        let text = self.clip.encode_unprojected(Text::Same(&self.text), cx)?.extras.get(POOLED).context(
-            "the text encoder makes no single vector of a text; use CLIP, as Stable Diffusion 1.x has it",
-        )?;
+        let text =
+            self.clip.encode_unprojected(Text::Same(&self.text), cx)?.extras.get(POOLED).context(
+                "the text encoder makes no single vector of a text; use CLIP, as Stable Diffusion 1.x has it",
+            )?;
         let (height, width, y, x) = (self.height / 8, self.width / 8, self.y / 8, self.x / 8);
         let place = Place { text, height, width, y, x };
         let mut conditioning = self.conditioning_to;
