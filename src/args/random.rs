@@ -39,6 +39,16 @@ pub(crate) enum CheckpointKind {
     HunyuanVideo,
     /// Wan 2.1, 1.3 billion weights, with its text encoder and VAE
     Wan,
+    /// Stable Video Diffusion with its image encoder
+    Svd,
+    /// SV3D that chooses its way itself, with its image encoder
+    #[value(name = "sv3d-u")]
+    Sv3dU,
+    /// SV3D that is told its way
+    #[value(name = "sv3d-p")]
+    Sv3dP,
+    /// Stable Zero123 with its image encoder
+    Zero123,
     /// A GLIGEN model of Stable Diffusion 1.x
     Gligen,
     /// A ControlNet of Stable Diffusion 1.x
@@ -99,6 +109,10 @@ impl CheckpointKind {
             Self::Ltxv => Layout::Ltxv,
             Self::HunyuanVideo => Layout::HunyuanVideo,
             Self::Wan => Layout::Wan,
+            Self::Svd => Layout::Svd,
+            Self::Sv3dU => Layout::Sv3dU,
+            Self::Sv3dP => Layout::Sv3dP,
+            Self::Zero123 => Layout::Zero123,
             Self::Gligen => Layout::Gligen,
             Self::ControlNet => Layout::Steering(Steering::Sd1),
             Self::ControlNetDiffusers => Layout::Steering(Steering::Sd1Diffusers),

@@ -39,6 +39,7 @@ mod token_table;
 pub mod unclip;
 pub mod unet;
 pub mod unet_blocks;
+mod unet_video;
 pub mod vae;
 pub mod vae_blocks;
 pub mod vae_tiled;

@@ -3,6 +3,7 @@
 use anyhow::{Result, bail, ensure};
 use tch::Tensor;
 
+use super::unet_video::{VideoResBlock, VideoTransformer};
 use crate::diffusion::patch::Site;
 use crate::files::weights::Weights;
 use crate::ops::attention::attention;
@@ -19,7 +20,7 @@ pub enum Heads {
 
 impl Heads {
     /// How many heads share so many channels; an error if they cannot.
-    fn over(self, channels: i64, weights: &Weights) -> Result<i64> {
+    pub(super) fn over(self, channels: i64, weights: &Weights) -> Result<i64> {
         let (count, rest) = match self {
             Heads::Count(count) => (count, channels % count),
             Heads::Width(width) => (channels / width, channels % width),
@@ -40,6 +41,8 @@ pub(super) struct BlockInputs<'a> {
     pub(super) embedding: &'a Tensor,
     /// The text, B×T×W.
     pub(super) context: &'a Tensor,
+    /// How many of a batch's pictures follow each other in a video, for layers over time.
+    pub(super) frames: i64,
     /// Where it is, for patches.
     pub(super) site: Site<'a>,
 }
@@ -69,6 +72,8 @@ enum BlockLayer {
     Up(Conv2d),
     Residual(ResBlock),
     Transformer(SpatialTransformer),
+    VideoResidual(VideoResBlock),
+    VideoTransformer(VideoTransformer),
 }
 
 impl Block {
@@ -110,13 +115,20 @@ impl BlockLayer {
         if w.contains("in_layers.0.weight") {
             let block = ResBlock::load(w, input, place.embedding)?;
             place.channels = block.channels();
-            return Ok(Self::Residual(block));
+            return Ok(match w.contains("time_stack.in_layers.0.weight") {
+                true => Self::VideoResidual(VideoResBlock::load(block, w, place.embedding)?),
+                false => Self::Residual(block),
+            });
         }
-        if w.contains("transformer_blocks.0.attn1.to_q.weight") && !w.contains("time_stack.0.attn1.to_q.weight") {
+        if w.contains("transformer_blocks.0.attn1.to_q.weight") {
             place.channels = input;
             let transformer = SpatialTransformer::load(w, input, place)?;
+            let layer = match w.contains("time_stack.0.attn1.to_q.weight") {
+                true => Self::VideoTransformer(VideoTransformer::load(transformer, w, input, place)?),
+                false => Self::Transformer(transformer),
+            };
             place.transformers += 1;
-            return Ok(Self::Transformer(transformer));
+            return Ok(layer);
         }
         bail!(
             "{} has a layer {} that is not part of a Stable Diffusion UNet; the file is of another kind",
@@ -136,12 +148,14 @@ impl BlockLayer {
             }
             Self::Residual(block) => block.forward(x, inputs.embedding),
             Self::Transformer(transformer) => transformer.forward(x, inputs),
+            Self::VideoResidual(block) => block.forward(x, inputs),
+            Self::VideoTransformer(transformer) => transformer.forward(x, inputs),
         }
     }
 }
 
 /// Two normalised convolutions around the addition of the timestep, beside a shortcut.
-struct ResBlock {
+pub(super) struct ResBlock {
     norm1: GroupNorm,
     conv1: Conv2d,
     embedding: Linear,
@@ -169,11 +183,11 @@ impl ResBlock {
         })
     }
 
-    fn channels(&self) -> i64 {
+    pub(super) fn channels(&self) -> i64 {
         self.conv2.outputs()
     }
 
-    fn forward(&self, x: Tensor, embedding: &Tensor) -> Tensor {
+    pub(super) fn forward(&self, x: Tensor, embedding: &Tensor) -> Tensor {
         let mut h = self.conv1.forward(&self.norm1.forward_silu(&x));
         h += self.embedding.forward(embedding).unsqueeze(-1).unsqueeze(-1);
         h = self.norm2.forward_silu(&h);
@@ -187,18 +201,18 @@ impl ResBlock {
 }
 
 /// A transformer over the pixels of a picture, beside a shortcut.
-struct SpatialTransformer {
-    norm: GroupNorm,
-    proj_in: Projection,
-    blocks: Vec<TransformerBlock>,
-    proj_out: Projection,
+pub(super) struct SpatialTransformer {
+    pub(super) norm: GroupNorm,
+    pub(super) proj_in: Projection,
+    pub(super) blocks: Vec<TransformerBlock>,
+    pub(super) proj_out: Projection,
     channels_last: bool,
     /// How many transformers lie before it in the network.
-    number: usize,
+    pub(super) number: usize,
 }
 
 /// A change of each pixel's channels.
-enum Projection {
+pub(super) enum Projection {
     /// Of a picture, B×C×H×W: SD1.x.
     Convolution(Conv2d),
     /// Of its pixels in a row, B×N×C: SD2.x and SDXL.
@@ -254,39 +268,57 @@ impl SpatialTransformer {
 }
 
 /// Self-attention, cross-attention and a gated feed-forward layer, each normalised first and added to its input.
-struct TransformerBlock {
+pub(super) struct TransformerBlock {
+    /// A feed-forward layer in front, in blocks over time.
+    first: Option<(LayerNorm, FeedForward)>,
     norm1: LayerNorm,
     self_attention: Attention,
-    norm2: LayerNorm,
-    cross_attention: Attention,
+    /// Missing in some blocks over time.
+    cross_attention: Option<(LayerNorm, Attention)>,
     norm3: LayerNorm,
     feed_forward: FeedForward,
 }
 
 impl TransformerBlock {
-    fn load(w: &Weights, width: i64, context: i64, heads: i64) -> Result<Self> {
+    pub(super) fn load(w: &Weights, width: i64, context: i64, heads: i64) -> Result<Self> {
+        let of_time = |name: &str| w.contains(&format!("{name}.weight"));
+        let first = of_time("norm_in").then(|| {
+            Ok::<_, anyhow::Error>((
+                LayerNorm::load(&w.at("norm_in"), width)?,
+                FeedForward::load(&w.at("ff_in"), width)?,
+            ))
+        });
+        let cross = (first.is_none() || of_time("norm2")).then(|| {
+            let attention = Attention::load(&w.at("attn2"), width, context, heads)?;
+            Ok::<_, anyhow::Error>((LayerNorm::load(&w.at("norm2"), width)?, attention))
+        });
         Ok(Self {
+            first: first.transpose()?,
             norm1: LayerNorm::load(&w.at("norm1"), width)?,
             self_attention: Attention::load(&w.at("attn1"), width, width, heads)?,
-            norm2: LayerNorm::load(&w.at("norm2"), width)?,
-            cross_attention: Attention::load(&w.at("attn2"), width, context, heads)?,
+            cross_attention: cross.transpose()?,
             norm3: LayerNorm::load(&w.at("norm3"), width)?,
             feed_forward: FeedForward::load(&w.at("ff"), width)?,
         })
     }
 
-    /// `x` is B×N×W and nobody else's: the sums are made in place.
-    fn forward(&self, x: Tensor, inputs: &BlockInputs, transformer: usize) -> Tensor {
+    /// `x` is B×N×W and nobody else's: the sums are made in place. `transformer` is the number of its transformer in the network.
+    pub(super) fn forward(&self, x: Tensor, inputs: &BlockInputs, transformer: usize) -> Tensor {
         let site = &inputs.site;
+        let x = match &self.first {
+            Some((norm, feed_forward)) => added(feed_forward.forward(&norm.forward(&x)), &x),
+            None => x,
+        };
         let [q, k, v] = site.before_self_attention(&self.norm1.forward(&x));
         let attention = &self.self_attention;
         let attended = attention.forward([&q, &k, &v], |qkv| site.self_attention(qkv, attention.heads));
-        let x = added(x, &site.after_self_attention(attended));
+        let mut x = added(x, &site.after_self_attention(attended));
         drop([q, k, v]);
-        let x = site.between_attentions(x, transformer);
-        let [q, k, v] = site.before_cross_attention(&self.norm2.forward(&x), inputs.context);
-        let x = added(x, &self.cross_attention.forward([&q, &k, &v], |_| None));
-        drop([q, k, v]);
+        x = site.between_attentions(x, transformer);
+        if let Some((norm, attention)) = &self.cross_attention {
+            let [q, k, v] = site.before_cross_attention(&norm.forward(&x), inputs.context);
+            x = added(x, &attention.forward([&q, &k, &v], |_| None));
+        }
         let fed = self.feed_forward.forward(&self.norm3.forward(&x));
         added(x, &fed)
     }

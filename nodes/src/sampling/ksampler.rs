@@ -17,6 +17,7 @@ use super::regions::{Region, match_areas, share};
 use super::samplers::Sampler;
 use super::schedules::{Schedule, window};
 use super::windowed::Windowed;
+use crate::diffusion::extra_conds::CONTEXT;
 use crate::diffusion::latent_format::LatentFormat;
 use crate::diffusion::run_entry::RunEntry;
 use crate::ops::noise::Stream;
@@ -186,7 +187,11 @@ fn ready(
     let mut regions = Region::resolve_all(conditioning, plane, model.network.device(), &model.sampling)?;
     for (region, entry) in regions.iter_mut().zip(&conditioning.0) {
         let prompt = RunEntry { entry, list, latent, noise_mask, latent_format: model.latent_format, seed };
-        region.extra = (model.extra_conds)(&prompt)?;
+        let (extra, context) = (model.extra_conds)(&prompt)?.without(CONTEXT);
+        region.extra = extra;
+        if let Some(context) = context {
+            region.context = context.to_device(model.network.device());
+        }
     }
     Ok(regions)
 }

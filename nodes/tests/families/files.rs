@@ -55,11 +55,20 @@ pub(super) fn base() -> tempfile::TempDir {
         ("hunyuan-video", Layout::HunyuanVideo),
         ("pixart", Layout::PixArt),
         ("plain", Layout::Sd1),
+        ("sdxl", Layout::Sdxl),
+        ("sd2-unclip", Layout::Sd2Unclip),
+        ("svd", Layout::Svd),
+        ("sv3d-u", Layout::Sv3dU),
+        ("sv3d-p", Layout::Sv3dP),
+        ("zero123", Layout::Zero123),
     ];
     for (name, layout) in kinds {
         let path = checkpoints.join(format!("{name}.safetensors"));
         write_random_checkpoint(&path, layout, Size::Tiny, 0, false).unwrap();
     }
+    let gligen = folder("gligen").join("gligen.safetensors");
+    write_random_checkpoint(&gligen, Layout::Gligen, Size::Tiny, 0, false).unwrap();
+    std::fs::write(folder("hypernetworks").join("hypernetwork.pt"), include_bytes!("hypernetwork.pt")).unwrap();
     pixart_alpha(&checkpoints);
     taesd3(&folder("vae_approx"));
     for part in ["unet", "vae", "text_encoder"] {

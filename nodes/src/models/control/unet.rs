@@ -131,7 +131,7 @@ impl ControlNetwork for UNetControl {
         let call = Call::plain();
         let at = |part: UNetPart, block: usize| {
             let site = Site { call: &call, part, block, model_channels: self.model_channels };
-            BlockInputs { embedding: &embedding, context: &context, site }
+            BlockInputs { embedding: &embedding, context: &context, frames: 1, site }
         };
         let handed = |conv: &Conv2d, h: &Tensor| Some(conv.forward(h).to_kind(Kind::Float));
         let mut h = self.placement.image(inputs.x);

@@ -11,8 +11,10 @@ mod qwen_image;
 pub mod saving;
 mod sd3;
 mod stable_diffusion;
+mod svd;
 mod wan;
 mod z_image;
+mod zero123;
 
 use std::fmt;
 use std::rc::Rc;
@@ -62,11 +64,15 @@ pub(crate) use stable_diffusion::{heads, is_sdxl, is_unet};
 
 /// The families that are built in.
 pub static FAMILIES: &[Family] = &[
+    zero123::ZERO123,
     stable_diffusion::SD1,
     stable_diffusion::SD2,
     stable_diffusion::SD2_UNCLIP,
     stable_diffusion::SDXL,
     stable_diffusion::SDXL_REFINER,
+    svd::SVD,
+    svd::SV3D_U,
+    svd::SV3D_P,
     sd3::SD3,
     pixart::PIXART_SIGMA,
     pixart::PIXART_ALPHA,
@@ -230,7 +236,10 @@ fn unet_of(weights: &Weights) -> Option<Weights> {
 
 /// The tensors of an autoencoder, in a checkpoint or alone.
 fn vae_of(weights: &Weights) -> Result<Option<Weights>> {
-    let places = || [weights.at("first_stage_model"), weights.at("vae"), weights.clone()].into_iter();
+    // SV3D's files have two, of which ComfyUI takes the one that shows the picture.
+    let shows = "conditioner.embedders.1.encoder";
+    let places =
+        || [weights.at(shows), weights.at("first_stage_model"), weights.at("vae"), weights.clone()].into_iter();
     if let Some(vae) = places().find(|w| {
         WanVae::is_in(w) || LtxvVae::is_in(w) || HunyuanVideoVae::is_in(w) || Taesd::is_in(w) || PixelSpace::is_in(w)
     }) {

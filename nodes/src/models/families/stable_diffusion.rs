@@ -110,7 +110,7 @@ pub(super) const SDXL_REFINER: Family = Family {
 /// How wide each number of the vector is spread.
 const SPREAD: i64 = 256;
 
-fn load(weights: &Weights, numerics: &Numerics) -> Result<Rc<dyn Network>> {
+pub(super) fn load(weights: &Weights, numerics: &Numerics) -> Result<Rc<dyn Network>> {
     Ok(Rc::new(UNet::load(weights, numerics, heads(weights)?)?))
 }
 
@@ -133,7 +133,7 @@ pub(crate) fn is_unet(w: &Weights) -> bool {
 }
 
 /// The first matrix over the vector that is taken besides the text.
-const VECTOR_WEIGHT: &str = "label_emb.0.0.weight";
+pub(super) const VECTOR_WEIGHT: &str = "label_emb.0.0.weight";
 
 /// Whether it takes a vector besides the text.
 fn is_class_conditional(unet: &Weights) -> bool {
@@ -141,7 +141,7 @@ fn is_class_conditional(unet: &Weights) -> bool {
 }
 
 /// Whether it has layers over time.
-fn is_video(unet: &Weights) -> bool {
+pub(super) fn is_video(unet: &Weights) -> bool {
     unet.contains("input_blocks.1.0.time_stack.in_layers.0.weight")
 }
 
@@ -223,7 +223,7 @@ fn is_cosxl(part: &ModelPart) -> bool {
 }
 
 /// What the UNet is shown beside the latent, told by how many channels it takes.
-fn shown(part: &ModelPart, prompt: &RunEntry) -> Result<ExtraConds> {
+pub(super) fn shown(part: &ModelPart, prompt: &RunEntry) -> Result<ExtraConds> {
     let conds = ExtraConds::default();
     let channels = match input_channels(&part.weights)? {
         // CosXL's is shown latents in its own scale, all others' in the VAE's.

@@ -8,6 +8,7 @@ mod ltxv;
 mod networks;
 mod qwen;
 mod transformers;
+mod video;
 mod wan;
 
 use std::io::{BufWriter, Write};

@@ -1,6 +1,7 @@
 //! The tensors of each network, by name and shape.
 
 use super::layouts::UNetPlan;
+use super::video::{frames_of_transformer, in_front_of_block, time_block};
 use super::{Builder, Size};
 
 /// Gain of a layer whose output is added to its branch's input: less than 1, so that sums do not grow.
@@ -43,7 +44,15 @@ impl VisionPlan {
     pub(super) fn h(size: Size) -> Self {
         match size {
             Size::Real => Self { width: 1280, layers: 32, patch: 14, along: 16, embedding: 1024 },
-            _ => Self { width: 32, layers: 32, patch: 14, along: 4, embedding: 24 },
+            _ => Self { width: 32, layers: 32, patch: 14, along: 4, embedding: 32 },
+        }
+    }
+
+    /// CLIP's ViT-L.
+    pub(super) fn l(size: Size) -> Self {
+        match size {
+            Size::Real => Self { width: 1024, layers: 24, patch: 14, along: 16, embedding: 768 },
+            _ => Self { width: 32, layers: 24, patch: 14, along: 4, embedding: 64 },
         }
     }
 }
@@ -155,7 +164,7 @@ pub(super) fn unet(b: &mut Builder, plan: &UNetPlan) {
     let outputs = levels.iter().enumerate().rev().flat_map(|(i, &level)| [0, 1, 2].map(|j| (i, j, level)));
     for (block, (i, j, (multiple, depth))) in outputs.enumerate() {
         let skip = skips.pop().unwrap_or(0);
-        unet_block(b, &format!("output_blocks.{block}.0"), channels + skip, width * multiple, embedding);
+        unet_block(b, &format!("output_blocks.{block}.0"), channels + skip, width * multiple, embedding, plan.video);
         channels = width * multiple;
         transformer(b, &format!("output_blocks.{block}.1"), channels, depth, plan);
         if i > 0 && j == 2 {
@@ -183,7 +192,7 @@ pub(super) fn half_unet(b: &mut Builder, plan: &UNetPlan) -> Vec<i64> {
     let (mut channels, mut skips, mut block) = (width, vec![width], 1);
     for (i, &(multiple, depth)) in levels.iter().enumerate() {
         for _ in 0..2 {
-            unet_block(b, &format!("input_blocks.{block}.0"), channels, width * multiple, embedding);
+            unet_block(b, &format!("input_blocks.{block}.0"), channels, width * multiple, embedding, plan.video);
             channels = width * multiple;
             transformer(b, &format!("input_blocks.{block}.1"), channels, depth, plan);
             skips.push(channels);
@@ -195,13 +204,13 @@ pub(super) fn half_unet(b: &mut Builder, plan: &UNetPlan) -> Vec<i64> {
             block += 1;
         }
     }
-    unet_block(b, "middle_block.0", channels, channels, embedding);
+    unet_block(b, "middle_block.0", channels, channels, embedding, plan.video);
     transformer(b, "middle_block.1", channels, plan.middle, plan);
-    unet_block(b, "middle_block.2", channels, channels, embedding);
+    unet_block(b, "middle_block.2", channels, channels, embedding, plan.video);
     skips
 }
 
-fn unet_block(b: &mut Builder, name: &str, input: i64, output: i64, embedding: i64) {
+fn unet_block(b: &mut Builder, name: &str, input: i64, output: i64, embedding: i64, video: bool) {
     b.below(name, |b| {
         b.norm("in_layers.0", input);
         b.dense("in_layers.2", &[output, input, 3, 3], PLAIN);
@@ -210,6 +219,10 @@ fn unet_block(b: &mut Builder, name: &str, input: i64, output: i64, embedding: i
         b.dense("out_layers.3", &[output, output, 3, 3], BRANCH);
         if input != output {
             b.dense("skip_connection", &[output, input, 1, 1], PLAIN);
+        }
+        if video {
+            b.below("time_stack", |b| time_block(b, output, Some(embedding)));
+            b.push("time_mixer.mix_factor", &[1], 0.0, 1.0);
         }
     });
 }
@@ -226,6 +239,15 @@ fn transformer(b: &mut Builder, name: &str, width: i64, depth: usize, plan: &UNe
         b.dense("proj_out", projection, BRANCH);
         for block in 0..depth {
             b.below(&format!("transformer_blocks.{block}"), |b| transformer_block(b, width, plan.context));
+            if plan.video {
+                b.below(&format!("time_stack.{block}"), |b| {
+                    transformer_block(b, width, plan.context);
+                    in_front_of_block(b, width);
+                });
+            }
+        }
+        if plan.video {
+            frames_of_transformer(b, width);
         }
     });
 }

@@ -16,6 +16,7 @@ mod conditioning_timesteps_range;
 mod conditioning_zero_out;
 mod control_net;
 mod flux;
+mod from_picture;
 mod gligen_text_box_apply;
 mod hunyuan_video;
 mod inpaint_model_conditioning;

@@ -5,6 +5,7 @@ mod control_net_loader;
 mod diffusers_loader;
 mod gligen_loader;
 mod hypernetwork_loader;
+mod image_only_checkpoint_loader;
 mod lora_loader;
 mod unclip_checkpoint_loader;
 mod unet_loader;
