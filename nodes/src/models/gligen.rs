@@ -137,11 +137,11 @@ impl Gligen {
         Ok(())
     }
 
-    /// The vectors of things in places, 1×30×W, for latents of a height and width.
+    /// The vectors of things in places, B×30×W, for latents of such a size, B×C×h×w.
     ///
     /// # Errors
     /// If there are too many, or their texts are of another width than the network takes.
-    pub fn objects(&self, boxes: &[Place], size: (i64, i64)) -> Result<Tensor> {
+    pub fn objects(&self, boxes: &[Place], size: [i64; 4]) -> Result<Tensor> {
         ensure!(
             boxes.len() <= MOST_BOXES,
             "{} texts are in boxes, and GLIGEN takes {MOST_BOXES}; leave some out",
@@ -183,7 +183,7 @@ impl Positions {
         })
     }
 
-    fn objects(&self, boxes: &[Place], (height, width): (i64, i64)) -> Result<Tensor> {
+    fn objects(&self, boxes: &[Place], [batch, _, height, width]: [i64; 4]) -> Result<Tensor> {
         let wanted = self.no_thing.size()[0];
         let (mut corners, mut things) = (vec![0f32; 4 * MOST_BOXES], Vec::new());
         for (at, place) in boxes.iter().enumerate() {
@@ -218,9 +218,16 @@ impl Positions {
         });
         let places = Tensor::cat(&waves.collect::<Vec<_>>(), -1);
         let or_nothing = |of: &Tensor, nothing: &Tensor| of * &mask + (1f64 - &mask) * nothing.view([1, 1, -1]);
-        let both = Tensor::cat(&[or_nothing(&things, &self.no_thing), or_nothing(&places, &self.no_place)], -1);
+        let one = Tensor::cat(&[or_nothing(&things, &self.no_thing), or_nothing(&places, &self.no_place)], -1);
+        // Each latent's are computed: the shape decides how products are rounded.
+        let both = one.repeat([batch, 1, 1]);
         let [first, second, third] = &self.layers;
-        Ok(third.forward(&second.forward(&first.forward(&both).silu()).silu()))
+        let made = third.forward(&second.forward(&first.forward(&both).silu()).silu());
+        ensure!(
+            made.isfinite().all().int64_value(&[]) != 0 || things.isfinite().all().int64_value(&[]) == 0,
+            "the GLIGEN model makes values that are no numbers (NaN), so its weights are damaged; fetch the file again"
+        );
+        Ok(made)
     }
 }
 

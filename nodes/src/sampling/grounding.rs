@@ -3,7 +3,7 @@
 use std::fmt;
 use std::rc::Rc;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail};
 use tch::Tensor;
 
 use crate::diffusion::patch::Patch;
@@ -28,12 +28,13 @@ impl ReadyGrounding {
     /// If the latents are no pictures, or the texts do not fit the network.
     pub(super) fn patch(&self, latents: &Tensor) -> Result<Grounded> {
         let size = latents.size();
-        ensure!(
-            size.len() == 4,
-            "a GLIGEN model was applied to a model whose latents are shaped {size:?}; it is for Stable Diffusion's pictures"
-        );
-        let objects = self.network.objects(&self.given.boxes, (size[2], size[3]))?;
-        Ok(Grounded { network: self.network.clone(), objects: objects.repeat([size[0], 1, 1]) })
+        let Ok(size) = <[i64; 4]>::try_from(size.as_slice()) else {
+            bail!(
+                "a GLIGEN model was applied to a model whose latents are shaped {size:?}; it is for Stable Diffusion's pictures"
+            )
+        };
+        let objects = self.network.objects(&self.given.boxes, size)?;
+        Ok(Grounded { network: self.network.clone(), objects })
     }
 }
 

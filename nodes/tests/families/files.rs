@@ -55,6 +55,30 @@ pub(super) fn base() -> tempfile::TempDir {
         ("hunyuan-video", Layout::HunyuanVideo),
         ("pixart", Layout::PixArt),
         ("plain", Layout::Sd1),
+    ];
+    for (name, layout) in kinds {
+        let path = checkpoints.join(format!("{name}.safetensors"));
+        write_random_checkpoint(&path, layout, Size::Tiny, 0, false).unwrap();
+    }
+    pixart_alpha(&checkpoints);
+    taesd3(&folder("vae_approx"));
+    for part in ["unet", "vae", "text_encoder"] {
+        folder(&format!("diffusers/plain/{part}"));
+    }
+    apart(&checkpoints.join("plain.safetensors"), &folder("diffusers/plain"));
+    base
+}
+
+/// The same with models that go by pictures, and what is laid over models.
+pub(super) fn by_pictures() -> tempfile::TempDir {
+    let base = tempfile::tempdir().unwrap();
+    let file = |folder: &str, name: &str| {
+        let folder = base.path().join("models").join(folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        folder.join(name)
+    };
+    let kinds = [
+        ("plain", Layout::Sd1),
         ("sdxl", Layout::Sdxl),
         ("sd2-unclip", Layout::Sd2Unclip),
         ("svd", Layout::Svd),
@@ -63,18 +87,11 @@ pub(super) fn base() -> tempfile::TempDir {
         ("zero123", Layout::Zero123),
     ];
     for (name, layout) in kinds {
-        let path = checkpoints.join(format!("{name}.safetensors"));
+        let path = file("checkpoints", &format!("{name}.safetensors"));
         write_random_checkpoint(&path, layout, Size::Tiny, 0, false).unwrap();
     }
-    let gligen = folder("gligen").join("gligen.safetensors");
-    write_random_checkpoint(&gligen, Layout::Gligen, Size::Tiny, 0, false).unwrap();
-    std::fs::write(folder("hypernetworks").join("hypernetwork.pt"), include_bytes!("hypernetwork.pt")).unwrap();
-    pixart_alpha(&checkpoints);
-    taesd3(&folder("vae_approx"));
-    for part in ["unet", "vae", "text_encoder"] {
-        folder(&format!("diffusers/plain/{part}"));
-    }
-    apart(&checkpoints.join("plain.safetensors"), &folder("diffusers/plain"));
+    write_random_checkpoint(&file("gligen", "gligen.safetensors"), Layout::Gligen, Size::Tiny, 0, false).unwrap();
+    std::fs::write(file("hypernetworks", "hypernetwork.pt"), include_bytes!("hypernetwork.pt")).unwrap();
     base
 }
 
