@@ -248,7 +248,7 @@ fn projection(file: &Weights, model: &Weights, width: i64) -> Result<Option<Line
         return Ok(None);
     }
     let bare = model.tensor("proj", &[width, model.dim("proj", 1)?])?;
-    Ok(Some(Linear::new(bare.transpose(0, 1), None)))
+    Ok(Some(Linear::new(bare.transpose(0, 1).contiguous(), None)))
 }
 
 /// Looks at what a file says of itself, without its numbers.
