@@ -118,6 +118,7 @@ fn main() -> Result<()> {
         latent_format: &latent_format::SD15,
         extra_conds: Box::new(|_| Ok(ExtraConds::default())),
         controls: Box::new(|_| anyhow::bail!("nothing steers it")),
+        grounders: Box::new(|_| anyhow::bail!("nothing grounds it")),
         hooks: Hooks::default(),
     };
     let bench = Bench { model, calls, guide };

@@ -16,6 +16,9 @@ pub(crate) enum CheckpointKind {
     InstructPix2Pix,
     /// Stable Diffusion 2.x
     Sd2,
+    /// Stable Diffusion 2.1 unCLIP with its image encoder
+    #[value(name = "sd2-unclip")]
+    Sd2Unclip,
     /// SDXL's base model
     Sdxl,
     /// The same for inpainting: 9 channels
@@ -42,6 +45,18 @@ pub(crate) enum CheckpointKind {
     HunyuanVideo,
     /// Wan 2.1, 1.3 billion weights, with its text encoder and VAE
     Wan,
+    /// Stable Video Diffusion with its image encoder
+    Svd,
+    /// SV3D that chooses its way itself, with its image encoder
+    #[value(name = "sv3d-u")]
+    Sv3dU,
+    /// SV3D that is told its way
+    #[value(name = "sv3d-p")]
+    Sv3dP,
+    /// Stable Zero123 with its image encoder
+    Zero123,
+    /// A GLIGEN model of Stable Diffusion 1.x
+    Gligen,
     /// A ControlNet of Stable Diffusion 1.x
     #[value(name = "controlnet")]
     ControlNet,
@@ -89,6 +104,7 @@ impl CheckpointKind {
             Self::Inpainting => Layout::Sd1Inpainting,
             Self::InstructPix2Pix => Layout::Sd1InstructPix2Pix,
             Self::Sd2 => Layout::Sd2,
+            Self::Sd2Unclip => Layout::Sd2Unclip,
             Self::Sdxl => Layout::Sdxl,
             Self::SdxlInpainting => Layout::SdxlInpainting,
             Self::SdxlRefiner => Layout::SdxlRefiner,
@@ -101,6 +117,11 @@ impl CheckpointKind {
             Self::HiDream => Layout::HiDream,
             Self::HunyuanVideo => Layout::HunyuanVideo,
             Self::Wan => Layout::Wan,
+            Self::Svd => Layout::Svd,
+            Self::Sv3dU => Layout::Sv3dU,
+            Self::Sv3dP => Layout::Sv3dP,
+            Self::Zero123 => Layout::Zero123,
+            Self::Gligen => Layout::Gligen,
             Self::ControlNet => Layout::Steering(Steering::Sd1),
             Self::ControlNetDiffusers => Layout::Steering(Steering::Sd1Diffusers),
             Self::ControlNetDifference => Layout::Steering(Steering::Sd1Difference),

@@ -14,6 +14,11 @@ pub const REFERENCES: &str = "ref_latents";
 /// Where these are taken to lie ([`ExtraCond::Constant`]).
 pub const REFERENCE_METHOD: &str = "ref_latents_method";
 
+/// How many frames a video has ([`ExtraCond::Constant`]).
+pub const FRAMES: &str = "num_video_frames";
+/// What stands in place of the text ([`ExtraCond::Rows`]); it is taken out before the network is asked.
+pub const CONTEXT: &str = "c_crossattn";
+
 /// One of them.
 #[derive(Debug)]
 pub enum ExtraCond {
@@ -69,6 +74,12 @@ impl ExtraConds {
 
     fn find(&self, name: &str) -> Option<&ExtraCond> {
         self.0.iter().find(|(of, _)| *of == name).map(|(_, cond)| cond)
+    }
+
+    /// The same without the one of that name, and its tensor.
+    pub fn without(self, name: &str) -> (Self, Option<Tensor>) {
+        let taken = self.get(name).map(Tensor::shallow_clone);
+        (Self(self.0.into_iter().filter(|(of, _)| *of != name).collect()), taken)
     }
 
     /// A tensor by its name.

@@ -11,6 +11,11 @@ pub trait Patch: Debug {
         inputs
     }
 
+    /// What a cross-attention makes its queries, keys and values from: B×N×W, B×T×V and B×T×V.
+    fn before_cross_attention(&self, inputs: [Tensor; 3], _site: &Site) -> [Tensor; 3] {
+        inputs
+    }
+
     /// Takes the place of a self-attention over queries, keys and values, B×N×W each, split into so many heads.
     fn self_attention(&self, _qkv: [&Tensor; 3], _heads: i64, _site: &Site) -> Option<Tensor> {
         None
@@ -19,6 +24,11 @@ pub trait Patch: Debug {
     /// What a self-attention gives, B×N×W, before it is added to its input.
     fn after_self_attention(&self, output: Tensor, _site: &Site) -> Tensor {
         output
+    }
+
+    /// The states behind a self-attention, B×N×W, between which the transformer that is number `transformer` of the network goes on.
+    fn between_attentions(&self, x: Tensor, _transformer: usize) -> Tensor {
+        x
     }
 
     /// What an input block gives, B×C×H×W; the next block and the skip connection take it.
@@ -102,12 +112,21 @@ impl Site<'_> {
         self.call.patches.iter().fold(inputs, |inputs, patch| patch.before_self_attention(inputs, self))
     }
 
+    pub(crate) fn before_cross_attention(&self, n: &Tensor, context: &Tensor) -> [Tensor; 3] {
+        let inputs = [n, context, context].map(Tensor::shallow_clone);
+        self.call.patches.iter().fold(inputs, |inputs, patch| patch.before_cross_attention(inputs, self))
+    }
+
     pub(crate) fn self_attention(&self, qkv: [&Tensor; 3], heads: i64) -> Option<Tensor> {
         self.call.patches.iter().find_map(|patch| patch.self_attention(qkv, heads, self))
     }
 
     pub(crate) fn after_self_attention(&self, output: Tensor) -> Tensor {
         self.call.patches.iter().fold(output, |output, patch| patch.after_self_attention(output, self))
+    }
+
+    pub(crate) fn between_attentions(&self, x: Tensor, transformer: usize) -> Tensor {
+        self.call.patches.iter().fold(x, |x, patch| patch.between_attentions(x, transformer))
     }
 
     pub(crate) fn after_input_block(&self, h: Tensor) -> Tensor {

@@ -21,6 +21,8 @@ pub struct RunEntry<'a> {
     pub noise_mask: Option<&'a Tensor>,
     /// The run's latent space.
     pub latent_format: &'a LatentFormat,
+    /// The run's seed.
+    pub seed: u64,
 }
 
 /// The scale in which a latent is shown to a network.
@@ -176,7 +178,7 @@ mod tests {
     }
 
     fn prompt<'a>(entry: &'a Entry, latent: &'a Tensor, noise_mask: Option<&'a Tensor>) -> RunEntry<'a> {
-        RunEntry { entry, list: "positive", latent, noise_mask, latent_format: &SD15 }
+        RunEntry { entry, list: "positive", latent, noise_mask, latent_format: &SD15, seed: 0 }
     }
 
     #[test]

@@ -205,6 +205,16 @@ impl Pickle {
             _ => None,
         }))
     }
+
+    /// Entries of a dictionary that have a whole number as key, in the order of the file.
+    pub fn numbered(&self, value: &Value) -> Option<impl Iterator<Item = (i64, &Value)>> {
+        let Value::Dict(id) = value else { return None };
+        let Container::Dict(entries) = &self.containers[id.0] else { return None };
+        Some(entries.iter().filter_map(|(key, value)| match key {
+            Key::Int(key) => Some((*key, value)),
+            _ => None,
+        }))
+    }
 }
 
 impl TensorRef {

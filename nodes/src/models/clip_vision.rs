@@ -259,7 +259,7 @@ fn projection(file: &Weights, model: &Weights, width: i64) -> Result<Option<Line
         return Ok(None);
     }
     let bare = model.tensor("proj", &[width, model.dim("proj", 1)?])?;
-    Ok(Some(Linear::new(bare.transpose(0, 1), None)))
+    Ok(Some(Linear::new(bare.transpose(0, 1).contiguous(), None)))
 }
 
 /// The two layers that make tokens of a language model, if the file has them.

@@ -25,7 +25,7 @@ impl Footprint {
     /// If the file is no model.
     pub fn of_file(path: &Path, numerics: &Numerics) -> Result<Self> {
         let weights = Weights::open(path)?;
-        let Contents { model, text, vae } = recognise(&weights)?;
+        let Contents { model, text, vae, vision } = recognise(&weights)?;
         let network = model.map(|model| {
             // Every network but a UNet may stay as the file has it.
             let kind = if super::families::is_unet(&model.weights) {
@@ -40,7 +40,8 @@ impl Footprint {
             let kind = kinds(&encoder).find(|kind| *kind != Kind::Float).unwrap_or(numerics.text);
             (encoder, kind)
         });
-        let parts = network.into_iter().chain(encoders).chain(vae.map(|vae| (vae, numerics.vae)));
+        let vision = vision.map(|vision| (vision.at("visual"), numerics.text));
+        let parts = network.into_iter().chain(encoders).chain(vae.map(|vae| (vae, numerics.vae))).chain(vision);
         Ok(parts.fold(Self::default(), |sum, (part, kind)| sum.and(Self::of(&part, kind))))
     }
 

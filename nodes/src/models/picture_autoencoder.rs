@@ -28,6 +28,11 @@ pub trait PictureAutoencoder {
     /// A latent B×C×h×w to pixels about -1…1 that are not clamped, B×3×H×W.
     fn decode_picture(&self, latent: &Tensor) -> Tensor;
 
+    /// Whether the latents of a batch are the frames of one video, which are decoded together.
+    fn decodes_together(&self) -> bool {
+        false
+    }
+
     /// Encodes pictures to latents.
     ///
     /// `pixels` is B×H×W×C with values in 0…1; height and width are cropped to multiples of the factor about the middle, and
@@ -66,6 +71,9 @@ pub trait PictureAutoencoder {
     fn decode(&self, latent: &Tensor) -> Result<Tensor> {
         self.check_latent(latent)?;
         let whole = || -> Result<Tensor> {
+            if self.decodes_together() {
+                return Ok(picture(&host(&self.decode_picture(latent))));
+            }
             let area = latent.size()[2] * latent.size()[3] * self.factor() * self.factor();
             Ok(picture(&in_groups(latent, area, |group| host(&self.decode_picture(group)))))
         };

@@ -60,10 +60,8 @@ macro_rules! clip {
             key: $key,
             open: |networks, weights, _| {
                 static USAGE: ClipUse = ClipUse { key: $key, ..$usage };
-                Ok(Rc::new(ClipEncoder {
-                    network: networks.get(weights, |w, n| ClipText::load(w, n).map(Rc::new))?,
-                    usage: &USAGE,
-                }))
+                let network = networks.get(weights, |w, n| ClipText::load(w, n).map(Rc::new))?;
+                Ok(Rc::new(ClipEncoder::new(network, &USAGE)))
             },
         }
     };

@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor};
 pub use super::unet_blocks::Heads;
 use super::unet_blocks::{Block, BlockInputs, Loading};
 use crate::diffusion::control;
-use crate::diffusion::extra_conds::{ExtraConds, VECTOR};
+use crate::diffusion::extra_conds::{ExtraConds, FRAMES, VECTOR};
 use crate::diffusion::network::{Inputs, Network};
 use crate::diffusion::patch::{Site, UNetPart};
 use crate::files::weights::Weights;
@@ -23,6 +23,8 @@ pub struct UNet {
     model_channels: i64,
     context_width: i64,
     level: Level,
+    /// Whether it has layers over time.
+    is_video: bool,
     input: Vec<Block>,
     middle: Option<Block>,
     output: Vec<Block>,
@@ -41,7 +43,8 @@ impl UNet {
         let in_channels = w.dim("input_blocks.0.0.weight", 1)?;
         let embedding = w.dim("time_embed.0.weight", 0)?;
         let context_width = Self::context_width_of(w)?;
-        let mut place = Loading { channels: in_channels, skip: 0, embedding, context: context_width, heads };
+        let mut place =
+            Loading { channels: in_channels, skip: 0, embedding, context: context_width, heads, transformers: 0 };
         let mut skips = Vec::new();
         let mut input = Vec::new();
         for i in 0..w.at("input_blocks").children() {
@@ -70,6 +73,7 @@ impl UNet {
             model_channels,
             context_width,
             level: Level::load(w, model_channels)?,
+            is_video: w.contains("input_blocks.1.0.time_stack.in_layers.0.weight"),
             input,
             middle,
             output,
@@ -109,9 +113,10 @@ impl UNet {
             self.context_width
         );
         let embedding = self.level.embedded(inputs.timestep, inputs.extra, self.placement)?.silu_();
+        let frames = if self.is_video { frames(inputs)? } else { 1 };
         let at = |part: UNetPart, block: usize| {
             let site = Site { call: inputs.call, part, block, model_channels: self.model_channels };
-            BlockInputs { embedding: &embedding, context: &context, site }
+            BlockInputs { embedding: &embedding, context: &context, frames, site }
         };
         let residual = |h: &mut Tensor, part: UNetPart, block: usize| {
             control::add(h, inputs.control.and_then(|control| control.of_unet(part, block)));
@@ -151,6 +156,18 @@ impl UNet {
         let first = (0..blocks.children()).map(|i| blocks.at(i)).find(|block| block.contains(key));
         first.unwrap_or_else(|| weights.at("middle_block")).dim(key, 1)
     }
+}
+
+/// How many pictures of a batch follow each other in a video: all of a prompt's.
+fn frames(inputs: &Inputs) -> Result<i64> {
+    let frames = inputs.extra.constant(FRAMES).and_then(|frames| frames.parse::<i64>().ok());
+    let (frames, batch) =
+        (frames.context("a model of videos is not told how many frames there are")?, inputs.x.size()[0]);
+    ensure!(
+        frames > 0 && batch % frames == 0,
+        "{batch} latents are no whole number of videos of {frames} frames; use as many latents in a batch as the video has frames"
+    );
+    Ok(frames)
 }
 
 /// What embeds the noise level, and the vector that goes with the text.

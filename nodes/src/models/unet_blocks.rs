@@ -3,6 +3,7 @@
 use anyhow::{Result, bail, ensure};
 use tch::Tensor;
 
+use super::unet_video::{VideoResBlock, VideoTransformer};
 use crate::diffusion::patch::Site;
 use crate::files::weights::Weights;
 use crate::ops::attention::attention;
@@ -19,7 +20,7 @@ pub enum Heads {
 
 impl Heads {
     /// How many heads share so many channels; an error if they cannot.
-    fn over(self, channels: i64, weights: &Weights) -> Result<i64> {
+    pub(super) fn over(self, channels: i64, weights: &Weights) -> Result<i64> {
         let (count, rest) = match self {
             Heads::Count(count) => (count, channels % count),
             Heads::Width(width) => (channels / width, channels % width),
@@ -40,6 +41,8 @@ pub(super) struct BlockInputs<'a> {
     pub(super) embedding: &'a Tensor,
     /// The text, B×T×W.
     pub(super) context: &'a Tensor,
+    /// How many of a batch's pictures follow each other in a video, for layers over time.
+    pub(super) frames: i64,
     /// Where it is, for patches.
     pub(super) site: Site<'a>,
 }
@@ -56,6 +59,8 @@ pub(super) struct Loading {
     pub(super) context: i64,
     /// How attentions are split.
     pub(super) heads: Heads,
+    /// How many transformers there are so far.
+    pub(super) transformers: usize,
 }
 
 /// One entry of `input_blocks`, `middle_block` or `output_blocks`.
@@ -67,6 +72,8 @@ enum BlockLayer {
     Up(Conv2d),
     Residual(ResBlock),
     Transformer(SpatialTransformer),
+    VideoResidual(VideoResBlock),
+    VideoTransformer(VideoTransformer),
 }
 
 impl Block {
@@ -108,11 +115,20 @@ impl BlockLayer {
         if w.contains("in_layers.0.weight") {
             let block = ResBlock::load(w, input, place.embedding)?;
             place.channels = block.channels();
-            return Ok(Self::Residual(block));
+            return Ok(match w.contains("time_stack.in_layers.0.weight") {
+                true => Self::VideoResidual(VideoResBlock::load(block, w, place.embedding)?),
+                false => Self::Residual(block),
+            });
         }
-        if w.contains("transformer_blocks.0.attn1.to_q.weight") && !w.contains("time_stack.0.attn1.to_q.weight") {
+        if w.contains("transformer_blocks.0.attn1.to_q.weight") {
             place.channels = input;
-            return Ok(Self::Transformer(SpatialTransformer::load(w, input, place)?));
+            let transformer = SpatialTransformer::load(w, input, place)?;
+            let layer = match w.contains("time_stack.0.attn1.to_q.weight") {
+                true => Self::VideoTransformer(VideoTransformer::load(transformer, w, input, place)?),
+                false => Self::Transformer(transformer),
+            };
+            place.transformers += 1;
+            return Ok(layer);
         }
         bail!(
             "{} has a layer {} that is not part of a Stable Diffusion UNet; the file is of another kind",
@@ -132,12 +148,14 @@ impl BlockLayer {
             }
             Self::Residual(block) => block.forward(x, inputs.embedding),
             Self::Transformer(transformer) => transformer.forward(x, inputs),
+            Self::VideoResidual(block) => block.forward(x, inputs),
+            Self::VideoTransformer(transformer) => transformer.forward(x, inputs),
         }
     }
 }
 
 /// Two normalised convolutions around the addition of the timestep, beside a shortcut.
-struct ResBlock {
+pub(super) struct ResBlock {
     norm1: GroupNorm,
     conv1: Conv2d,
     embedding: Linear,
@@ -165,11 +183,11 @@ impl ResBlock {
         })
     }
 
-    fn channels(&self) -> i64 {
+    pub(super) fn channels(&self) -> i64 {
         self.conv2.outputs()
     }
 
-    fn forward(&self, x: Tensor, embedding: &Tensor) -> Tensor {
+    pub(super) fn forward(&self, x: Tensor, embedding: &Tensor) -> Tensor {
         let mut h = self.conv1.forward(&self.norm1.forward_silu(&x));
         h += self.embedding.forward(embedding).unsqueeze(-1).unsqueeze(-1);
         h = self.norm2.forward_silu(&h);
@@ -183,16 +201,18 @@ impl ResBlock {
 }
 
 /// A transformer over the pixels of a picture, beside a shortcut.
-struct SpatialTransformer {
-    norm: GroupNorm,
-    proj_in: Projection,
-    blocks: Vec<TransformerBlock>,
-    proj_out: Projection,
+pub(super) struct SpatialTransformer {
+    pub(super) norm: GroupNorm,
+    pub(super) proj_in: Projection,
+    pub(super) blocks: Vec<TransformerBlock>,
+    pub(super) proj_out: Projection,
     channels_last: bool,
+    /// How many transformers lie before it in the network.
+    pub(super) number: usize,
 }
 
 /// A change of each pixel's channels.
-enum Projection {
+pub(super) enum Projection {
     /// Of a picture, B×C×H×W: SD1.x.
     Convolution(Conv2d),
     /// Of its pixels in a row, B×N×C: SD2.x and SDXL.
@@ -220,6 +240,7 @@ impl SpatialTransformer {
                 .collect::<Result<_>>()?,
             proj_out: Projection::load(&w.at("proj_out"), channels)?,
             channels_last: w.placement().channels_last,
+            number: place.transformers,
         })
     }
 
@@ -232,7 +253,7 @@ impl SpatialTransformer {
             Projection::Matrix(linear) => linear.forward(&in_a_row(&normed)),
         };
         for block in &self.blocks {
-            h = block.forward(h, inputs);
+            h = block.forward(h, inputs, self.number);
         }
         let as_picture = |row: &Tensor| {
             let picture = row.view([size[0], size[2], size[3], size[1]]).permute([0, 3, 1, 2]);
@@ -247,47 +268,77 @@ impl SpatialTransformer {
 }
 
 /// Self-attention, cross-attention and a gated feed-forward layer, each normalised first and added to its input.
-struct TransformerBlock {
+pub(super) struct TransformerBlock {
+    /// A feed-forward layer in front, in blocks over time.
+    first: Option<(LayerNorm, FeedForward)>,
     norm1: LayerNorm,
     self_attention: Attention,
-    norm2: LayerNorm,
-    cross_attention: Attention,
+    /// Missing in some blocks over time.
+    cross_attention: Option<(LayerNorm, Attention)>,
     norm3: LayerNorm,
+    feed_forward: FeedForward,
+}
+
+impl TransformerBlock {
+    pub(super) fn load(w: &Weights, width: i64, context: i64, heads: i64) -> Result<Self> {
+        let of_time = |name: &str| w.contains(&format!("{name}.weight"));
+        let first = of_time("norm_in").then(|| {
+            Ok::<_, anyhow::Error>((
+                LayerNorm::load(&w.at("norm_in"), width)?,
+                FeedForward::load(&w.at("ff_in"), width)?,
+            ))
+        });
+        let cross = (first.is_none() || of_time("norm2")).then(|| {
+            let attention = Attention::load(&w.at("attn2"), width, context, heads)?;
+            Ok::<_, anyhow::Error>((LayerNorm::load(&w.at("norm2"), width)?, attention))
+        });
+        Ok(Self {
+            first: first.transpose()?,
+            norm1: LayerNorm::load(&w.at("norm1"), width)?,
+            self_attention: Attention::load(&w.at("attn1"), width, width, heads)?,
+            cross_attention: cross.transpose()?,
+            norm3: LayerNorm::load(&w.at("norm3"), width)?,
+            feed_forward: FeedForward::load(&w.at("ff"), width)?,
+        })
+    }
+
+    /// `x` is B×N×W and nobody else's: the sums are made in place. `transformer` is the number of its transformer in the network.
+    pub(super) fn forward(&self, x: Tensor, inputs: &BlockInputs, transformer: usize) -> Tensor {
+        let site = &inputs.site;
+        let x = match &self.first {
+            Some((norm, feed_forward)) => added(feed_forward.forward(&norm.forward(&x)), &x),
+            None => x,
+        };
+        let [q, k, v] = site.before_self_attention(&self.norm1.forward(&x));
+        let attention = &self.self_attention;
+        let attended = attention.forward([&q, &k, &v], |qkv| site.self_attention(qkv, attention.heads));
+        let mut x = added(x, &site.after_self_attention(attended));
+        drop([q, k, v]);
+        x = site.between_attentions(x, transformer);
+        if let Some((norm, attention)) = &self.cross_attention {
+            let [q, k, v] = site.before_cross_attention(&norm.forward(&x), inputs.context);
+            x = added(x, &attention.forward([&q, &k, &v], |_| None));
+        }
+        let fed = self.feed_forward.forward(&self.norm3.forward(&x));
+        added(x, &fed)
+    }
+}
+
+/// GEGLU (Shazeer 2020): one half of the hidden values, gated by GELU of the other.
+pub(super) struct FeedForward {
     gate: Linear,
     down: Linear,
 }
 
-impl TransformerBlock {
-    fn load(w: &Weights, width: i64, context: i64, heads: i64) -> Result<Self> {
-        let hidden = w.dim("ff.net.2.weight", 1)?;
-        Ok(Self {
-            norm1: LayerNorm::load(&w.at("norm1"), width)?,
-            self_attention: Attention::load(&w.at("attn1"), width, width, heads)?,
-            norm2: LayerNorm::load(&w.at("norm2"), width)?,
-            cross_attention: Attention::load(&w.at("attn2"), width, context, heads)?,
-            norm3: LayerNorm::load(&w.at("norm3"), width)?,
-            gate: Linear::load(&w.at("ff.net.0.proj"), width, 2 * hidden)?,
-            down: Linear::load(&w.at("ff.net.2"), hidden, width)?,
-        })
+impl FeedForward {
+    /// Reads `net`, which takes and gives vectors of that width.
+    pub(super) fn load(w: &Weights, width: i64) -> Result<Self> {
+        let hidden = w.dim("net.2.weight", 1)?;
+        let gate = Linear::load(&w.at("net.0.proj"), width, hidden.saturating_mul(2))?;
+        Ok(Self { gate, down: Linear::load(&w.at("net.2"), hidden, width)? })
     }
 
-    /// `x` is B×N×W and nobody else's: the sums are made in place.
-    fn forward(&self, x: Tensor, inputs: &BlockInputs) -> Tensor {
-        let site = &inputs.site;
-        let [q, k, v] = site.before_self_attention(&self.norm1.forward(&x));
-        let attention = &self.self_attention;
-        let attended = attention.forward([&q, &k, &v], |qkv| site.self_attention(qkv, attention.heads));
-        let x = added(x, &site.after_self_attention(attended));
-        drop([q, k, v]);
-        let queries = self.norm2.forward(&x);
-        let x = added(x, &self.cross_attention.forward([&queries, inputs.context, inputs.context], |_| None));
-        drop(queries);
-        let fed = self.feed_forward(&self.norm3.forward(&x));
-        added(x, &fed)
-    }
-
-    /// GEGLU (Shazeer 2020): one half of the hidden values, gated by GELU of the other.
-    fn feed_forward(&self, x: &Tensor) -> Tensor {
+    pub(super) fn forward(&self, x: &Tensor) -> Tensor {
         let hidden = self.gate.forward(x);
         let parts = hidden.chunk(2, -1);
         let mut gated = parts[1].gelu("none");
@@ -297,7 +348,7 @@ impl TransformerBlock {
     }
 }
 
-struct Attention {
+pub(super) struct Attention {
     q: Linear,
     k: Linear,
     v: Linear,
@@ -306,7 +357,7 @@ struct Attention {
 }
 
 impl Attention {
-    fn load(w: &Weights, width: i64, context: i64, heads: i64) -> Result<Self> {
+    pub(super) fn load(w: &Weights, width: i64, context: i64, heads: i64) -> Result<Self> {
         Ok(Self {
             heads,
             q: Linear::load(&w.at("to_q"), width, width)?,
@@ -317,7 +368,7 @@ impl Attention {
     }
 
     /// Attends from the first to the second, and takes from the third; `replace` may take the place of the attention.
-    fn forward(&self, inputs: [&Tensor; 3], replace: impl FnOnce([&Tensor; 3]) -> Option<Tensor>) -> Tensor {
+    pub(super) fn forward(&self, inputs: [&Tensor; 3], replace: impl FnOnce([&Tensor; 3]) -> Option<Tensor>) -> Tensor {
         let (q, k, v) = (self.q.forward(inputs[0]), self.k.forward(inputs[1]), self.v.forward(inputs[2]));
         let attended = replace([&q, &k, &v]).unwrap_or_else(|| attention(&q, &k, &v, self.heads));
         self.out.forward(&attended)

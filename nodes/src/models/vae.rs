@@ -98,6 +98,10 @@ impl PictureAutoencoder for Vae {
         mean
     }
 
+    fn decodes_together(&self) -> bool {
+        self.decoder.is_video()
+    }
+
     fn decode_picture(&self, latent: &Tensor) -> Tensor {
         self.decode_latent(latent)
     }

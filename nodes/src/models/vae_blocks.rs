@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use tch::Tensor;
 
+use super::unet_video::{TimeConv, TimeResBlock, as_pictures, as_videos};
 use crate::files::weights::Weights;
 use crate::ops::attention::pixel_attention;
 use crate::ops::layers::{Conv2d, GroupNorm, upsample_nearest};
@@ -63,6 +64,22 @@ struct ResnetBlock {
     norm2: GroupNorm,
     conv2: Conv2d,
     shortcut: Option<Conv2d>,
+    time: Option<OverTime>,
+}
+
+/// A residual block over the frames of a video, and its share in the mixture with the block before.
+struct OverTime {
+    block: TimeResBlock,
+    share: Tensor,
+}
+
+impl OverTime {
+    /// Over a batch that is one video.
+    fn forward(&self, pictures: &Tensor) -> Tensor {
+        let video = as_videos(pictures, pictures.size()[0]);
+        let over_time = self.block.forward(&video, None);
+        as_pictures(&(&self.share * over_time + (1f64 - &self.share) * video))
+    }
 }
 
 impl ResnetBlock {
@@ -75,6 +92,13 @@ impl ResnetBlock {
             norm2: GroupNorm::load(&w.at("norm2"), output, EPS)?,
             conv2: Conv2d::load(&w.at("conv2"), output, output, 3)?,
             shortcut: if input != output { Some(Conv2d::load(&shortcut, input, output, 1)?) } else { None },
+            time: match w.contains("mix_factor") {
+                true => Some(OverTime {
+                    block: TimeResBlock::load(&w.at("time_stack"), output, None)?,
+                    share: w.tensor("mix_factor", &[1])?.sigmoid(),
+                }),
+                false => None,
+            },
         })
     }
 
@@ -92,7 +116,10 @@ impl ResnetBlock {
             Some(conv) => conv.forward(&x),
             None => x,
         };
-        h
+        match &self.time {
+            Some(time) => time.forward(&h),
+            None => h,
+        }
     }
 }
 
@@ -236,6 +263,8 @@ pub(super) struct Decoder {
     levels: Vec<Level>,
     norm: GroupNorm,
     conv_out: Conv2d,
+    /// A convolution over time behind the last one, in autoencoders of videos.
+    conv_time: Option<TimeConv>,
 }
 
 impl Decoder {
@@ -253,12 +282,21 @@ impl Decoder {
             levels,
             norm: GroupNorm::load(&w.at(naming.norm_out()), channels, EPS)?,
             conv_out: Conv2d::load(&w.at("conv_out"), channels, 3, 3)?,
+            conv_time: match w.contains("conv_out.time_mix_conv.weight") {
+                true => Some(TimeConv::load(&w.at("conv_out.time_mix_conv"), 3)?),
+                false => None,
+            },
         })
     }
 
     /// Channels of the latent.
     pub(super) fn inputs(&self) -> i64 {
         self.conv_in.inputs()
+    }
+
+    /// Whether a batch is the frames of one video.
+    pub(super) fn is_video(&self) -> bool {
+        self.conv_time.is_some() || self.middle.block1.time.is_some()
     }
 
     /// How many times height and width are doubled.
@@ -276,7 +314,11 @@ impl Decoder {
             }
         }
         h = self.norm.forward_silu(&h);
-        self.conv_out.forward(&h)
+        h = self.conv_out.forward(&h);
+        match &self.conv_time {
+            Some(conv) => as_pictures(&conv.forward(&as_videos(&h, h.size()[0]))),
+            None => h,
+        }
     }
 }
 

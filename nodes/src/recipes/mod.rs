@@ -2,6 +2,7 @@
 //! again. The network behind it is built when something uses it.
 
 pub mod control_net;
+pub mod gligen;
 pub mod guider;
 mod merge;
 pub mod model;
@@ -11,6 +12,7 @@ pub mod text_files;
 pub mod upscale_model;
 
 pub use control_net::ControlNet;
+pub use gligen::Gligen;
 pub use guider::Guider;
 pub use model::{Clip, Model, Text, VaeRecipe};
 use redraft_engine::codec::Codec;
@@ -33,4 +35,5 @@ wire!(
     Guider: "GUIDER",
     ClipVision: "CLIP_VISION",
     StyleModel: "STYLE_MODEL",
+    Gligen: "GLIGEN",
 );

@@ -23,7 +23,7 @@ use crate::sampling::hooks::{Hook, Hooks};
 use crate::sampling::ready::ReadyModel;
 use crate::text::chunks::{Chunk, missing_embeddings};
 use crate::text::embeddings::EmbeddingFiles;
-use crate::text::encode::{Fill, Prompt};
+use crate::text::encode::{Fill, Prompt, TextEncoder};
 use crate::values::{Control, Entry};
 
 /// MODEL: a denoising network, and how it is sampled.
@@ -92,6 +92,10 @@ impl Model {
             latent_format: self.latent_format,
             hooks: self.hooks.clone(),
             extra_conds: Box::new(move |prompt| (part.family.extra_conds)(&part, prompt)),
+            grounders: Box::new({
+                let (networks, grounded) = (networks.clone(), steered.clone());
+                move |grounding| grounding.net.network(&networks, &grounded.weights)
+            }),
             controls: Box::new(move |control| control_parts(control, &networks, &steered)),
         })
     }
@@ -169,6 +173,23 @@ impl Clip {
     /// With ComfyUI's words where the checkpoint had no text encoder; if it lacks one of several; if a text is for an encoder that
     /// is not among them; `embedding:` without a name.
     pub fn encode(&self, text: Text, cx: &mut Cx) -> Result<Entry> {
+        self.encode_by(text, cx, |encoder| encoder)
+    }
+
+    /// The same, with pooled vectors that are not projected.
+    ///
+    /// # Errors
+    /// Those of [`encode`](Self::encode).
+    pub fn encode_unprojected(&self, text: Text, cx: &mut Cx) -> Result<Entry> {
+        self.encode_by(text, cx, |encoder| encoder.unprojected().unwrap_or(encoder))
+    }
+
+    fn encode_by(
+        &self,
+        text: Text,
+        cx: &mut Cx,
+        used: impl Fn(Rc<dyn TextEncoder>) -> Rc<dyn TextEncoder>,
+    ) -> Result<Entry> {
         let TextPart { recipe, encoders } = self.text.as_ref().context(NO_TEXT_ENCODER)?;
         let networks = cx.service::<Networks>()?;
         let embeddings = EmbeddingFiles::new(cx.folders.directories("embeddings").to_vec());
@@ -203,7 +224,7 @@ impl Clip {
                 );
                 continue;
             };
-            let encoder = (usage.open)(&networks, weights, cx.folders)?;
+            let encoder = used((usage.open)(&networks, weights, cx.folders)?);
             let own = match text {
                 Text::Same(text) => Some(text.into()),
                 Text::Shown(prompt) => Some(prompt),

@@ -306,7 +306,10 @@ impl Prompts<'_> {
         let lists: Vec<usize> = jobs.iter().map(|job| job.list).collect();
         let shape = x.size();
         let size = (shape[shape.len() - 2], shape[shape.len() - 1]);
-        let call = Call { sigma: f64::from(sigma), lists: &lists, size, patches };
+        let grounded = jobs.first().and_then(Job::grounding).map(|grounding| grounding.patch(&x)).transpose()?;
+        let mut patches = patches.to_vec();
+        patches.extend(grounded.as_ref().map(|grounded| grounded as &dyn Patch));
+        let call = Call { sigma: f64::from(sigma), lists: &lists, size, patches: &patches };
         let context = contexts(jobs);
         let control = match jobs.first().and_then(Job::control) {
             Some(control) => {

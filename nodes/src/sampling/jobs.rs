@@ -6,6 +6,7 @@ use anyhow::Result;
 use tch::Tensor;
 
 use super::control::ReadyControl;
+use super::grounding::ReadyGrounding;
 use super::regions::{Rect, Region};
 use crate::diffusion::extra_conds::ExtraConds;
 use crate::ops::composite::fill_batch;
@@ -41,6 +42,11 @@ impl Job<'_> {
     /// A name for the prompt, the same in all steps.
     pub(super) fn prompt(&self) -> usize {
         self.region.id
+    }
+
+    /// What tells the network what lies where in it.
+    pub(super) fn grounding(&self) -> Option<&Rc<ReadyGrounding>> {
+        self.region.grounding.as_ref()
     }
 
     fn context(&self) -> Tensor {
@@ -82,11 +88,14 @@ fn uncovered(jobs: &[Job], x: &Tensor) -> Tensor {
     rest.relu()
 }
 
-/// Whether two jobs can share a call: one control or none, equal crops and shapes of what goes with them, and texts of one length or, where they may be
+/// Whether two jobs can share a call: nothing that tells what lies where, one control or none, equal crops and shapes of what goes with them, and texts of one length or, where they may be
 /// repeated, of lengths with a common multiple not more than four times the shorter one.
 pub(super) fn fit_together(one: &Job, other: &Job, repeats_text: bool) -> bool {
     let (a, b) = (one.region.context.size(), other.region.context.size());
     if one.control().map(Rc::as_ptr) != other.control().map(Rc::as_ptr) {
+        return false;
+    }
+    if !std::ptr::eq(one, other) && (one.grounding().is_some() || other.grounding().is_some()) {
         return false;
     }
     if !repeats_text && a != b {

@@ -1,23 +1,27 @@
 //! What the sampling nodes call: from a latent, prompts and settings to a sampled latent.
 
+use std::rc::Rc;
+
 use anyhow::{Context, Result, ensure};
 use tch::{Device, Kind, Tensor};
 
 use super::control::Controls;
 use super::denoise::{Denoise, OnStep};
+use super::grounding::ReadyGrounding;
 use super::guidance::{Batching, Guidance, Guide, Prompts};
 use super::hooks::Levels;
 use super::inpaint::{Inpaint, fitted_mask};
 use super::noise::{initial_noise, no_noise, noise_source};
 use super::ready::ReadyModel;
-use super::regions::{Region, match_areas, share_controls};
+use super::regions::{Region, match_areas, share};
 use super::samplers::Sampler;
 use super::schedules::{Schedule, window};
 use super::windowed::Windowed;
+use crate::diffusion::extra_conds::CONTEXT;
 use crate::diffusion::latent_format::LatentFormat;
 use crate::diffusion::run_entry::RunEntry;
 use crate::ops::noise::Stream;
-use crate::values::{Conditioning, Latent, Sigmas};
+use crate::values::{Conditioning, Grounding, Latent, Sigmas};
 
 /// What the nodes KSampler and KSamplerAdvanced are given besides the model.
 pub struct SampleRequest {
@@ -122,9 +126,10 @@ pub fn sample_sigmas(model: &ReadyModel, request: &SigmasRequest, on_step: &mut 
     let hooks = model.hooks.begun(stream.clone(), &request.latent.memories);
     let controls = Controls::new(&*model.controls, sampling, device);
     let ready = |conditioning: &Conditioning, list: &str| {
-        let mut regions = ready(model, conditioning, list, &latent, mask.as_ref())?;
+        let mut regions = ready(model, conditioning, list, request.seed, &latent, mask.as_ref())?;
         for (region, entry) in regions.iter_mut().zip(&conditioning.0) {
             region.control = entry.control.as_ref().map(|control| controls.ready(control)).transpose()?;
+            region.grounding = entry.grounding.as_ref().map(|given| ready_grounding(model, given)).transpose()?;
         }
         Ok(regions)
     };
@@ -165,11 +170,16 @@ pub fn sample_sigmas(model: &ReadyModel, request: &SigmasRequest, on_step: &mut 
     Ok(Latent { memories, ..request.latent.with_samples(samples) })
 }
 
+fn ready_grounding(model: &ReadyModel, given: &Rc<Grounding>) -> Result<Rc<ReadyGrounding>> {
+    Ok(Rc::new(ReadyGrounding { network: (model.grounders)(given)?, given: given.clone() }))
+}
+
 /// Prompts made ready for a run's latents.
 fn ready(
     model: &ReadyModel,
     conditioning: &Conditioning,
     list: &str,
+    seed: u64,
     latent: &Tensor,
     noise_mask: Option<&Tensor>,
 ) -> Result<Vec<Region>> {
@@ -177,8 +187,12 @@ fn ready(
     let plane = (size[size.len() - 2], size[size.len() - 1]);
     let mut regions = Region::resolve_all(conditioning, plane, model.network.device(), &model.sampling)?;
     for (region, entry) in regions.iter_mut().zip(&conditioning.0) {
-        let prompt = RunEntry { entry, list, latent, noise_mask, latent_format: model.latent_format };
-        region.extra = (model.extra_conds)(&prompt)?;
+        let prompt = RunEntry { entry, list, latent, noise_mask, latent_format: model.latent_format, seed };
+        let (extra, context) = (model.extra_conds)(&prompt)?.without(CONTEXT);
+        region.extra = extra;
+        if let Some(context) = context {
+            region.context = context.to_device(model.network.device());
+        }
     }
     Ok(regions)
 }
@@ -192,7 +206,7 @@ fn regions(guide: &Guide, ready: &Ready) -> Result<Vec<Vec<Region>>> {
     let resolved = named.map(|(list, name)| ready(list, name).with_context(|| format!("in the {name} conditioning")));
     let mut lists = resolved.collect::<Result<Vec<_>>>()?;
     match_areas(&mut lists);
-    share_controls(&mut lists, guide.names())?;
+    share(&mut lists, guide.names())?;
     Ok(lists)
 }
 

@@ -111,6 +111,7 @@ fn toy(inpainting: bool) -> ReadyModel {
             Ok(conds.with(CHANNELS, ExtraCond::Planes(prompt.masked_latent(&GREY)?)))
         }),
         controls: Box::new(|_| anyhow::bail!("nothing steers it")),
+        grounders: Box::new(|_| anyhow::bail!("nothing grounds it")),
         hooks: Hooks::default(),
     }
 }

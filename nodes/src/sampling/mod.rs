@@ -4,6 +4,7 @@ pub mod brownian;
 pub mod context_windows;
 pub mod control;
 pub mod denoise;
+pub mod grounding;
 pub mod guidance;
 pub mod hooks;
 pub mod inpaint;

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use anyhow::Result;
 
 use super::control::ControlPartsOf;
+use super::grounding::GroundersOf;
 use super::hooks::Hooks;
 use crate::diffusion::extra_conds::ExtraConds;
 use crate::diffusion::latent_format::LatentFormat;
@@ -27,6 +28,8 @@ pub struct ReadyModel {
     pub extra_conds: Box<ExtraCondsOf>,
     /// What takes the networks that steer it into memory.
     pub controls: Box<ControlPartsOf>,
+    /// What takes the networks that tell it what lies where into memory.
+    pub grounders: Box<GroundersOf>,
     /// What is changed about how it is sampled.
     pub hooks: Hooks,
 }

@@ -7,6 +7,7 @@ use anyhow::{Result, ensure};
 use tch::{Device, Kind, Tensor};
 
 use super::control::ReadyControl;
+use super::grounding::ReadyGrounding;
 use crate::diffusion::extra_conds::ExtraConds;
 use crate::diffusion::parameterisation::Parameterisation;
 use crate::values::{Area, Conditioning, Entry};
@@ -34,6 +35,8 @@ pub struct Region {
     pub(crate) control_for_others: bool,
     /// A name, the same in all steps.
     pub(crate) id: usize,
+    /// What tells the network what lies where.
+    pub(crate) grounding: Option<Rc<ReadyGrounding>>,
 }
 
 /// The next region's name.
@@ -123,6 +126,7 @@ impl Region {
             control: None,
             control_for_others: entry.control_for_others,
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            grounding: None,
         })
     }
 
@@ -182,6 +186,7 @@ impl Region {
             mask: self.mask.as_ref().map(mask),
             extra: self.extra.within(dim, whole, at),
             control: self.control.clone(),
+            grounding: self.grounding.clone(),
             ..*self
         }
     }
@@ -193,6 +198,7 @@ impl Region {
             mask: self.mask.as_ref().map(Tensor::shallow_clone),
             extra: other.extra.clone(),
             control: self.control.clone(),
+            grounding: self.grounding.clone(),
             ..*self
         }
     }
@@ -212,35 +218,67 @@ pub fn match_areas(lists: &mut [Vec<Region>]) {
     }
 }
 
-/// Gives the prompts of the other lists what steers those of the first, if it is for them, too: without an area, and in lists where
-/// nothing without an area is steered already. `names` are the lists'.
+/// Gives the prompts of the other lists what steers those of the first, if it is for them, too, and what lies where in them: without an
+/// area, and in lists where no prompt without an area has its own. `names` are the lists'.
 ///
 /// # Errors
 /// If such a list has no prompt without an area.
-pub fn share_controls(lists: &mut [Vec<Region>], names: [&str; 3]) -> Result<()> {
-    let Some((first, others)) = lists.split_first_mut() else { return Ok(()) };
-    let [of, names @ ..] = names;
-    let shared = first.iter().filter(|region| region.area.is_none() && region.control_for_others);
-    let shared: Vec<_> = shared.filter_map(|region| region.control.clone()).collect();
-    if shared.is_empty() {
-        return Ok(());
-    }
-    for (list, name) in others.iter_mut().zip(names) {
-        if list.iter().any(|region| region.area.is_none() && region.control.is_some()) {
-            continue;
+pub fn share(lists: &mut [Vec<Region>], names: [&str; 3]) -> Result<()> {
+    let control = Shared::<Rc<ReadyControl>> {
+        what: "ControlNet",
+        instead: "apply the ControlNet with ControlNetApplyAdvanced",
+        of: |region| region.control.clone(),
+        is_for_others: |region| region.control_for_others,
+        give: |region, control| region.control = Some(control),
+    };
+    let grounding = Shared::<Rc<ReadyGrounding>> {
+        what: "GLIGEN model",
+        instead: "leave GLIGENTextBoxApply out",
+        of: |region| region.grounding.clone(),
+        is_for_others: |_| true,
+        give: |region, grounding| region.grounding = Some(grounding),
+    };
+    control.over(lists, names)?;
+    grounding.over(lists, names)
+}
+
+/// Something that prompts have, and those of other lists are given.
+struct Shared<T> {
+    what: &'static str,
+    /// What to do if it cannot be given.
+    instead: &'static str,
+    of: fn(&Region) -> Option<T>,
+    is_for_others: fn(&Region) -> bool,
+    give: fn(&mut Region, T),
+}
+
+impl<T: Clone> Shared<T> {
+    fn over(&self, lists: &mut [Vec<Region>], [of, names @ ..]: [&str; 3]) -> Result<()> {
+        let Some((first, others)) = lists.split_first_mut() else { return Ok(()) };
+        let shared = first.iter().filter(|region| region.area.is_none() && (self.is_for_others)(region));
+        let shared: Vec<_> = shared.filter_map(self.of).collect();
+        if shared.is_empty() {
+            return Ok(());
         }
-        let mut free: Vec<_> = list.iter_mut().filter(|region| region.area.is_none()).collect();
-        ensure!(
-            !free.is_empty(),
-            "a ControlNet of the {of} conditioning steers the {name} conditioning, too, which has no prompt without an area; add one to \
-             it, or apply the ControlNet with ControlNetApplyAdvanced"
-        );
-        let count = free.len();
-        for (place, control) in shared.iter().enumerate() {
-            free[place % count].control = Some(control.clone());
+        for (list, name) in others.iter_mut().zip(names) {
+            if list.iter().any(|region| region.area.is_none() && (self.of)(region).is_some()) {
+                continue;
+            }
+            let mut free: Vec<_> = list.iter_mut().filter(|region| region.area.is_none()).collect();
+            ensure!(
+                !free.is_empty(),
+                "a {} of the {of} conditioning acts on the {name} conditioning, too, which has no prompt without an area; add one to \
+                 it, or {}",
+                self.what,
+                self.instead
+            );
+            let count = free.len();
+            for (place, value) in shared.iter().enumerate() {
+                (self.give)(free[place % count], value.clone());
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 fn add_counterparts(from: &[Region], to: &mut Vec<Region>) {
@@ -453,7 +491,7 @@ mod tests {
         let names = ["positive", "empty", "negative"];
         let shared = |first: Vec<Region>, second: Vec<Region>, third: Vec<Region>| {
             let mut lists = [first, second, third];
-            share_controls(&mut lists, names)?;
+            share(&mut lists, names)?;
             let controls = lists[1..].iter().map(|list| list.iter().map(|region| region.control.clone()).collect());
             Ok::<Vec<Vec<Option<Rc<ReadyControl>>>>, anyhow::Error>(controls.collect())
         };

@@ -74,6 +74,11 @@ pub trait TextEncoder {
         true
     }
 
+    /// The same encoder, whose pooled vector is not projected; nothing if it projects none.
+    fn unprojected(&self) -> Option<Rc<dyn TextEncoder>> {
+        None
+    }
+
     /// Encodes a prompt's chunks. `last_layer` is CLIPSetLastLayer's choice: −1 is the last layer, −2 the one before; beyond the
     /// first layer it counts as the last.
     ///
@@ -168,9 +173,18 @@ pub struct ClipEncoder<N> {
     pub network: Rc<N>,
     /// How it is used.
     pub usage: &'static ClipUse,
+    /// Whether the pooled vector is projected.
+    pub projects: bool,
 }
 
-impl<N: ClipNetwork> TextEncoder for ClipEncoder<N> {
+impl<N> ClipEncoder<N> {
+    /// A network, used as a family does.
+    pub fn new(network: Rc<N>, usage: &'static ClipUse) -> Self {
+        Self { network, usage, projects: usage.projects }
+    }
+}
+
+impl<N: ClipNetwork + 'static> TextEncoder for ClipEncoder<N> {
     fn key(&self) -> &'static str {
         self.usage.key
     }
@@ -178,6 +192,10 @@ impl<N: ClipNetwork> TextEncoder for ClipEncoder<N> {
     fn chunks(&self, prompt: Prompt, embeddings: &EmbeddingFiles) -> Result<Vec<Chunk>> {
         let ClipUse { key, pad, .. } = *self.usage;
         chunks(prompt.text, &Chunking { embeddings, key, width: self.network.width(), pad })
+    }
+
+    fn unprojected(&self) -> Option<Rc<dyn TextEncoder>> {
+        Some(Rc::new(Self { network: self.network.clone(), usage: self.usage, projects: false }))
     }
 
     fn encode(&self, mut chunks: Vec<Chunk>, last_layer: Option<i64>) -> Result<Encoded> {
@@ -200,7 +218,7 @@ impl<N: ClipNetwork> TextEncoder for ClipEncoder<N> {
                 let ends: Vec<Tensor> =
                     (0..).zip(&inputs).map(|(row, input)| last.select(0, row).narrow(0, input.pooled_at, 1)).collect();
                 let ends = Tensor::cat(&ends, 0);
-                let ends = if self.usage.projects { network.project(&ends) } else { ends };
+                let ends = if self.projects { network.project(&ends) } else { ends };
                 pooled = Some(host(&ends.narrow(0, 0, 1)));
             }
             states.push(host(&state));
@@ -367,7 +385,7 @@ mod tests {
 
     /// As Stable Diffusion 1.x encodes a prompt.
     fn encode(text: &str, embeddings: &EmbeddingFiles, last_layer: Option<i64>) -> Result<Encoded> {
-        let encoder = ClipEncoder { network: Rc::new(Toy), usage: &PLAIN };
+        let encoder = ClipEncoder::new(Rc::new(Toy), &PLAIN);
         encoder.encode(encoder.chunks(text.into(), embeddings)?, last_layer)
     }
 
@@ -456,7 +474,7 @@ mod tests {
     fn a_usage_chooses_layer_padding_and_projection() {
         let _guard = tch::no_grad_guard();
         static OTHER: ClipUse = ClipUse { key: "clip_g", pad: 0, layer: Some(-2), norms_hidden: true, projects: true };
-        let encoder = ClipEncoder { network: Rc::new(Toy), usage: &OTHER };
+        let encoder = ClipEncoder::new(Rc::new(Toy), &OTHER);
         let files = EmbeddingFiles::default();
         let chunks = || encoder.chunks("a cat".into(), &files).unwrap();
         assert!(matches!(chunks()[0].last(), Some((Token::Id(0), _))));

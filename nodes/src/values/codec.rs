@@ -12,7 +12,7 @@ use super::{
 };
 use crate::files::tensor_file::KINDS;
 use crate::ops::latent_operation::LatentOperation;
-use crate::recipes::{Clip, ClipVision, ControlNet, Guider, Model, StyleModel, UpscaleModel, VaeRecipe};
+use crate::recipes::{Clip, ClipVision, ControlNet, Gligen, Guider, Model, StyleModel, UpscaleModel, VaeRecipe};
 use crate::sampling::samplers::Sampler;
 
 redraft_engine::add_rows!(WIRE_TABLES: WireType = [
@@ -38,6 +38,7 @@ redraft_engine::add_rows!(WIRE_TABLES: WireType = [
     WireType::of::<Guider>(),
     WireType::of::<ClipVision>(),
     WireType::of::<StyleModel>(),
+    WireType::of::<Gligen>(),
 ]);
 
 /// A tensor as a part of a value. What is read has the memory layout of what was written, on which the rounding of libtorch's
@@ -222,9 +223,10 @@ impl Data for Entry {
             start_percent,
             end_percent,
             default,
-            // An entry with a control is not written: `Conditioning::is_data`.
+            // An entry with a control or a grounding is not written: `Conditioning::is_data`.
             control: _,
             control_for_others: _,
+            grounding: _,
             extras,
         } = self;
         to.field("cond", &TensorPart::of(cond));
@@ -252,6 +254,7 @@ impl Data for Entry {
             default: from.field("default")?,
             control: None,
             control_for_others: false,
+            grounding: None,
             extras: from.field("extras")?,
         })
     }

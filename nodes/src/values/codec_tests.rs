@@ -88,6 +88,7 @@ fn entry() -> impl Strategy<Value = Entry> {
                 default,
                 control: None,
                 control_for_others: false,
+                grounding: None,
                 extras,
             }
         },

@@ -8,6 +8,7 @@ use tch::Tensor;
 
 use super::control::Control;
 use super::extras::Extras;
+use super::grounding::Grounding;
 
 /// A list of prompts, each with the region and the part of the schedule where it acts. Their predictions are averaged
 /// by weight. A clone shares the tensors.
@@ -39,6 +40,8 @@ pub struct Entry {
     pub control: Option<Rc<Control>>,
     /// Whether prompts of other lists are steered by it, too, if they bring none of their own.
     pub control_for_others: bool,
+    /// What lies where in the picture, for a GLIGEN model. An entry with it is never written.
+    pub grounding: Option<Rc<Grounding>>,
     /// What only some families of models read.
     pub extras: Extras,
 }
@@ -67,6 +70,7 @@ impl Entry {
             default: false,
             control: None,
             control_for_others: false,
+            grounding: None,
             extras: Extras::default(),
         }
     }
@@ -87,6 +91,7 @@ impl Clone for Entry {
             default: self.default,
             control: self.control.clone(),
             control_for_others: self.control_for_others,
+            grounding: self.grounding.clone(),
             extras: self.extras.clone(),
         }
     }
@@ -96,7 +101,8 @@ impl Entry {
     /// Every tensor of it.
     pub fn tensors(&self) -> impl Iterator<Item = &Tensor> {
         let control = self.control.iter().flat_map(|control| control.tensors());
-        std::iter::once(&self.cond).chain(&self.mask).chain(self.extras.tensors()).chain(control)
+        let grounding = self.grounding.iter().flat_map(|grounding| grounding.boxes.iter().map(|place| &place.text));
+        std::iter::once(&self.cond).chain(&self.mask).chain(self.extras.tensors()).chain(control).chain(grounding)
     }
 }
 
@@ -113,7 +119,7 @@ impl Conditioning {
 
     /// Whether it can be written: a network that steers a prompt is made again in each process.
     pub(super) fn is_data(&self) -> bool {
-        self.0.iter().all(|entry| entry.control.is_none())
+        self.0.iter().all(|entry| entry.control.is_none() && entry.grounding.is_none())
     }
 
     /// The prompts of both.

@@ -50,6 +50,24 @@ pub const VACE_MASK: Property<Vec<Tensor>> = Property::new("vace_mask");
 /// How strongly each of them acts.
 pub const VACE_STRENGTH: Property<Vec<f64>> = Property::new("vace_strength");
 
+/// What CLIP saw in pictures that the model is to go by, N×W each: unCLIP models, and SDXL in place of the pooled text.
+pub const UNCLIP_EMBEDS: Property<Vec<Tensor>> = Property::new("unclip_conditioning");
+/// How strongly each of them acts.
+pub const UNCLIP_STRENGTH: Property<Vec<f64>> = Property::new("unclip_strength");
+/// How much noise is mixed into each of them, 0 to 1.
+pub const UNCLIP_NOISE: Property<Vec<f64>> = Property::new("unclip_noise_augmentation");
+
+/// How much moves in the videos of Stable Video Diffusion, 1 to 1023.
+pub const MOTION_BUCKET: Property<i64> = Property::new("motion_bucket_id");
+/// How many frames a second of these shows.
+pub const FPS: Property<i64> = Property::new("fps");
+/// How much noise the picture has that they are to go by.
+pub const AUGMENTATION: Property<f64> = Property::new("augmentation_level");
+/// From how far above SV3D looks at a thing in each frame, in degrees.
+pub const ELEVATION: Property<Vec<f64>> = Property::new("elevation");
+/// From which side, in degrees.
+pub const AZIMUTH: Property<Vec<f64>> = Property::new("azimuth");
+
 /// Which tokens of the text LTX-Video and HunyuanVideo look at, 1×T of 1 and 0, int64.
 pub const ATTENTION_MASK: Property<Tensor> = Property::new("attention_mask");
 /// Frames in a second, of the video that LTX-Video makes.

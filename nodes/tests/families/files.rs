@@ -95,6 +95,32 @@ pub(super) fn base() -> tempfile::TempDir {
     base
 }
 
+/// The same with models that go by pictures, and what is laid over models.
+pub(super) fn by_pictures() -> tempfile::TempDir {
+    let base = tempfile::tempdir().unwrap();
+    let file = |folder: &str, name: &str| {
+        let folder = base.path().join("models").join(folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        folder.join(name)
+    };
+    let kinds = [
+        ("plain", Layout::Sd1),
+        ("sdxl", Layout::Sdxl),
+        ("sd2-unclip", Layout::Sd2Unclip),
+        ("svd", Layout::Svd),
+        ("sv3d-u", Layout::Sv3dU),
+        ("sv3d-p", Layout::Sv3dP),
+        ("zero123", Layout::Zero123),
+    ];
+    for (name, layout) in kinds {
+        let path = file("checkpoints", &format!("{name}.safetensors"));
+        write_random_checkpoint(&path, layout, Size::Tiny, 0, false).unwrap();
+    }
+    write_random_checkpoint(&file("gligen", "gligen.safetensors"), Layout::Gligen, Size::Tiny, 0, false).unwrap();
+    std::fs::write(file("hypernetworks", "hypernetwork.pt"), include_bytes!("hypernetwork.pt")).unwrap();
+    base
+}
+
 fn save_all(path: &Path, tensors: &[(String, Tensor)]) {
     save(path, tensors.iter().map(|(name, tensor)| (name.as_str(), tensor))).unwrap();
 }

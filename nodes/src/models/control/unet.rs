@@ -46,7 +46,8 @@ impl UNetControl {
         let in_channels = w.dim("input_blocks.0.0.weight", 1)?;
         let embedding = w.dim("time_embed.0.weight", 0)?;
         let context_width = UNet::context_width_of(w)?;
-        let mut place = Loading { channels: in_channels, skip: 0, embedding, context: context_width, heads };
+        let mut place =
+            Loading { channels: in_channels, skip: 0, embedding, context: context_width, heads, transformers: 0 };
         let handed = |w: Weights, channels: i64| Conv2d::load(&w, channels, channels, 1);
         let (mut input, mut out) = (Vec::new(), Vec::new());
         for i in 0..w.at("input_blocks").children() {
@@ -130,7 +131,7 @@ impl ControlNetwork for UNetControl {
         let call = Call::plain();
         let at = |part: UNetPart, block: usize| {
             let site = Site { call: &call, part, block, model_channels: self.model_channels };
-            BlockInputs { embedding: &embedding, context: &context, site }
+            BlockInputs { embedding: &embedding, context: &context, frames: 1, site }
         };
         let handed = |conv: &Conv2d, h: &Tensor| Some(conv.forward(h).to_kind(Kind::Float));
         let mut h = self.placement.image(inputs.x);

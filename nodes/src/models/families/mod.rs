@@ -13,8 +13,10 @@ mod qwen_image;
 pub mod saving;
 mod sd3;
 mod stable_diffusion;
+mod svd;
 mod wan;
 mod z_image;
+mod zero123;
 
 use std::fmt;
 use std::rc::Rc;
@@ -65,10 +67,15 @@ pub(crate) use stable_diffusion::{heads, is_sdxl, is_unet};
 
 /// The families that are built in.
 pub static FAMILIES: &[Family] = &[
+    zero123::ZERO123,
     stable_diffusion::SD1,
     stable_diffusion::SD2,
+    stable_diffusion::SD2_UNCLIP,
     stable_diffusion::SDXL,
     stable_diffusion::SDXL_REFINER,
+    svd::SVD,
+    svd::SV3D_U,
+    svd::SV3D_P,
     sd3::SD3,
     aura_flow::AURA_FLOW,
     pixart::PIXART_SIGMA,
@@ -131,6 +138,8 @@ pub struct Contents {
     pub text: Option<TextPart>,
     /// The autoencoder, for `autoencoder::load`.
     pub vae: Option<Weights>,
+    /// The image encoder of a checkpoint, for `ClipVision::load`.
+    pub vision: Option<Weights>,
 }
 
 /// Says which parts of a model `weights`, a whole file, holds.
@@ -162,7 +171,7 @@ pub fn recognise(weights: &Weights) -> Result<Contents> {
         Some(model) => text_part(weights, model.family),
         None => EncoderKind::of(weights).map(|kind| kind.alone(weights)),
     };
-    let contents = Contents { model, text, vae: vae_of(weights)? };
+    let contents = Contents { model, text, vae: vae_of(weights)?, vision: vision_of(weights) };
     if contents.model.is_none() && contents.text.is_none() && contents.vae.is_none() {
         let names = weights.names();
         let some: Vec<&str> = names.iter().take(3).map(String::as_str).collect();
@@ -233,7 +242,10 @@ fn unet_of(weights: &Weights) -> Option<Weights> {
 
 /// The tensors of an autoencoder, in a checkpoint or alone.
 fn vae_of(weights: &Weights) -> Result<Option<Weights>> {
-    let places = || [weights.at("first_stage_model"), weights.at("vae"), weights.clone()].into_iter();
+    // SV3D's files have two, of which ComfyUI takes the one that shows the picture.
+    let shows = "conditioner.embedders.1.encoder";
+    let places =
+        || [weights.at(shows), weights.at("first_stage_model"), weights.at("vae"), weights.clone()].into_iter();
     if let Some(vae) = places().find(|w| {
         WanVae::is_in(w) || LtxvVae::is_in(w) || HunyuanVideoVae::is_in(w) || Taesd::is_in(w) || PixelSpace::is_in(w)
     }) {
@@ -251,6 +263,13 @@ fn vae_of(weights: &Weights) -> Result<Option<Weights>> {
         return Err(Unsupported(what).into());
     }
     Ok(Some(vae))
+}
+
+/// The image encoder of a checkpoint: below `visual`, or in a layout of its own.
+fn vision_of(weights: &Weights) -> Option<Weights> {
+    const PLACES: [&str; 3] = ["embedder.model", "conditioner.embedders.0.open_clip.model", "cond_stage_model.model"];
+    let mut places = PLACES.iter().map(|place| weights.at(place));
+    places.find(|place| place.contains("visual.class_embedding"))
 }
 
 /// How many channels the latents of supported families have.

@@ -69,10 +69,8 @@ pub(super) const NOT_YET: &[(Test, &str)] = &[
         "a Wan model for cameras, speech, faces or audio, which is not supported yet; use one for text, pictures or control frames",
     ),
     (
-        |w| {
-            unet_of(w).is_some_and(|u| u.names().iter().any(|n| n.contains(".time_stack.") || n.contains(".temporal_")))
-        },
-        "a video model, which is not supported; use one of Stable Diffusion 1.x, 2.x or SDXL",
+        |w| unet_of(w).is_some_and(|u| u.names().iter().any(|n| n.contains(".temporal_"))),
+        "a video model, which is not supported; use Stable Video Diffusion",
     ),
     (
         |w| any(w, "down_blocks.0.motion_modules.", "module.down_blocks.0.motion_modules."),

@@ -14,6 +14,7 @@ use crate::diffusion::parameterisation::{Parameterisation, Prediction};
 use crate::diffusion::run_entry::{RunEntry, Shown};
 use crate::files::weights::Weights;
 use crate::models::text_recipes;
+use crate::models::unclip;
 use crate::models::unet::{Heads, UNet, sinusoids};
 use crate::ops::numerics::Numerics;
 use crate::values::extras::{
@@ -48,6 +49,21 @@ pub(super) const SD2: Family = Family {
     extra_conds: shown,
 };
 
+/// Stable Diffusion 2.1 unCLIP, which goes by what CLIP sees in pictures.
+pub(super) const SD2_UNCLIP: Family = Family {
+    name: "Stable Diffusion 2.x unCLIP",
+    recognise: |w| {
+        is_unet(w) && levels(w) == 4 && has_linear_projections(w) && !is_video(w) && picture_width(w).is_some()
+    },
+    extra_conds: |part, prompt| {
+        let width = picture_width(&part.weights).context("the model takes no pictures")?;
+        let vector = unclip::pictures(prompt, width)?;
+        let vector = vector.unwrap_or_else(|| Tensor::zeros([1, 2 * width], (Kind::Float, Device::Cpu)));
+        Ok(shown(part, prompt)?.with(VECTOR, ExtraCond::Rows(vector.to_device(prompt.latent.device()))))
+    },
+    ..SD2
+};
+
 /// SDXL's base model, and those of its layout (SSD-1B, Segmind Vega, KOALA, Playground v2.5).
 pub(super) const SDXL: Family = Family {
     name: "SDXL",
@@ -64,7 +80,7 @@ pub(super) const SDXL: Family = Family {
         let [height, width] = sizes([HEIGHT, WIDTH], prompt.picture_size());
         let [top, left] = sizes([CROP_H, CROP_W], [0, 0]);
         let [target_height, target_width] = sizes([TARGET_HEIGHT, TARGET_WIDTH], [height as i64, width as i64]);
-        let vector = vector(prompt, &[height, width, top, left, target_height, target_width])?;
+        let vector = vector(part, prompt, &[height, width, top, left, target_height, target_width])?;
         Ok(shown(part, prompt)?.with(VECTOR, vector))
     },
 };
@@ -86,7 +102,7 @@ pub(super) const SDXL_REFINER: Family = Family {
         let number = |property, or: i64| extras.get(property).unwrap_or(or) as f64;
         let beauty = extras.get(AESTHETIC_SCORE).unwrap_or(if prompt.list == "negative" { 2.5 } else { 6.0 });
         let size = [number(HEIGHT, picture_height), number(WIDTH, picture_width)];
-        let vector = vector(prompt, &[size[0], size[1], number(CROP_H, 0), number(CROP_W, 0), beauty])?;
+        let vector = vector(part, prompt, &[size[0], size[1], number(CROP_H, 0), number(CROP_W, 0), beauty])?;
         Ok(shown(part, prompt)?.with(VECTOR, vector))
     },
 };
@@ -94,7 +110,7 @@ pub(super) const SDXL_REFINER: Family = Family {
 /// How wide each number of the vector is spread.
 const SPREAD: i64 = 256;
 
-fn load(weights: &Weights, numerics: &Numerics) -> Result<Rc<dyn Network>> {
+pub(super) fn load(weights: &Weights, numerics: &Numerics) -> Result<Rc<dyn Network>> {
     Ok(Rc::new(UNet::load(weights, numerics, heads(weights)?)?))
 }
 
@@ -116,10 +132,28 @@ pub(crate) fn is_unet(w: &Weights) -> bool {
     w.contains("input_blocks.0.0.weight") && w.contains("time_embed.0.weight")
 }
 
+/// The first matrix over the vector that is taken besides the text.
+pub(super) const VECTOR_WEIGHT: &str = "label_emb.0.0.weight";
+
 /// Whether it takes a vector besides the text.
 fn is_class_conditional(unet: &Weights) -> bool {
-    unet.contains("label_emb.0.0.weight")
+    unet.contains(VECTOR_WEIGHT)
 }
+
+/// Whether it has layers over time.
+pub(super) fn is_video(unet: &Weights) -> bool {
+    unet.contains("input_blocks.1.0.time_stack.in_layers.0.weight")
+}
+
+/// How wide the embeddings of pictures are that an unCLIP model takes: half of its vector. None of Lotus, whose vector is a choice of
+/// tasks, and of SDXL's refiner, whose vector has room for one embedding of a text and five numbers.
+fn picture_width(unet: &Weights) -> Option<i64> {
+    let columns = unet.dim(VECTOR_WEIGHT, 1).ok()?;
+    (columns % 2 == 0 && columns >= LEAST_PICTURE && !takes_an_aesthetic_score(unet)).then_some(columns / 2)
+}
+
+/// The fewest columns of a vector that holds pictures.
+const LEAST_PICTURE: i64 = 16;
 
 /// Whether the projections around its transformers are matrices, not convolutions.
 fn has_linear_projections(unet: &Weights) -> bool {
@@ -135,7 +169,7 @@ fn levels(unet: &Weights) -> usize {
 
 /// Whether the vector is the pooled text and five numbers; unCLIP's have the same levels.
 fn takes_an_aesthetic_score(unet: &Weights) -> bool {
-    let columns = unet.dim("label_emb.0.0.weight", 1).unwrap_or(0);
+    let columns = unet.dim(VECTOR_WEIGHT, 1).unwrap_or(0);
     UNet::context_width_of(unet).is_ok_and(|width| columns == width + 5 * SPREAD)
 }
 
@@ -189,7 +223,7 @@ fn is_cosxl(part: &ModelPart) -> bool {
 }
 
 /// What the UNet is shown beside the latent, told by how many channels it takes.
-fn shown(part: &ModelPart, prompt: &RunEntry) -> Result<ExtraConds> {
+pub(super) fn shown(part: &ModelPart, prompt: &RunEntry) -> Result<ExtraConds> {
     let conds = ExtraConds::default();
     let channels = match input_channels(&part.weights)? {
         // CosXL's is shown latents in its own scale, all others' in the VAE's.
@@ -204,12 +238,16 @@ fn shown(part: &ModelPart, prompt: &RunEntry) -> Result<ExtraConds> {
 /// A grey picture's latent in the network's scale.
 const GREY: [f32; 4] = [0.8223, -0.6876, 0.6364, 0.1380];
 
-/// The pooled text and some numbers, each spread over sinusoids: 1×V.
-fn vector(prompt: &RunEntry, numbers: &[f64]) -> Result<ExtraCond> {
-    let pooled = prompt.entry.extras.get(POOLED).context(
-        "the conditioning has no pooled output, which this model needs: encode the prompt with a text encoder of the model's \
-         family",
-    )?;
+/// The pooled text, or what CLIP saw in pictures, and some numbers, each spread over sinusoids: 1×V.
+fn vector(part: &ModelPart, prompt: &RunEntry, numbers: &[f64]) -> Result<ExtraCond> {
+    let wide = part.weights.dim(VECTOR_WEIGHT, 1)?.saturating_sub(SPREAD * numbers.len() as i64);
+    let pooled = match unclip::pictures(prompt, wide)? {
+        Some(seen) => seen.narrow(1, 0, wide),
+        None => prompt.entry.extras.get(POOLED).context(
+            "the conditioning has no pooled output, which this model needs: encode the prompt with a text encoder of the \
+             model's family",
+        )?,
+    };
     let numbers: Vec<f32> = numbers.iter().map(|&number| number as f32).collect();
     let spread = sinusoids(&Tensor::from_slice(&numbers), SPREAD, Device::Cpu).view([1, -1]);
     let spread = spread.repeat([pooled.size()[0], 1]);

@@ -4,12 +4,14 @@ use tch::Kind;
 
 use super::aura_flow::aura_flow_checkpoint;
 use super::control::Steering;
+use super::gligen::gligen;
 use super::hidream::hidream_checkpoint;
 use super::hunyuan_video::hunyuan_video_checkpoint;
 use super::ltxv::{self, ltxv_checkpoint};
-use super::networks::{autoencoder, open_clip, text_encoder, unet};
+use super::networks::{VisionPlan, autoencoder, open_clip, open_clip_vision, text_encoder, unet};
 use super::qwen::{QwenVlPlan, qwen_image, qwen_vl};
 use super::transformers::{FluxPlan, T5Plan, Told, flux, pixart, t5};
+use super::video::frames_of_decoder;
 use super::wan::{self, wan_checkpoint};
 use super::{Builder, Size, Spec};
 
@@ -24,6 +26,8 @@ pub enum Layout {
     Sd1InstructPix2Pix,
     /// Stable Diffusion 2.x.
     Sd2,
+    /// Stable Diffusion 2.1 unCLIP, with its image encoder.
+    Sd2Unclip,
     /// SDXL's base model.
     Sdxl,
     /// The same for inpainting: 9 input channels.
@@ -48,6 +52,16 @@ pub enum Layout {
     HunyuanVideo,
     /// Wan 2.1, the smaller model that makes videos from text, with its text encoder.
     Wan,
+    /// Stable Video Diffusion, with its image encoder.
+    Svd,
+    /// SV3D that chooses its way itself, with its image encoder.
+    Sv3dU,
+    /// SV3D that is told its way.
+    Sv3dP,
+    /// Stable Zero123, with its image encoder.
+    Zero123,
+    /// A GLIGEN model of Stable Diffusion 1.x, alone.
+    Gligen,
     /// A network that steers a model, alone.
     Steering(Steering),
 }
@@ -68,6 +82,8 @@ pub(super) struct UNetPlan {
     pub(super) linear: bool,
     /// The width of the vector beside the text.
     pub(super) vector: Option<i64>,
+    /// Whether there are layers over time.
+    pub(super) video: bool,
 }
 
 /// A text encoder's place, width and number of layers.
@@ -91,6 +107,7 @@ impl Layout {
             Layout::HiDream => return hidream_checkpoint(b, size),
             Layout::HunyuanVideo => return hunyuan_video_checkpoint(b, size),
             Layout::Wan => return wan_checkpoint(b, size),
+            Layout::Gligen => return gligen(b, size),
             Layout::Steering(steering) => return steering.tensors(size),
             _ => {}
         }
@@ -103,8 +120,26 @@ impl Layout {
             Size::Small => [64, 64, 128, 128],
             Size::Real => [128, 256, 512, 512],
         };
-        b.below("first_stage_model", |b| autoencoder(b, autoencoder_widths, 4, true));
+        let is_video = self == Layout::Svd;
+        let vae = if matches!(self, Layout::Sv3dU | Layout::Sv3dP) {
+            "conditioner.embedders.1.encoder"
+        } else {
+            "first_stage_model"
+        };
+        b.below(vae, |b| {
+            autoencoder(b, autoencoder_widths, 4, !is_video);
+            if is_video {
+                frames_of_decoder(b, autoencoder_widths);
+            }
+        });
         b.below("model.diffusion_model", |b| unet(b, &self.unet(size)));
+        if let Some((place, plan)) = self.vision(size) {
+            b.below(place, |b| open_clip_vision(b, &plan));
+        }
+        if self == Layout::Zero123 {
+            let seen = VisionPlan::l(size).embedding;
+            b.dense("cc_projection", &[seen, seen + 4], 0.9);
+        }
         b.tensors.sort_by(|a, b| a.name.cmp(&b.name));
         b.tensors
     }
@@ -127,7 +162,7 @@ impl Layout {
             Layout::Sd1 | Layout::Sd1Inpainting | Layout::Sd1InstructPix2Pix => {
                 vec![l("cond_stage_model.transformer.text_model")]
             }
-            Layout::Sd2 => vec![h("cond_stage_model.model")],
+            Layout::Sd2 | Layout::Sd2Unclip => vec![h("cond_stage_model.model")],
             Layout::Sdxl | Layout::SdxlInpainting => {
                 vec![l("conditioner.embedders.0.transformer.text_model"), g("conditioner.embedders.1.model")]
             }
@@ -136,13 +171,25 @@ impl Layout {
         }
     }
 
+    /// An image encoder's place and structure.
+    fn vision(self, size: Size) -> Option<(&'static str, VisionPlan)> {
+        Some(match self {
+            Layout::Sd2Unclip => ("embedder.model.visual", VisionPlan::h(size)),
+            Layout::Svd | Layout::Sv3dU | Layout::Sv3dP => {
+                ("conditioner.embedders.0.open_clip.model.visual", VisionPlan::h(size))
+            }
+            Layout::Zero123 => ("cond_stage_model.model.visual", VisionPlan::l(size)),
+            _ => return None,
+        })
+    }
+
     pub(super) fn unet(self, size: Size) -> UNetPlan {
         let text = self.text(size);
         let pooled = text.last().map_or(0, |plan| plan.width);
         let plan = UNetPlan {
             input: match self {
                 Layout::Sd1Inpainting | Layout::SdxlInpainting => 9,
-                Layout::Sd1InstructPix2Pix => 8,
+                Layout::Sd1InstructPix2Pix | Layout::Svd | Layout::Sv3dU | Layout::Sv3dP | Layout::Zero123 => 8,
                 _ => 4,
             },
             width: match (size, self) {
@@ -156,6 +203,7 @@ impl Layout {
             context: text.iter().map(|plan| plan.width).sum(),
             linear: true,
             vector: None,
+            video: false,
         };
         match self {
             Layout::Sd1 | Layout::Sd1Inpainting | Layout::Sd1InstructPix2Pix if size == Size::Small => {
@@ -165,6 +213,16 @@ impl Layout {
             Layout::Sdxl | Layout::SdxlInpainting => {
                 UNetPlan { levels: &[1, 2, 4], depths: &[0, 2, 10], middle: 10, vector: Some(pooled + 6 * 256), ..plan }
             }
+            Layout::Svd | Layout::Sv3dU | Layout::Sv3dP => {
+                let vector = match self {
+                    Layout::Svd => 3 * 256,
+                    Layout::Sv3dU => 256,
+                    _ => 256 + 2 * 512,
+                };
+                UNetPlan { context: VisionPlan::h(size).embedding, vector: Some(vector), video: true, ..plan }
+            }
+            Layout::Zero123 => UNetPlan { context: VisionPlan::l(size).embedding, linear: false, ..plan },
+            Layout::Sd2Unclip => UNetPlan { vector: Some(2 * VisionPlan::h(size).embedding), ..plan },
             Layout::SdxlRefiner => {
                 UNetPlan { depths: &[0, 4, 4, 0], middle: 4, vector: Some(pooled + 5 * 256), ..plan }
             }

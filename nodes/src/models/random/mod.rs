@@ -2,6 +2,7 @@
 
 mod aura_flow;
 mod control;
+mod gligen;
 mod hidream;
 mod hunyuan_video;
 mod layouts;
@@ -9,6 +10,7 @@ mod ltxv;
 mod networks;
 mod qwen;
 mod transformers;
+mod video;
 mod wan;
 
 use std::io::{BufWriter, Write};

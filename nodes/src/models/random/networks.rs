@@ -1,7 +1,8 @@
 //! The tensors of each network, by name and shape.
 
-use super::Builder;
 use super::layouts::UNetPlan;
+use super::video::{frames_of_transformer, in_front_of_block, time_block};
+use super::{Builder, Size};
 
 /// Gain of a layer whose output is added to its branch's input: less than 1, so that sums do not grow.
 pub(super) const BRANCH: f64 = 0.5;
@@ -26,10 +27,58 @@ pub(super) fn text_encoder(b: &mut Builder, width: i64, layers: usize) {
     b.norm("final_layer_norm", width);
 }
 
-/// The same in OpenCLIP's names.
+/// An image encoder's structure.
+pub(super) struct VisionPlan {
+    pub(super) width: i64,
+    pub(super) layers: usize,
+    /// Pixels along a side of a patch.
+    pub(super) patch: i64,
+    /// Patches along a side of a picture.
+    pub(super) along: i64,
+    /// How wide the embedding of a picture is.
+    pub(super) embedding: i64,
+}
+
+impl VisionPlan {
+    /// OpenCLIP's ViT-H. Tiny ones are as deep, since that tells them from others.
+    pub(super) fn h(size: Size) -> Self {
+        match size {
+            Size::Real => Self { width: 1280, layers: 32, patch: 14, along: 16, embedding: 1024 },
+            _ => Self { width: 32, layers: 32, patch: 14, along: 4, embedding: 32 },
+        }
+    }
+
+    /// CLIP's ViT-L.
+    pub(super) fn l(size: Size) -> Self {
+        match size {
+            Size::Real => Self { width: 1024, layers: 24, patch: 14, along: 16, embedding: 768 },
+            _ => Self { width: 32, layers: 24, patch: 14, along: 4, embedding: 64 },
+        }
+    }
+}
+
+/// An image encoder in OpenCLIP's names.
+pub(super) fn open_clip_vision(b: &mut Builder, plan: &VisionPlan) {
+    let width = plan.width;
+    b.matrix("conv1", &[width, 3, plan.patch, plan.patch], PLAIN);
+    b.push("class_embedding", &[width], 0.0, 0.4);
+    b.push("positional_embedding", &[1 + plan.along * plan.along, width], 0.0, 0.1);
+    b.norm("ln_pre", width);
+    open_clip_layers(b, width, plan.layers);
+    b.norm("ln_post", width);
+    b.push("proj", &[width, plan.embedding], 0.0, PLAIN / (width as f64).sqrt());
+}
+
+/// A text encoder in OpenCLIP's names.
 pub(super) fn open_clip(b: &mut Builder, width: i64, layers: usize) {
     b.push("token_embedding.weight", &[49408, width], 0.0, 0.4);
     b.push("positional_embedding", &[77, width], 0.0, 0.1);
+    open_clip_layers(b, width, layers);
+    b.norm("ln_final", width);
+    b.push("text_projection", &[width, width], 0.0, PLAIN / (width as f64).sqrt());
+}
+
+fn open_clip_layers(b: &mut Builder, width: i64, layers: usize) {
     for i in 0..layers {
         b.below(&format!("transformer.resblocks.{i}"), |b| {
             b.norm("ln_1", width);
@@ -41,8 +90,6 @@ pub(super) fn open_clip(b: &mut Builder, width: i64, layers: usize) {
             b.dense("mlp.c_proj", &[width, 4 * width], BRANCH);
         });
     }
-    b.norm("ln_final", width);
-    b.push("text_projection", &[width, width], 0.0, PLAIN / (width as f64).sqrt());
 }
 
 /// `widths` are the channels of its four levels, the one of full resolution first; `latent` those of its latents. `quantised` says whether
@@ -117,7 +164,7 @@ pub(super) fn unet(b: &mut Builder, plan: &UNetPlan) {
     let outputs = levels.iter().enumerate().rev().flat_map(|(i, &level)| [0, 1, 2].map(|j| (i, j, level)));
     for (block, (i, j, (multiple, depth))) in outputs.enumerate() {
         let skip = skips.pop().unwrap_or(0);
-        unet_block(b, &format!("output_blocks.{block}.0"), channels + skip, width * multiple, embedding);
+        unet_block(b, &format!("output_blocks.{block}.0"), channels + skip, width * multiple, embedding, plan.video);
         channels = width * multiple;
         transformer(b, &format!("output_blocks.{block}.1"), channels, depth, plan);
         if i > 0 && j == 2 {
@@ -145,7 +192,7 @@ pub(super) fn half_unet(b: &mut Builder, plan: &UNetPlan) -> Vec<i64> {
     let (mut channels, mut skips, mut block) = (width, vec![width], 1);
     for (i, &(multiple, depth)) in levels.iter().enumerate() {
         for _ in 0..2 {
-            unet_block(b, &format!("input_blocks.{block}.0"), channels, width * multiple, embedding);
+            unet_block(b, &format!("input_blocks.{block}.0"), channels, width * multiple, embedding, plan.video);
             channels = width * multiple;
             transformer(b, &format!("input_blocks.{block}.1"), channels, depth, plan);
             skips.push(channels);
@@ -157,13 +204,13 @@ pub(super) fn half_unet(b: &mut Builder, plan: &UNetPlan) -> Vec<i64> {
             block += 1;
         }
     }
-    unet_block(b, "middle_block.0", channels, channels, embedding);
+    unet_block(b, "middle_block.0", channels, channels, embedding, plan.video);
     transformer(b, "middle_block.1", channels, plan.middle, plan);
-    unet_block(b, "middle_block.2", channels, channels, embedding);
+    unet_block(b, "middle_block.2", channels, channels, embedding, plan.video);
     skips
 }
 
-fn unet_block(b: &mut Builder, name: &str, input: i64, output: i64, embedding: i64) {
+fn unet_block(b: &mut Builder, name: &str, input: i64, output: i64, embedding: i64, video: bool) {
     b.below(name, |b| {
         b.norm("in_layers.0", input);
         b.dense("in_layers.2", &[output, input, 3, 3], PLAIN);
@@ -172,6 +219,10 @@ fn unet_block(b: &mut Builder, name: &str, input: i64, output: i64, embedding: i
         b.dense("out_layers.3", &[output, output, 3, 3], BRANCH);
         if input != output {
             b.dense("skip_connection", &[output, input, 1, 1], PLAIN);
+        }
+        if video {
+            b.below("time_stack", |b| time_block(b, output, Some(embedding)));
+            b.push("time_mixer.mix_factor", &[1], 0.0, 1.0);
         }
     });
 }
@@ -188,6 +239,15 @@ fn transformer(b: &mut Builder, name: &str, width: i64, depth: usize, plan: &UNe
         b.dense("proj_out", projection, BRANCH);
         for block in 0..depth {
             b.below(&format!("transformer_blocks.{block}"), |b| transformer_block(b, width, plan.context));
+            if plan.video {
+                b.below(&format!("time_stack.{block}"), |b| {
+                    transformer_block(b, width, plan.context);
+                    in_front_of_block(b, width);
+                });
+            }
+        }
+        if plan.video {
+            frames_of_transformer(b, width);
         }
     });
 }

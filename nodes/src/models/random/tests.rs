@@ -160,6 +160,7 @@ fn every_layout_is_recognised_and_its_outputs_vary() {
         (Layout::Sd1Inpainting, "Stable Diffusion 1.x", 64),
         (Layout::Sd1InstructPix2Pix, "Stable Diffusion 1.x", 64),
         (Layout::Sd2, "Stable Diffusion 2.x", 64),
+        (Layout::Sd2Unclip, "Stable Diffusion 2.x unCLIP", 64),
         (Layout::Sdxl, "SDXL", 32),
         (Layout::SdxlInpainting, "SDXL", 32),
         (Layout::SdxlRefiner, "SDXL refiner", 32),
@@ -182,6 +183,7 @@ fn every_layout_is_recognised_and_its_outputs_vary() {
             latent: &latent,
             noise_mask: None,
             latent_format: part.latent_format,
+            seed: 0,
         };
         let extra = (part.family.extra_conds)(part, &prompt).unwrap();
         let x = match extra.get(CHANNELS) {

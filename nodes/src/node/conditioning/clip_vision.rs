@@ -9,7 +9,7 @@ use redraft_engine::node::Run;
 use redraft_engine::{Combo, Node};
 use tch::Tensor;
 
-use crate::models::{clip_vision, style_model};
+use crate::models::style_model;
 use crate::networks::Networks;
 use crate::recipes::{ClipVision, StyleModel};
 use crate::values::{ClipVisionOutput, Conditioning, Image};
@@ -36,9 +36,7 @@ impl Run for CLIPVisionEncode {
     type Out = ClipVisionOutput;
 
     fn run(self, cx: &mut Cx) -> anyhow::Result<ClipVisionOutput> {
-        let networks = cx.service::<Networks>()?;
-        let network =
-            networks.get(&self.clip_vision.weights, |w, n| clip_vision::ClipVision::load(w, n).map(Rc::new))?;
+        let network = self.clip_vision.network(&*cx.service::<Networks>()?)?;
         network.encode(&self.image.0, self.crop == Crop::Center)
     }
 }

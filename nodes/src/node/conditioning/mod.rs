@@ -17,6 +17,8 @@ mod conditioning_timesteps_range;
 mod conditioning_zero_out;
 mod control_net;
 mod flux;
+mod from_picture;
+mod gligen_text_box_apply;
 mod hunyuan_video;
 mod inpaint_model_conditioning;
 mod instruct_pix_to_pix_conditioning;
@@ -24,6 +26,7 @@ mod ltxv;
 mod mentions;
 mod qwen_image;
 mod t5_tokenizer_options;
+mod unclip;
 mod wan;
 
 use anyhow::Context;

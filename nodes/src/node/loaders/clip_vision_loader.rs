@@ -22,7 +22,7 @@ impl Run for CLIPVisionLoader {
     fn run(self, cx: &mut Cx) -> anyhow::Result<ClipVision> {
         let weights = Weights::open(super::file(cx, "clip_vision", &self.clip_name)?)?;
         clip_vision::recognise(&weights)?;
-        Ok(ClipVision { weights })
+        Ok(ClipVision { weights: Some(weights) })
     }
 
     fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {
