@@ -89,8 +89,8 @@ fn pictures_in_prompts_fit_what_reads_them() {
     refused(&graph, "leave the weights out");
     graph["2"]["inputs"]["prompt"] = json!("a red ball");
     graph["1"]["inputs"]["ckpt_name"] = json!("hidream.safetensors");
-    // HiDream's Llama reads the text alone, and another family's model takes other states.
-    refused(&graph, "takes latents of pictures");
+    // HiDream's Llama reads the text alone, and its model makes pictures, not videos.
+    refused(&graph, "but a latent is batch x channels x height x width");
     let mut graph = of_name("hidream, changing a picture");
     graph["4"] = json!({"class_type": "EmptySD3LatentImage", "inputs": {"width": 64, "height": 64, "batch_size": 1}});
     graph["5"]["inputs"]["latent_image"] = json!(["4", 0]);
