@@ -10,6 +10,7 @@ use super::patches;
 use crate::diffusion::network::{Inputs, Network};
 use crate::files::weights::Weights;
 use crate::ops::attention::attention_of_heads;
+use crate::ops::gated::GatedFeed;
 use crate::ops::layers::Linear;
 use crate::ops::numerics::{Numerics, Placement};
 
@@ -215,33 +216,14 @@ fn attended([q, k, v]: [&Tensor; 3]) -> Tensor {
     attention_of_heads(&by_head(q), &by_head(k), &by_head(v))
 }
 
-/// The feed-forward layers.
-struct Feed {
-    gate: Linear,
-    up: Linear,
-    down: Linear,
-}
-
-impl Feed {
-    fn load(w: &Weights, width: i64) -> Result<Self> {
-        let hidden = w.dim("c_fc1.weight", 0)?;
-        Ok(Self {
-            gate: Linear::load(&w.at("c_fc1"), width, hidden)?,
-            up: Linear::load(&w.at("c_fc2"), width, hidden)?,
-            down: Linear::load(&w.at("c_proj"), hidden, width)?,
-        })
-    }
-
-    fn forward(&self, x: &Tensor) -> Tensor {
-        self.down.forward(&(self.gate.forward(x).silu() * self.up.forward(x)))
-    }
-}
+/// What gate, input and output of feed-forward layers are called.
+const FEED: [&str; 3] = ["c_fc1", "c_fc2", "c_proj"];
 
 /// Tokens that share their weights, in a block.
 struct Stream {
     modulation: Linear,
     attention: Attention,
-    feed: Feed,
+    feed: GatedFeed,
     width: i64,
 }
 
@@ -275,7 +257,7 @@ impl DoubleBlock {
             Ok::<_, anyhow::Error>(Stream {
                 modulation: sizes.modulation(&w.at(format!("mod{letter}.1")), 6)?,
                 attention: Attention::load(&w.at("attn"), number, sizes.width)?,
-                feed: Feed::load(&w.at(format!("mlp{letter}")), sizes.width)?,
+                feed: GatedFeed::load(&w.at(format!("mlp{letter}")), FEED, sizes.width)?,
                 width: sizes.width,
             })
         };
@@ -302,7 +284,7 @@ impl SingleBlock {
         Ok(Self(Stream {
             modulation: sizes.modulation(&w.at("modCX.1"), 6)?,
             attention: Attention::load(&w.at("attn"), 1, sizes.width)?,
-            feed: Feed::load(&w.at("mlp"), sizes.width)?,
+            feed: GatedFeed::load(&w.at("mlp"), FEED, sizes.width)?,
             width: sizes.width,
         }))
     }

@@ -5,6 +5,7 @@ use tch::{Kind, Tensor};
 
 use crate::files::weights::Weights;
 use crate::ops::attention::attention;
+use crate::ops::gated::GatedFeed;
 use crate::ops::layers::{Linear, RmsNorm, normalised};
 use crate::ops::rotary::turned;
 
@@ -62,32 +63,13 @@ fn attended([q, k, v]: [&Tensor; 3], turns: &Tensor) -> Tensor {
     attention(&flat(&turned(q, turns)), &flat(&turned(k, turns)), &flat(v), q.size()[2])
 }
 
-/// Feed-forward layers with a gate.
-struct Feed {
-    gate: Linear,
-    up: Linear,
-    down: Linear,
-}
-
-impl Feed {
-    fn load(w: &Weights, width: i64) -> Result<Self> {
-        let hidden = w.dim("w1.weight", 0)?;
-        Ok(Self {
-            gate: Linear::load(&w.at("w1"), width, hidden)?,
-            up: Linear::load(&w.at("w3"), width, hidden)?,
-            down: Linear::load(&w.at("w2"), hidden, width)?,
-        })
-    }
-
-    fn forward(&self, x: &Tensor) -> Tensor {
-        self.down.forward(&(self.gate.forward(x).silu() * self.up.forward(x)))
-    }
-}
+/// What gate, input and output of feed-forward layers are called.
+const FEED: [&str; 3] = ["w1", "w3", "w2"];
 
 /// Feed-forward layers for all tokens, and a mixture of those that each token is given to (Shazeer et al. 2017, arXiv:1701.06538).
 struct Mixture {
-    shared: Feed,
-    experts: Vec<Feed>,
+    shared: GatedFeed,
+    experts: Vec<GatedFeed>,
     /// How well each expert suits a token.
     gate: Linear,
 }
@@ -103,8 +85,8 @@ impl Mixture {
             w.full_name("experts")
         );
         Ok(Self {
-            shared: Feed::load(&w.at("shared_experts"), width)?,
-            experts: (0..count).map(|i| Feed::load(&experts.at(i), width)).collect::<Result<_>>()?,
+            shared: GatedFeed::load(&w.at("shared_experts"), FEED, width)?,
+            experts: (0..count).map(|i| GatedFeed::load(&experts.at(i), FEED, width)).collect::<Result<_>>()?,
             gate: Linear::load(&w.at("gate"), width, count as i64)?,
         })
     }
@@ -145,7 +127,7 @@ pub(super) struct DoubleBlock {
     picture: Side,
     text: Side,
     mixture: Mixture,
-    feed: Feed,
+    feed: GatedFeed,
 }
 
 impl DoubleBlock {
@@ -156,7 +138,7 @@ impl DoubleBlock {
             picture: Side::load(&attention, "", width)?,
             text: Side::load(&attention, "_t", width)?,
             mixture: Mixture::load(&w.at("ff_i"), width)?,
-            feed: Feed::load(&w.at("ff_t"), width)?,
+            feed: GatedFeed::load(&w.at("ff_t"), FEED, width)?,
         })
     }
 

@@ -9,6 +9,7 @@ use super::qwen_vision::Vision;
 use super::token_table::{TokenTable, placement};
 use crate::files::weights::Weights;
 use crate::ops::attention::biased_attention_of_heads;
+use crate::ops::gated::GatedFeed;
 use crate::ops::layers::{Linear, RmsNorm};
 use crate::ops::numerics::Numerics;
 use crate::text::language::{Input, LanguageModel, Place, Seen};
@@ -208,9 +209,7 @@ struct Block {
     norms: Option<[RmsNorm; 2]>,
     out: Linear,
     norm2: RmsNorm,
-    gate: Linear,
-    up: Linear,
-    down: Linear,
+    feed: GatedFeed,
     heads: i64,
     /// How many heads keys and values have.
     shared: i64,
@@ -218,14 +217,13 @@ struct Block {
 
 impl Block {
     fn load(w: &Weights, width: i64, eps: f64) -> Result<Self> {
-        let (attention, feed) = (w.at("self_attn"), w.at("mlp"));
+        let attention = w.at("self_attn");
         let (inner, kept) = (attention.dim("q_proj.weight", 0)?, attention.dim("k_proj.weight", 0)?);
         ensure!(
             inner % HEAD == 0 && kept % HEAD == 0 && inner % kept == 0,
             "attention in {} is {inner} and {kept} wide, which heads of {HEAD} cannot share; the file is damaged",
             w.path().display()
         );
-        let hidden = feed.dim("gate_proj.weight", 0)?;
         let matrix = |w: &Weights, name: &str, inputs: i64, outputs: i64| Linear::load(&w.at(name), inputs, outputs);
         Ok(Self {
             norm1: RmsNorm::load(w, "input_layernorm.weight", width)?.with_eps(Some(eps)),
@@ -241,9 +239,7 @@ impl Block {
             },
             out: matrix(&attention, "o_proj", inner, width)?,
             norm2: RmsNorm::load(w, "post_attention_layernorm.weight", width)?.with_eps(Some(eps)),
-            gate: matrix(&feed, "gate_proj", width, hidden)?,
-            up: matrix(&feed, "up_proj", width, hidden)?,
-            down: matrix(&feed, "down_proj", hidden, width)?,
+            feed: GatedFeed::load(&w.at("mlp"), ["gate_proj", "up_proj", "down_proj"], width)?,
             heads: inner / HEAD,
             shared: kept / HEAD,
         })
@@ -262,9 +258,7 @@ impl Block {
         let whole = |t: &Tensor| t.repeat_interleave_self_int(self.heads / self.shared, 1, None);
         let (k, v) = (whole(&turns.turn(&k)), whole(&v));
         let x = x + self.out.forward(&biased_attention_of_heads(&turns.turn(&q), &k, &v, later));
-        let n = self.norm2.forward(&x);
-        let h = self.gate.forward(&n).silu() * self.up.forward(&n);
-        &x + self.down.forward(&h)
+        &x + self.feed.forward(&self.norm2.forward(&x))
     }
 }
 

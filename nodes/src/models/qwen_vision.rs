@@ -5,6 +5,7 @@ use tch::{Kind, Tensor};
 
 use crate::files::weights::Weights;
 use crate::ops::attention::short_attention_of_heads;
+use crate::ops::gated::GatedFeed;
 use crate::ops::layers::{Linear, RmsNorm};
 use crate::text::language::Seen;
 
@@ -178,31 +179,25 @@ struct Block {
     qkv: Linear,
     out: Linear,
     norm2: RmsNorm,
-    gate: Linear,
-    up: Linear,
-    down: Linear,
+    feed: GatedFeed,
 }
 
 impl Block {
     fn load(w: &Weights, width: i64) -> Result<Self> {
-        let (attention, feed) = (w.at("attn"), w.at("mlp"));
-        let hidden = feed.dim("gate_proj.weight", 0)?;
+        let attention = w.at("attn");
         Ok(Self {
             norm1: RmsNorm::load(w, "norm1.weight", width)?,
             qkv: Linear::load(&attention.at("qkv"), width, 3 * width)?,
             out: Linear::load(&attention.at("proj"), width, width)?,
             norm2: RmsNorm::load(w, "norm2.weight", width)?,
-            gate: Linear::load(&feed.at("gate_proj"), width, hidden)?,
-            up: Linear::load(&feed.at("up_proj"), width, hidden)?,
-            down: Linear::load(&feed.at("down_proj"), hidden, width)?,
+            feed: GatedFeed::load(&w.at("mlp"), ["gate_proj", "up_proj", "down_proj"], width)?,
         })
     }
 
     /// `x`, N×width, of which each of the `spans` looks at itself.
     fn forward(&self, x: &Tensor, turns: &[Tensor; 2], spans: &[i64]) -> Tensor {
         let x = x + self.attention(&self.norm1.forward(x), turns, spans);
-        let n = self.norm2.forward(&x);
-        &x + self.down.forward(&(self.gate.forward(&n).silu() * self.up.forward(&n)))
+        &x + self.feed.forward(&self.norm2.forward(&x))
     }
 
     fn attention(&self, x: &Tensor, turns: &[Tensor; 2], spans: &[i64]) -> Tensor {

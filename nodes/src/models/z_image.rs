@@ -8,6 +8,7 @@ use crate::diffusion::network::{Inputs, Network};
 use crate::files::weights::Weights;
 use crate::models::unet::sinusoids;
 use crate::ops::attention::attention_of_heads;
+use crate::ops::gated::GatedFeed;
 use crate::ops::layers::{Linear, RmsNorm, normalised};
 use crate::ops::numerics::{Numerics, Placement};
 use crate::ops::rotary::{grid, turned, turns};
@@ -176,9 +177,7 @@ struct Block {
     query_norm: RmsNorm,
     key_norm: RmsNorm,
     out: Linear,
-    gate: Linear,
-    up: Linear,
-    down: Linear,
+    feed: GatedFeed,
     /// Before and behind attention, before and behind the feed-forward layers.
     norms: [RmsNorm; 4],
     /// Missing in blocks that do not know the noise level.
@@ -188,8 +187,7 @@ struct Block {
 impl Block {
     fn load(w: &Weights, sizes: Sizes) -> Result<Self> {
         let Sizes { width, head } = sizes;
-        let (attention, feed) = (w.at("attention"), w.at("feed_forward"));
-        let hidden = feed.dim("w1.weight", 0)?;
+        let attention = w.at("attention");
         let norm = |name: &str| Ok::<_, anyhow::Error>(RmsNorm::load(w, name, width)?.with_eps(Some(EPS)));
         let modulation = w.at("adaLN_modulation.0");
         Ok(Self {
@@ -198,9 +196,7 @@ impl Block {
             query_norm: RmsNorm::load(&attention, "q_norm.weight", head)?.with_eps(None),
             key_norm: RmsNorm::load(&attention, "k_norm.weight", head)?.with_eps(None),
             out: Linear::load(&attention.at("out"), width, width)?,
-            gate: Linear::load(&feed.at("w1"), width, hidden)?,
-            up: Linear::load(&feed.at("w3"), width, hidden)?,
-            down: Linear::load(&feed.at("w2"), hidden, width)?,
+            feed: GatedFeed::load(&w.at("feed_forward"), ["w1", "w3", "w2"], width)?,
             norms: [
                 norm("attention_norm1.weight")?,
                 norm("attention_norm2.weight")?,
@@ -228,15 +224,11 @@ impl Block {
         self.out.forward(&attention_of_heads(&by_head(&q), &by_head(&k), &by_head(&v)))
     }
 
-    fn feed(&self, x: &Tensor) -> Tensor {
-        self.down.forward(&(self.gate.forward(x).silu() * self.up.forward(x)))
-    }
-
     fn forward(&self, x: Tensor, turns: &Tensor, time: Option<&Tensor>) -> Result<Tensor> {
         let [before, behind, before_feed, behind_feed] = &self.norms;
         let Some(modulation) = &self.modulation else {
             let x = &x + behind.forward(&self.attention(&before.forward(&x), turns));
-            return Ok(&x + behind_feed.forward(&self.feed(&before_feed.forward(&x))));
+            return Ok(&x + behind_feed.forward(&self.feed.forward(&before_feed.forward(&x))));
         };
         let time = time.context("a block of the text has a modulation; the file is damaged")?;
         let parts = modulation.forward(&time.narrow(1, 0, modulation.inputs())).chunk(4, 1);
@@ -244,7 +236,7 @@ impl Block {
         let gate = |gate: &Tensor| gate.unsqueeze(1).tanh();
         let attended = self.attention(&scaled(&before.forward(&x), &parts[0]), turns);
         let x = &x + gate(&parts[1]) * behind.forward(&attended);
-        let fed = self.feed(&scaled(&before_feed.forward(&x), &parts[2]));
+        let fed = self.feed.forward(&scaled(&before_feed.forward(&x), &parts[2]));
         Ok(&x + gate(&parts[3]) * behind_feed.forward(&fed))
     }
 }

@@ -9,6 +9,7 @@ pub mod composite;
 pub mod cuda;
 pub mod filters;
 pub mod frequencies;
+pub mod gated;
 pub mod inpaint;
 pub mod lanczos;
 pub mod latent_operation;

@@ -88,8 +88,8 @@ fn uncovered(jobs: &[Job], x: &Tensor) -> Tensor {
     rest.relu()
 }
 
-/// Whether two jobs can share a call: nothing that tells what lies where, one control or none, equal crops and shapes of what goes with them, and texts of one length or, where they may be
-/// repeated, of lengths with a common multiple not more than four times the shorter one.
+/// Whether two jobs can share a call: nothing that tells what lies where, one control or none, equal crops and shapes of what goes with them,
+/// and texts of one length or, where they may be repeated, of lengths with a common multiple not more than four times the shorter one.
 pub(super) fn fit_together(one: &Job, other: &Job, repeats_text: bool) -> bool {
     let (a, b) = (one.region.context.size(), other.region.context.size());
     if one.control().map(Rc::as_ptr) != other.control().map(Rc::as_ptr) {

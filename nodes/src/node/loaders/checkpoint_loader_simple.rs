@@ -3,9 +3,6 @@ use redraft_engine::folders::FolderPaths;
 use redraft_engine::node::{Flaw, Offer, Run};
 use redraft_engine::{Node, Outputs};
 
-use crate::files::weights::Weights;
-use crate::models::encoder_kind::EncoderKind;
-use crate::models::families::recognise;
 use crate::recipes::{Clip, Model, VaeRecipe};
 
 /// Opens a checkpoint: a diffusion model with the text encoder and the VAE it was trained with.
@@ -33,8 +30,7 @@ impl Run for CheckpointLoaderSimple {
     type Out = Parts;
 
     fn run(self, cx: &mut Cx) -> anyhow::Result<Parts> {
-        let weights = Weights::open(super::file(cx, "checkpoints", &self.ckpt_name)?)?;
-        let contents = recognise(&weights)?;
+        let contents = super::checkpoint(cx, &self.ckpt_name)?;
         Ok(Parts {
             model: Model::new(contents.model()?.clone()),
             clip: Clip::new(contents.text),
@@ -43,11 +39,6 @@ impl Run for CheckpointLoaderSimple {
     }
 
     fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {
-        Flaw::of_file(offer, folders, ("ckpt_name", "checkpoints"), |path| {
-            let contents = recognise(&Weights::open(path)?)?;
-            contents.model()?;
-            let encoders = contents.text.iter().flat_map(|text| text.encoders.iter().flatten());
-            encoders.filter_map(EncoderKind::of).try_for_each(|kind| kind.is_complete(folders))
-        })
+        super::checkpoint_flaws(offer, folders, |_| Ok(()))
     }
 }

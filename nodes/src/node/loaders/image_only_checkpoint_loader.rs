@@ -3,9 +3,7 @@ use redraft_engine::folders::FolderPaths;
 use redraft_engine::node::{Flaw, Offer, Run};
 use redraft_engine::{Node, Outputs};
 
-use crate::files::weights::Weights;
 use crate::models::clip_vision;
-use crate::models::families::recognise;
 use crate::recipes::{ClipVision, Model, VaeRecipe};
 
 /// Opens a checkpoint that takes pictures and no texts: a diffusion model with its image encoder and its VAE.
@@ -33,8 +31,7 @@ impl Run for ImageOnlyCheckpointLoader {
     type Out = Parts;
 
     fn run(self, cx: &mut Cx) -> anyhow::Result<Parts> {
-        let weights = Weights::open(super::file(cx, "checkpoints", &self.ckpt_name)?)?;
-        let contents = recognise(&weights)?;
+        let contents = super::checkpoint(cx, &self.ckpt_name)?;
         Ok(Parts {
             model: Model::new(contents.model()?.clone()),
             clip_vision: ClipVision { weights: contents.vision },
@@ -43,10 +40,6 @@ impl Run for ImageOnlyCheckpointLoader {
     }
 
     fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {
-        Flaw::of_file(offer, folders, ("ckpt_name", "checkpoints"), |path| {
-            let contents = recognise(&Weights::open(path)?)?;
-            contents.model()?;
-            contents.vision.iter().try_for_each(clip_vision::recognise)
-        })
+        super::checkpoint_flaws(offer, folders, |contents| contents.vision.iter().try_for_each(clip_vision::recognise))
     }
 }

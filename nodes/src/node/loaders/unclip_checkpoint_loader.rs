@@ -3,10 +3,7 @@ use redraft_engine::folders::FolderPaths;
 use redraft_engine::node::{Flaw, Offer, Run};
 use redraft_engine::{Node, Outputs};
 
-use crate::files::weights::Weights;
 use crate::models::clip_vision;
-use crate::models::encoder_kind::EncoderKind;
-use crate::models::families::recognise;
 use crate::recipes::{Clip, ClipVision, Model, VaeRecipe};
 
 /// Opens a checkpoint that goes by pictures: a diffusion model with its text encoder, its VAE and its image encoder.
@@ -37,8 +34,7 @@ impl Run for unCLIPCheckpointLoader {
     type Out = Parts;
 
     fn run(self, cx: &mut Cx) -> anyhow::Result<Parts> {
-        let weights = Weights::open(super::file(cx, "checkpoints", &self.ckpt_name)?)?;
-        let contents = recognise(&weights)?;
+        let contents = super::checkpoint(cx, &self.ckpt_name)?;
         Ok(Parts {
             model: Model::new(contents.model()?.clone()),
             clip: Clip::new(contents.text),
@@ -48,12 +44,6 @@ impl Run for unCLIPCheckpointLoader {
     }
 
     fn flaws(offer: &Offer, folders: &FolderPaths) -> Vec<Flaw> {
-        Flaw::of_file(offer, folders, ("ckpt_name", "checkpoints"), |path| {
-            let contents = recognise(&Weights::open(path)?)?;
-            contents.model()?;
-            contents.vision.iter().try_for_each(clip_vision::recognise)?;
-            let encoders = contents.text.iter().flat_map(|text| text.encoders.iter().flatten());
-            encoders.filter_map(EncoderKind::of).try_for_each(|kind| kind.is_complete(folders))
-        })
+        super::checkpoint_flaws(offer, folders, |contents| contents.vision.iter().try_for_each(clip_vision::recognise))
     }
 }
